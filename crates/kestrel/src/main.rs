@@ -1,0 +1,2 @@
+//! kestrel (to be written).
+fn main() {}

@@ -1,0 +1,17 @@
+//! The nouns that every other crate shares: wire records, values, the field table, programs,
+//! alerts. Nothing here performs I/O, reads a clock, logs or panics on input.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`wire`] | records as the kernel half writes them, checked and decoded in place |
+//! | [`field`] | the one table of fields: name, type, source, meaning |
+//! | [`value`] | what a field holds, and [`value::Fields`], the door to an event of any origin |
+//! | [`program`] | what rule text compiles to |
+//! | [`alert`] | what a match becomes |
+#![forbid(unsafe_code)]
+
+pub mod alert;
+pub mod field;
+pub mod program;
+pub mod value;
+pub mod wire;

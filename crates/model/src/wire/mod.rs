@@ -1,0 +1,3 @@
+//! Records as the kernel half writes them.
+mod generated;
+pub use generated::*;

@@ -8,10 +8,13 @@
 //! | [`value`] | what a field holds, and [`value::Fields`], the door to an event of any origin |
 //! | [`program`] | what rule text compiles to |
 //! | [`alert`] | what a match becomes |
+//! | [`op`], [`interest`] | operations, and what of them the rules need |
 #![forbid(unsafe_code)]
 
 pub mod alert;
 pub mod field;
+pub mod interest;
+pub mod op;
 pub mod program;
 pub mod value;
 pub mod wire;

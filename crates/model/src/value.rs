@@ -55,11 +55,11 @@ impl<'a> Value<'a> {
     }
 }
 
-impl<'a> List<'a> {
+impl List<'_> {
     /// Number of elements.
     pub fn len(&self) -> usize {
         match self {
-            List::Nul(bytes) => bytes.iter().filter(|b| **b == 0).count(),
+            List::Nul(bytes) => memchr::memchr_iter(0, bytes).count(),
             List::Words(words) => words.len(),
             List::Values(values) => values.len(),
         }
@@ -88,7 +88,7 @@ impl<'a> Iterator for Each<'a> {
                     return None;
                 }
                 // A cut argument block may lack its last NUL.
-                let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
+                let end = memchr::memchr(0, bytes).unwrap_or(bytes.len());
                 let (item, tail) = bytes.split_at(end);
                 self.rest = Value::List(List::Nul(tail.get(1..).unwrap_or_default()));
                 Some(Value::Str(item))

@@ -1,2 +1,54 @@
-//! xtask
-fn main() {}
+//! Everything one does with this workspace beside editing it. It needs only Rust to build.
+//!
+//! | command | does |
+//! |---|---|
+//! | `run [ARGS…]` | installs what is missing, builds, starts the agent in the foreground |
+//! | `test` | all checks and tests that this machine can run; what CI calls |
+//! | `tidy` | the house rules that a program can check |
+//! | `codegen [--check]` | Rust types from the C header, reference pages from the code |
+//! | `bench NAME` | measures; see `bench` without a name |
+//! | `vm-test [KERNEL…]` | the agent in guest kernels |
+//! | `setup [--list]` | installs the Debian packages that are missing, or only lists them |
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the command line")]
+
+mod outcome;
+mod setup;
+mod sh;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  run [ARGS…]         install what is missing, build, start the agent (detection only)
+  test [STAGE…]       all checks and tests that this machine can run
+  tidy                house rules that a program can check
+  codegen [--check]   regenerate, or check, what is made from other files
+  bench [NAME]        measure; without a name, list the benchmarks
+  vm-test [KERNEL…]   the agent in guest kernels
+  setup [--list]      install, or only list, the Debian packages that are missing
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&args) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(args: &[String]) -> Result<ExitCode> {
+    let Some((command, rest)) = args.split_first() else { bail!("which command?\n\n{USAGE}") };
+    match command.as_str() {
+        "setup" => setup::command(rest)?,
+        "help" | "-h" | "--help" => print!("{USAGE}"),
+        other => bail!("unknown command `{other}`\n\n{USAGE}"),
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,179 @@
+//! Debian packages that the project needs, and why.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use crate::sh;
+
+/// What a package is for; a task installs only what it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Need {
+    /// Building and running the agent.
+    Build,
+    /// Tests and benchmarks.
+    Test,
+}
+
+/// How one sees that a package is there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Probe {
+    /// A program in PATH.
+    Program(&'static str),
+    /// A file.
+    File(&'static str),
+}
+
+impl Probe {
+    fn holds(self) -> bool {
+        match self {
+            Probe::Program(name) => sh::find(name).is_some(),
+            Probe::File(path) => Path::new(path).exists(),
+        }
+    }
+}
+
+/// One package.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Package {
+    /// Debian name.
+    pub(crate) name: &'static str,
+    /// Task that needs it.
+    pub(crate) need: Need,
+    /// Its presence.
+    probe: Probe,
+    /// Why, for the person who is asked for root.
+    pub(crate) why: &'static str,
+}
+
+/// All packages. qemu is not here: Debian 12's own crashes under emulation, so the guest tests
+/// bring a newer one from backports themselves.
+pub(crate) const PACKAGES: &[Package] = &[
+    package("gcc", Need::Build, Probe::Program("cc"), "links Rust programs, compiles libbpf"),
+    package("libc6-dev", Need::Build, Probe::File("/usr/include/stdio.h"), "headers of libc"),
+    package("make", Need::Build, Probe::Program("make"), "builds libbpf"),
+    package("pkg-config", Need::Build, Probe::Program("pkg-config"), "finds libelf and zlib"),
+    package("clang-19", Need::Build, Probe::Program("clang-19"), "compiles the BPF programs"),
+    package(
+        "libelf-dev",
+        Need::Build,
+        Probe::File("/usr/include/libelf.h"),
+        "libbpf reads objects",
+    ),
+    package("zlib1g-dev", Need::Build, Probe::File("/usr/include/zlib.h"), "needed by libelf"),
+    package("bpftool", Need::Test, Probe::Program("bpftool"), "reads type information for codegen"),
+    package(
+        "clang-format-19",
+        Need::Test,
+        Probe::Program("clang-format-19"),
+        "checks the style of the C code",
+    ),
+    package("busybox-static", Need::Test, Probe::Program("busybox"), "userland of the test guests"),
+    package("cpio", Need::Test, Probe::Program("cpio"), "packs the guests' initramfs"),
+    package("kmod", Need::Test, Probe::Program("modprobe"), "finds the guests' kernel modules"),
+    package("xz-utils", Need::Test, Probe::Program("xz"), "unpacks the guests' kernel modules"),
+    package("redis-server", Need::Test, Probe::Program("redis-server"), "a load to measure"),
+    package("redis-tools", Need::Test, Probe::Program("redis-benchmark"), "drives that load"),
+];
+
+const fn package(name: &'static str, need: Need, probe: Probe, why: &'static str) -> Package {
+    Package { name, need, probe, why }
+}
+
+/// Packages that a task needs and that are not installed.
+pub(crate) fn missing(need: Need) -> Vec<Package> {
+    PACKAGES.iter().copied().filter(|p| p.need <= need && !p.probe.holds()).collect()
+}
+
+/// `xtask setup [--list]`
+pub(crate) fn command(args: &[String]) -> Result<()> {
+    let missing = missing(Need::Test);
+    if missing.is_empty() {
+        println!("nothing is missing");
+        return Ok(());
+    }
+    if args.first().is_some_and(|arg| arg == "--list") {
+        println!("{}", table(&missing));
+        return Ok(());
+    }
+    install(&missing)
+}
+
+/// The list that is shown before anything is installed.
+pub(crate) fn table(packages: &[Package]) -> String {
+    let lines = packages.iter().map(|p| format!("  {:<16} {}", p.name, p.why));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Prints what is missing and why, then installs it.
+pub(crate) fn install(packages: &[Package]) -> Result<()> {
+    if packages.is_empty() {
+        return Ok(());
+    }
+    println!("These Debian packages are missing and will be installed:");
+    println!("{}", table(packages));
+    let names: Vec<&str> = packages.iter().map(|p| p.name).collect();
+    if sh::find("apt-get").is_none() {
+        bail!("there is no apt-get here: install the equivalents of {} yourself", names.join(" "));
+    }
+    if !names.iter().all(|name| known_to_apt(name)) {
+        sh::run(apt()?.arg("update")).context("package lists could not be fetched")?;
+    }
+    sh::run(apt()?.args(["install", "-y", "--no-install-recommends"]).args(&names))
+        .with_context(|| format!("packages could not be installed: {}", names.join(" ")))?;
+    let still: Vec<&str> = packages.iter().filter(|p| !p.probe.holds()).map(|p| p.name).collect();
+    if !still.is_empty() {
+        bail!("installed, but not found afterwards: {}", still.join(" "));
+    }
+    Ok(())
+}
+
+/// `apt-get` as root, quiet, asking nothing, waiting for another apt to finish.
+fn apt() -> Result<std::process::Command> {
+    let mut command = sh::as_root("env")?;
+    command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]);
+    command.args(["-o", "DPkg::Lock::Timeout=300"]);
+    Ok(command)
+}
+
+fn known_to_apt(name: &str) -> bool {
+    sh::capture(sh::cmd("apt-cache").args(["policy", name])).is_ok_and(|text| has_candidate(&text))
+}
+
+/// Whether `apt-cache policy` knows a version that can be installed.
+fn has_candidate(policy: &str) -> bool {
+    let candidate = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate:"));
+    candidate.is_some_and(|version| version.trim() != "(none)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_without_a_candidate_asks_for_new_lists() {
+        assert!(has_candidate("cpio:\n  Installed: (none)\n  Candidate: 2.13\n"));
+        assert!(!has_candidate("cpio:\n  Installed: (none)\n  Candidate: (none)\n"));
+        assert!(!has_candidate(""), "apt knows nothing of it without lists");
+    }
+
+    #[test]
+    fn the_list_says_why() {
+        let text = table(PACKAGES);
+        assert!(text.contains("clang-19         compiles the BPF programs\n"), "{text}");
+        assert!(PACKAGES.iter().all(|p| !p.why.is_empty()));
+    }
+
+    #[test]
+    fn building_asks_for_less_than_testing() {
+        let build = PACKAGES.iter().filter(|p| p.need <= Need::Build);
+        assert!(build.clone().any(|p| p.name == "libelf-dev"));
+        assert!(!build.clone().any(|p| p.name == "redis-server"));
+    }
+
+    #[test]
+    fn absence_is_seen() {
+        assert!(!Probe::Program("no-such-program-anywhere").holds());
+        assert!(!Probe::File("/no/such/file").holds());
+    }
+}

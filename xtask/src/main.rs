@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the command line")]
 
+mod codegen;
 mod outcome;
 mod setup;
 mod sh;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
 fn dispatch(args: &[String]) -> Result<ExitCode> {
     let Some((command, rest)) = args.split_first() else { bail!("which command?\n\n{USAGE}") };
     match command.as_str() {
+        "codegen" => codegen::command(rest)?,
         "setup" => setup::command(rest)?,
         "help" | "-h" | "--help" => print!("{USAGE}"),
         other => bail!("unknown command `{other}`\n\n{USAGE}"),

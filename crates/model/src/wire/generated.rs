@@ -114,6 +114,8 @@ pub struct Span {
     pub len: u16,
 }
 
+const _: () = assert!(size_of::<Span>() == 4);
+
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct RecHeader {
@@ -130,6 +132,8 @@ pub struct RecHeader {
     pub provider: u16,
     pub cpu: u32,
 }
+
+const _: () = assert!(size_of::<RecHeader>() == 56);
 
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -175,6 +179,8 @@ pub struct RecTask {
     pub unused: [Span; 2],
 }
 
+const _: () = assert!(size_of::<RecTask>() == 240);
+
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct RecIds {
@@ -190,6 +196,8 @@ pub struct RecIds {
     pub sid: u32,
     pub pgid: u32,
 }
+
+const _: () = assert!(size_of::<RecIds>() == 104);
 
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -210,6 +218,8 @@ pub struct RecFile {
     pub unused: Span,
 }
 
+const _: () = assert!(size_of::<RecFile>() == 120);
+
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct RecNet {
@@ -227,6 +237,8 @@ pub struct RecNet {
     pub cookie: u64,
 }
 
+const _: () = assert!(size_of::<RecNet>() == 120);
+
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct RecAct {
@@ -241,3 +253,5 @@ pub struct RecAct {
     pub path: Span,
     pub unused: u32,
 }
+
+const _: () = assert!(size_of::<RecAct>() == 104);

@@ -1,0 +1,127 @@
+//! `cargo xtask vm-test [KVER…]`: the agent in its best tier, on real kernels.
+//!
+//! Each kernel is a Debian cloud kernel booted under plain qemu with an initramfs made here. In it
+//! `provoke host` performs every operation that `aegisbpf doctor` lists and checks the resulting
+//! event field by field. The guest needs no disk and no network: all that goes in is in the
+//! initramfs, all that comes out is the serial log.
+
+mod cpio;
+mod debian;
+mod guest;
+mod report;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use debian::{Found, Mirror};
+use guest::Payload;
+use report::{Row, Verdict};
+
+/// Kernels tried when none is named; the newest of the mirror is added to them.
+const DEFAULT_KERNELS: &[&str] = &["5.10", "6.1", "6.12"];
+/// Oldest major version of qemu that boots all of them reliably under emulation.
+const QEMU_MIN: u32 = 8;
+/// A guest boots in seconds; the cases take about a minute under emulation.
+const GUEST_TIMEOUT: Duration = Duration::from_secs(420);
+
+/// What a run came to, for the summary of `cargo xtask test`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Summary {
+    /// Kernels on which every case passed.
+    pub(crate) passed: usize,
+    /// Kernels with a failed case, a panic or a timeout.
+    pub(crate) failed: usize,
+    /// Kernels that could not be tried here; the reason was printed.
+    pub(crate) skipped: usize,
+}
+
+/// Runs the guest matrix in the workspace at `root` and prints one row per kernel.
+pub(crate) fn test(root: &Path, kernels: &[String]) -> Result<Summary> {
+    let cache = std::env::var_os("AEGIS_VM_CACHE")
+        .map_or_else(|| root.join("target/vm"), PathBuf::from);
+    std::fs::create_dir_all(&cache).with_context(|| format!("creating {}", cache.display()))?;
+    let mirror = Mirror::new(&cache);
+    if let Err(reason) = qemu(&mirror) {
+        println!("SKIP vm-test: {reason:#}");
+        return Ok(Summary { skipped: 1, ..Summary::default() });
+    }
+    let payload = Payload::new(build(root)?)?;
+    let rows: Vec<Row> = wanted(&mirror, kernels)
+        .into_iter()
+        .map(|kernel| {
+            let row = one(&mirror, &payload, &cache, &kernel);
+            println!("{}", row.line());
+            row
+        })
+        .collect();
+    Ok(report::table(&rows))
+}
+
+/// The kernels to try: those named, else the defaults and the newest.
+fn wanted(mirror: &Mirror, named: &[String]) -> Vec<String> {
+    if !named.is_empty() {
+        return named.to_vec();
+    }
+    let mut kernels: Vec<String> = DEFAULT_KERNELS.iter().map(|k| (*k).to_owned()).collect();
+    match mirror.newest() {
+        Ok(newest) if !kernels.contains(&newest) => kernels.push(newest),
+        Ok(_) => {}
+        Err(error) => println!("SKIP newest kernel: {error:#}"),
+    }
+    kernels
+}
+
+/// Fetches, boots and judges one kernel; whatever goes wrong becomes its row.
+fn one(mirror: &Mirror, payload: &Payload, cache: &Path, version: &str) -> Row {
+    let kernel = match mirror.kernel(version) {
+        Ok(Found::Kernel(kernel)) => kernel,
+        Ok(Found::Unavailable(reason)) => return Row::new(version, Verdict::Skipped(reason)),
+        Err(error) => return Row::new(version, Verdict::Failed(format!("{error:#}"))),
+    };
+    match guest::run(&kernel, payload, cache, version, GUEST_TIMEOUT) {
+        Ok(log) => report::judge(version, &log),
+        Err(error) => Row::new(version, Verdict::Failed(format!("{error:#}"))),
+    }
+}
+
+/// Builds what goes into the guest and returns the directory with the binaries.
+fn build(root: &Path) -> Result<PathBuf> {
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["build", "--quiet", "-p", "agent", "-p", "provoke"])
+        .current_dir(root)
+        .status()
+        .context("starting cargo")?;
+    if !status.success() {
+        bail!("cargo build -p agent -p provoke failed");
+    }
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    Ok(target.join("debug"))
+}
+
+/// Makes sure that a qemu is there that is new enough.
+fn qemu(mirror: &Mirror) -> Result<()> {
+    match qemu_major() {
+        Some(major) if major >= QEMU_MIN => return Ok(()),
+        found => {
+            let found = found.map_or("none".to_owned(), |major| format!("version {major}"));
+            println!("vm-test: qemu >= {QEMU_MIN} is needed ({found} here), trying backports");
+        }
+    }
+    mirror.install_backport("qemu-system-x86")?;
+    match qemu_major() {
+        Some(major) if major >= QEMU_MIN => Ok(()),
+        _ => bail!("qemu-system-x86_64 >= {QEMU_MIN} could not be installed"),
+    }
+}
+
+/// Major version of the machine's qemu.
+fn qemu_major() -> Option<u32> {
+    let output = Command::new("qemu-system-x86_64").arg("--version").output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let (_, rest) = text.split_once("version ")?;
+    rest.split('.').next()?.parse().ok()
+}

@@ -1,0 +1,129 @@
+//! Reading a guest's serial log: which cases passed, and what the kernel came to.
+
+use std::time::Duration;
+
+use super::Summary;
+
+/// What one kernel came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Every case passed; the text is the closing line.
+    Passed(String),
+    /// Why not.
+    Failed(String),
+    /// It could not be tried here; why.
+    Skipped(String),
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Row {
+    /// Kernel as it was asked for.
+    kernel: String,
+    /// Release, tier and the like, as the guest printed it.
+    facts: String,
+    /// Lines of failed cases and of a kernel's death.
+    details: Vec<String>,
+    verdict: Verdict,
+}
+
+/// A finished guest.
+#[derive(Debug, Clone)]
+pub(super) struct Log {
+    /// All that came over the serial line.
+    pub(super) text: String,
+    /// Where it is kept.
+    pub(super) path: String,
+    /// How long the guest ran.
+    pub(super) took: Duration,
+    /// Whether it was ended for taking too long.
+    pub(super) timed_out: bool,
+}
+
+impl Row {
+    /// A row without a log.
+    pub(super) fn new(kernel: &str, verdict: Verdict) -> Row {
+        Row { kernel: kernel.to_owned(), facts: String::new(), details: Vec::new(), verdict }
+    }
+
+    /// The row and the details below it.
+    pub(super) fn line(&self) -> String {
+        let (word, why) = match &self.verdict {
+            Verdict::Passed(text) => ("ok", text),
+            Verdict::Failed(text) => ("FAIL", text),
+            Verdict::Skipped(text) => ("SKIP", text),
+        };
+        let mut line = format!("{word:<4} {:<6} {}  {why}", self.kernel, self.facts);
+        for detail in &self.details {
+            line.push_str("\n       ");
+            line.push_str(detail);
+        }
+        line
+    }
+}
+
+/// The verdict over a guest's log: only a closing `RESULT ok` passes.
+pub(super) fn judge(kernel: &str, log: &Log) -> Row {
+    let lines: Vec<&str> = log.text.lines().map(str::trim_end).collect();
+    let find = |prefix: &str| lines.iter().rev().find_map(|l| l.strip_prefix(prefix));
+    let details: Vec<String> = lines
+        .iter()
+        .filter(|l| l.starts_with("FAIL ") || l.contains("Kernel panic") || l.contains("panicked"))
+        .map(|l| (*l).to_owned())
+        .collect();
+    let release = find("GUEST ").unwrap_or("did not boot");
+    let tier = find("TIER ").unwrap_or("unknown");
+    let seconds = log.took.as_secs_f32();
+    let verdict = match find("RESULT ") {
+        Some(result) if result.starts_with("ok") && details.is_empty() => {
+            Verdict::Passed(result.to_owned())
+        }
+        Some(result) => Verdict::Failed(format!("{result}, log {}", log.path)),
+        None if log.timed_out => Verdict::Failed(format!("timed out, log {}", log.path)),
+        None => Verdict::Failed(format!("ended without a result, log {}", log.path)),
+    };
+    let facts = format!("{release}  tier {tier}  {seconds:.1} s");
+    Row { kernel: kernel.to_owned(), facts, details, verdict }
+}
+
+/// Counts the rows and prints the closing line.
+pub(super) fn table(rows: &[Row]) -> Summary {
+    let mut summary = Summary::default();
+    for row in rows {
+        match row.verdict {
+            Verdict::Passed(_) => summary.passed += 1,
+            Verdict::Failed(_) => summary.failed += 1,
+            Verdict::Skipped(_) => summary.skipped += 1,
+        }
+    }
+    let Summary { passed, failed, skipped } = summary;
+    println!("vm-test: {passed} kernels passed, {failed} failed, {skipped} skipped");
+    summary
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(text: &str, timed_out: bool) -> Log {
+        let took = Duration::from_secs(1);
+        Log { text: text.to_owned(), path: "x.log".to_owned(), took, timed_out }
+    }
+
+    #[test]
+    fn only_a_closing_ok_without_failed_cases_passes() {
+        let ok = judge("6.1", &log("GUEST 6.1.0\r\nTIER lsm\r\nok exec\r\nRESULT ok 1 passed", false));
+        assert_eq!(ok.verdict, Verdict::Passed("ok 1 passed".to_owned()));
+        let lied = judge("6.1", &log("FAIL exec: expected a, got b\nRESULT ok 1 passed", false));
+        assert!(matches!(lied.verdict, Verdict::Failed(_)));
+        assert_eq!(lied.details, ["FAIL exec: expected a, got b"]);
+    }
+
+    #[test]
+    fn silence_is_a_failure_that_says_why() {
+        let died = judge("6.1", &log("GUEST 6.1.0\nKernel panic - not syncing", false));
+        assert_eq!(died.verdict, Verdict::Failed("ended without a result, log x.log".to_owned()));
+        let slow = judge("6.1", &log("GUEST 6.1.0", true));
+        assert_eq!(slow.verdict, Verdict::Failed("timed out, log x.log".to_owned()));
+    }
+}

@@ -11,11 +11,12 @@ mod guest;
 mod report;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::outcome::Outcome;
+use crate::sh;
 use debian::{Found, Mirror};
 use guest::Payload;
 use report::{Row, Verdict};
@@ -27,28 +28,18 @@ const QEMU_MIN: u32 = 8;
 /// A guest boots in seconds; the cases take about a minute under emulation.
 const GUEST_TIMEOUT: Duration = Duration::from_secs(420);
 
-/// What a run came to, for the summary of `cargo xtask test`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Summary {
-    /// Kernels on which every case passed.
-    pub(crate) passed: usize,
-    /// Kernels with a failed case, a panic or a timeout.
-    pub(crate) failed: usize,
-    /// Kernels that could not be tried here; the reason was printed.
-    pub(crate) skipped: usize,
-}
-
-/// Runs the guest matrix in the workspace at `root` and prints one row per kernel.
-pub(crate) fn test(root: &Path, kernels: &[String]) -> Result<Summary> {
+/// Runs the guest matrix and prints one row per kernel. `AEGIS_VM_CACHE` names the directory that
+/// keeps the kernels, `target/vm` by default.
+pub(crate) fn test(kernels: &[String]) -> Result<Outcome> {
     let cache = std::env::var_os("AEGIS_VM_CACHE")
-        .map_or_else(|| root.join("target/vm"), PathBuf::from);
+        .map_or_else(|| sh::target().join("vm"), |directory| sh::at(PathBuf::from(directory)));
     std::fs::create_dir_all(&cache).with_context(|| format!("creating {}", cache.display()))?;
     let mirror = Mirror::new(&cache);
     if let Err(reason) = qemu(&mirror) {
         println!("SKIP vm-test: {reason:#}");
-        return Ok(Summary { skipped: 1, ..Summary::default() });
+        return Ok(Outcome::SKIP);
     }
-    let payload = Payload::new(build(root)?)?;
+    let payload = Payload::new(&build()?)?;
     let rows: Vec<Row> = wanted(&mirror, kernels)
         .into_iter()
         .map(|kernel| {
@@ -88,18 +79,9 @@ fn one(mirror: &Mirror, payload: &Payload, cache: &Path, version: &str) -> Row {
 }
 
 /// Builds what goes into the guest and returns the directory with the binaries.
-fn build(root: &Path) -> Result<PathBuf> {
-    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--quiet", "-p", "agent", "-p", "provoke"])
-        .current_dir(root)
-        .status()
-        .context("starting cargo")?;
-    if !status.success() {
-        bail!("cargo build -p agent -p provoke failed");
-    }
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    Ok(target.join("debug"))
+fn build() -> Result<PathBuf> {
+    sh::run(sh::cargo().args(["build", "--quiet", "-p", "agent", "-p", "provoke"]))?;
+    Ok(sh::target().join("debug"))
 }
 
 /// Makes sure that a qemu is there that is new enough.
@@ -120,8 +102,7 @@ fn qemu(mirror: &Mirror) -> Result<()> {
 
 /// Major version of the machine's qemu.
 fn qemu_major() -> Option<u32> {
-    let output = Command::new("qemu-system-x86_64").arg("--version").output().ok()?;
-    let text = String::from_utf8_lossy(&output.stdout);
+    let text = sh::capture(sh::cmd("qemu-system-x86_64").arg("--version")).ok()?;
     let (_, rest) = text.split_once("version ")?;
     rest.split('.').next()?.parse().ok()
 }

@@ -62,9 +62,7 @@ impl Archive {
         let size = u32::try_from(data.len()).unwrap_or(u32::MAX);
         let name_size = u32::try_from(name.len() + 1).unwrap_or(u32::MAX);
         // inode, mode, uid, gid, links, mtime, size, device of the file, device it is, name, check
-        let header = [
-            self.inode, mode, 0, 0, 1, 0, size, 0, 0, device.0, device.1, name_size, 0,
-        ];
+        let header = [self.inode, mode, 0, 0, 1, 0, size, 0, 0, device.0, device.1, name_size, 0];
         self.bytes.extend_from_slice(b"070701");
         for field in header {
             self.bytes.extend_from_slice(format!("{field:08X}").as_bytes());

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::sh;
+
 /// Suites that carry cloud kernels, relative to the main archive.
 const MAIN_SUITES: &[&str] = &["bookworm", "bookworm-backports", "trixie-backports"];
 /// The same for the security archive.
@@ -60,7 +62,8 @@ impl Mirror {
                 cached
             }
         };
-        let newest = packages.iter().max_by_key(|p| version(p)).context("no kernel in the mirror")?;
+        let newest =
+            packages.iter().max_by_key(|p| version(p)).context("no kernel in the mirror")?;
         let parts = version(newest);
         match parts.as_slice() {
             [major, minor, ..] => Ok(format!("{major}.{minor}")),
@@ -74,7 +77,9 @@ impl Mirror {
         let package = match pick(&cached, series) {
             Some(package) => package,
             None => match self.packages() {
-                Err(error) => return Ok(Found::Unavailable(format!("no package lists: {error:#}"))),
+                Err(error) => {
+                    return Ok(Found::Unavailable(format!("no package lists: {error:#}")));
+                }
                 Ok(packages) => match pick(&packages, series) {
                     None => return Ok(Found::Unavailable(format!("the mirror has no {series}"))),
                     Some(package) => match self.download(&package) {
@@ -92,14 +97,14 @@ impl Mirror {
     /// Installs a newer package on this machine, from its release's backports.
     pub(super) fn install_backport(&self, package: &str) -> Result<()> {
         self.refresh()?;
-        let output = self
-            .apt("apt-get")
-            .env("DEBIAN_FRONTEND", "noninteractive")
+        let output = sh::as_root("env")?
+            .arg(format!("APT_CONFIG={}", self.root.join("apt.conf").display()))
+            .args(["DEBIAN_FRONTEND=noninteractive", "apt-get"])
             .args(["-o", "DPkg::Lock::Timeout=300", "install", "-qq", "-y"])
             .args(["--no-install-recommends", "-t", "bookworm-backports", package])
             .output()
             .context("starting apt-get")?;
-        checked(&output, &format!("apt-get install {package} (needs root)")).map(|_| ())
+        checked(&output, &format!("apt-get install {package}")).map(|_| ())
     }
 
     /// Names of unpacked packages.

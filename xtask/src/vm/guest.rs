@@ -1,11 +1,13 @@
 //! One guest: its initramfs, its boot under qemu, its serial log.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+
+use crate::sh;
 
 use super::cpio::Archive;
 use super::debian::{Kernel, checked, find};
@@ -49,19 +51,23 @@ pub(super) struct Payload {
 
 impl Payload {
     /// Packs busybox, the binaries of `build` and the shared libraries that they need.
-    pub(super) fn new(build: PathBuf) -> Result<Payload> {
+    pub(super) fn new(build: &Path) -> Result<Payload> {
         let mut archive = Archive::default();
         for directory in ["/proc", "/sys", "/tmp", "/run", "/root", "/var/lib"] {
             archive.directory(directory);
         }
         archive.device("/dev/console", 5, 1);
         archive.file("/init", 0o755, INIT.as_bytes());
-        archive.file("/etc/passwd", 0o644, b"root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:\n");
+        archive.file(
+            "/etc/passwd",
+            0o644,
+            b"root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:\n",
+        );
         archive.file("/etc/group", 0o644, b"root:x:0:\nnogroup:x:65534:\n");
         archive.file("/etc/machine-id", 0o444, b"0123456789abcdef0123456789abcdef\n");
         archive.file("/etc/hostname", 0o644, b"guest\n");
         archive.symlink("/bin/sh", "busybox");
-        let busybox = which("busybox").context("busybox is needed (package busybox-static)")?;
+        let busybox = sh::find("busybox").context("busybox is needed (package busybox-static)")?;
         let programs = [
             (busybox, "/bin/busybox"),
             (build.join("aegisbpf"), "/bin/aegisbpf"),
@@ -208,10 +214,4 @@ fn unpacked(path: &Path) -> Result<Vec<u8>> {
     let output = output.with_context(|| format!("starting {tool}"))?;
     checked(&output, &format!("unpacking {}", path.display()))?;
     Ok(output.stdout)
-}
-
-/// The program of that name on PATH.
-fn which(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|p| p.is_file())
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Summary;
+use crate::outcome::Outcome;
 
 /// What one kernel came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,18 +87,15 @@ pub(super) fn judge(kernel: &str, log: &Log) -> Row {
 }
 
 /// Counts the rows and prints the closing line.
-pub(super) fn table(rows: &[Row]) -> Summary {
-    let mut summary = Summary::default();
-    for row in rows {
-        match row.verdict {
-            Verdict::Passed(_) => summary.passed += 1,
-            Verdict::Failed(_) => summary.failed += 1,
-            Verdict::Skipped(_) => summary.skipped += 1,
-        }
-    }
-    let Summary { passed, failed, skipped } = summary;
-    println!("vm-test: {passed} kernels passed, {failed} failed, {skipped} skipped");
-    summary
+pub(super) fn table(rows: &[Row]) -> Outcome {
+    let count = |row: &Row| match row.verdict {
+        Verdict::Passed(_) => Outcome::PASS,
+        Verdict::Failed(_) => Outcome::FAIL,
+        Verdict::Skipped(_) => Outcome::SKIP,
+    };
+    let sum: Outcome = rows.iter().map(count).sum();
+    println!("vm-test: {sum} (kernels)");
+    sum
 }
 
 #[cfg(test)]
@@ -112,7 +109,8 @@ mod tests {
 
     #[test]
     fn only_a_closing_ok_without_failed_cases_passes() {
-        let ok = judge("6.1", &log("GUEST 6.1.0\r\nTIER lsm\r\nok exec\r\nRESULT ok 1 passed", false));
+        let ok =
+            judge("6.1", &log("GUEST 6.1.0\r\nTIER lsm\r\nok exec\r\nRESULT ok 1 passed", false));
         assert_eq!(ok.verdict, Verdict::Passed("ok 1 passed".to_owned()));
         let lied = judge("6.1", &log("FAIL exec: expected a, got b\nRESULT ok 1 passed", false));
         assert!(matches!(lied.verdict, Verdict::Failed(_)));

@@ -9,11 +9,16 @@
 //! | [`program`] | what rule text compiles to |
 //! | [`alert`] | what a match becomes |
 //! | [`op`], [`interest`] | operations, and what of them the rules need |
+//! | [`action`], [`names`] | what operations and the kernel's numbers are called |
+//! | [`json`] | events to ECS JSON, and JSON documents as events |
 #![forbid(unsafe_code)]
 
+pub mod action;
 pub mod alert;
 pub mod field;
 pub mod interest;
+pub mod json;
+pub mod names;
 pub mod op;
 pub mod program;
 pub mod value;

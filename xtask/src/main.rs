@@ -14,8 +14,12 @@
 
 mod codegen;
 mod outcome;
+mod run;
 mod setup;
 mod sh;
+mod test;
+mod tidy;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -47,10 +51,21 @@ fn main() -> ExitCode {
 fn dispatch(args: &[String]) -> Result<ExitCode> {
     let Some((command, rest)) = args.split_first() else { bail!("which command?\n\n{USAGE}") };
     match command.as_str() {
+        "run" => run::command(rest)?,
+        "test" => return test::command(rest),
+        "vm-test" => return vm_test(rest),
         "codegen" => codegen::command(rest)?,
+        "tidy" => tidy::command()?,
         "setup" => setup::command(rest)?,
         "help" | "-h" | "--help" => print!("{USAGE}"),
         other => bail!("unknown command `{other}`\n\n{USAGE}"),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// `xtask vm-test [KERNEL…]`
+fn vm_test(kernels: &[String]) -> Result<ExitCode> {
+    let outcome = vm::test(kernels)?;
+    println!("{outcome}");
+    Ok(if outcome.failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -1,0 +1,23 @@
+//! `cargo xtask run`: from a fresh clone to live events.
+
+use std::os::unix::process::CommandExt as _;
+use std::process::Stdio;
+
+use anyhow::{Context, Result};
+
+use crate::setup::{self, Need};
+use crate::sh;
+
+/// Installs what is missing, builds, and becomes the agent.
+pub(crate) fn command(args: &[String]) -> Result<()> {
+    setup::install(&setup::missing(Need::Build))?;
+    println!("building in release (the first time takes a few minutes)");
+    sh::run(sh::cargo().args(["build", "--release", "--package", "agent"]))
+        .context("the agent could not be built")?;
+    let mut agent = sh::as_root(sh::release("aegisbpf"))?;
+    agent.args(["run", "--events", "--rules"]).arg(sh::at("rules")).args(args);
+    agent.stdin(Stdio::inherit());
+    println!("starting {}; ^C ends it", sh::show(&agent));
+    // The agent takes our place, so that signals and the exit code are its own.
+    Err(agent.exec()).with_context(|| format!("cannot start {}", sh::show(&agent)))
+}

@@ -1,0 +1,96 @@
+//! Reads how many cases ran from what the test runners print.
+
+use crate::outcome::Outcome;
+
+/// Counts of a log of `cargo nextest run` or `cargo test`; a test that prints a line
+/// `SKIP name: reason` and returns is counted as skipped.
+///
+/// Tests that a filter left out are nobody's: they run in another stage.
+pub(super) fn cases(log: &str) -> Outcome {
+    let mut counts: Outcome = log.lines().filter_map(summary).sum();
+    let skips = skips(log).count().min(counts.passed);
+    counts.passed -= skips;
+    counts.skipped += skips;
+    counts
+}
+
+/// The last line `N passed, N failed, N skipped` of one of our own commands.
+pub(super) fn closing(log: &str) -> Option<Outcome> {
+    log.lines().rev().find_map(|line| {
+        let mut counts = line.split(", ");
+        let mut next = |noun| counts.next()?.strip_suffix(noun)?.trim().parse::<usize>().ok();
+        let (passed, failed, skipped) = (next("passed")?, next("failed")?, next("skipped")?);
+        Some(Outcome { passed, failed, skipped })
+    })
+}
+
+/// Lines in which tests say what they could not do here.
+pub(super) fn skips(log: &str) -> impl Iterator<Item = &str> {
+    log.lines().map(str::trim).filter(|line| line.starts_with("SKIP ") && line.contains(": "))
+}
+
+/// `Summary [   1.2s] 5 tests run: 4 passed (1 slow), 1 failed, 2 skipped` of nextest, or
+/// `test result: ok. 3 passed; 0 failed; 1 ignored; …` of the standard harness.
+fn summary(line: &str) -> Option<Outcome> {
+    let line = line.trim();
+    let counts = if line.starts_with("Summary [") {
+        line.split_once("run: ")?.1
+    } else {
+        line.strip_prefix("test result: ")?.split_once(". ")?.1
+    };
+    let words: Vec<&str> = counts.split([' ', ',', ';']).filter(|word| !word.is_empty()).collect();
+    let before = |noun: &str| {
+        let at = words.iter().position(|word| *word == noun)?;
+        words.get(at.checked_sub(1)?)?.parse::<usize>().ok()
+    };
+    // "1 failed", "1 timed out", "1 exec failed"
+    let failed = ["failed", "timed", "exec"].iter().filter_map(|noun| before(noun)).sum();
+    let skipped = before("ignored").unwrap_or(0);
+    Some(Outcome { passed: before("passed").unwrap_or(0), failed, skipped })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nextest_is_counted_and_filtered_tests_are_not() {
+        let log =
+            "     Summary [   0.420s] 45 tests run: 44 passed (1 slow), 1 failed, 7 skipped\n";
+        assert_eq!(cases(log), Outcome { passed: 44, failed: 1, skipped: 0 });
+    }
+
+    #[test]
+    fn a_time_out_is_a_failure() {
+        let log = "Summary [ 60.1s] 3 tests run: 2 passed, 1 timed out, 0 skipped";
+        assert_eq!(cases(log), Outcome { passed: 2, failed: 1, skipped: 0 });
+    }
+
+    #[test]
+    fn the_standard_harness_is_counted_for_each_binary() {
+        let log = "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out\n\
+                   test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 5 filtered out";
+        assert_eq!(cases(log), Outcome { passed: 4, failed: 2, skipped: 1 });
+    }
+
+    #[test]
+    fn a_test_that_says_skip_did_not_pass() {
+        let log = "    SKIP lsm: the kernel refuses such programs\nSummary [1s] 2 tests run: 2 passed, 0 skipped";
+        assert_eq!(cases(log), Outcome { passed: 1, failed: 0, skipped: 1 });
+    }
+
+    #[test]
+    fn our_own_closing_line_is_read_back() {
+        let outcome = Outcome { passed: 12, failed: 3, skipped: 4 };
+        assert_eq!(
+            closing(&format!("1 passed, 0 failed, 0 skipped\n{outcome}\nend\n")),
+            Some(outcome)
+        );
+        assert_eq!(closing("12 passed, 3 failed\n"), None);
+    }
+
+    #[test]
+    fn other_output_counts_nothing() {
+        assert_eq!(cases("thread panicked: 3 passed, 4 failed\n"), Outcome::default());
+    }
+}

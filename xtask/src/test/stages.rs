@@ -1,0 +1,172 @@
+//! The stages, cheapest first.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::{Log, Stage, Verdict, count};
+use crate::outcome::Outcome;
+use crate::setup::{self, Need};
+use crate::sh;
+
+/// All stages, in the order in which they run.
+pub(super) const STAGES: &[Stage] = &[
+    ("setup", packages),
+    ("fmt", |log| log.all(&mut [cargo(&["fmt", "--all", "--check"])])),
+    ("c-format", c_format),
+    ("tidy", |log| log.all(&mut [xtask(&["tidy"])?])),
+    ("clippy", |log| log.all(&mut [cargo(CLIPPY)])),
+    ("build", |log| log.all(&mut [cargo(&["build", "--release", "--workspace"])])),
+    ("codegen", codegen),
+    ("unit", unit),
+    ("root", root),
+    ("doc-tests", |log| harness(log, &mut cargo(&["test", "--workspace", "--doc"]))),
+    ("rustdoc", rustdoc),
+    ("rules", rules),
+    ("bench", |log| ours(log, &["bench", "--smoke"])),
+    ("guests", |log| ours(log, &["vm-test"])),
+];
+
+const CLIPPY: &[&str] = &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+
+/// Tests that act on the kernel of this host: those under `tests/` of the crates that touch it.
+const ON_HOST: &str = "kind(test) & (package(kernel) | package(agent))";
+
+fn cargo(args: &[&str]) -> Command {
+    let mut command = sh::cargo();
+    command.args(args);
+    command
+}
+
+/// This program again: its output goes to the log, and it cannot take the other stages with it.
+fn xtask(args: &[&str]) -> Result<Command> {
+    let mut command = sh::cmd(std::env::current_exe()?);
+    command.args(args);
+    Ok(command)
+}
+
+fn packages(log: &mut Log) -> Result<Verdict> {
+    let missing = setup::missing(Need::Test);
+    if missing.is_empty() {
+        log.line("nothing is missing")?;
+        return Ok(Verdict::Ran(Outcome::PASS));
+    }
+    println!("missing Debian packages:\n{}", setup::table(&missing));
+    if log.run(&mut xtask(&["setup"])?)? {
+        return Ok(Verdict::Ran(Outcome::PASS));
+    }
+    let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
+    Ok(Verdict::Skipped(format!("cannot install {} (target/ci/setup.log)", names.join(" "))))
+}
+
+/// Skips unless the programs are there.
+fn needs(programs: &[&str]) -> Option<Verdict> {
+    let missing: Vec<&str> =
+        programs.iter().copied().filter(|program| sh::find(program).is_none()).collect();
+    (!missing.is_empty()).then(|| Verdict::Skipped(format!("no {}", missing.join(", no "))))
+}
+
+fn c_format(log: &mut Log) -> Result<Verdict> {
+    if let Some(skip) = needs(&["clang-format-19"]) {
+        return Ok(skip);
+    }
+    let files = sh::capture(sh::cmd("git").args(["ls-files", "*.c", "*.h", ":!*vmlinux.h"]))?;
+    let mut command = sh::cmd("clang-format-19");
+    command.args(["--dry-run", "--Werror"]).args(files.lines());
+    log.all(&mut [command])
+}
+
+fn codegen(log: &mut Log) -> Result<Verdict> {
+    match needs(&["clang-19", "bpftool", "rustfmt"]) {
+        Some(skip) => Ok(skip),
+        None => log.all(&mut [xtask(&["codegen", "--check"])?]),
+    }
+}
+
+fn rustdoc(log: &mut Log) -> Result<Verdict> {
+    let mut command = cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
+    command.env("RUSTDOCFLAGS", "-D warnings");
+    log.all(&mut [command])
+}
+
+fn unit(log: &mut Log) -> Result<Verdict> {
+    if has_nextest() {
+        return harness(log, nextest(&mut sh::cargo(), &format!("not ({ON_HOST})")));
+    }
+    let others = ["test", "--workspace", "--exclude", "kernel", "--exclude", "agent", "--tests"];
+    let inside = ["test", "--package", "kernel", "--package", "agent", "--lib", "--bins"];
+    let first = log.run(&mut cargo(&others))?;
+    let second = log.run(&mut cargo(&inside))?;
+    settle(log, first && second)
+}
+
+fn root(log: &mut Log) -> Result<Verdict> {
+    let Some(prefix) = sh::root_prefix() else {
+        return Ok(Verdict::Skipped("needs root, or sudo without a password".into()));
+    };
+    let mut command = if has_nextest() {
+        let mut command = sh::cargo();
+        nextest(&mut command, ON_HOST);
+        command
+    } else {
+        let tests = ["test", "--package", "kernel", "--package", "agent", "--test", "*"];
+        let mut command = cargo(&tests);
+        command.args(["--no-fail-fast", "--", "--test-threads=1", "--show-output"]);
+        command
+    };
+    if !prefix.is_empty() {
+        // Built as the user, run as root.
+        let runner = format!("{} -E", prefix.join(" "));
+        command.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", runner);
+    }
+    harness(log, &mut command)
+}
+
+fn has_nextest() -> bool {
+    cargo(&["nextest", "--version"]).output().is_ok_and(|output| output.status.success())
+}
+
+fn nextest<'a>(command: &'a mut Command, filter: &str) -> &'a mut Command {
+    command.args(["nextest", "run", "--workspace", "--no-fail-fast", "--color", "never"]);
+    // The output of passing tests too: they say there what they skipped.
+    command.args(["--success-output", "final", "--failure-output", "final", "-E", filter])
+}
+
+/// Runs a test runner and counts its cases.
+fn harness(log: &mut Log, command: &mut Command) -> Result<Verdict> {
+    let success = log.run(command)?;
+    settle(log, success)
+}
+
+/// Counts the cases in the log. A runner that fails without a failed case could not even start.
+fn settle(log: &Log, success: bool) -> Result<Verdict> {
+    let mut outcome = count::cases(&log.text()?);
+    if !success && outcome.failed == 0 {
+        outcome.failed = 1;
+    }
+    Ok(Verdict::Ran(outcome))
+}
+
+/// Runs one of our own commands, which ends with its counts.
+fn ours(log: &mut Log, args: &[&str]) -> Result<Verdict> {
+    let success = log.run(&mut xtask(args)?)?;
+    let mut outcome = count::closing(&log.text()?).unwrap_or_default();
+    if !success && outcome.failed == 0 {
+        outcome.failed = 1;
+    }
+    Ok(Verdict::Ran(outcome))
+}
+
+fn rules(log: &mut Log) -> Result<Verdict> {
+    let kestrel = |verb| {
+        let mut command = sh::cmd(sh::release("kestrel"));
+        command.args([verb, "rules"]);
+        command
+    };
+    let checked = log.run(&mut kestrel("check"))?;
+    let tested = log.run(&mut kestrel("test"))?;
+    let mut outcome = if checked { Outcome::PASS } else { Outcome::FAIL };
+    let cases = count::closing(&log.text()?).unwrap_or_default();
+    outcome += if !tested && cases.failed == 0 { Outcome::FAIL } else { cases };
+    Ok(Verdict::Ran(outcome))
+}

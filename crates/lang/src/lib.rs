@@ -1,1 +1,34 @@
-//! lang (to be written).
+//! Rule text into [`model::program::Program`]: rule files, the query language, diagnostics.
+//!
+//! A pure function of text and the field table: no file is opened here. One bad rule never hides
+//! the others: [`load`] returns all sound rules and everything that is wrong with the rest.
+//!
+//! | module | does |
+//! |---|---|
+//! | `file`, `table` | TOML rule files, with the place of each value |
+//! | `lexer`, `parser`, `ast` | query text into a syntax tree |
+//! | `lower`, `literal`, `function` | syntax tree into a condition, names and types checked |
+//! | `words` | warnings about literals |
+//! | `event` | events of rule tests |
+//! | [`diagnostic`], [`render`] | findings as data, and as text or JSON |
+#![forbid(unsafe_code)]
+
+mod ast;
+pub mod diagnostic;
+mod event;
+mod file;
+mod function;
+mod lexer;
+pub mod limits;
+mod literal;
+mod load;
+mod lower;
+mod parser;
+pub mod render;
+mod table;
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub use diagnostic::{Code, Diagnostic, Level, Span};
+pub use load::{Loaded, Origin, RuleTest, Source, load};

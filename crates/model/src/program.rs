@@ -80,9 +80,9 @@ impl Severity {
 pub enum Expr {
     /// Always or never.
     Const(bool),
-    /// All of them.
+    /// All of them; true when empty.
     And(Vec<Expr>),
-    /// Any of them.
+    /// Any of them; false when empty.
     Or(Vec<Expr>),
     /// The complement.
     Not(Box<Expr>),
@@ -95,7 +95,8 @@ pub enum Expr {
 pub enum Test {
     /// `field != null`
     Exists,
-    /// Equal to any of these; strings exactly, or with ASCII case folded.
+    /// Equal to any of these; strings exactly, or with ASCII case folded. An integer literal
+    /// equals the number and its decimal text, since documents carry numeric ids as either.
     Equals {
         /// The literals.
         any: Vec<Literal>,
@@ -104,18 +105,19 @@ pub enum Test {
     },
     /// Ordered comparison.
     Compare(Order, Literal),
-    /// Whole-string match with `*` and `?` of any of these.
+    /// Whole-string match of any of these: `*` is any bytes, `?` one character. Numbers are
+    /// tested as decimal text here and in the tests below.
     Wildcard {
         /// The patterns.
         any: Vec<Vec<u8>>,
         /// Fold ASCII case.
         fold: bool,
     },
-    /// Regular expressions, anchored to the whole string.
+    /// Regular expressions as [`crate::pattern::regex`] reads them.
     Regex {
         /// The expressions as written.
         any: Vec<String>,
-        /// Fold case.
+        /// Fold ASCII case.
         fold: bool,
     },
     /// Starts with, ends with, contains.
@@ -129,12 +131,12 @@ pub enum Test {
     },
     /// Address in any of these networks.
     Cidr(Vec<(IpAddr, u8)>),
-    /// Length of the text in bytes compared with a number.
+    /// Length of the text in characters compared with a number.
     Length(Order, i64),
 }
 
 /// Where [`Test::Part`] looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Place {
     /// At the start.
     Start,
@@ -144,13 +146,12 @@ pub enum Place {
     Anywhere,
 }
 
-/// An ordered comparison.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A comparison. `!=` is `Not` of `Equal`, so that it is the complement also where the field is
+/// absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Order {
     /// `==`
     Equal,
-    /// `!=`
-    NotEqual,
     /// `<`
     Less,
     /// `<=`

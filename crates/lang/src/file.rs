@@ -1,0 +1,268 @@
+//! A rule file: `[[rule]]` tables, each with its query and its tests.
+
+use model::program::{Rule, RuleMeta, Severity};
+use toml::de::DeTable;
+
+use crate::diagnostic::{Code, Diagnostic, Span, nearest};
+use crate::limits::{MAX_RULES, MAX_TESTS};
+use crate::load::RuleTest;
+use crate::lower::lower;
+use crate::table::Table;
+use crate::{event, parser, words};
+
+/// A rule without an error, its places, and its tests.
+pub(crate) struct FoundRule {
+    pub(crate) rule: Rule,
+    /// Place of the value of `id`.
+    pub(crate) id: Span,
+    /// Place of the value of `query`.
+    pub(crate) query: Span,
+    pub(crate) tests: Vec<RuleTest>,
+}
+
+/// Reads the rules of a file.
+pub(crate) fn read(text: &str) -> (Vec<FoundRule>, Vec<Diagnostic>) {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    let mut found: Vec<Diagnostic> = errors
+        .iter()
+        .map(|error| Diagnostic::new(Code::Toml, error.span().unwrap_or(0..0), error.message()))
+        .collect();
+    let mut top = Table::new(document.get_ref(), 0..0);
+    let tables = top.tables("rule");
+    found.append(&mut top.finish());
+    if let Some((_, span)) = tables.get(MAX_RULES) {
+        let message = format!("more than {MAX_RULES} rules in one file");
+        found.push(Diagnostic::new(Code::Limit, span.clone(), message));
+    }
+    let mut rules = Vec::new();
+    for (keys, span) in tables.into_iter().take(MAX_RULES) {
+        let (rule, mut wrong) = read_rule(text, keys, span);
+        found.append(&mut wrong);
+        rules.extend(rule);
+    }
+    (rules, found)
+}
+
+fn read_rule(text: &str, keys: &DeTable<'_>, span: Span) -> (Option<FoundRule>, Vec<Diagnostic>) {
+    let mut table = Table::new(keys, span);
+    let id = identifier(&mut table);
+    let name = table.text("name").map(|(text, _)| text.to_owned());
+    let description = table.text("description").map(|(text, _)| text.trim().to_owned());
+    let severity = severity(&mut table);
+    let attack = techniques(&mut table);
+    let tags = owned(table.texts("tags"));
+    let references = owned(table.texts("references"));
+    let query = table.text("query");
+    let tests = read_tests(&mut table, id.as_ref().map(|(_, place)| place.clone()));
+    let mut found = table.finish();
+
+    let compiled = query.as_ref().and_then(|(query, place)| {
+        let map = QueryMap::new(text, place.clone(), query);
+        let (compiled, wrong) = compile(query);
+        found.extend(wrong.into_iter().map(|one| one.map_spans(|span| map.place(&span))));
+        Some((compiled?, place.clone()))
+    });
+    for one in &mut found {
+        one.rule = id.as_ref().map(|(id, _)| id.clone());
+    }
+    let rule = (|| {
+        let (id, id_span) = id?;
+        let ((category, condition), query) = compiled?;
+        let (name, description, severity) = (name?, description?, severity?);
+        let meta = RuleMeta {
+            id,
+            name,
+            description,
+            severity,
+            attack,
+            tags,
+            references,
+            file: String::new(),
+        };
+        let rule = Rule { meta, category, condition };
+        Some(FoundRule { rule, id: id_span, query, tests })
+    })();
+    (rule.filter(|_| !found.iter().any(Diagnostic::is_error)), found)
+}
+
+type Compiled = (Option<String>, model::program::Expr);
+
+/// A query into category and condition, with what is wrong in it.
+pub(crate) fn compile(query: &str) -> (Option<Compiled>, Vec<Diagnostic>) {
+    let parsed = match parser::parse(query) {
+        Ok(parsed) => parsed,
+        Err(error) => return (None, vec![error]),
+    };
+    let mut found = Vec::new();
+    if let Some((name, span)) = &parsed.category {
+        words::warn_category(name, span, &mut found);
+    }
+    let Some(condition) = lower(&parsed.condition, &mut found) else { return (None, found) };
+    let span = parsed.condition.span;
+    let category = parsed.category.map(|(name, _)| name);
+    let rule = Rule { meta: RuleMeta::default(), category, condition };
+    let explained = found.iter().any(|one| one.code == Code::UnknownWord);
+    if rule.kinds().is_empty() && !explained {
+        found.push(
+            Diagnostic::new(Code::NeverMatches, span, "no event can satisfy this")
+                .label("no operation has this category together with these types and actions")
+                .help("the table of actions in the reference says what goes together"),
+        );
+    }
+    (Some((rule.category, rule.condition)), found)
+}
+
+fn identifier(table: &mut Table<'_, '_>) -> Option<(String, Span)> {
+    let (text, place) = table.text("id")?;
+    let sound = text.len() <= MAX_ID
+        && text.split('-').all(|part| {
+            !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        });
+    if !sound {
+        let message = format!("`{}` is no rule id", text.escape_debug());
+        table.found.push(Diagnostic::new(Code::BadValue, place, message).help(format!(
+            "use lower-case words, digits and single hyphens, at most {MAX_ID} bytes"
+        )));
+        return None;
+    }
+    Some((text.to_owned(), place))
+}
+
+/// Bytes of a rule id: it is printed in each alert.
+const MAX_ID: usize = 100;
+
+const SEVERITIES: &[Severity] = &[
+    Severity::Informational,
+    Severity::Low,
+    Severity::Medium,
+    Severity::High,
+    Severity::Critical,
+];
+
+fn severity(table: &mut Table<'_, '_>) -> Option<Severity> {
+    let (text, place) = table.text("severity")?;
+    let known = SEVERITIES.iter().find(|severity| severity.as_str() == text);
+    if known.is_none() {
+        let words: Vec<&str> = SEVERITIES.iter().map(|severity| severity.as_str()).collect();
+        let near = nearest(text, words.iter().copied()).map(|near| format!("`{near}` is one"));
+        table.found.push(
+            Diagnostic::new(Code::BadValue, place, format!("`{text}` is no severity"))
+                .help(format!("there are: {}", words.join(", ")))
+                .help_if(near),
+        );
+    }
+    known.copied()
+}
+
+/// ATT&CK ids: tactics `TA0001`, techniques `T1059`, sub-techniques `T1059.004`.
+fn techniques(table: &mut Table<'_, '_>) -> Vec<String> {
+    let digits = |text: &str, count| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
+    let all = table.texts("attack");
+    for (text, place) in &all {
+        let sound = if let Some(tactic) = text.strip_prefix("TA") {
+            digits(tactic, 4)
+        } else {
+            let number = text.strip_prefix('T').unwrap_or_default();
+            let (technique, sub) = number.split_once('.').unwrap_or((number, "000"));
+            digits(technique, 4) && digits(sub, 3)
+        };
+        if !sound {
+            table.found.push(
+                Diagnostic::new(Code::BadValue, place.clone(), format!("`{text}` is no ATT&CK id"))
+                    .help("write `T1059`, `T1059.004` or `TA0002`"),
+            );
+        }
+    }
+    owned(all)
+}
+
+fn owned(texts: Vec<(&str, Span)>) -> Vec<String> {
+    texts.into_iter().map(|(text, _)| text.to_owned()).collect()
+}
+
+/// Tests of a rule; a warning if there is none that must match, or none that must not.
+fn read_tests(rule: &mut Table<'_, '_>, id: Option<Span>) -> Vec<RuleTest> {
+    let tables = rule.tables("test");
+    if let Some((_, span)) = tables.get(MAX_TESTS) {
+        let message = format!("more than {MAX_TESTS} tests of one rule");
+        rule.found.push(Diagnostic::new(Code::Limit, span.clone(), message));
+    }
+    let written: Vec<bool> = tables
+        .iter()
+        .filter_map(|(keys, _)| keys.get("alert").and_then(|value| value.get_ref().as_bool()))
+        .collect();
+    let lacks = match (written.contains(&true), written.contains(&false)) {
+        (true, true) => None,
+        (false, false) => Some("the rule has no test"),
+        (true, false) => Some("no test shows an event that must not match"),
+        (false, true) => Some("no test shows an event that must match"),
+    };
+    if let (Some(message), Some(place)) = (lacks, id) {
+        rule.found.push(Diagnostic::new(Code::NoTest, place, message).help(
+            "add `[[rule.test]]` tables with `name`, `alert` and `event`: one that matches, and \
+             one that differs from it in the decisive field",
+        ));
+    }
+    let mut tests = Vec::new();
+    for (keys, span) in tables.into_iter().take(MAX_TESTS) {
+        let mut table = Table::new(keys, span);
+        let name = table.text("name").map(|(text, _)| text.to_owned());
+        let alert = table.flag("alert");
+        let event = table.table("event").map(|keys| event::read(keys, &mut table.found));
+        rule.found.append(&mut table.finish());
+        if let (Some(name), Some(alert), Some(event)) = (name, alert, event) {
+            tests.push(RuleTest { rule: 0, name, alert, event });
+        }
+    }
+    tests
+}
+
+/// Where the bytes of a query are in the file.
+struct QueryMap {
+    /// For each byte of the query, and its end, the byte of the file.
+    offsets: Vec<usize>,
+    value: Span,
+}
+
+impl QueryMap {
+    /// `value` is the TOML string with its quotes, `query` what it stands for.
+    fn new(text: &str, value: Span, query: &str) -> Self {
+        let raw = text.get(value.clone()).unwrap_or_default();
+        let multi = raw.starts_with("\"\"\"") || raw.starts_with("'''");
+        let mut at = if multi { 3 } else { 1 };
+        if multi {
+            let rest = raw.get(at..).unwrap_or_default();
+            at += usize::from(rest.starts_with('\n')) + 2 * usize::from(rest.starts_with("\r\n"));
+        }
+        let escapes = raw.starts_with('"');
+        let bytes = raw.as_bytes();
+        let mut offsets = Vec::with_capacity(query.len() + 1);
+        for character in query.chars() {
+            while escapes && continues_line(bytes, at) {
+                at += 1 + bytes.iter().skip(at + 1).take_while(|b| b.is_ascii_whitespace()).count();
+            }
+            offsets.extend(std::iter::repeat_n(value.start + at, character.len_utf8()));
+            at += match (bytes.get(at), bytes.get(at + 1)) {
+                (Some(b'\\'), Some(b'U')) if escapes => 10,
+                (Some(b'\\'), Some(b'u')) if escapes => 6,
+                (Some(b'\\'), Some(b'x')) if escapes => 4,
+                (Some(b'\\'), _) if escapes => 2,
+                (Some(b'\r'), Some(b'\n')) if character == '\n' => 2,
+                _ => character.len_utf8(),
+            };
+        }
+        offsets.push(value.start + at);
+        QueryMap { offsets, value }
+    }
+
+    fn place(&self, span: &Span) -> Span {
+        let of = |at: usize| self.offsets.get(at).copied().unwrap_or(self.value.end);
+        let (start, end) = (of(span.start), of(span.end));
+        start.min(self.value.end)..end.clamp(start, self.value.end)
+    }
+}
+
+/// Whether a backslash joins this line with the next.
+fn continues_line(bytes: &[u8], at: usize) -> bool {
+    bytes.get(at) == Some(&b'\\') && bytes.get(at + 1).is_some_and(u8::is_ascii_whitespace)
+}

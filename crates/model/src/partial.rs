@@ -1,0 +1,95 @@
+//! What can be told about a rule before any event: on which operations it can match at all.
+//!
+//! Category, type and action of an operation are known, so a condition is evaluated with three
+//! values: true, false, and unknown for all other fields.
+
+use crate::action::{self, Action};
+use crate::field;
+use crate::field::FieldId;
+use crate::op::{Kind, KindSet};
+use crate::program::{Expr, Literal, Rule, Test};
+use crate::{pattern, value::List, value::Value};
+
+impl Rule {
+    /// Operations whose events can satisfy the rule.
+    pub fn kinds(&self) -> KindSet {
+        Kind::ALL.iter().copied().filter(|kind| self.can_match(*kind)).collect()
+    }
+
+    fn can_match(&self, kind: Kind) -> bool {
+        let words = action::of(kind);
+        if words.category.is_empty() {
+            return false;
+        }
+        if let Some(category) = &self.category
+            && !words.category.contains(&category.as_str())
+        {
+            return false;
+        }
+        truth(&self.condition, &words) != Some(false)
+    }
+}
+
+/// The value of a condition where the words of the operation decide it.
+pub fn truth(condition: &Expr, words: &Action) -> Option<bool> {
+    match condition {
+        Expr::Const(value) => Some(*value),
+        Expr::Not(inner) => truth(inner, words).map(|value| !value),
+        Expr::And(all) => decide(all, words, false),
+        Expr::Or(any) => decide(any, words, true),
+        Expr::Test(field, test) => {
+            let mut result = Some(false);
+            for value in known(*field, words)?.each() {
+                match holds(test, value) {
+                    Some(true) => return Some(true),
+                    Some(false) => {}
+                    None => result = None,
+                }
+            }
+            result
+        }
+    }
+}
+
+/// `decisive` if any operand has that value, the opposite if all have it, else unknown.
+fn decide(operands: &[Expr], words: &Action, decisive: bool) -> Option<bool> {
+    let mut result = Some(!decisive);
+    for operand in operands {
+        match truth(operand, words) {
+            Some(value) if value == decisive => return Some(decisive),
+            Some(_) => {}
+            None => result = None,
+        }
+    }
+    result
+}
+
+/// Value of a field in all events of an operation.
+fn known(field: FieldId, words: &Action) -> Option<Value<'static>> {
+    match field {
+        field::EVENT_CATEGORY => Some(Value::List(List::Words(words.category))),
+        field::EVENT_TYPE => Some(Value::List(List::Words(words.types))),
+        field::EVENT_ACTION => Some(Value::str(words.action)),
+        field::EVENT_KIND => Some(Value::str("event")),
+        field::EVENT_MODULE => Some(Value::str("aegisbpf")),
+        field::HOST_OS_TYPE => Some(Value::str("linux")),
+        _ => None,
+    }
+}
+
+/// Whether one of those words satisfies a test; unknown for tests that nobody writes on them.
+fn holds(test: &Test, value: Value<'_>) -> Option<bool> {
+    let Value::Str(text) = value else { return None };
+    match test {
+        Test::Exists => Some(true),
+        Test::Equals { any, fold } => Some(any.iter().any(|literal| match literal {
+            Literal::Str(wanted) if *fold => wanted.eq_ignore_ascii_case(text),
+            Literal::Str(wanted) => wanted == text,
+            _ => false,
+        })),
+        Test::Wildcard { any, fold } => {
+            Some(any.iter().any(|wanted| pattern::wildcard(wanted, text, *fold)))
+        }
+        _ => None,
+    }
+}

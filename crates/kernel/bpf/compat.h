@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * Everything that differs between kernels, in one place. Each shim says which kernels need it
+ * and why; CO-RE decides at load time, so one object serves all.
+ */
+#ifndef AEGIS_COMPAT_H
+#define AEGIS_COMPAT_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+/* Macros of uapi headers; vmlinux.h holds types only. */
+#define AF_INET 2
+#define AF_INET6 10
+#define S_IFMT 00170000
+#define S_IFSOCK 0140000
+#define S_IFCHR 0020000
+#define S_IFIFO 0010000
+#define MINOR_BITS 20
+#define TMPFS_MAGIC 0x01021994
+#define PF_KTHREAD 0x00200000
+#define SIGNAL_GROUP_EXIT 0x00000004
+
+/* Before 6.3 (f122a08b197d) kernel_cap_t was two __u32; read as 64 bits both look the same on
+ * little-endian machines. */
+static __always_inline __u64 compat_cap(const void *cap)
+{
+	__u64 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), cap);
+	return value;
+}
+
+/* Kernels built without CONFIG_AUDIT have no login uid. */
+static __always_inline __u32 compat_loginuid(struct task_struct *task)
+{
+	if (bpf_core_field_exists(task->loginuid))
+		return BPF_CORE_READ(task, loginuid.val);
+	return ~0U;
+}
+
+static __always_inline __u32 compat_audit_session(struct task_struct *task)
+{
+	if (bpf_core_field_exists(task->sessionid))
+		return BPF_CORE_READ(task, sessionid);
+	return ~0U;
+}
+
+#endif

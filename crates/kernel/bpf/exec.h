@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* The record of an exec: measured first, then written into a reservation of the fitting class. */
+#ifndef AEGIS_EXEC_H
+#define AEGIS_EXEC_H
+
+#include "exe.h"
+
+/* Classes of reservation. Nearly all execs fit the first; the last holds the longest. */
+#define EXEC_SMALL 1024
+#define EXEC_MIDDLE 4096
+#define EXEC_LARGE 61440
+/* A chunk copied at a time where the length is not known to the verifier. */
+#define CHUNK 512
+/* Space behind the used part that a copy of unknown length may touch. */
+#define EXEC_SLACK CHUNK
+#define STRING_CHUNK 64
+
+struct exec_plan {
+	struct task_struct *task;
+	struct linux_binprm *bprm;
+	struct task_paths paths;
+	const char *script;
+	__u64 args_start, env_start;
+	__u32 args_len, env_len; /* what is copied */
+	__u32 args_all;
+	__u32 script_len;
+	__u32 flags;
+};
+
+/* Length of a kernel string, at most PATH_MAX_BYTES. Global: see path_length(). */
+__weak __noinline __u32 string_length(__u64 string)
+{
+	char chunk[STRING_CHUNK];
+	__u32 total = 0;
+
+	for (int i = 0; i < PATH_MAX_BYTES / (STRING_CHUNK - 1); i++) {
+		long len = bpf_probe_read_kernel_str(chunk, sizeof(chunk), (void *)(string + total));
+
+		if (len <= 0)
+			break;
+		total += len - 1;
+		if (len < STRING_CHUNK)
+			break;
+	}
+	return total;
+}
+
+/*
+ * Appends `len` bytes to the record, in chunks, since they go to an offset that the verifier does
+ * not know; `span` tells how many could be read. Needs CHUNK bytes behind them.
+ */
+static __noinline int append_bytes(struct rec_header *rec, __u32 cap, struct span *span, __u64 from,
+				   __u64 len_user)
+{
+	__u32 len = len_user, off = rec->len, done = 0;
+	bool user = len_user >> 32;
+
+	for (int i = 0; i < ENV_MAX_BYTES / CHUNK && done < len; i++) {
+		char *to = (char *)rec + at_most(off + done, cap - CHUNK);
+		__u32 part = at_most(len - done, CHUNK);
+
+		if (user ? bpf_probe_read_user(to, part, (void *)(from + done))
+			 : bpf_probe_read_kernel(to, part, (void *)(from + done)))
+			break;
+		done += part;
+	}
+	span->off = off;
+	span->len = done;
+	rec->len = off + done;
+	return 0;
+}
+
+#define FROM_USER (1ULL << 32)
+
+static __always_inline __u32 exec_measure(struct exec_plan *p, const struct config *conf)
+{
+	struct task_struct *task = p->task;
+	struct linux_binprm *bprm = p->bprm;
+	struct mm_struct *mm = BPF_CORE_READ(task, mm);
+	struct file *exe = BPF_CORE_READ(mm, exe_file);
+	__u64 env;
+
+	measure_paths(&p->paths, task, exe);
+	p->args_start = BPF_CORE_READ(mm, arg_start);
+	p->args_all = BPF_CORE_READ(mm, arg_end) - p->args_start;
+	p->args_len = p->args_all;
+	if (p->args_len > ARGS_MAX_BYTES) {
+		p->args_len = ARGS_MAX_BYTES;
+		p->flags |= FLAG_CUT_ARGS;
+	}
+	if (conf->env) {
+		p->env_start = BPF_CORE_READ(mm, env_start);
+		env = BPF_CORE_READ(mm, env_end) - p->env_start;
+		p->env_len = at_most(env, ENV_MAX_BYTES);
+		if (env > ENV_MAX_BYTES)
+			p->flags |= FLAG_CUT_ENV;
+	}
+	p->script = BPF_CORE_READ(bprm, filename);
+	p->script_len = string_length((__u64)p->script);
+	return TASK_FIXED + p->args_len + p->env_len + p->script_len + EXEC_SLACK +
+	       p->paths.exe.len + p->paths.cwd.len;
+}
+
+/* Directly behind the fixed part, where one read can take them. */
+static __always_inline void append_args(struct rec_task *r, __u32 cap, const struct exec_plan *p)
+{
+	struct linux_binprm *bprm = p->bprm;
+	__u32 len = at_most(at_most(p->args_len, ARGS_MAX_BYTES), cap - TASK_FIXED);
+
+	r->argc = BPF_CORE_READ(bprm, argc);
+	r->args_bytes = p->args_all;
+	if (bpf_probe_read_user((char *)r + TASK_FIXED, len, (void *)p->args_start)) {
+		count_lost(RING_LIFE, LOSS_ARGS);
+		r->h.flags |= FLAG_CUT_ARGS;
+		return;
+	}
+	r->args.off = TASK_FIXED;
+	r->args.len = len;
+	r->h.len = TASK_FIXED + len;
+}
+
+static __always_inline void append_env(struct rec_task *r, __u32 cap, const struct exec_plan *p)
+{
+	if (!p->env_len)
+		return;
+	append_bytes(&r->h, cap, &r->env, p->env_start, p->env_len | FROM_USER);
+	if (r->env.len < p->env_len) {
+		count_lost(RING_LIFE, LOSS_ARGS);
+		r->h.flags |= FLAG_CUT_ENV;
+	}
+}
+
+static __noinline int exec_fill(struct rec_task *r, __u32 cap, const struct exec_plan *p)
+{
+	struct task_struct *task = p->task;
+	struct linux_binprm *bprm = p->bprm;
+
+	fill_task(r, task, KIND_EXEC, PROVIDER_TRACEPOINT);
+	fill_comm(r, task);
+	fill_exe(r, BPF_CORE_READ(task, mm, exe_file));
+	fill_stdio(r, task);
+	r->h.flags |= p->flags;
+	if (BPF_CORE_READ(bprm, interp) != p->script)
+		r->task_flags |= TASK_SCRIPT;
+	if (BPF_CORE_READ_BITFIELD_PROBED(bprm, secureexec))
+		r->task_flags |= TASK_SECURE;
+	append_args(r, cap, p);
+	append_paths(r, cap, &p->paths);
+	append_bytes(&r->h, cap, &r->script, (__u64)p->script, p->script_len);
+	append_env(r, cap, p);
+	return 0;
+}
+
+#define exec_emit(plan, size)                                                                      \
+	({                                                                                         \
+		struct rec_task *r_ = reserve(RING_LIFE, size);                                    \
+		if (r_) {                                                                          \
+			exec_fill(r_, (size), (plan));                                             \
+			submit(RING_LIFE, r_);                                                     \
+		}                                                                                  \
+		0;                                                                                 \
+	})
+
+#endif

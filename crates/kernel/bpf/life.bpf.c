@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/* Processes begin, change their program and end. */
+#include "exec.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(tp_exec, struct task_struct *task, pid_t old_pid, struct linux_binprm *bprm)
+{
+	struct exec_plan plan = {.task = task, .bprm = bprm};
+	const struct config *conf = config_get();
+	__u32 need;
+
+	if (!conf || !is_wanted(KIND_EXEC, PROVIDER_TRACEPOINT, BPF_CORE_READ(task, tgid)))
+		return 0;
+	need = exec_measure(&plan, conf);
+	if (need <= EXEC_SMALL)
+		return exec_emit(&plan, EXEC_SMALL);
+	if (need <= EXEC_MIDDLE)
+		return exec_emit(&plan, EXEC_MIDDLE);
+	return exec_emit(&plan, EXEC_LARGE);
+}
+
+static __always_inline int life_emit(struct task_struct *task, __u32 kind, __u32 exit_code)
+{
+	struct rec_task *r = reserve(RING_LIFE, TASK_FIXED);
+
+	if (!r)
+		return 0;
+	fill_task(r, task, kind, PROVIDER_TRACEPOINT);
+	fill_comm(r, task);
+	r->exit_code = exit_code;
+	submit(RING_LIFE, r);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(tp_fork, struct task_struct *parent, struct task_struct *child)
+{
+	__u32 tgid = BPF_CORE_READ(child, tgid);
+
+	/* A new thread is no new process. */
+	if (tgid != (__u32)BPF_CORE_READ(child, pid) || !is_wanted(KIND_FORK, PROVIDER_TRACEPOINT, tgid))
+		return 0;
+	return life_emit(child, KIND_FORK, 0);
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(tp_exit, struct task_struct *task)
+{
+	__u32 code;
+
+	/* The process ends with its last thread, whichever that is. */
+	if (!is_wanted(KIND_EXIT, PROVIDER_TRACEPOINT, BPF_CORE_READ(task, tgid)) ||
+	    BPF_CORE_READ(task, signal, live.counter))
+		return 0;
+	code = BPF_CORE_READ(task, signal, group_exit_code);
+	if (!(BPF_CORE_READ(task, signal, flags) & SIGNAL_GROUP_EXIT))
+		code = BPF_CORE_READ(task, exit_code);
+	return life_emit(task, KIND_EXIT, code);
+}

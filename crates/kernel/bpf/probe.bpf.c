@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/* One tiny program for each class of attachment: what loads and attaches here is what counts. */
+#include "compat.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+SEC("lsm/file_open")
+int BPF_PROG(probe_lsm, struct file *file)
+{
+	return 0;
+}
+
+SEC("lsm.s/file_open")
+int BPF_PROG(probe_lsm_sleepable, struct file *file)
+{
+	return 0;
+}
+
+SEC("fentry/do_exit")
+int BPF_PROG(probe_fentry)
+{
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(probe_tp_btf, struct task_struct *task)
+{
+	return 0;
+}
+
+SEC("cgroup/connect4")
+int probe_cgroup(struct bpf_sock_addr *ctx)
+{
+	return 1;
+}
+
+SEC("iter/task")
+int probe_iter(struct bpf_iter__task *ctx)
+{
+	return 0;
+}
+
+SEC("syscall")
+int probe_syscall(void *ctx)
+{
+	return 0;
+}
+
+SEC("raw_tp/sys_exit")
+int probe_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	return 0;
+}

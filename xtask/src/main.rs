@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the command line")]
 
+mod bench;
 mod codegen;
 mod outcome;
 mod run;
@@ -54,6 +55,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         "run" => run::command(rest)?,
         "test" => return test::command(rest),
         "vm-test" => return vm_test(rest),
+        "bench" => return bench::command(rest),
         "codegen" => codegen::command(rest)?,
         "tidy" => tidy::command()?,
         "setup" => setup::command(rest)?,

@@ -15,7 +15,12 @@ pub(crate) fn command(args: &[String]) -> Result<()> {
     sh::run(sh::cargo().args(["build", "--release", "--package", "agent"]))
         .context("the agent could not be built")?;
     let mut agent = sh::as_root(sh::release("aegisbpf"))?;
-    agent.args(["run", "--events", "--rules"]).arg(sh::at("rules")).args(args);
+    agent.args(["run", "--events", "--rules"]).arg(sh::at("rules"));
+    if !args.iter().any(|arg| arg.starts_with("-o") || arg.starts_with("--output")) {
+        // For people; programs ask for JSON.
+        agent.args(["--output", "compact"]);
+    }
+    agent.args(args);
     agent.stdin(Stdio::inherit());
     println!("starting {}; ^C ends it", sh::show(&agent));
     // The agent takes our place, so that signals and the exit code are its own.

@@ -1,0 +1,147 @@
+//! An agent of our own to measure, away from one that may be installed.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::sh;
+
+/// Loading all programs takes a second or two; under load some more.
+const START_LIMIT: Duration = Duration::from_secs(30);
+/// The agent handles what is in its rings before it ends.
+const STOP_LIMIT: Duration = Duration::from_secs(15);
+
+/// A scratch directory that is empty at the start.
+pub(super) fn scratch(name: &str) -> Result<PathBuf> {
+    let dir = sh::target().join("bench").join(format!("{name}-{}", std::process::id()));
+    if dir.exists() {
+        std::fs::remove_dir_all(&dir)?;
+    }
+    std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    Ok(dir)
+}
+
+/// A running agent; it ends with this value.
+#[derive(Debug)]
+pub(super) struct Agent {
+    guard: Child,
+    dir: PathBuf,
+}
+
+impl Agent {
+    /// Starts the release build with the shipped rules and, if given, a directory of more, and
+    /// waits until it answers.
+    pub(super) fn start(dir: &Path, more_rules: Option<&Path>) -> Result<Agent> {
+        if !sh::is_root() {
+            bail!("the agent needs root: run this as root");
+        }
+        let mut command = sh::cmd(sh::release("aegisbpf"));
+        command.args(["run", "-o", "json", "--runtime-dir"]).arg(dir.join("run"));
+        command.arg("--rules").arg(sh::at("rules"));
+        if let Some(rules) = more_rules {
+            command.arg("--rules").arg(rules);
+        }
+        command.stdin(Stdio::null());
+        command.stdout(File::create(dir.join("alerts.jsonl"))?);
+        command.stderr(File::create(dir.join("log"))?);
+        let guard = command.spawn().context("cannot start the agent")?;
+        let mut agent = Agent { guard, dir: dir.to_owned() };
+        let start = Instant::now();
+        while !agent.answers() {
+            if let Some(status) = agent.guard.try_wait()? {
+                bail!("the agent ended with {status}:\n{}", agent.log());
+            }
+            if start.elapsed() > START_LIMIT {
+                bail!("the agent does not answer after {START_LIMIT:?}:\n{}", agent.log());
+            }
+            sleep(Duration::from_millis(50));
+        }
+        Ok(agent)
+    }
+
+    /// Whether the control socket answers.
+    pub(super) fn answers(&self) -> bool {
+        self.status().is_ok()
+    }
+
+    /// What `status -o json` says.
+    pub(super) fn status(&self) -> Result<String> {
+        let mut command = sh::cmd(sh::release("aegisbpf"));
+        command.args(["status", "-o", "json", "--runtime-dir"]).arg(self.dir.join("run"));
+        sh::capture(&mut command)
+    }
+
+    /// What it wrote to stderr.
+    pub(super) fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+    }
+
+    /// The alerts so far, one JSON object a line.
+    pub(super) fn alerts(&self) -> Result<String> {
+        std::fs::read_to_string(self.dir.join("alerts.jsonl")).context("alerts")
+    }
+
+    /// Process id of the guard.
+    pub(super) fn guard(&self) -> u32 {
+        self.guard.id()
+    }
+
+    /// Process id of the worker, if there is one now.
+    pub(super) fn worker(&self) -> Option<u32> {
+        let guard = self.guard();
+        let children =
+            std::fs::read_to_string(format!("/proc/{guard}/task/{guard}/children")).ok()?;
+        let is_worker = |pid: &u32| {
+            std::fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|args| args.split(|byte| *byte == 0).any(|arg| arg == b"worker"))
+        };
+        children.split_whitespace().filter_map(|pid| pid.parse().ok()).find(is_worker)
+    }
+
+    /// Ends it, and waits for that.
+    pub(super) fn stop(mut self) -> Result<()> {
+        signal("TERM", self.guard())?;
+        let start = Instant::now();
+        while start.elapsed() < STOP_LIMIT {
+            if let Some(status) = self.guard.try_wait()? {
+                if !status.success() {
+                    bail!("the agent ended with {status}:\n{}", self.log());
+                }
+                return Ok(());
+            }
+            sleep(Duration::from_millis(20));
+        }
+        bail!("the agent does not end within {STOP_LIMIT:?}:\n{}", self.log());
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // After an error only: `stop` has waited for the end, and this does nothing then.
+        if matches!(self.guard.try_wait(), Ok(None)) {
+            drop(self.guard.kill());
+            drop(self.guard.wait());
+        }
+    }
+}
+
+/// Sends a signal to a process of ours.
+pub(super) fn signal(name: &str, pid: u32) -> Result<()> {
+    sh::run(sh::cmd("kill").args(["-s", name, &pid.to_string()]))
+}
+
+/// Waits until something holds; tells whether it did.
+pub(super) fn until(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < limit {
+        if holds() {
+            return true;
+        }
+        sleep(Duration::from_millis(5));
+    }
+    false
+}

@@ -20,6 +20,7 @@ pub(super) const STAGES: &[Stage] = &[
     ("codegen", codegen),
     ("unit", unit),
     ("root", root),
+    ("host", host),
     ("doc-tests", |log| harness(log, &mut cargo(&["test", "--workspace", "--doc"]))),
     ("rustdoc", rustdoc),
     ("rules", rules),
@@ -151,6 +152,28 @@ fn settle(log: &Log, success: bool) -> Result<Verdict> {
 fn ours(log: &mut Log, args: &[&str]) -> Result<Verdict> {
     let success = log.run(&mut xtask(args)?)?;
     let mut outcome = count::closing(&log.text()?).unwrap_or_default();
+    if !success && outcome.failed == 0 {
+        outcome.failed = 1;
+    }
+    Ok(Verdict::Ran(outcome))
+}
+
+/// Provokes on this host what `doctor` says that the agent sees here.
+fn host(log: &mut Log) -> Result<Verdict> {
+    if sh::root_prefix().is_none() {
+        return Ok(Verdict::Skipped("needs root, or sudo without a password".into()));
+    }
+    if let Some(skip) = needs(&["busybox"]) {
+        return Ok(skip);
+    }
+    let mut command = sh::as_root(sh::release("provoke"))?;
+    command.args(["host", "--agent"]).arg(sh::release("aegisbpf"));
+    let success = log.run(&mut command)?;
+    let text = log.text()?;
+    for absent in text.lines().filter_map(|line| line.strip_prefix("ABSENT ")) {
+        println!("SKIP host/{absent}");
+    }
+    let mut outcome = count::provoked(&text).unwrap_or_default();
     if !success && outcome.failed == 0 {
         outcome.failed = 1;
     }

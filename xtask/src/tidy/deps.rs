@@ -13,7 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("files", &["model"]),
     ("agent", &["model", "kernel", "lang", "engine", "files"]),
     ("kestrel", &["model", "lang", "engine", "files"]),
-    ("provoke", &[]),
+    ("provoke", &["model"]),
     ("bench-load", &[]),
     ("xtask", &[]),
 ];

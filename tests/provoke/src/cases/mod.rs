@@ -1,0 +1,164 @@
+//! The cases, and how one is run.
+
+mod file;
+mod kernel;
+mod net;
+mod process;
+mod special;
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use model::action;
+use model::op::Kind;
+
+use crate::expect::{Want, has, is, list, present};
+use crate::host::Tally;
+use crate::lab::{Done, Lab, PATIENCE};
+
+/// How long after the actor's end an event may still arrive from a slower source.
+const GRACE: Duration = Duration::from_millis(700);
+/// How often the events are looked at.
+const POLL: Duration = Duration::from_millis(20);
+
+/// An operation and the event that it must give.
+struct Case {
+    name: &'static str,
+    kind: Kind,
+    /// Performs it.
+    run: fn(&mut Lab) -> Result<Done>,
+    /// What the event says, beyond what is common to all; a field named here replaces the common
+    /// expectation about it.
+    want: fn(&Lab, &Done) -> Vec<Want>,
+}
+
+/// A neighbouring operation that gives no event of that kind.
+struct Control {
+    name: &'static str,
+    kind: Kind,
+    run: fn(&mut Lab) -> Result<Done>,
+}
+
+/// Runs all cases of the wanted kinds.
+pub(crate) fn run(lab: &mut Lab, wanted: &dyn Fn(Kind) -> bool, tally: &mut Tally) {
+    let families = [process::CASES, file::CASES, net::CASES, kernel::CASES];
+    for case in families.into_iter().flatten().filter(|case| wanted(case.kind)) {
+        let name = format!("{}/{}", case.kind.name(), case.name);
+        if case.kind == Kind::Module && lab.module.is_none() {
+            tally.absent(&name, "no module was given that could be loaded (--module)");
+            continue;
+        }
+        let seen = lab.doctor.operations.get(&case.kind).is_some_and(|row| row.seen());
+        let failures = match (case.run)(lab) {
+            Err(error) => vec![format!("expected the operation to succeed, got {error:#}")],
+            Ok(done) if seen => compare(lab, case, &done),
+            Ok(done) => silent(lab, case.kind, &done),
+        };
+        let note = lab.doctor.operations.get(&case.kind).map(|row| row.note.clone());
+        match note {
+            _ if seen || !failures.is_empty() => tally.case(&name, &failures),
+            note => tally.absent(&name, &note.unwrap_or_else(|| "not in doctor".to_owned())),
+        }
+    }
+    let families = [process::CONTROLS, file::CONTROLS, net::CONTROLS, kernel::CONTROLS];
+    for control in families.into_iter().flatten().filter(|control| wanted(control.kind)) {
+        let failures = match (control.run)(lab) {
+            Err(error) => vec![format!("expected the operation to succeed, got {error:#}")],
+            Ok(done) => silent(lab, control.kind, &done),
+        };
+        tally.case(&format!("{}/not: {}", control.kind.name(), control.name), &failures);
+    }
+    special::run(lab, wanted, tally);
+}
+
+/// Waits for the event and compares it; the failures of the candidate that came closest.
+fn compare(lab: &Lab, case: &Case, done: &Done) -> Vec<String> {
+    let action = action::of(case.kind).action;
+    let specific = (case.want)(lab, done);
+    let deadline = Instant::now() + PATIENCE;
+    let mut end_seen: Option<Instant> = None;
+    loop {
+        let wants = merged(lab, case.kind, done, &specific);
+        let failures = lab.seen(done.pid, action).into_iter().map(|event| {
+            wants.iter().filter_map(|want| want.failure(&event)).collect::<Vec<String>>()
+        });
+        let best = failures.min_by_key(Vec::len);
+        if best.as_ref().is_some_and(Vec::is_empty) {
+            return Vec::new();
+        }
+        if end_seen.is_none() && !lab.seen(done.pid, "end").is_empty() {
+            end_seen = Some(Instant::now());
+        }
+        let late = end_seen.is_some_and(|at| at.elapsed() > GRACE * 3);
+        if late || Instant::now() > deadline {
+            let none = format!("expected event.action {action} of pid {}, got none", done.pid);
+            return best.unwrap_or_else(|| vec![none]);
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+/// Waits until all events of the process must have come; the failure is one of that kind.
+fn silent(lab: &Lab, kind: Kind, done: &Done) -> Vec<String> {
+    if lab.wait(done.pid, "end").is_none() && lab.doctor.operations.contains_key(&Kind::Exit) {
+        return vec![format!("expected the end of pid {}, got no such event", done.pid)];
+    }
+    std::thread::sleep(GRACE);
+    let action = action::of(kind).action;
+    // The actor's own start and end are no failure of the sensors.
+    let mut surplus = lab.seen(done.pid, action);
+    if matches!(kind, Kind::Exec | Kind::Fork | Kind::Exit) && !surplus.is_empty() {
+        surplus.remove(0);
+    }
+    surplus.iter().map(|event| format!("expected no {action}, got {}", event.0)).collect()
+}
+
+/// The common expectations with the specific ones in their place.
+fn merged(lab: &Lab, kind: Kind, done: &Done, specific: &[Want]) -> Vec<Want> {
+    let replaced = |want: &Want| specific.iter().any(|s| s.field() == want.field());
+    let mut wants = common(lab, kind, done);
+    wants.retain(|want| !replaced(want));
+    wants.extend_from_slice(specific);
+    wants
+}
+
+/// What every event says about its kind, its source and its process.
+fn common(lab: &Lab, kind: Kind, done: &Done) -> Vec<Want> {
+    let words = action::of(kind);
+    let provider = lab.doctor.operations.get(&kind).map(|row| row.provider.clone());
+    let exe = std::path::Path::new(&done.exe);
+    let name = exe.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let mut wants = vec![
+        is("event.kind", "event"),
+        list("event.category", words.category),
+        list("event.type", words.types),
+        is("event.action", words.action),
+        is("event.module", "aegisbpf"),
+        is("event.dataset", words.dataset),
+        is("event.provider", provider.unwrap_or_default()),
+        present("@timestamp"),
+        present("event.sequence"),
+        present("host.id"),
+        is("host.os.type", "linux"),
+        is("process.pid", done.pid),
+        present("process.entity_id"),
+        present("process.start"),
+        is("process.executable", &done.exe),
+        is("process.name", name),
+        list("process.args", &done.args),
+        is("process.user.id", done.uid),
+        is("user.id", done.uid),
+        is("process.group.id", done.gid),
+        is("process.parent.pid", done.parent),
+        present("process.parent.entity_id"),
+        is("process.parent.executable", &lab.exe),
+        has("process.Ext.ancestors.name", "provoke"),
+    ];
+    if kind != Kind::Exec
+        && let Some(started) = lab.seen(done.pid, "exec").first()
+        && let Some(id) = started.text("process.entity_id")
+    {
+        wants.push(is("process.entity_id", id));
+    }
+    wants
+}

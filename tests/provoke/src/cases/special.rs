@@ -1,0 +1,98 @@
+//! Cases that are about more than one event.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use model::op::Kind;
+
+use crate::expect::{is, list};
+use crate::host::Tally;
+use crate::lab::{Done, Lab, PATIENCE};
+
+/// Where the kernel takes the next pid from, if it lets us say.
+const LAST_PID: &str = "/proc/sys/kernel/ns_last_pid";
+/// Attempts at getting one pid twice; another process may be faster.
+const ATTEMPTS: u32 = 20;
+
+/// Runs those of the wanted kinds.
+pub(super) fn run(lab: &mut Lab, wanted: &dyn Fn(Kind) -> bool, tally: &mut Tally) {
+    let seen = |lab: &Lab, kind: Kind| {
+        wanted(kind) && lab.doctor.operations.get(&kind).is_some_and(|row| row.seen())
+    };
+    if seen(lab, Kind::Exec) {
+        match reuse(lab) {
+            Ok(Some(failures)) => tally.case("exec/pid used again", &failures),
+            Ok(None) => tally.absent("exec/pid used again", "no pid could be had twice here"),
+            Err(error) => tally.case("exec/pid used again", &[format!("{error:#}")]),
+        }
+    }
+    if seen(lab, Kind::Open) {
+        let failures = alert(lab).unwrap_or_else(|error| vec![format!("{error:#}")]);
+        tally.case("alert/watched file opened", &failures);
+    }
+}
+
+/// Two processes with one pid are two entities with their own arguments.
+fn reuse(lab: &Lab) -> Result<Option<Vec<String>>> {
+    for _ in 0..ATTEMPTS {
+        let first = lab.act(&["noop", "first"])?;
+        if fs::write(LAST_PID, (first.pid - 1).to_string()).is_err() {
+            return Ok(None);
+        }
+        let second = lab.act(&["noop", "second"])?;
+        if second.pid == first.pid {
+            return Ok(Some(two_entities(lab, &first, &second)));
+        }
+    }
+    Ok(None)
+}
+
+fn two_entities(lab: &Lab, first: &Done, second: &Done) -> Vec<String> {
+    let end_of_second = lab.agent.events.wait(PATIENCE, |event| {
+        crate::lab::of(event, second.pid, "end") && event.list("process.args") == second.args
+    });
+    let Some(end) = end_of_second else {
+        return vec!["expected the end of the second process, got none".to_owned()];
+    };
+    let execs = lab.seen(second.pid, "exec");
+    let [one, .., two] = execs.as_slice() else {
+        return vec![format!("expected two execs, got {}", execs.len())];
+    };
+    let mut failures: Vec<String> = [
+        list("process.args", &first.args).failure(one),
+        list("process.args", &second.args).failure(two),
+        is("process.entity_id", two.text("process.entity_id").unwrap_or_default()).failure(&end),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if one.text("process.entity_id") == two.text("process.entity_id") {
+        failures.push("expected two entity ids, got one".to_owned());
+    }
+    failures
+}
+
+/// A match of a rule reaches the agent's standard output, with the process that did it.
+fn alert(lab: &Lab) -> Result<Vec<String>> {
+    let path = lab.path("watched/open");
+    let done = lab.act(&["open", &path]).context("open")?;
+    let pid = done.pid.to_string();
+    let alert = lab
+        .agent
+        .alerts
+        .wait(PATIENCE, |event| event.text("process.pid").as_deref() == Some(pid.as_str()));
+    let Some(alert) = alert else { return Ok(vec!["expected an alert, got none".to_owned()]) };
+    let rule = alert.text("rule.id").unwrap_or_default();
+    let mut failures: Vec<String> = [
+        is("event.kind", "alert").failure(&alert),
+        is("file.path", &path).failure(&alert),
+        is("process.parent.executable", &lab.exe).failure(&alert),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if rule != "provoke-open" {
+        failures.push(format!("rule.id expected provoke-open, got {rule}"));
+    }
+    Ok(failures)
+}

@@ -1,1 +1,27 @@
-//! kernel (to be written).
+//! The kernel half: BPF programs, what loads and attaches them, the other sources of the kernel,
+//! and the reader of the rings. The only crate with unsafe code.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`sensors`] | loads, attaches the best way of each wanted operation, snapshots, counters |
+//! | [`ways`] | the table of ways to see an operation |
+//! | [`probe`] | what this kernel offers, found by loading and attaching |
+//! | [`report`] | what `doctor` prints |
+//! | [`inject`], [`sink`] | the way of user-space records into the rings |
+
+pub mod counters;
+pub mod error;
+mod ffi;
+pub mod inject;
+mod messages;
+mod object;
+pub mod probe;
+pub mod report;
+pub mod sensors;
+pub mod sink;
+mod ways;
+
+pub use counters::Counters;
+pub use error::Error;
+pub use report::{Operation, Provider, Report, State, Tier};
+pub use sensors::{Options, Sensors};

@@ -1,0 +1,143 @@
+//! The embedded BPF object: opened, sized, loaded; programs that this kernel refuses are left out
+//! and the reason is kept.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+
+use libbpf_rs::{Link, Map, MapCore, MapFlags, Object, ObjectBuilder, OpenObject, ProgramMut};
+
+use crate::sensors::Options;
+use crate::error::Error;
+use crate::messages;
+
+/// The kernel's own type information.
+const BTF: &str = "/sys/kernel/btf/vmlinux";
+/// Names of the rings, in the order of `enum ring`.
+pub(crate) const RINGS: [&str; 3] = ["ring_alarm", "ring_life", "ring_rest"];
+
+/// libbpf wants the object in memory aligned like an ELF file.
+#[repr(C, align(8))]
+struct Aligned<T: ?Sized>(T);
+
+static SENSORS: &Aligned<[u8]> =
+    &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/sensors.bpf.o")));
+static PROBE: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/probe.bpf.o")));
+
+/// A loaded object and the programs that were left out.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    object: Object,
+    refused: BTreeMap<String, String>,
+}
+
+/// Opens one of the embedded objects.
+fn open(bytes: &[u8]) -> Result<OpenObject, Error> {
+    if !std::path::Path::new(BTF).exists() {
+        return Err(Error::NoBtf { path: PathBuf::from(BTF) });
+    }
+    let (opened, said) = messages::during(|| ObjectBuilder::default().open_memory(bytes));
+    opened.map_err(|error| Error::Load { reason: format!("{error}: {}", said.join(" ")) })
+}
+
+/// Loads one program of the probe object and attaches it with `attach`.
+pub(crate) fn probe(
+    program: &str,
+    attach: impl FnOnce(&ProgramMut<'_>) -> libbpf_rs::Result<Option<Link>>,
+) -> Result<(), String> {
+    let mut opened = open(&PROBE.0).map_err(|error| error.to_string())?;
+    for mut prog in opened.progs_mut() {
+        let chosen = prog.name() == OsStr::new(program);
+        prog.set_autoload(chosen);
+    }
+    let (loaded, said) = messages::during(|| opened.load());
+    let object = loaded.map_err(|error| match messages::blamed(&said) {
+        Some((_, reason)) if !reason.is_empty() => format!("{error} ({reason})"),
+        _ => error.to_string(),
+    })?;
+    let prog = object.progs_mut().find(|prog| prog.name() == OsStr::new(program));
+    let prog = prog.ok_or_else(|| format!("no probe named {program}"))?;
+    let (attached, _) = messages::during(|| attach(&prog));
+    attached.map(drop).map_err(|error| error.to_string())
+}
+
+impl Loaded {
+    /// Loads all programs that `skip` does not name a reason against, leaving out one after
+    /// another what the kernel refuses.
+    pub(crate) fn load(
+        options: &Options,
+        skip: impl Fn(&OsStr, &OsStr) -> Option<String>,
+    ) -> Result<Loaded, Error> {
+        let mut refused = BTreeMap::new();
+        loop {
+            let mut opened = open(&SENSORS.0)?;
+            size_rings(&mut opened, options)?;
+            for mut program in opened.progs_mut() {
+                let name = program.name().to_string_lossy().into_owned();
+                if let Some(reason) = skip(program.section(), program.name()) {
+                    refused.entry(name.clone()).or_insert(reason);
+                }
+                program.set_autoload(!refused.contains_key(&name));
+            }
+            let (loaded, said) = messages::during(|| opened.load());
+            let error = match loaded {
+                Ok(object) => return Ok(Loaded { object, refused }),
+                Err(error) => error,
+            };
+            match messages::blamed(&said) {
+                // Each round leaves out one more: bounded by the number of programs.
+                Some((name, reason)) if !refused.contains_key(&name) => {
+                    refused.insert(name, reason);
+                }
+                _ => return Err(load_error(&error, &said)),
+            }
+        }
+    }
+
+    /// Programs that were left out, and why.
+    pub(crate) fn refused(&self, program: &str) -> Option<&str> {
+        self.refused.get(program).map(String::as_str)
+    }
+
+    /// A loaded program.
+    pub(crate) fn program(&self, name: &str) -> Option<ProgramMut<'_>> {
+        self.object.progs_mut().find(|p| p.name() == OsStr::new(name) && p.autoload())
+    }
+
+    /// A map.
+    pub(crate) fn map(&self, name: &'static str) -> Result<Map<'_>, Error> {
+        let map = self.object.maps().find(|map| map.name() == OsStr::new(name));
+        map.ok_or_else(|| Error::map(name, &"not in the object"))
+    }
+
+    /// Replaces one value of a map.
+    pub(crate) fn set(&self, name: &'static str, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        self.map(name)?.update(key, value, MapFlags::ANY).map_err(|e| Error::map(name, &e))
+    }
+
+    /// The descriptor of a map; it lives as long as the object.
+    pub(crate) fn map_fd(&self, name: &'static str) -> Result<std::os::fd::OwnedFd, Error> {
+        let map = self.map(name)?;
+        let fd: BorrowedFd<'_> = map.as_fd();
+        fd.try_clone_to_owned().map_err(|error| Error::io(format!("descriptor of map {name}"), error))
+    }
+}
+
+fn size_rings(opened: &mut OpenObject, options: &Options) -> Result<(), Error> {
+    for mut map in opened.maps_mut() {
+        let Some(at) = RINGS.iter().position(|ring| map.name() == OsStr::new(ring)) else { continue };
+        let (Some(name), Some(bytes)) = (RINGS.get(at), options.ring_bytes.get(at)) else { continue };
+        map.set_max_entries(*bytes).map_err(|error| Error::map(name, &error))?;
+    }
+    Ok(())
+}
+
+fn load_error(error: &libbpf_rs::Error, said: &[String]) -> Error {
+    if error.kind() == libbpf_rs::ErrorKind::PermissionDenied {
+        let source = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        return Error::NoPrivilege { what: "load BPF programs".to_owned(), source };
+    }
+    let last = said.last().map_or("", String::as_str).trim();
+    Error::Load { reason: format!("{error} {last}") }
+}

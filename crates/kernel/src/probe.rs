@@ -1,0 +1,132 @@
+//! What this kernel loads and attaches, found by doing it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+
+use model::interest::Interest;
+use model::op::{Kind, KindSet};
+
+use crate::error::Error;
+use crate::object::probe;
+use crate::report::{Report, Tier};
+use crate::sensors::{Options, Sensors};
+
+/// A class of programs that a kernel allows or refuses as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Class {
+    Lsm,
+    LsmSleepable,
+    Fentry,
+    Tracepoint,
+    Cgroup,
+    Iter,
+    Syscall,
+    RawTracepoint,
+}
+
+/// Class, its probe program, and the beginnings of the sections that belong to it.
+const CLASSES: &[(Class, &str, &[&str])] = &[
+    (Class::LsmSleepable, "probe_lsm_sleepable", &["lsm.s/"]),
+    (Class::Lsm, "probe_lsm", &["lsm/"]),
+    (Class::Fentry, "probe_fentry", &["fentry/", "fexit/", "fmod_ret/"]),
+    (Class::Tracepoint, "probe_tp_btf", &["tp_btf/"]),
+    (Class::Cgroup, "probe_cgroup", &["cgroup/", "cgroup_skb/"]),
+    (Class::Iter, "probe_iter", &["iter/"]),
+    (Class::Syscall, "probe_syscall", &["syscall"]),
+    (Class::RawTracepoint, "probe_raw_tp", &["raw_tp/"]),
+];
+
+/// The class of a program, by its section.
+pub(crate) fn class_of(section: &OsStr) -> Option<Class> {
+    let section = section.to_str()?;
+    let found = CLASSES.iter().find(|(_, _, starts)| starts.iter().any(|s| section.starts_with(s)));
+    found.map(|(class, _, _)| *class)
+}
+
+/// Which classes this kernel refuses, and its words.
+#[derive(Debug, Default)]
+pub(crate) struct Classes {
+    refused: BTreeMap<Class, String>,
+}
+
+impl Classes {
+    /// Loads and attaches one program of each class.
+    pub(crate) fn find(cgroup: Option<&Path>) -> Classes {
+        let mut refused = BTreeMap::new();
+        for (class, program, _) in CLASSES {
+            let tried = match class {
+                // Runs on demand only: there is nothing to attach to.
+                Class::Syscall => probe(program, |_| Ok(None)),
+                Class::Cgroup => match open_cgroup(cgroup) {
+                    Ok(root) => probe(program, |p| p.attach_cgroup(root.as_raw_fd()).map(Some)),
+                    Err(error) => Err(error.to_string()),
+                },
+                _ => probe(program, |p| p.attach().map(Some)),
+            };
+            if let Err(reason) = tried {
+                refused.insert(*class, reason);
+            }
+        }
+        Classes { refused }
+    }
+
+    /// Why a class is refused; none: it is not.
+    pub(crate) fn refused(&self, class: Class) -> Option<&str> {
+        self.refused.get(&class).map(String::as_str)
+    }
+
+    /// The tier that follows.
+    pub(crate) fn tier(&self) -> Tier {
+        let offers = |class| self.refused(class).is_none();
+        if offers(Class::Lsm) {
+            Tier::Lsm
+        } else if offers(Class::Cgroup) {
+            Tier::Fallback
+        } else {
+            Tier::Observe
+        }
+    }
+}
+
+/// Opens the root of the version 2 hierarchy.
+pub(crate) fn open_cgroup(root: Option<&Path>) -> Result<File, Error> {
+    let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
+    let path = match root {
+        Some(path) => path.to_owned(),
+        None => cgroup2_root().ok_or_else(|| Error::io("find the cgroup2 file system", missing()))?,
+    };
+    File::open(&path).map_err(|error| Error::io(format!("open {}", path.display()), error))
+}
+
+/// Where cgroup version 2 is mounted, from /proc/mounts.
+pub(crate) fn cgroup2_root() -> Option<PathBuf> {
+    let mounts = std::fs::read_to_string("/proc/mounts").ok()?;
+    mounts.lines().find_map(|line| {
+        let mut words = line.split(' ').skip(1);
+        let path = words.next()?;
+        (words.next()? == "cgroup2").then(|| PathBuf::from(path))
+    })
+}
+
+/// Release of the running kernel.
+pub(crate) fn kernel_release() -> String {
+    let name = nix::sys::utsname::uname();
+    name.map(|name| name.release().to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Loads and attaches everything, tells what worked, and detaches again.
+pub fn report() -> Result<Report, Error> {
+    let mut sensors = Sensors::load(Options::default())?;
+    let everything = Interest {
+        kinds: Kind::ALL.iter().copied().collect::<KindSet>(),
+        ..Interest::default()
+    };
+    let mut report = sensors.subscribe(&everything)?;
+    for operation in &mut report.operations {
+        operation.attached = false;
+    }
+    Ok(report)
+}

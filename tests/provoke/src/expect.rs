@@ -1,4 +1,5 @@
 //! What an event must say, field by field.
+#![expect(clippy::needless_pass_by_value, reason = "literals read best without a reference")]
 
 use crate::event::Event;
 

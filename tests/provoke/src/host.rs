@@ -28,8 +28,9 @@ impl Options {
         let mut options = Options::default();
         let mut args = args.iter();
         while let Some(name) = args.next() {
-            let value = args.next().with_context(|| format!("{name:?} needs a value"))?;
-            let text = value.to_str().with_context(|| format!("{value:?} is not UTF-8"))?;
+            let value = args.next().with_context(|| format!("{} needs a value", name.display()))?;
+            let text =
+                value.to_str().with_context(|| format!("{} is not UTF-8", value.display()))?;
             let words = || text.split(',').map(str::to_owned).collect();
             match name.to_str() {
                 Some("--agent") => options.agent = fs::canonicalize(value).context("--agent")?,
@@ -38,7 +39,7 @@ impl Options {
                 Some("--module") => options.module = Some(PathBuf::from(value)),
                 Some("--tier") => options.tier = Some(text.to_owned()),
                 Some("--require") => options.require = words(),
-                _ => bail!("unknown option {name:?}"),
+                _ => bail!("unknown option {}", name.display()),
             }
         }
         if options.agent.as_os_str().is_empty() {

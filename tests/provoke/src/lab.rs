@@ -72,6 +72,7 @@ impl Done {
     }
 
     /// Adds a fact.
+    #[expect(clippy::needless_pass_by_value, reason = "numbers and literals read best")]
     pub(crate) fn with(mut self, name: &str, value: impl ToString) -> Done {
         self.facts.insert(name.to_owned(), value.to_string());
         self

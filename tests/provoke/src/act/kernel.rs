@@ -77,7 +77,7 @@ fn namespaces(args: &Args<'_>) -> Result<()> {
             Some("ipc") => CloneFlags::CLONE_NEWIPC,
             Some("mnt") => CloneFlags::CLONE_NEWNS,
             Some("net") => CloneFlags::CLONE_NEWNET,
-            _ => bail!("no namespace is called {word:?}"),
+            _ => bail!("no namespace is called {}", word.display()),
         };
     }
     unshare(flags).context("unshare")

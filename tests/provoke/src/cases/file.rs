@@ -210,7 +210,7 @@ fn on_new(lab: &mut Lab, operation: &str, name: &str, more: &[&str]) -> Result<D
 }
 
 fn deep(lab: &mut Lab) -> Result<Done> {
-    let name: String = (0..DEPTH).map(|level| format!("level-{level:02}/")).collect();
+    let name = "level/".repeat(DEPTH);
     fs::create_dir_all(lab.scratch.join(&name)).context("creating the deep directory")?;
     one(lab, "create", &format!("{name}bottom"))
 }

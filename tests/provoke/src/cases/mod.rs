@@ -12,6 +12,7 @@ use anyhow::Result;
 use model::action;
 use model::op::Kind;
 
+use crate::agent::Operation;
 use crate::expect::{Want, has, is, list, present};
 use crate::host::Tally;
 use crate::lab::{Done, Lab, PATIENCE};
@@ -48,7 +49,7 @@ pub(crate) fn run(lab: &mut Lab, wanted: &dyn Fn(Kind) -> bool, tally: &mut Tall
             tally.absent(&name, "no module was given that could be loaded (--module)");
             continue;
         }
-        let seen = lab.doctor.operations.get(&case.kind).is_some_and(|row| row.seen());
+        let seen = lab.doctor.operations.get(&case.kind).is_some_and(Operation::seen);
         let failures = match (case.run)(lab) {
             Err(error) => vec![format!("expected the operation to succeed, got {error:#}")],
             Ok(done) if seen => compare(lab, case, &done),

@@ -5,6 +5,7 @@ use std::fs;
 use anyhow::{Context, Result};
 use model::op::Kind;
 
+use crate::agent::Operation;
 use crate::expect::{is, list};
 use crate::host::Tally;
 use crate::lab::{Done, Lab, PATIENCE};
@@ -17,7 +18,7 @@ const ATTEMPTS: u32 = 20;
 /// Runs those of the wanted kinds.
 pub(super) fn run(lab: &mut Lab, wanted: &dyn Fn(Kind) -> bool, tally: &mut Tally) {
     let seen = |lab: &Lab, kind: Kind| {
-        wanted(kind) && lab.doctor.operations.get(&kind).is_some_and(|row| row.seen())
+        wanted(kind) && lab.doctor.operations.get(&kind).is_some_and(Operation::seen)
     };
     if seen(lab, Kind::Exec) {
         match reuse(lab) {

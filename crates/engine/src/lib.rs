@@ -1,1 +1,31 @@
-//! engine (to be written).
+//! Records in, matches out: the process table, the view of an event, and the evaluation of a
+//! program. No clock, no thread, no I/O: what only the host knows is asked for and told.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`Engine`] | the door: take a record, update the table, evaluate, call back |
+//! | [`view`] | an event behind the names of the field table |
+//! | `table`, `process`, `lineage` | all processes of the host, bounded; ancestors and leaders |
+//! | [`facts`], `cgroup` | names and cgroup paths that the host told |
+//! | [`eval`], [`interest`] | running a program, and what it needs from the sensors |
+#![forbid(unsafe_code)]
+
+mod cgroup;
+mod engine;
+pub mod eval;
+pub mod facts;
+mod host;
+pub mod interest;
+mod lineage;
+mod process;
+mod scratch;
+mod table;
+pub mod view;
+
+pub use engine::{Engine, Questions, Stats};
+pub use facts::{Fact, Question};
+pub use host::Host;
+pub use lineage::ANCESTORS_MAX;
+pub use process::{TABLE_ARGS_MAX, TABLE_ENV_MAX};
+pub use table::{ENDED_MAX, IMAGES_BYTES_MAX, KEEP_NS, PROCESSES_MAX, TableStats};
+pub use view::View;

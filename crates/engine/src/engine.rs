@@ -1,0 +1,140 @@
+//! The engine: records in, events and their matches out.
+
+use std::sync::Arc;
+
+use model::alert::Match;
+use model::op::Kind;
+use model::program::Program;
+use model::wire::{Body, FLAG_NO_CREDS, Record};
+use smallvec::SmallVec;
+
+use crate::eval::{self, Compiled};
+use crate::facts::{Fact, Facts, Question};
+use crate::host::{Host, Known};
+use crate::process::NO_ID;
+use crate::scratch::Scratch;
+use crate::table::{Table, TableStats};
+use crate::view::{Scene, View};
+
+/// Questions that one record can raise.
+pub type Questions = SmallVec<[Question; 4]>;
+
+/// What an engine has done so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Records taken, those that are no events included.
+    pub records: u64,
+    /// Events shown to the rules.
+    pub events: u64,
+    /// Matches of rules.
+    pub matches: u64,
+    /// The process table.
+    pub table: TableStats,
+}
+
+/// Follows the processes of one host and runs a program over its events. Reads no clock and does
+/// no I/O: the same records and facts give the same matches.
+#[derive(Debug)]
+pub struct Engine {
+    program: Arc<Program>,
+    compiled: Compiled,
+    evaluation: eval::Scratch,
+    host: Known,
+    facts: Facts,
+    table: Table,
+    scratch: Scratch,
+    /// Indices of the rules that matched the event at hand.
+    hits: Vec<u32>,
+    stats: Stats,
+}
+
+impl Engine {
+    /// An engine that knows no process yet. Fails if the program breaks a bound of [`eval`].
+    pub fn new(program: Arc<Program>, host: Host) -> Result<Engine, eval::Error> {
+        Ok(Engine {
+            compiled: Compiled::new(Arc::clone(&program))?,
+            evaluation: eval::Scratch::default(),
+            program,
+            host: Known::new(host),
+            facts: Facts::default(),
+            table: Table::default(),
+            scratch: Scratch::default(),
+            hits: Vec::new(),
+            stats: Stats::default(),
+        })
+    }
+
+    /// What has to be looked up before [`Engine::push`], so that the event shows names. Events are
+    /// complete without the answers; the fields are then absent.
+    pub fn questions(&self, record: &Record<'_>) -> Questions {
+        let mut open = Questions::new();
+        let header = record.header();
+        let mut ask = |question| {
+            if !self.facts.knows(question) && !open.contains(&question) {
+                open.push(question);
+            }
+        };
+        if header.cgroup != 0 {
+            ask(Question::Cgroup(header.cgroup));
+        }
+        let creds = header.flags & FLAG_NO_CREDS == 0;
+        let real = match record.body() {
+            Body::Task(task) => task.ruid,
+            Body::Ids(ids) => ids.ruid,
+            _ => NO_ID,
+        };
+        let users = [if creds { header.uid } else { NO_ID }, real];
+        users.into_iter().filter(|id| *id != NO_ID).for_each(|id| ask(Question::User(id)));
+        if creds && header.gid != NO_ID {
+            ask(Question::Group(header.gid));
+        }
+        open
+    }
+
+    /// Takes an answer.
+    pub fn learn(&mut self, fact: Fact) {
+        self.facts.learn(fact);
+    }
+
+    /// Takes a record: updates the process table, then evaluates, then calls back once for the
+    /// event with its matches (possibly none). A process found at start is no event.
+    pub fn push(&mut self, record: &Record<'_>, each: &mut dyn FnMut(&View<'_>, &[Match<'_>])) {
+        self.stats.records += 1;
+        let applied = self.table.apply(record);
+        if record.kind() == Kind::Task {
+            return;
+        }
+        self.stats.events += 1;
+        let process = applied.slot.and_then(|slot| self.table.get(slot));
+        let scene = Scene {
+            table: &self.table,
+            facts: &self.facts,
+            host: &self.host,
+            scratch: &self.scratch,
+        };
+        let view = View::new(record, process, applied.old_uid, self.stats.events, scene);
+        self.hits.clear();
+        self.compiled.eval(&view, &mut self.evaluation, &mut self.hits);
+        self.stats.matches += self.hits.len() as u64;
+        let matches: SmallVec<[Match<'_>; 4]> = self
+            .hits
+            .iter()
+            .filter_map(|rule| self.program.rules.get(usize::try_from(*rule).ok()?))
+            .map(|rule| Match {
+                rule: &rule.meta,
+                id: self.host.alert(&rule.meta.id, record.as_bytes()),
+            })
+            .collect();
+        each(&view, &matches);
+        drop(matches);
+        self.scratch.reset();
+    }
+
+    /// What happened so far.
+    pub fn stats(&self) -> Stats {
+        Stats { table: self.table.stats(), ..self.stats }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,74 @@
+//! What is the same for all events of a host, told once by whoever knows the host.
+
+use std::net::IpAddr;
+
+use model::value::Value;
+use sha2::{Digest, Sha256};
+
+use crate::process::{Key, TICK_NS};
+
+/// The host, as its agent (or the header of a recording) describes it. Empty texts are absent.
+#[derive(Debug, Clone, Default)]
+pub struct Host {
+    /// The kernel's boot id.
+    pub boot_id: String,
+    /// `/etc/machine-id`
+    pub machine_id: String,
+    /// Host name.
+    pub hostname: String,
+    /// Identifies the installation of the agent.
+    pub agent_id: String,
+    /// Addresses of the interfaces, loopback left out.
+    pub ips: Vec<IpAddr>,
+    /// Wall clock minus time since boot, in ns: what turns the kernel's times into dates.
+    pub boot_time_unix_ns: i64,
+}
+
+/// A [`Host`] in the shape in which events need it.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) host: Host,
+    pub(crate) ips: Vec<Value<'static>>,
+}
+
+impl Known {
+    pub(crate) fn new(host: Host) -> Known {
+        let ips = host.ips.iter().copied().map(Value::Ip).collect();
+        Known { host, ips }
+    }
+
+    /// Time since boot as ns since the Unix epoch.
+    pub(crate) fn wall(&self, since_boot: u64) -> i64 {
+        let since_boot = i64::try_from(since_boot).unwrap_or(i64::MAX);
+        self.host.boot_time_unix_ns.saturating_add(since_boot)
+    }
+
+    /// Identity of a process for ever: the first half of a SHA-256 over boot id, pid and start.
+    ///
+    /// The start counts in ticks of 10 ms, which is how `/proc` shows it, so that a process has
+    /// the same identity whichever source told of it first.
+    pub(crate) fn entity(&self, process: Key) -> u128 {
+        let mut hash = Sha256::new();
+        hash.update(self.host.boot_id.as_bytes());
+        hash.update(process.pid.to_le_bytes());
+        hash.update((process.start / TICK_NS).to_le_bytes());
+        first_half(&hash.finalize())
+    }
+
+    /// Identity of an alert: rule, host boot and the bytes of the record, which hold time, process
+    /// and kind. The position in the stream is left out, so a replay gives the same.
+    pub(crate) fn alert(&self, rule: &str, record: &[u8]) -> u128 {
+        let mut hash = Sha256::new();
+        // The lengths keep `ab` + `c` and `a` + `bc` apart.
+        for part in [rule.as_bytes(), self.host.boot_id.as_bytes(), record] {
+            hash.update(part.len().to_le_bytes());
+            hash.update(part);
+        }
+        first_half(&hash.finalize())
+    }
+}
+
+fn first_half(digest: &[u8]) -> u128 {
+    let half = digest.first_chunk::<16>().copied().unwrap_or_default();
+    u128::from_be_bytes(half)
+}

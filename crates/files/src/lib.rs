@@ -1,2 +1,230 @@
-//! Reads files and directories that a user or an operator names: bounded, no links followed.
+//! Reads the files that a person or an operator names: bounded, sorted, without following links
+//! found on the way.
+//!
+//! Both binaries load rules through this crate, so both see the same files in the same order.
 #![forbid(unsafe_code)]
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+use nix::unistd::geteuid;
+
+/// Bytes of one file. Callers may have lower limits of their own.
+pub const MAX_BYTES: u64 = 4 << 20;
+/// Files of one call.
+pub const MAX_FILES: usize = 10_000;
+/// Depth of directories.
+pub const MAX_DEPTH: usize = 8;
+/// Entries of one directory.
+pub const MAX_ENTRIES: usize = 20_000;
+
+/// Whose files are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// Anybody's: a person looks at files.
+    Anyone,
+    /// Only files and directories that belong to root or to us and that nobody else can write:
+    /// what they say is obeyed.
+    Owner,
+}
+
+/// Why a file was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The system refused.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or directory.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Something other than a file or directory.
+    #[error("{path}: not a regular file; links are not followed, give the file itself")]
+    NotRegular {
+        /// The file.
+        path: String,
+    },
+    /// Others could change what it says.
+    #[error(
+        "{path}: others can write this (owner {owner}, mode {mode:o}); \
+         make it belong to root and take away write permission of group and others"
+    )]
+    Untrusted {
+        /// The file or directory.
+        path: String,
+        /// Its owner.
+        owner: u32,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Above a limit.
+    #[error("{path}: more than {limit} {what}")]
+    TooMuch {
+        /// The file or directory.
+        path: String,
+        /// The limit.
+        limit: u64,
+        /// What of.
+        what: &'static str,
+    },
+    /// Not text.
+    #[error("{path}: not UTF-8 (byte {at})")]
+    NotText {
+        /// The file.
+        path: String,
+        /// First byte that is wrong.
+        at: usize,
+    },
+}
+
+/// A file that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text {
+    /// Its path as it was given or found.
+    pub name: String,
+    /// What it holds.
+    pub text: String,
+}
+
+/// Reads all given files, and all files with that extension below given directories, in the order
+/// of `paths` and sorted within each. What cannot be read is reported; the rest is read.
+pub fn read_all(paths: &[PathBuf], extension: &str, trust: Trust) -> (Vec<Text>, Vec<Error>) {
+    let mut walk = Walk { extension, trust, files: Vec::new(), errors: Vec::new() };
+    for path in paths {
+        // A link that was named is meant; links that are found are not followed.
+        match fs::canonicalize(path).and_then(|real| fs::metadata(real)) {
+            Ok(about) if about.is_dir() => walk.directory(path, 0),
+            Ok(_) => walk.file(path, true),
+            Err(source) => walk.errors.push(Error::Io { path: shown(path), source }),
+        }
+    }
+    (walk.files, walk.errors)
+}
+
+struct Walk<'a> {
+    extension: &'a str,
+    trust: Trust,
+    files: Vec<Text>,
+    errors: Vec<Error>,
+}
+
+impl Walk<'_> {
+    fn directory(&mut self, path: &Path, depth: usize) {
+        match entries(path, depth, self.trust) {
+            Err(error) => self.errors.push(error),
+            Ok(entries) => {
+                for (entry, kind) in entries {
+                    if kind.is_dir() {
+                        self.directory(&entry, depth + 1);
+                    } else if entry.extension().is_some_and(|found| found == self.extension) {
+                        self.file(&entry, false);
+                    }
+                }
+            }
+        }
+    }
+
+    fn file(&mut self, path: &Path, follow: bool) {
+        if self.files.len() == MAX_FILES {
+            // Said once: at the first file that is left out.
+            let full = |error: &Error| matches!(error, Error::TooMuch { what: "files", .. });
+            if !self.errors.iter().any(full) {
+                self.errors.push(too_much(path, MAX_FILES, "files"));
+            }
+            return;
+        }
+        match read(path, follow, self.trust) {
+            Ok(text) => self.files.push(Text { name: shown(path), text }),
+            Err(error) => self.errors.push(error),
+        }
+    }
+}
+
+/// Visible entries of a directory, sorted by name.
+fn entries(
+    path: &Path,
+    depth: usize,
+    trust: Trust,
+) -> Result<Vec<(PathBuf, fs::FileType)>, Error> {
+    let failed = |source| Error::Io { path: shown(path), source };
+    if depth > MAX_DEPTH {
+        return Err(too_much(path, MAX_DEPTH, "levels of directories"));
+    }
+    check_trust(path, &fs::metadata(path).map_err(failed)?, trust)?;
+    let mut all = Vec::new();
+    for entry in fs::read_dir(path).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        if all.len() == MAX_ENTRIES {
+            return Err(too_much(path, MAX_ENTRIES, "entries"));
+        }
+        all.push((entry.path(), entry.file_type().map_err(failed)?));
+    }
+    all.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(all)
+}
+
+/// Reads one file as text. All checks are made on the open file, so nothing can be exchanged
+/// between check and use.
+fn read(path: &Path, follow: bool, trust: Trust) -> Result<String, Error> {
+    let failed = |source| Error::Io { path: shown(path), source };
+    // A pipe must not block the open.
+    let mut flags = OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    if !follow {
+        flags |= OFlag::O_NOFOLLOW;
+    }
+    let file = match OpenOptions::new().read(true).custom_flags(flags.bits()).open(path) {
+        Err(error) if error.raw_os_error() == Some(nix::errno::Errno::ELOOP as i32) => {
+            return Err(Error::NotRegular { path: shown(path) });
+        }
+        opened => opened.map_err(failed)?,
+    };
+    let about = file.metadata().map_err(failed)?;
+    if !about.is_file() {
+        return Err(Error::NotRegular { path: shown(path) });
+    }
+    check_trust(path, &about, trust)?;
+    let bytes = read_bounded(file).map_err(failed)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(Error::TooMuch { path: shown(path), limit: MAX_BYTES, what: "bytes" });
+    }
+    String::from_utf8(bytes).map_err(|error| Error::NotText {
+        path: shown(path),
+        at: error.utf8_error().valid_up_to(),
+    })
+}
+
+/// One byte more than allowed shows that there is too much.
+fn read_bounded(file: File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn check_trust(path: &Path, about: &Metadata, trust: Trust) -> Result<(), Error> {
+    let ours = about.uid() == 0 || about.uid() == geteuid().as_raw();
+    if trust == Trust::Anyone || ours && about.mode() & OTHERS_WRITE == 0 {
+        return Ok(());
+    }
+    Err(Error::Untrusted { path: shown(path), owner: about.uid(), mode: about.mode() & 0o7777 })
+}
+
+/// Permission bits with which group or others can write.
+const OTHERS_WRITE: u32 = 0o022;
+
+fn too_much(path: &Path, limit: usize, what: &'static str) -> Error {
+    Error::TooMuch { path: shown(path), limit: limit as u64, what }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

@@ -57,7 +57,7 @@ codes! {
     UnknownWord, "W002", Warning, "no event carries this value";
     NeverMatches, "W003", Warning, "the rule can never match";
     NoTest, "W004", Warning, "a rule lacks a test";
-    UnboundedPath, "W005", Warning, "the files that the rule is about cannot be told";
+    Unbounded, "W005", Warning, "what a rule needs from sensors cannot be told";
 }
 
 /// How bad a diagnostic is.

@@ -31,4 +31,4 @@ mod tests;
 mod words;
 
 pub use diagnostic::{Code, Diagnostic, Level, Span};
-pub use load::{Loaded, Origin, RuleTest, Source, load};
+pub use load::{Loaded, Origin, RuleTest, Source, Unbounded, load};

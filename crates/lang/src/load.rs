@@ -63,24 +63,56 @@ impl Loaded {
         self.diagnostics.iter().any(Diagnostic::is_error)
     }
 
-    /// Adds a warning that only the engine can know: the rule is about opens or writes, and the
-    /// files cannot be told from it, so nothing is watched for it.
-    pub fn warn_unbounded(&mut self, rule: usize) {
+    /// Adds a warning that only the engine can know: sensors will not deliver all that a rule asks
+    /// for, since its condition does not say of what.
+    pub fn warn_unbounded(&mut self, rule: usize, what: Unbounded) {
         let Some(origin) = self.origins.get(rule) else { return };
-        let mut found = Diagnostic::new(
-            Code::UnboundedPath,
-            origin.query.clone(),
-            "the files that this rule is about cannot be told",
-        )
-        .label("matches opens or writes of any file")
-        .help(
-            "opens and writes are reported only for named files and directories: add a condition \
-             such as `file.path like \"/etc/cron*\"`; until then this part of the rule sees only \
-             what other rules watch",
-        );
-        found.file.clone_from(&origin.file);
-        found.rule = self.program.rules.get(rule).map(|rule| rule.meta.id.clone());
-        self.diagnostics.push(found);
+        let found = Diagnostic::new(Code::Unbounded, origin.query.clone(), what.message())
+            .label(what.label())
+            .help(what.help());
+        self.diagnostics.push(Diagnostic {
+            file: origin.file.clone(),
+            rule: self.program.rules.get(rule).map(|rule| rule.meta.id.clone()),
+            ..found
+        });
+    }
+}
+
+/// What sensors deliver only as far as rules name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unbounded {
+    /// Files that are opened or written.
+    Files,
+    /// Environment variables.
+    Environment,
+}
+
+impl Unbounded {
+    fn message(self) -> &'static str {
+        match self {
+            Unbounded::Files => "the files that this rule is about cannot be told",
+            Unbounded::Environment => "the environment variables that this rule reads cannot be told",
+        }
+    }
+
+    fn label(self) -> &'static str {
+        match self {
+            Unbounded::Files => "matches opens or writes of any file",
+            Unbounded::Environment => "tests variables without their full name",
+        }
+    }
+
+    fn help(self) -> &'static str {
+        match self {
+            Unbounded::Files => {
+                "opens and writes are reported only for named files and directories: add a \
+                 condition such as `file.path like \"/etc/cron*\"`; until then this part of the \
+                 rule sees only what other rules watch"
+            }
+            Unbounded::Environment => {
+                "only named variables are captured: write `process.env_vars like \"NAME=*\"`"
+            }
+        }
     }
 }
 

@@ -1,0 +1,92 @@
+//! What is read and what is refused, on a real directory.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use super::*;
+
+fn write(path: &Path, text: &[u8], mode: u32) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn directory() -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    root
+}
+
+fn names(texts: &[Text]) -> Vec<&str> {
+    texts.iter().map(|text| text.name.rsplit('/').next().unwrap()).collect()
+}
+
+#[test]
+fn files_come_sorted_and_by_extension() {
+    let root = directory();
+    fs::create_dir(root.path().join("a")).unwrap();
+    write(&root.path().join("a/z.toml"), b"1", 0o644);
+    write(&root.path().join("c.toml"), b"2", 0o644);
+    write(&root.path().join("b.toml"), b"3", 0o644);
+    write(&root.path().join("b.txt"), b"4", 0o644);
+    write(&root.path().join(".d.toml"), b"5", 0o644);
+    let (texts, errors) = read_all(&[root.path().to_owned()], "toml", Trust::Owner);
+    assert!(errors.is_empty(), "{errors:?}");
+    assert_eq!(names(&texts), ["z.toml", "b.toml", "c.toml"]);
+    assert_eq!(texts[1].text, "3");
+}
+
+#[test]
+fn a_link_is_followed_only_if_it_was_named() {
+    let root = directory();
+    write(&root.path().join("real"), b"x", 0o644);
+    let link = root.path().join("link.toml");
+    symlink(root.path().join("real"), &link).unwrap();
+    let (texts, errors) = read_all(&[root.path().to_owned()], "toml", Trust::Owner);
+    assert!(texts.is_empty());
+    assert!(matches!(errors.as_slice(), [Error::NotRegular { .. }]), "{errors:?}");
+    let (texts, errors) = read_all(&[link], "toml", Trust::Owner);
+    assert!(errors.is_empty() && texts.len() == 1, "{errors:?}");
+}
+
+#[test]
+fn what_others_can_write_is_not_obeyed() {
+    let root = directory();
+    let file = root.path().join("a.toml");
+    write(&file, b"x", 0o664);
+    let refused = |path: &Path| {
+        let (texts, errors) = read_all(&[path.to_owned()], "toml", Trust::Owner);
+        texts.is_empty() && matches!(errors.as_slice(), [Error::Untrusted { .. }])
+    };
+    assert!(refused(&file));
+    assert_eq!(read_all(std::slice::from_ref(&file), "toml", Trust::Anyone).0.len(), 1);
+    write(&file, b"x", 0o644);
+    assert!(!refused(root.path()));
+    fs::set_permissions(root.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    assert!(refused(root.path()), "a directory in which others can exchange files");
+}
+
+#[test]
+fn pipes_long_files_and_bytes_that_are_no_text_are_refused() {
+    let root = directory();
+    let pipe = root.path().join("p.toml");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).unwrap();
+    let long = root.path().join("l.toml");
+    File::create(&long).unwrap().set_len(MAX_BYTES + 1).unwrap();
+    let bytes = root.path().join("n.toml");
+    write(&bytes, b"ab\xff", 0o644);
+    let (texts, errors) =
+        read_all(&[pipe, long, bytes, root.path().join("none")], "toml", Trust::Anyone);
+    assert!(texts.is_empty());
+    assert!(
+        matches!(
+            errors.as_slice(),
+            [
+                Error::NotRegular { .. },
+                Error::TooMuch { what: "bytes", .. },
+                Error::NotText { at: 2, .. },
+                Error::Io { .. },
+            ]
+        ),
+        "{errors:?}"
+    );
+}

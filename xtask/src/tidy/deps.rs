@@ -18,6 +18,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
+/// Dependencies of which only what their build scripts put out is used.
+const BY_BUILD_SCRIPT: &[&str] = &["libbpf-sys"];
+
 /// Names of the dependencies of a manifest, of all its dependency tables.
 fn dependencies(manifest: &str) -> Vec<&str> {
     let mut inside = false;
@@ -58,6 +61,24 @@ pub(super) fn edges(tree: &Tree) -> Vec<Finding> {
         for used in dependencies(used).into_iter().filter(|used| names.contains(used)) {
             if !allowed.contains(&used) {
                 findings.push(format!("{name} must not depend on {used}"));
+            }
+        }
+    }
+    findings
+}
+
+/// A crate uses what it declares.
+pub(super) fn unused(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for manifest in tree.ending("/Cargo.toml") {
+        let dir = manifest.path.trim_end_matches("Cargo.toml");
+        let inside = tree.ending(".rs").filter(|file| file.path.starts_with(dir));
+        let code: Vec<&str> = inside.map(|file| file.text.as_str()).collect();
+        for name in dependencies(&manifest.text) {
+            let path = format!("{}::", name.replace('-', "_"));
+            let used = code.iter().any(|text| text.contains(&path));
+            if !used && !BY_BUILD_SCRIPT.contains(&name) {
+                findings.push(format!("{}: {name} is not used", manifest.path));
             }
         }
     }
@@ -126,6 +147,17 @@ mod tests {
     fn an_unknown_crate_is_found() {
         let tree = Tree::of(&[("crates/new/Cargo.toml", "name = \"new\"\n")]);
         assert_eq!(edges(&tree), ["new is not in the table of xtask/src/tidy/deps.rs"]);
+    }
+
+    #[test]
+    fn a_declared_dependency_must_appear_in_the_code() {
+        let manifest = "name = \"lang\"\n[dependencies]\nserde-json = \"1\"\nnix = \"1\"\n";
+        let tree = Tree::of(&[
+            ("crates/lang/Cargo.toml", manifest),
+            ("crates/lang/src/lib.rs", "use serde_json::Value;\n"),
+            ("crates/other/src/lib.rs", "use nix::x;\n"),
+        ]);
+        assert_eq!(unused(&tree), ["crates/lang/Cargo.toml: nix is not used"]);
     }
 
     #[test]

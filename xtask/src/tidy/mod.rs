@@ -70,6 +70,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("file sizes", rust::sizes),
     ("unsafe code", rust::unsafe_code),
     ("dependency edges", deps::edges),
+    ("dependencies used", deps::unused),
     ("dependencies argued for", deps::argued),
     ("code map", deps::code_map),
     ("wire kinds", tables::kinds),

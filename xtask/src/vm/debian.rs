@@ -17,7 +17,7 @@ const MAIN_SUITES: &[&str] = &["bookworm", "bookworm-backports", "trixie-backpor
 const SECURITY_SUITES: &[&str] = &["bullseye-security", "bookworm-security", "trixie-security"];
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /// Package lists older than this are fetched again.
-const LISTS_FRESH: Duration = Duration::from_secs(24 * 3600);
+const LISTS_FRESH: Duration = Duration::from_hours(24);
 
 /// The private apt root and the kernels unpacked from it.
 #[derive(Debug)]
@@ -240,17 +240,15 @@ fn sources(machine: &str) -> Result<String> {
     let security = |address: &&&str| address.trim_end_matches('/').ends_with("security");
     let main = addresses.iter().find(|address| !security(address));
     let main = main.context("the machine's apt sources name no Debian archive")?;
-    let mut text = String::new();
-    let mut add = |address: &str, suites: &[&str]| {
-        for suite in suites {
-            text.push_str(&format!("deb [signed-by={KEYRING}] {address} {suite} main\n"));
-        }
+    let lines = |address: &str, suites: &[&str]| -> Vec<String> {
+        let line = |suite| format!("deb [signed-by={KEYRING}] {address} {suite} main");
+        suites.iter().map(line).collect()
     };
-    add(main, MAIN_SUITES);
+    let mut all = lines(main, MAIN_SUITES);
     if let Some(address) = addresses.iter().find(security) {
-        add(address, SECURITY_SUITES);
+        all.extend(lines(address, SECURITY_SUITES));
     }
-    Ok(text)
+    Ok(all.join("\n") + "\n")
 }
 
 /// Numbers of a kernel package's name, for comparing: `linux-image-6.12.3+deb13-…` is 6, 12, 3.

@@ -1,7 +1,7 @@
 //! One guest: its initramfs, its boot under qemu, its serial log.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,7 @@ mount -t securityfs securityfs /sys/kernel/security
 mount -t tracefs tracefs /sys/kernel/tracing
 ip link set lo up
 hostname guest
+echo
 echo "GUEST $(uname -r)"
 export PATH=/bin HOME=/root
 /bin/sh /cases
@@ -50,8 +51,8 @@ pub(super) struct Payload {
 }
 
 impl Payload {
-    /// Packs busybox, the binaries of `build` and the shared libraries that they need.
-    pub(super) fn new(build: &Path) -> Result<Payload> {
+    /// Packs busybox, our programs and the shared libraries that they need.
+    pub(super) fn new(programs: &[PathBuf]) -> Result<Payload> {
         let mut archive = Archive::default();
         for directory in ["/proc", "/sys", "/tmp", "/run", "/root", "/var/lib"] {
             archive.directory(directory);
@@ -68,14 +69,10 @@ impl Payload {
         archive.file("/etc/hostname", 0o644, b"guest\n");
         archive.symlink("/bin/sh", "busybox");
         let busybox = sh::find("busybox").context("busybox is needed (package busybox-static)")?;
-        let programs = [
-            (busybox, "/bin/busybox"),
-            (build.join("aegisbpf"), "/bin/aegisbpf"),
-            (build.join("provoke"), "/bin/provoke"),
-        ];
         let mut libraries = BTreeSet::new();
-        for (path, name) in &programs {
-            archive.file(name, 0o755, &stripped(path)?);
+        for path in programs.iter().chain([&busybox]) {
+            let name = path.file_name().context("a program without a name")?.to_string_lossy();
+            archive.file(&format!("/bin/{name}"), 0o755, &stripped(path)?);
             libraries.extend(needed(path)?);
         }
         for library in libraries {

@@ -23,8 +23,8 @@
 /* Which ring a record travels in. A flood in one never starves another. */
 enum ring {
 	RING_ALARM = 0, /* denials, tampering with the agent */
-	RING_LIFE = 1,	/* exec, fork, exit, credentials, sessions */
-	RING_REST = 2,	/* files, network, everything else */
+	RING_LIFE = 1,  /* exec, fork, exit, credentials, sessions */
+	RING_REST = 2,  /* files, network, everything else */
 	RING_COUNT = 3,
 };
 
@@ -79,7 +79,7 @@ enum provider {
 	PROVIDER_CGROUP = 4,
 	PROVIDER_FANOTIFY = 5,
 	PROVIDER_CONNECTOR = 6, /* netlink process events */
-	PROVIDER_PERF = 7,	/* perf side-band records */
+	PROVIDER_PERF = 7,      /* perf side-band records */
 	PROVIDER_ITER = 8,
 	PROVIDER_SYSCALL = 9, /* raw syscall tracepoints: taxes every system call */
 	PROVIDER_KPROBE = 10,
@@ -132,12 +132,12 @@ enum attr_change {
 /* Causes for which a record did not reach user space, per CPU and ring; none is silent. */
 enum loss {
 	LOSS_RING_FULL = 0,
-	LOSS_PATH = 1,	    /* a path could not be read; the record was sent without it */
-	LOSS_ARGS = 2,	    /* argv could not be read (page not present) */
-	LOSS_STORAGE = 3,   /* task, socket or inode storage refused */
-	LOSS_SOURCE = 4,    /* fanotify, netlink or perf told of an overflow of its own queue */
-	LOSS_RESOLVE = 5,   /* a file handle could not be resolved to a path */
-	LOSS_TOO_LONG = 6,  /* record above RECORD_MAX */
+	LOSS_PATH = 1,       /* a path could not be read; the record was sent without it */
+	LOSS_ARGS = 2,       /* argv could not be read (page not present) */
+	LOSS_STORAGE = 3,    /* task, socket or inode storage refused */
+	LOSS_SOURCE = 4,     /* fanotify, netlink or perf told of an overflow of its own queue */
+	LOSS_RESOLVE = 5,    /* a file handle could not be resolved to a path */
+	LOSS_TOO_LONG = 6,   /* record above RECORD_MAX */
 	LOSS_NO_PROCESS = 7, /* the acting process could not be told */
 	LOSS_COUNT = 8,
 };
@@ -152,7 +152,7 @@ struct rec_header {
 	unsigned long long time;   /* ns since boot, suspend included */
 	unsigned long long start;  /* start of the process (group leader), ns since boot */
 	unsigned long long cgroup; /* cgroup v2 id */
-	unsigned int pid;	   /* process (thread group) id in the initial pid namespace; 0: none */
+	unsigned int pid; /* process (thread group) id in the initial pid namespace; 0: none */
 	unsigned int tid;
 	unsigned int uid; /* effective, now; initial user namespace */
 	unsigned int gid;
@@ -179,7 +179,7 @@ struct rec_task {
 	unsigned int rgid;
 	unsigned int suid;
 	unsigned int sgid;
-	unsigned int loginuid;	 /* audit login uid, 0xffffffff: none */
+	unsigned int loginuid; /* audit login uid, 0xffffffff: none */
 	unsigned int audit_session;
 	unsigned int ns_pid; /* inode numbers of the namespaces */
 	unsigned int ns_mnt;
@@ -188,17 +188,18 @@ struct rec_task {
 	unsigned int ns_uts;
 	unsigned int ns_ipc;
 	unsigned int ns_cgroup;
-	unsigned int tty; /* (major << 8) | minor of the controlling terminal; 0: none */
-	unsigned int exit_code; /* as wait(2) reports it */
+	unsigned int tty;        /* (major << 8) | minor of the controlling terminal; 0: none */
+	unsigned int exit_code;  /* as wait(2) reports it */
 	unsigned int task_flags; /* enum task_flag */
-	unsigned int argc;	 /* number of arguments, also those that were cut */
+	unsigned int argc;       /* number of arguments, also those that were cut */
 	unsigned int args_bytes; /* length of the whole argument block */
 	unsigned int exe_mode;
 	unsigned int exe_uid;
 	unsigned int exe_gid;
 	struct span comm;
 	struct span exe;    /* path of the executable that runs (the interpreter of a script) */
-	struct span script; /* path as given, when an interpreter runs it; else the name given to exec */
+	struct span script; /* path as given, when an interpreter runs it; else the name given to
+	                       exec */
 	struct span args;   /* list */
 	struct span env;    /* list */
 	struct span cwd;
@@ -228,9 +229,10 @@ struct rec_file {
 	unsigned int uid;
 	unsigned int gid;
 	unsigned int open_flags; /* O_* of an open, MS_* of a mount */
-	unsigned int changed;	 /* enum attr_change */
-	unsigned int magic;	 /* superblock magic; 0: unknown */
-	struct span path; /* the file; for rename and link the new name; for mount the mount point */
+	unsigned int changed;    /* enum attr_change */
+	unsigned int magic;      /* superblock magic; 0: unknown */
+	struct span
+	        path; /* the file; for rename and link the new name; for mount the mount point */
 	struct span old_path; /* rename, link: the old name; mount: the source */
 	struct span name;     /* mount: filesystem type; memfd: its name */
 	struct span unused;
@@ -240,25 +242,25 @@ struct rec_net {
 	struct rec_header h;
 	unsigned char saddr[16]; /* IPv4 in the first four bytes; local address */
 	unsigned char daddr[16]; /* remote address */
-	unsigned short family;	 /* AF_INET, AF_INET6 */
-	unsigned short sport;	 /* host order */
+	unsigned short family;   /* AF_INET, AF_INET6 */
+	unsigned short sport;    /* host order */
 	unsigned short dport;
 	unsigned short protocol; /* IPPROTO_* */
-	unsigned int sock_type;	 /* SOCK_* */
-	int result;		 /* 0, -errno, or 1: not known yet */
-	unsigned int dns_type;	 /* question type of KIND_DNS */
-	struct span name;	 /* question name of KIND_DNS, dotted, lower case as asked */
+	unsigned int sock_type;  /* SOCK_* */
+	int result;              /* 0, -errno, or 1: not known yet */
+	unsigned int dns_type;   /* question type of KIND_DNS */
+	struct span name;        /* question name of KIND_DNS, dotted, lower case as asked */
 	unsigned long long cookie;
 };
 
 struct rec_act {
 	struct rec_header h;
 	unsigned long long target_start; /* 0: unknown */
-	unsigned long long value;	 /* bpf: program id; namespace: CLONE_* that changed */
-	unsigned long long value2;	 /* bpf: tag; namespace: inode number */
-	unsigned int target_pid;	 /* process acted on; 0: none */
-	unsigned int op; /* ptrace request, signal number, bpf command, io_uring flags */
-	int code;	 /* signal: si_code */
+	unsigned long long value;        /* bpf: program id; namespace: CLONE_* that changed */
+	unsigned long long value2;       /* bpf: tag; namespace: inode number */
+	unsigned int target_pid;         /* process acted on; 0: none */
+	unsigned int op;  /* ptrace request, signal number, bpf command, io_uring flags */
+	int code;         /* signal: si_code */
 	struct span name; /* module, bpf program name */
 	struct span path; /* file of the module */
 	unsigned int unused;

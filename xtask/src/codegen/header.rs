@@ -36,6 +36,20 @@ fn define(name: &str, value: &str) -> Result<Item> {
     Ok(Item::Define(name.to_owned(), number))
 }
 
+/// C that makes the compiler write down each type: a global of it.
+pub(super) fn globals(items: &[Item]) -> String {
+    let mut source = "#include \"wire.h\"\n".to_owned();
+    for item in items {
+        let (kind, name) = match item {
+            Item::Define(..) => continue,
+            Item::Enum(name) => ("enum", name),
+            Item::Struct(name) => ("struct", name),
+        };
+        source.push_str(&[kind, " ", name, " global_", name, ";\n"].concat());
+    }
+    source
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,6 +64,12 @@ mod tests {
             Item::Struct("span".into()),
         ];
         assert_eq!(parse(text).unwrap(), expected);
+    }
+
+    #[test]
+    fn each_type_gets_a_global() {
+        let items = [Item::Define("X".into(), 1), Item::Enum("k".into()), Item::Struct("s".into())];
+        assert_eq!(globals(&items), "#include \"wire.h\"\nenum k global_k;\nstruct s global_s;\n");
     }
 
     #[test]

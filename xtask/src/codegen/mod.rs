@@ -14,7 +14,6 @@ use anyhow::{Context, Result, bail};
 use crate::sh;
 
 const HEADER: &str = "crates/kernel/bpf/wire.h";
-const ABI: &str = "crates/kernel/bpf/abi.bpf.c";
 const GENERATED: &str = "crates/model/src/wire/generated.rs";
 const FIELDS: &str = "docs/reference/fields.md";
 
@@ -55,30 +54,35 @@ fn settle<'a>(name: &'a str, text: &str, check: bool) -> Result<Option<&'a str>>
 fn wire() -> Result<String> {
     let dir = sh::target().join("codegen");
     std::fs::create_dir_all(&dir)?;
-    let types = btf::parse(&compile(&dir.join("abi.o"))?)?;
-    let text = std::fs::read_to_string(sh::at(HEADER)).context(HEADER)?;
-    let source = rust::render(&header::parse(&text)?, &types)?;
+    let header = std::fs::read_to_string(sh::at(HEADER)).context(HEADER)?;
+    let items = header::parse(&header)?;
+    let types = btf::parse(&compile(&dir, &items)?)?;
     let file = dir.join("generated.rs");
-    std::fs::write(&file, source)?;
-    sh::run(
-        sh::cmd("rustfmt").args(["--edition", "2024", "--config-path"]).arg(sh::root()).arg(&file),
-    )?;
+    std::fs::write(&file, rust::render(&items, &types)?)?;
+    let mut format = sh::cmd("rustfmt");
+    sh::run(format.args(["--edition", "2024", "--config-path"]).arg(sh::root()).arg(&file))?;
     std::fs::read_to_string(&file).context("formatted types")
 }
 
-/// Compiles the header's types and returns their type information as bpftool prints it.
-fn compile(object: &Path) -> Result<String> {
-    let clang = ["-target", "bpf", "-g", "-O2", "-Wall", "-Wpadded", "-Werror", "-c", ABI, "-o"];
-    sh::capture(sh::cmd("clang-19").args(clang).arg(object))?;
+/// Compiles one global of each type, and returns the type information as bpftool prints it.
+fn compile(dir: &Path, items: &[header::Item]) -> Result<String> {
+    let (source, object) = (dir.join("types.c"), dir.join("types.o"));
+    std::fs::write(&source, header::globals(items))?;
+    let include = sh::at(HEADER).parent().map(Path::to_path_buf).unwrap_or_default();
+    let mut clang = sh::cmd("clang-19");
+    // Padding that nobody wrote down would carry bytes of kernel memory to user space.
+    clang.args(["-target", "bpf", "-g", "-O2", "-Wall", "-Wpadded", "-Werror", "-I"]);
+    sh::capture(clang.arg(include).arg("-c").arg(source).arg("-o").arg(&object))?;
     sh::capture(sh::cmd("bpftool").args(["btf", "dump", "file"]).arg(object))
 }
 
-/// The reference of fields, as the rule author's tool prints it.
+/// The reference of fields, as the agent prints it.
 fn fields() -> Result<String> {
-    let kestrel = ["run", "--quiet", "--package", "kestrel", "--", "fields", "-o", "markdown"];
-    let text = sh::capture(sh::cargo().args(kestrel))?;
+    let mut agent = sh::cargo();
+    agent.args(["run", "--release", "--quiet", "--package", "agent", "--"]);
+    let text = sh::capture(agent.args(["fields", "--output", "markdown"]))?;
     if !text.contains("process.executable") {
-        bail!("`kestrel fields -o markdown` did not print the table of fields");
+        bail!("`aegisbpf fields --output markdown` did not print the table of fields");
     }
     Ok(text)
 }

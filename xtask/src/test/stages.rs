@@ -12,7 +12,7 @@ use crate::sh;
 /// All stages, in the order in which they run.
 pub(super) const STAGES: &[Stage] = &[
     ("setup", packages),
-    ("fmt", |log| log.all(&mut [cargo(&["fmt", "--all", "--check"])])),
+    ("fmt", |log| log.all(&mut [cargo(FMT)])),
     ("c-format", c_format),
     ("tidy", |log| log.all(&mut [xtask(&["tidy"])?])),
     ("clippy", |log| log.all(&mut [cargo(CLIPPY)])),
@@ -28,6 +28,7 @@ pub(super) const STAGES: &[Stage] = &[
     ("guests", |log| ours(log, &["vm-test"])),
 ];
 
+const FMT: &[&str] = &["fmt", "--all", "--check", "--", "--color", "never"];
 const CLIPPY: &[&str] = &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
 
 /// Tests that act on the kernel of this host: those under `tests/` of the crates that touch it.

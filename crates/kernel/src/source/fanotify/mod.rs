@@ -1,0 +1,138 @@
+//! File events by fanotify: names of all local filesystems, opens and writes of watched files.
+//!
+//! Filesystems that are mounted only in other mount namespaces, remote and FUSE filesystems, and
+//! those whose driver has no file handles are not covered; [`Fanotify::notes`] names the latter.
+
+mod group;
+mod handle;
+mod plan;
+mod report;
+mod tree;
+mod watch;
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use model::interest::Interest;
+use model::op::{Kind, KindSet};
+use nix::sys::epoll::EpollFlags;
+
+use self::report::Reporter;
+use self::tree::Tree;
+use self::watch::Watcher;
+use super::mountinfo::MountInfo;
+use super::{Source, SourceError, SourceId};
+use crate::sink::Sink;
+
+pub(crate) use group::{BY_MOUNT, Group, NAMESPACE, READ_BYTES, events};
+
+/// Reads of each group in one call of `service`; the next call goes on.
+const READS: usize = 8;
+
+/// What this source can give.
+pub(crate) const KINDS: KindSet = KindSet::EMPTY
+    .with(Kind::Create)
+    .with(Kind::Rename)
+    .with(Kind::Unlink)
+    .with(Kind::Link)
+    .with(Kind::Attr)
+    .with(Kind::Open)
+    .with(Kind::Write);
+const WATCHED: KindSet = KindSet::EMPTY.with(Kind::Open).with(Kind::Write);
+
+/// The fanotify source.
+#[derive(Debug)]
+pub(crate) struct Fanotify {
+    tree: Tree,
+    watcher: Option<Watcher>,
+    out: Reporter,
+    mounts: MountInfo,
+    uncovered: Vec<String>,
+    buffer: Vec<u8>,
+}
+
+impl Fanotify {
+    /// Marks what the kinds and watches need.
+    pub(crate) fn new(kinds: KindSet, interest: &Interest) -> Result<Self, SourceError> {
+        let fail = |what| move |error| SourceError::new(SourceId::Fanotify, what, error);
+        let rename = Tree::rename_event().map_err(fail("create a group that reports names"))?;
+        Self::with(kinds, interest, rename)
+    }
+
+    /// The same, with the way in which renames are reported given.
+    fn with(kinds: KindSet, interest: &Interest, rename: u64) -> Result<Self, SourceError> {
+        let fail = |what| move |error| SourceError::new(SourceId::Fanotify, what, error);
+        let tree = Tree::new(kinds, rename).map_err(fail("create a group that reports names"))?;
+        let mounts = MountInfo::open().map_err(fail("open /proc/self/mountinfo"))?;
+        let watched = kinds.intersection(WATCHED);
+        let mut source = Fanotify {
+            tree,
+            watcher: None,
+            out: Reporter::new(),
+            mounts,
+            uncovered: Vec::new(),
+            buffer: vec![0; READ_BYTES],
+        };
+        source.cover().map_err(fail("read /proc/self/mountinfo"))?;
+        if !watched.is_empty() {
+            let watcher = Watcher::new(watched, &interest.watch);
+            source.watcher = Some(watcher.map_err(fail("create a group for watched files"))?);
+        }
+        Ok(source)
+    }
+
+    /// Marks all filesystems; those marked already keep their mark.
+    fn cover(&mut self) -> std::io::Result<()> {
+        self.uncovered.clear();
+        let mounts = self.mounts.read()?;
+        let (tree, uncovered) = (&self.tree, &mut self.uncovered);
+        self.out.dirs.refresh(&mounts, |mount| {
+            let covered = tree.cover(mount);
+            if !covered {
+                uncovered.push(format!("{} is not covered", mount.point.display()));
+            }
+            covered
+        });
+        Ok(())
+    }
+
+    /// What is not seen, for people.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let failed = self.watcher.iter().flat_map(Watcher::failed);
+        self.uncovered.iter().cloned().chain(failed).collect()
+    }
+}
+
+impl Source for Fanotify {
+    fn fds(&self) -> Vec<(BorrowedFd<'_>, EpollFlags)> {
+        let mut fds = vec![
+            (self.tree.as_fd(), EpollFlags::EPOLLIN),
+            (self.mounts.bell(), EpollFlags::EPOLLPRI),
+        ];
+        fds.extend(self.watcher.iter().map(|watcher| (watcher.as_fd(), EpollFlags::EPOLLIN)));
+        fds
+    }
+
+    fn notes(&self) -> Vec<String> {
+        Fanotify::notes(self)
+    }
+
+    fn service(&mut self, sink: &mut dyn Sink) {
+        if self.mounts.changed() {
+            // A mountinfo that cannot be read now is read at the next change; marks stay.
+            let _retry = self.cover();
+            if let Some(watcher) = &mut self.watcher {
+                watcher.apply_all();
+            }
+        }
+        for _ in 0..READS {
+            // Names first: they tell of renamed directories, which the paths of the others need.
+            let mut more = self.tree.service(&mut self.buffer, &mut self.out, sink);
+            if let Some(watcher) = &mut self.watcher {
+                more |= watcher.service(&mut self.buffer, &mut self.out, sink);
+            }
+            if !more {
+                break;
+            }
+        }
+    }
+}

@@ -8,6 +8,7 @@
 //! | [`probe`] | what this kernel offers, found by loading and attaching |
 //! | [`report`] | what `doctor` prints |
 //! | [`inject`], [`sink`] | the way of user-space records into the rings |
+//! | [`rings`] | the worker's end of the rings |
 
 pub mod counters;
 pub mod error;
@@ -17,6 +18,7 @@ mod messages;
 mod object;
 pub mod probe;
 pub mod report;
+pub mod rings;
 pub mod sensors;
 pub mod sink;
 mod ways;
@@ -24,4 +26,5 @@ mod ways;
 pub use counters::Counters;
 pub use error::Error;
 pub use report::{Operation, Provider, Report, State, Tier};
+pub use rings::Rings;
 pub use sensors::{Options, Sensors};

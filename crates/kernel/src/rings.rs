@@ -1,0 +1,151 @@
+//! The worker's end of the rings: one stream, in the order of kernel time.
+//!
+//! Each BPF ring keeps its own order, and a flood in one never hides another. [`Rings::drain`]
+//! merges them by the time in the records. A record is handed on when each ring has one (so the
+//! earliest is certain), or when it is older than [`MERGE_WINDOW`], or when a ring is filled to
+//! one part in [`PRESSURE_SHARE`]: order is worth a short wait, never a lost record. What is
+//! written later than the window after its own time (a slow source in user space) is handed on
+//! when it comes. Within one ring nothing is moved.
+//!
+//! A ring is advanced after the callback has returned, record by record: a worker that is killed
+//! loses nothing, and its successor sees at most the one record again that was being handled.
+
+mod ring;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+
+use crate::Error;
+use ring::{Head, Ring};
+
+/// How long a record waits for earlier ones of another ring. Between reading the clock and the
+/// commit of a record a hook needs microseconds, milliseconds if it is preempted.
+pub const MERGE_WINDOW: Duration = Duration::from_millis(20);
+/// A ring filled to one part in this many is not held back. Less than what makes the producers
+/// wake the reader for each record.
+pub const PRESSURE_SHARE: u64 = 16;
+/// Number of rings (`enum ring`).
+const COUNT: usize = model::wire::RING_COUNT as usize;
+
+/// Why [`Rings::drain`] stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// Nothing is there.
+    Empty,
+    /// A record waits, for this many nanoseconds at most.
+    Held(u64),
+    /// The budget was used up.
+    More,
+}
+
+/// The three rings, mapped for reading.
+#[derive(Debug)]
+pub struct Rings {
+    all: [Ring; COUNT],
+    epoll: Epoll,
+    rest: Rest,
+}
+
+impl Rings {
+    /// Maps the rings behind these descriptors of BPF maps, in the order of `enum ring`.
+    pub fn new(maps: [OwnedFd; COUNT]) -> Result<Rings, Error> {
+        let [alarm, life, rest] = maps;
+        Rings::of([Ring::map(alarm)?, Ring::map(life)?, Ring::map(rest)?])
+    }
+
+    fn of(all: [Ring; COUNT]) -> Result<Rings, Error> {
+        let failed = |errno: nix::errno::Errno| Error::io("cannot wait for rings", errno.into());
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(failed)?;
+        for (index, ring) in (0..).zip(&all) {
+            // Edge-triggered: records that are held back must not wake again and again.
+            let event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, index);
+            match epoll.add(ring.as_fd(), event) {
+                // Ring buffers of tests are plain memory files, which cannot be waited for.
+                Err(nix::errno::Errno::EPERM) if cfg!(test) => {}
+                added => added.map_err(failed)?,
+            }
+        }
+        Ok(Rings { all, epoll, rest: Rest::Empty })
+    }
+
+    /// Hands on up to `budget` records and returns how many. `now_ns` is the time since boot
+    /// (`CLOCK_BOOTTIME`); the bytes are valid during the call only and aligned to eight.
+    pub fn drain(&mut self, now_ns: u64, budget: usize, each: &mut dyn FnMut(&[u8])) -> usize {
+        let mut handed = 0;
+        let mut heads = [None; COUNT];
+        self.rest = Rest::More;
+        while handed < budget {
+            for (head, ring) in heads.iter_mut().zip(&mut self.all) {
+                if head.is_none() {
+                    *head = ring.head();
+                }
+            }
+            let Some((index, head)) = earliest(&heads) else {
+                self.rest = Rest::Empty;
+                break;
+            };
+            let window = u64::try_from(MERGE_WINDOW.as_nanos()).unwrap_or(u64::MAX);
+            let wait = head.time.saturating_add(window).saturating_sub(now_ns).min(window);
+            let is_certain = heads.iter().all(Option::is_some);
+            if !is_certain && wait > 0 && !self.all.iter_mut().any(Ring::is_pressed) {
+                self.rest = Rest::Held(wait);
+                break;
+            }
+            let (Some(ring), Some(slot)) = (self.all.get_mut(index), heads.get_mut(index)) else {
+                break;
+            };
+            each(ring.bytes(head));
+            ring.advance(head);
+            *slot = None;
+            handed += 1;
+        }
+        handed
+    }
+
+    /// Waits until a producer wakes the reader, at most `timeout`, and less if a record is held
+    /// back. Producers do not wake for each record, so the timeout bounds the delay.
+    pub fn wait(&self, timeout: Duration) -> Result<(), Error> {
+        let timeout = match self.rest {
+            Rest::More => return Ok(()),
+            Rest::Held(ns) => timeout.min(Duration::from_nanos(ns)),
+            Rest::Empty => timeout,
+        };
+        // Rounded up: a wait of zero would spin until the record is due.
+        let millis = timeout.as_nanos().div_ceil(1_000_000);
+        let timeout = EpollTimeout::from(u16::try_from(millis).unwrap_or(u16::MAX));
+        let mut events = [EpollEvent::empty(); COUNT];
+        match self.epoll.wait(&mut events, timeout) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
+            Err(errno) => Err(Error::io("cannot wait for rings", errno.into())),
+        }
+    }
+
+    /// Bytes that wait in the rings.
+    pub fn backlog(&mut self) -> u64 {
+        self.all.iter_mut().map(Ring::used).sum()
+    }
+
+    /// Times that a ring held something that is no record, and was emptied. Never seen; kept so
+    /// that it would not pass in silence.
+    pub fn broken(&self) -> u64 {
+        self.all.iter().map(Ring::broken).sum()
+    }
+}
+
+impl AsFd for Rings {
+    /// The epoll descriptor, to wait for the rings among other things.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.0.as_fd()
+    }
+}
+
+/// The head with the earliest time; of equal ones that of the first ring.
+fn earliest(heads: &[Option<Head>; COUNT]) -> Option<(usize, Head)> {
+    let known = heads.iter().enumerate().filter_map(|(index, head)| Some((index, (*head)?)));
+    known.min_by_key(|(_, head)| head.time)
+}
+
+#[cfg(test)]
+mod tests;

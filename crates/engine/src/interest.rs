@@ -161,10 +161,11 @@ fn area(path: &[u8], recursive: bool) -> Option<Area> {
 /// is not given in full.
 fn variables(condition: &Expr, visit: &mut impl FnMut(Option<&str>)) {
     match condition {
-        Expr::Const(_) => {}
         Expr::Not(inner) => variables(inner, visit),
         Expr::And(parts) | Expr::Or(parts) => {
-            parts.iter().for_each(|part| variables(part, visit));
+            for part in parts {
+                variables(part, visit);
+            }
         }
         Expr::Test(field::PROCESS_ENV_VARS, test) => match test {
             Test::Equals { any, .. } => any.iter().for_each(|literal| match literal {
@@ -172,11 +173,13 @@ fn variables(condition: &Expr, visit: &mut impl FnMut(Option<&str>)) {
                 _ => visit(None),
             }),
             Test::Wildcard { any, .. } | Test::Part { place: Place::Start, any, .. } => {
-                any.iter().for_each(|text| visit(name_of(text)));
+                for text in any {
+                    visit(name_of(text));
+                }
             }
             _ => visit(None),
         },
-        Expr::Test(..) => {}
+        Expr::Const(_) | Expr::Test(..) => {}
     }
 }
 

@@ -36,7 +36,7 @@ pub enum Trust {
 
 /// Why a file was not read.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum ReadError {
     /// The system refused.
     #[error("{path}: {source}")]
     Io {
@@ -95,14 +95,14 @@ pub struct Text {
 
 /// Reads all given files, and all files with that extension below given directories, in the order
 /// of `paths` and sorted within each. What cannot be read is reported; the rest is read.
-pub fn read_all(paths: &[PathBuf], extension: &str, trust: Trust) -> (Vec<Text>, Vec<Error>) {
+pub fn read_all(paths: &[PathBuf], extension: &str, trust: Trust) -> (Vec<Text>, Vec<ReadError>) {
     let mut walk = Walk { extension, trust, files: Vec::new(), errors: Vec::new() };
     for path in paths {
         // A link that was named is meant; links that are found are not followed.
-        match fs::canonicalize(path).and_then(|real| fs::metadata(real)) {
+        match fs::canonicalize(path).and_then(fs::metadata) {
             Ok(about) if about.is_dir() => walk.directory(path, 0),
             Ok(_) => walk.file(path, true),
-            Err(source) => walk.errors.push(Error::Io { path: shown(path), source }),
+            Err(source) => walk.errors.push(ReadError::Io { path: shown(path), source }),
         }
     }
     (walk.files, walk.errors)
@@ -112,7 +112,7 @@ struct Walk<'a> {
     extension: &'a str,
     trust: Trust,
     files: Vec<Text>,
-    errors: Vec<Error>,
+    errors: Vec<ReadError>,
 }
 
 impl Walk<'_> {
@@ -134,7 +134,8 @@ impl Walk<'_> {
     fn file(&mut self, path: &Path, follow: bool) {
         if self.files.len() == MAX_FILES {
             // Said once: at the first file that is left out.
-            let full = |error: &Error| matches!(error, Error::TooMuch { what: "files", .. });
+            let full =
+                |error: &ReadError| matches!(error, ReadError::TooMuch { what: "files", .. });
             if !self.errors.iter().any(full) {
                 self.errors.push(too_much(path, MAX_FILES, "files"));
             }
@@ -152,8 +153,8 @@ fn entries(
     path: &Path,
     depth: usize,
     trust: Trust,
-) -> Result<Vec<(PathBuf, fs::FileType)>, Error> {
-    let failed = |source| Error::Io { path: shown(path), source };
+) -> Result<Vec<(PathBuf, fs::FileType)>, ReadError> {
+    let failed = |source| ReadError::Io { path: shown(path), source };
     if depth > MAX_DEPTH {
         return Err(too_much(path, MAX_DEPTH, "levels of directories"));
     }
@@ -175,8 +176,8 @@ fn entries(
 
 /// Reads one file as text. All checks are made on the open file, so nothing can be exchanged
 /// between check and use.
-fn read(path: &Path, follow: bool, trust: Trust) -> Result<String, Error> {
-    let failed = |source| Error::Io { path: shown(path), source };
+fn read(path: &Path, follow: bool, trust: Trust) -> Result<String, ReadError> {
+    let failed = |source| ReadError::Io { path: shown(path), source };
     // A pipe must not block the open.
     let mut flags = OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     if !follow {
@@ -184,20 +185,20 @@ fn read(path: &Path, follow: bool, trust: Trust) -> Result<String, Error> {
     }
     let file = match OpenOptions::new().read(true).custom_flags(flags.bits()).open(path) {
         Err(error) if error.raw_os_error() == Some(nix::errno::Errno::ELOOP as i32) => {
-            return Err(Error::NotRegular { path: shown(path) });
+            return Err(ReadError::NotRegular { path: shown(path) });
         }
         opened => opened.map_err(failed)?,
     };
     let about = file.metadata().map_err(failed)?;
     if !about.is_file() {
-        return Err(Error::NotRegular { path: shown(path) });
+        return Err(ReadError::NotRegular { path: shown(path) });
     }
     check_trust(path, &about, trust)?;
     let bytes = read_bounded(file).map_err(failed)?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(Error::TooMuch { path: shown(path), limit: MAX_BYTES, what: "bytes" });
+        return Err(ReadError::TooMuch { path: shown(path), limit: MAX_BYTES, what: "bytes" });
     }
-    String::from_utf8(bytes).map_err(|error| Error::NotText {
+    String::from_utf8(bytes).map_err(|error| ReadError::NotText {
         path: shown(path),
         at: error.utf8_error().valid_up_to(),
     })
@@ -210,19 +211,19 @@ fn read_bounded(file: File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn check_trust(path: &Path, about: &Metadata, trust: Trust) -> Result<(), Error> {
+fn check_trust(path: &Path, about: &Metadata, trust: Trust) -> Result<(), ReadError> {
     let ours = about.uid() == 0 || about.uid() == geteuid().as_raw();
     if trust == Trust::Anyone || ours && about.mode() & OTHERS_WRITE == 0 {
         return Ok(());
     }
-    Err(Error::Untrusted { path: shown(path), owner: about.uid(), mode: about.mode() & 0o7777 })
+    Err(ReadError::Untrusted { path: shown(path), owner: about.uid(), mode: about.mode() & 0o7777 })
 }
 
 /// Permission bits with which group or others can write.
 const OTHERS_WRITE: u32 = 0o022;
 
-fn too_much(path: &Path, limit: usize, what: &'static str) -> Error {
-    Error::TooMuch { path: shown(path), limit: limit as u64, what }
+fn too_much(path: &Path, limit: usize, what: &'static str) -> ReadError {
+    ReadError::TooMuch { path: shown(path), limit: limit as u64, what }
 }
 
 fn shown(path: &Path) -> String {

@@ -43,7 +43,7 @@ fn a_link_is_followed_only_if_it_was_named() {
     symlink(root.path().join("real"), &link).unwrap();
     let (texts, errors) = read_all(&[root.path().to_owned()], "toml", Trust::Owner);
     assert!(texts.is_empty());
-    assert!(matches!(errors.as_slice(), [Error::NotRegular { .. }]), "{errors:?}");
+    assert!(matches!(errors.as_slice(), [ReadError::NotRegular { .. }]), "{errors:?}");
     let (texts, errors) = read_all(&[link], "toml", Trust::Owner);
     assert!(errors.is_empty() && texts.len() == 1, "{errors:?}");
 }
@@ -55,7 +55,7 @@ fn what_others_can_write_is_not_obeyed() {
     write(&file, b"x", 0o664);
     let refused = |path: &Path| {
         let (texts, errors) = read_all(&[path.to_owned()], "toml", Trust::Owner);
-        texts.is_empty() && matches!(errors.as_slice(), [Error::Untrusted { .. }])
+        texts.is_empty() && matches!(errors.as_slice(), [ReadError::Untrusted { .. }])
     };
     assert!(refused(&file));
     assert_eq!(read_all(std::slice::from_ref(&file), "toml", Trust::Anyone).0.len(), 1);
@@ -81,10 +81,10 @@ fn pipes_long_files_and_bytes_that_are_no_text_are_refused() {
         matches!(
             errors.as_slice(),
             [
-                Error::NotRegular { .. },
-                Error::TooMuch { what: "bytes", .. },
-                Error::NotText { at: 2, .. },
-                Error::Io { .. },
+                ReadError::NotRegular { .. },
+                ReadError::TooMuch { what: "bytes", .. },
+                ReadError::NotText { at: 2, .. },
+                ReadError::Io { .. },
             ]
         ),
         "{errors:?}"

@@ -11,7 +11,7 @@ use crate::output;
 /// Rules, and the files that could not be read.
 pub(crate) struct Rules {
     pub(crate) loaded: Loaded,
-    pub(crate) unread: Vec<files::Error>,
+    pub(crate) unread: Vec<files::ReadError>,
 }
 
 impl Rules {
@@ -20,10 +20,13 @@ impl Rules {
         let (texts, unread) = files::read_all(paths, "toml", files::Trust::Anyone);
         let mut loaded = lang::load(texts.into_iter().map(|file| (file.name, file.text)));
         for (rule, what) in interest::unbounded(&loaded.program) {
-            loaded.warn_unbounded(rule, match what {
-                interest::Unbounded::Files => lang::Unbounded::Files,
-                interest::Unbounded::Environment => lang::Unbounded::Environment,
-            });
+            loaded.warn_unbounded(
+                rule,
+                match what {
+                    interest::Unbounded::Files => lang::Unbounded::Files,
+                    interest::Unbounded::Environment => lang::Unbounded::Environment,
+                },
+            );
         }
         Rules { loaded, unread }
     }

@@ -4,9 +4,9 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use engine::eval::{Blame, Compiled, Scratch};
+use engine::eval::{Compiled, Scratch};
 use lang::{Level, RuleTest};
-use model::field;
+use model::field::{self, FieldId};
 use model::json::{self, Document};
 use model::program::Rule;
 use model::value::{Fields, Value};
@@ -66,20 +66,21 @@ fn failure(compiled: &Compiled, scratch: &mut Scratch, test: &RuleTest) -> Optio
         (false, true) => "expected no alert, got one",
         _ => return None,
     };
-    let blamed: Vec<String> =
-        compiled.explain(test.rule, &event).iter().map(|blame| what(blame, &event)).collect();
-    Some(format!("{expectation}: {}", blamed.join(", ")))
+    let decided: Vec<String> = compiled
+        .explain(test.rule, &event)
+        .iter()
+        .filter_map(|blame| held(blame.field, &event))
+        .collect();
+    Some(format!("{expectation}; decided by: {}", decided.join(", ")))
 }
 
-/// What the event holds where the rule decided.
-fn what(blame: &Blame, event: &Document) -> String {
-    let Some(row) = field::field(blame.field) else { return String::new() };
-    let value = match event.get(blame.field) {
-        Value::Null => return format!("`{}` is absent", row.name),
-        value => json::render(row, value),
-    };
-    let verdict = if blame.satisfied { "satisfies the condition" } else { "does not satisfy it" };
-    format!("`{}` is {value}, which {verdict}", row.name)
+/// What the event holds in a field.
+fn held(id: FieldId, event: &Document) -> Option<String> {
+    let row = field::field(id)?;
+    Some(match event.get(id) {
+        Value::Null => format!("`{}` is absent", row.name),
+        value => format!("`{}` = {}", row.name, json::render(row, value)),
+    })
 }
 
 fn text(rules: &Rules, failures: &[Failure<'_>]) -> io::Result<()> {
@@ -91,7 +92,8 @@ fn text(rules: &Rules, failures: &[Failure<'_>]) -> io::Result<()> {
         writeln!(out, "     {reason}")?;
     }
     let (total, failed) = (rules.loaded.tests.len(), failures.len());
-    let verdict = if failed == 0 { format!("{good}ok{good:#}") } else { format!("{bad}FAILED{bad:#}") };
+    let verdict =
+        if failed == 0 { format!("{good}ok{good:#}") } else { format!("{bad}FAILED{bad:#}") };
     writeln!(
         out,
         "{verdict}: {} rules, {total} tests: {} passed, {failed} failed; {} errors, {} warnings",

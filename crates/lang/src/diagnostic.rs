@@ -160,7 +160,7 @@ impl Diagnostic {
 
 /// The candidate nearest to `word`, if it is near enough to be what was meant.
 pub(crate) fn nearest<'a>(word: &str, all: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let worst = (word.len() / 3).clamp(1, MAX_EDITS);
+    let worst = word.len().div_ceil(3).min(MAX_EDITS);
     all.into_iter()
         .filter(|candidate| candidate.len().abs_diff(word.len()) <= worst)
         .map(|candidate| (edits(word, candidate), candidate))

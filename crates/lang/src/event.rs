@@ -72,9 +72,8 @@ fn convert(value: &Spanned<DeValue<'_>>) -> Option<Value> {
 
 /// Whether events carry such a value in a field of that type.
 fn fits(kind: FieldType, value: &Value) -> bool {
-    let address = |value: &Value| {
-        value.as_str().is_some_and(|text| text.parse::<std::net::IpAddr>().is_ok())
-    };
+    let address =
+        |value: &Value| value.as_str().is_some_and(|text| text.parse::<std::net::IpAddr>().is_ok());
     match (kind, value) {
         (FieldType::Keywords, Value::Array(items)) => items.iter().all(Value::is_string),
         (FieldType::Ips, Value::Array(items)) => items.iter().all(address),

@@ -131,13 +131,8 @@ fn identifier(table: &mut Table<'_, '_>) -> Option<(String, Span)> {
 /// Bytes of a rule id: it is printed in each alert.
 const MAX_ID: usize = 100;
 
-const SEVERITIES: &[Severity] = &[
-    Severity::Informational,
-    Severity::Low,
-    Severity::Medium,
-    Severity::High,
-    Severity::Critical,
-];
+const SEVERITIES: &[Severity] =
+    &[Severity::Informational, Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
 
 fn severity(table: &mut Table<'_, '_>) -> Option<Severity> {
     let (text, place) = table.text("severity")?;
@@ -156,7 +151,8 @@ fn severity(table: &mut Table<'_, '_>) -> Option<Severity> {
 
 /// ATT&CK ids: tactics `TA0001`, techniques `T1059`, sub-techniques `T1059.004`.
 fn techniques(table: &mut Table<'_, '_>) -> Vec<String> {
-    let digits = |text: &str, count| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
+    let digits =
+        |text: &str, count| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
     let all = table.texts("attack");
     for (text, place) in &all {
         let sound = if let Some(tactic) = text.strip_prefix("TA") {

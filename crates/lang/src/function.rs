@@ -28,8 +28,21 @@ const FUNCTIONS: &[(&str, Function, &str)] = &[
 
 /// Functions that are values; only `length` is run, and only in a comparison.
 const VALUES: &[&str] = &[
-    "length", "add", "between", "concat", "divide", "indexOf", "modulo", "multiply", "number",
-    "string", "substring", "subtract", "arrayContains", "arrayCount", "arraySearch",
+    "length",
+    "add",
+    "between",
+    "concat",
+    "divide",
+    "indexOf",
+    "modulo",
+    "multiply",
+    "number",
+    "string",
+    "substring",
+    "subtract",
+    "arrayContains",
+    "arrayCount",
+    "arraySearch",
 ];
 
 impl Lower<'_> {
@@ -47,8 +60,12 @@ impl Lower<'_> {
             return self.not_a_condition(name, name_span);
         };
         let wrong = || {
-            Diagnostic::new(Code::BadArguments, span.clone(), format!("wrong arguments of `{name}`"))
-                .help(format!("write `{usage}`"))
+            Diagnostic::new(
+                Code::BadArguments,
+                span.clone(),
+                format!("wrong arguments of `{name}`"),
+            )
+            .help(format!("write `{usage}`"))
         };
         let Some((first, rest)) = args.split_first() else { return self.fail(wrong()) };
         let takes_more = !matches!(function, Function::Part(_));

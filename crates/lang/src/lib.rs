@@ -24,6 +24,7 @@ mod literal;
 mod load;
 mod lower;
 mod parser;
+mod query;
 pub mod render;
 mod table;
 #[cfg(test)]
@@ -32,3 +33,4 @@ mod words;
 
 pub use diagnostic::{Code, Diagnostic, Level, Span};
 pub use load::{Loaded, Origin, RuleTest, Source, Unbounded, load};
+pub use query::query;

@@ -218,7 +218,10 @@ fn bad_regex(error: &regex::Error, span: &Span) -> Diagnostic {
         other => {
             let text = other.to_string();
             let last = text.lines().last().unwrap_or_default();
-            (last.trim_start_matches("error: ").to_owned(), "\"\"\"…\"\"\" spares doubling backslashes")
+            (
+                last.trim_start_matches("error: ").to_owned(),
+                "\"\"\"…\"\"\" spares doubling backslashes",
+            )
         }
     };
     Diagnostic::new(Code::BadRegex, span.clone(), message).help(help)
@@ -240,9 +243,13 @@ pub(crate) fn cidr(
         match network(text) {
             Some(network) => networks.push(network),
             None => found.push(
-                Diagnostic::new(Code::BadAddress, (*span).clone(), format!("`{text}` is no address"))
-                    .label("an address or network is expected")
-                    .help("write `192.0.2.1`, `10.0.0.0/8`, `::1` or `fe80::/10`"),
+                Diagnostic::new(
+                    Code::BadAddress,
+                    (*span).clone(),
+                    format!("`{text}` is no address"),
+                )
+                .label("an address or network is expected")
+                .help("write `192.0.2.1`, `10.0.0.0/8`, `::1` or `fe80::/10`"),
             ),
         }
     }

@@ -91,7 +91,9 @@ impl Unbounded {
     fn message(self) -> &'static str {
         match self {
             Unbounded::Files => "the files that this rule is about cannot be told",
-            Unbounded::Environment => "the environment variables that this rule reads cannot be told",
+            Unbounded::Environment => {
+                "the environment variables that this rule reads cannot be told"
+            }
         }
     }
 

@@ -86,10 +86,9 @@ impl Lower<'_> {
                 Some((id, kind, name.clone()))
             }
             NodeKind::Arithmetic => self.arithmetic(&node.span),
-            NodeKind::Call { name, .. } => self.fail(unsupported(
-                &node.span,
-                &format!("`{name}(…)` as an operand here"),
-            )),
+            NodeKind::Call { name, .. } => {
+                self.fail(unsupported(&node.span, &format!("`{name}(…)` as an operand here")))
+            }
             _ => self.fail(
                 Diagnostic::new(Code::BadOperand, node.span.clone(), "a field is expected here")
                     .label("not a field"),
@@ -205,7 +204,10 @@ impl Lower<'_> {
     }
 
     /// Nodes that must be literals other than null.
-    pub(crate) fn literals<'n>(&mut self, nodes: &'n [Node]) -> Option<Vec<(&'n Literal, &'n Span)>> {
+    pub(crate) fn literals<'n>(
+        &mut self,
+        nodes: &'n [Node],
+    ) -> Option<Vec<(&'n Literal, &'n Span)>> {
         let mut all = Vec::with_capacity(nodes.len());
         let mut whole = true;
         for node in nodes {

@@ -240,9 +240,7 @@ impl Parser<'_> {
                 Ok(number) if number.is_finite() => Literal::Float(number),
                 _ => return Err(too_large(&span)),
             },
-            Token::Text | Token::RawText => {
-                Literal::Text(lexer::unquote(token, text, span.start)?)
-            }
+            Token::Text | Token::RawText => Literal::Text(lexer::unquote(token, text, span.start)?),
             _ => return Err(self.unexpected("a field, a literal, a function or `(`")),
         };
         self.at += 1;

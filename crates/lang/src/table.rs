@@ -103,7 +103,7 @@ impl<'t, 'i> Table<'t, 'i> {
     pub(crate) fn wrong<T>(&mut self, value: &Spanned<DeValue<'_>>, message: String) -> Option<T> {
         self.found.push(
             Diagnostic::new(Code::BadValue, value.span(), message)
-                .label(format!("this is {}", value.get_ref().type_str())),
+                .label(format!("TOML type: {}", value.get_ref().type_str())),
         );
         None
     }

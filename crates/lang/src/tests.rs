@@ -1,1 +1,254 @@
-//! Golden tests.
+//! What queries mean, and that no text whatever breaks the front end.
+
+use expect_test::{Expect, expect};
+use model::program::Expr;
+use proptest::prelude::*;
+
+use crate::diagnostic::nearest;
+use crate::file::compile;
+use crate::{Diagnostic, load};
+
+fn condition(query: &str) -> Expr {
+    let (compiled, found) = compile(query);
+    assert!(!found.iter().any(Diagnostic::is_error), "{query}: {found:#?}");
+    compiled.unwrap().1
+}
+
+/// A condition in prefix form: short enough to read.
+fn brief(expr: &Expr) -> String {
+    let joined = |parts: &[Expr]| parts.iter().map(brief).collect::<Vec<_>>().join(" ");
+    match expr {
+        Expr::Const(value) => value.to_string(),
+        Expr::And(parts) => format!("(and {})", joined(parts)),
+        Expr::Or(parts) => format!("(or {})", joined(parts)),
+        Expr::Not(inner) => format!("(not {})", brief(inner)),
+        Expr::Test(field, test) => {
+            let name = model::field::field(*field).unwrap().name;
+            format!("[{name} {}]", brief_test(test))
+        }
+    }
+}
+
+fn brief_test(test: &model::program::Test) -> String {
+    use model::program::{Literal, Test};
+    let fold = |fold: &bool| if *fold { "~" } else { "" };
+    let texts = |any: &[Vec<u8>]| {
+        any.iter().map(|text| String::from_utf8_lossy(text)).collect::<Vec<_>>().join(",")
+    };
+    let literal = |literal: &Literal| match literal {
+        Literal::Int(number) => number.to_string(),
+        Literal::Float(number) => format!("{number:?}"),
+        Literal::Bool(flag) => flag.to_string(),
+        Literal::Str(text) => format!("{:?}", String::from_utf8_lossy(text)),
+    };
+    match test {
+        Test::Exists => "exists".to_owned(),
+        Test::Equals { any, fold: folded } => {
+            let all: Vec<String> = any.iter().map(literal).collect();
+            format!("={} {}", fold(folded), all.join(","))
+        }
+        Test::Compare(order, value) => format!("{order:?} {}", literal(value)),
+        Test::Wildcard { any, fold: folded } => format!("like{} {}", fold(folded), texts(any)),
+        Test::Regex { any, fold: folded } => format!("regex{} {}", fold(folded), any.join(",")),
+        Test::Part { place, any, fold: folded } => {
+            format!("{place:?}{} {}", fold(folded), texts(any))
+        }
+        Test::Cidr(networks) => format!("in {networks:?}"),
+        Test::Length(order, number) => format!("length {order:?} {number}"),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "expect! makes a value")]
+fn check(text: &str, expected: Expect) {
+    expected.assert_eq(&brief(&condition(&format!("any where {text}"))));
+}
+
+#[test]
+fn operators_bind_as_in_eql() {
+    check(
+        "process.name == \"a\" or not process.name == \"b\" and process.pid == 1",
+        expect![[
+            r#"(or [process.name = "a"] (and (not [process.name = "b"]) [process.pid = 1]))"#
+        ]],
+    );
+    check(
+        "not process.name == \"a\" and process.pid < -1",
+        expect![[r#"(and (not [process.name = "a"]) [process.pid Less -1])"#]],
+    );
+    check(
+        "not (process.pid == 1 and (process.pid == 2 or process.pid == 3))",
+        expect!["(not (and [process.pid = 1] (or [process.pid = 2] [process.pid = 3])))"],
+    );
+}
+
+#[test]
+fn inequality_and_not_are_complements() {
+    check("process.name != \"a\"", expect![[r#"(not [process.name = "a"])"#]]);
+    check("process.name not in (\"a\", \"b\")", expect![[r#"(not [process.name = "a","b"])"#]]);
+    check("not not process.interactive", expect!["[process.interactive = true]"]);
+    check("length(process.name) != 3", expect!["(not [process.name length Equal 3])"]);
+    check("process.name == null", expect!["(not [process.name exists])"]);
+    check("null != ?process.name", expect!["[process.name exists]"]);
+}
+
+#[test]
+fn wildcards_only_in_colon_and_like() {
+    check("process.name == \"a*\"", expect![[r#"[process.name = "a*"]"#]]);
+    check("process.name in~ (\"a*\")", expect![[r#"[process.name =~ "a*"]"#]]);
+    check("process.name : \"a*\"", expect!["[process.name like~ a*]"]);
+    check("process.name : (\"a\", \"b\")", expect![[r#"[process.name =~ "a","b"]"#]]);
+    check("process.name like (\"a?\", \"b\")", expect!["[process.name like a?,b]"]);
+    check("process.name like~ \"a?\"", expect!["[process.name like~ a?]"]);
+    check("wildcard~(process.name, \"a*\")", expect!["[process.name like~ a*]"]);
+}
+
+#[test]
+fn functions_and_literals() {
+    check("STARTSWITH~(process.name, \"a\")", expect!["[process.name Start~ a]"]);
+    check("endsWith(file.path, \".so\")", expect!["[file.path End .so]"]);
+    check("stringContains(file.path, \"x\")", expect!["[file.path Anywhere x]"]);
+    check("match(file.path, \"a+\", \"b\")", expect!["[file.path regex a+,b]"]);
+    check("file.path regex~ \"\"\"\\d\"x\"\"\"", expect![[r#"[file.path regex~ \d"x]"#]]);
+    check("cidrMatch(source.ip, \"10.1.2.3/8\")", expect!["[source.ip in [(10.1.2.3, 8)]]"]);
+    check("source.ip == \"::1\"", expect!["[source.ip in [(::1, 128)]]"]);
+    check("3 >= length(process.args)", expect!["[process.args length LessEqual 3]"]);
+    check(
+        "user.id == \"0\" or user.id in (1, \"2\")",
+        expect!["(or [user.id = 0] [user.id = 1,2])"],
+    );
+    check("process.pid > 1.5", expect!["[process.pid Greater 1.5]"]);
+    check("`process`.`name` == \"\\u{e9}\\n\"", expect![[r#"[process.name = "é\n"]"#]]);
+    check("true /* one */ and // two\n false", expect!["(and true false)"]);
+}
+
+#[test]
+fn a_category_is_a_word_a_string_or_any() {
+    assert_eq!(compile("process where true").0.unwrap().0.as_deref(), Some("process"));
+    assert_eq!(compile("\"file\" where true").0.unwrap().0.as_deref(), Some("file"));
+    assert_eq!(compile("any where true").0.unwrap().0, None);
+}
+
+#[test]
+fn one_bad_rule_hides_no_other() {
+    let rule = |id: &str, query: &str| {
+        format!(
+            "[[rule]]\nid = \"{id}\"\nname = \"n\"\ndescription = \"d\"\nseverity = \"low\"\n\
+             query = '{query}'\n"
+        )
+    };
+    let text = rule("first", "process where true")
+        + &rule("bad-name", "process where nothing == 1")
+        + &rule("bad-syntax", "process when true")
+        + &rule("last", "process where false");
+    let loaded =
+        load([("a.toml".to_owned(), text), ("b/c.toml".to_owned(), rule("b", "any where true"))]);
+    let ids: Vec<&str> = loaded.program.rules.iter().map(|rule| rule.meta.id.as_str()).collect();
+    assert_eq!(ids, ["first", "last", "b"]);
+    assert_eq!(loaded.program.rules[2].meta.file, "c.toml");
+    let wrong: Vec<_> = loaded.diagnostics.iter().filter(|found| found.is_error()).collect();
+    let about: Vec<&str> = wrong.iter().filter_map(|found| found.rule.as_deref()).collect();
+    assert_eq!(about, ["bad-name", "bad-syntax"]);
+}
+
+#[test]
+fn long_chains_are_not_deep() {
+    let chain = vec!["process.pid == 1"; 3_000].join(" and ");
+    let Expr::And(parts) = condition(&format!("any where {chain}")) else { panic!("not a chain") };
+    assert_eq!(parts.len(), 3_000);
+}
+
+#[test]
+fn near_misses_are_found() {
+    assert_eq!(nearest("process.nmae", ["process.name", "process.pid"]), Some("process.name"));
+    assert_eq!(nearest("strat", ["start", "end"]), Some("start"));
+    assert_eq!(nearest("frobnicate", ["length", "match"]), None);
+}
+
+/// Pieces that make most texts reach the parser and many the type check.
+fn piece() -> impl Strategy<Value = String> {
+    let pieces = vec![
+        "process",
+        "any",
+        "where",
+        "and",
+        "or",
+        "not",
+        "in",
+        "in~",
+        "like",
+        "like~",
+        "regex",
+        ":",
+        "==",
+        "!=",
+        "<",
+        ">=",
+        "(",
+        ")",
+        "[",
+        "]",
+        ",",
+        "|",
+        "~",
+        "?",
+        "-",
+        "+",
+        "/",
+        "/*",
+        "*/",
+        "//",
+        "\n",
+        "\"",
+        "\"a\"",
+        "\"a*\"",
+        "\"\"\"",
+        "\"\\u{e9}\"",
+        "\\",
+        "'",
+        "`",
+        "é",
+        "null",
+        "true",
+        "1",
+        "1.5",
+        "1e999",
+        "process.name",
+        "process.pid",
+        "user.id",
+        "source.ip",
+        "process.interactive",
+        "event.type",
+        "startsWith",
+        "length",
+        "cidrMatch",
+        "sequence",
+        "\u{0}",
+        "\u{2028}",
+    ];
+    prop_oneof![9 => prop::sample::select(pieces).prop_map(str::to_owned), 1 => "\\PC{0,3}"]
+}
+
+proptest! {
+    /// Any query gives a condition or an error, and each place is within it, at characters.
+    #[test]
+    fn any_query_is_answered(pieces in prop::collection::vec(piece(), 0..30), spaced: bool) {
+        let query = pieces.join(if spaced { " " } else { "" });
+        let (compiled, found) = compile(&query);
+        prop_assert!(compiled.is_some() != found.iter().any(Diagnostic::is_error));
+        for one in found {
+            prop_assert!(query.get(one.span.clone()).is_some(), "{one:?}");
+        }
+    }
+
+    /// Any text is answered, and what is found can be shown.
+    #[test]
+    fn any_file_is_answered(query in prop::collection::vec(piece(), 0..12), raw in "\\PC{0,40}") {
+        let text = format!("[[rule]]\nid = \"a\"\nquery = \"\"\"\n{}\"\"\"\n{raw}", query.join(" "));
+        let loaded = load([("f.toml".to_owned(), text)]);
+        for found in &loaded.diagnostics {
+            prop_assert!(!crate::render::text(found, &loaded.sources, true).is_empty());
+            prop_assert!(crate::render::json(found, &loaded.sources).is_object());
+        }
+        prop_assert!(loaded.has_errors(), "name and severity are missing");
+    }
+}

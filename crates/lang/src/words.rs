@@ -18,9 +18,13 @@ pub(crate) fn warn_literal(
     let Literal::Text(text) = literal else { return };
     if text.contains(['*', '?']) {
         found.push(
-            Diagnostic::new(Code::WildcardLiteral, span.clone(), "a wildcard is compared literally")
-                .label("`*` and `?` have no meaning here")
-                .help("use `:` or `like` if a pattern is meant"),
+            Diagnostic::new(
+                Code::WildcardLiteral,
+                span.clone(),
+                "a wildcard is compared literally",
+            )
+            .label("`*` and `?` have no meaning here")
+            .help("use `:` or `like` if a pattern is meant"),
         );
         return;
     }

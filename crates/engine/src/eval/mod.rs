@@ -26,7 +26,7 @@ use predicate::Check;
 
 /// Why a program cannot run.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum CompileError {
     /// The language checks this too, so it means a program that did not come from there.
     #[error("rule `{rule}`: a pattern cannot be compiled: {reason}")]
     Pattern {
@@ -76,17 +76,19 @@ enum Node {
 
 impl Compiled {
     /// Compiles all patterns and builds the index.
-    pub fn new(program: Arc<Program>) -> Result<Compiled, Error> {
+    pub fn new(program: Arc<Program>) -> Result<Compiled, CompileError> {
         let mut builder = Builder::default();
         let mut conditions = Vec::with_capacity(program.rules.len());
         for rule in &program.rules {
             let condition = builder.node(&rule.condition).map_err(|failure| match failure {
-                Failure::Pattern(reason) => Error::Pattern { rule: rule.meta.id.clone(), reason },
-                Failure::TooLarge => Error::TooLarge,
+                Failure::Pattern(reason) => {
+                    CompileError::Pattern { rule: rule.meta.id.clone(), reason }
+                }
+                Failure::TooLarge => CompileError::TooLarge,
             })?;
             conditions.push(condition);
         }
-        let index = Index::new(&program).ok_or(Error::TooLarge)?;
+        let index = Index::new(&program).ok_or(CompileError::TooLarge)?;
         Ok(Compiled { predicates: builder.predicates, conditions, index, program })
     }
 

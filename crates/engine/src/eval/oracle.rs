@@ -1,1 +1,133 @@
-//! Oracle.
+//! What a program means, written as plainly as possible and as slowly as it may be. Tests only:
+//! it shares no code with the compiled form, not even the matching of patterns.
+
+use std::net::IpAddr;
+
+use model::field;
+use model::program::{Expr, Literal, Order, Place, Program, Rule, Test};
+use model::value::{Fields, Value};
+
+/// Numbers of the rules that the event satisfies.
+pub(super) fn eval(program: &Program, event: &dyn Fields) -> Vec<u32> {
+    (0..).zip(&program.rules).filter(|(_, rule)| matches(rule, event)).map(|(n, _)| n).collect()
+}
+
+fn matches(rule: &Rule, event: &dyn Fields) -> bool {
+    let in_category = match &rule.category {
+        None => true,
+        Some(name) => event.get(field::EVENT_CATEGORY).each().any(|one| one == Value::str(name)),
+    };
+    in_category && holds(&rule.condition, event)
+}
+
+fn holds(condition: &Expr, event: &dyn Fields) -> bool {
+    match condition {
+        Expr::Const(value) => *value,
+        Expr::And(all) => !all.iter().any(|one| !holds(one, event)),
+        Expr::Or(any) => any.iter().any(|one| holds(one, event)),
+        Expr::Not(inner) => !holds(inner, event),
+        Expr::Test(field, test) => event.get(*field).each().any(|value| passes(test, value)),
+    }
+}
+
+fn passes(test: &Test, value: Value<'_>) -> bool {
+    let text = text(value);
+    let on_text = |check: &dyn Fn(&[u8]) -> bool| text.as_deref().is_some_and(check);
+    match test {
+        Test::Exists => true,
+        Test::Equals { any, fold } => any.iter().any(|literal| equals(value, literal, *fold)),
+        Test::Compare(order, literal) => ordered(value, literal).is_some_and(|is| fits(*order, is)),
+        Test::Wildcard { any, fold } => {
+            on_text(&|text| any.iter().any(|p| wildcard(&lower(p, *fold), &lower(text, *fold))))
+        }
+        Test::Regex { any, fold } => on_text(&|text| {
+            any.iter().any(|one| {
+                let flags = if *fold { "(?is-u)" } else { "(?s-u)" };
+                let whole = format!("^(?:{flags}{one})$");
+                regex::bytes::Regex::new(&whole).is_ok_and(|regex| regex.is_match(text))
+            })
+        }),
+        Test::Part { place, any, fold } => on_text(&|text| {
+            any.iter().any(|part| part_of(*place, &lower(part, *fold), &lower(text, *fold)))
+        }),
+        Test::Cidr(networks) => match value {
+            Value::Ip(address) => networks.iter().any(|(net, len)| within(address, *net, *len)),
+            _ => false,
+        },
+        Test::Length(order, number) => on_text(&|text| {
+            let length = String::from_utf8(text.to_vec()).map_or(-1, |s| s.chars().count() as i64);
+            fits(*order, length.cmp(number))
+        }),
+    }
+}
+
+fn lower(text: &[u8], fold: bool) -> Vec<u8> {
+    if fold { text.to_ascii_lowercase() } else { text.to_vec() }
+}
+
+fn text(value: Value<'_>) -> Option<Vec<u8>> {
+    match value {
+        Value::Str(text) => Some(text.to_vec()),
+        Value::Int(number) => Some(number.to_string().into_bytes()),
+        _ => None,
+    }
+}
+
+fn equals(value: Value<'_>, literal: &Literal, fold: bool) -> bool {
+    match (value, literal) {
+        (Value::Str(a), Literal::Str(b)) => lower(a, fold) == lower(b, fold),
+        (Value::Str(a), Literal::Int(b)) => a == b.to_string().as_bytes(),
+        (Value::Bool(a), Literal::Bool(b)) => a == *b,
+        _ => ordered(value, literal).is_some_and(std::cmp::Ordering::is_eq),
+    }
+}
+
+fn ordered(value: Value<'_>, literal: &Literal) -> Option<std::cmp::Ordering> {
+    match (value, literal) {
+        (Value::Str(a), Literal::Str(b)) => Some(a.cmp(b.as_slice())),
+        (Value::Int(a), Literal::Int(b)) => Some(a.cmp(b)),
+        (Value::Int(a), Literal::Float(b)) => (a as f64).partial_cmp(b),
+        _ => None,
+    }
+}
+
+fn fits(order: Order, is: std::cmp::Ordering) -> bool {
+    match order {
+        Order::Equal => is.is_eq(),
+        Order::Less => is.is_lt(),
+        Order::LessEqual => !is.is_gt(),
+        Order::Greater => is.is_gt(),
+        Order::GreaterEqual => !is.is_lt(),
+    }
+}
+
+/// By the definition; the texts of the tests are short and ASCII.
+fn wildcard(pattern: &[u8], text: &[u8]) -> bool {
+    match pattern.split_first() {
+        None => text.is_empty(),
+        Some((b'*', rest)) => (0..=text.len()).any(|skip| wildcard(rest, &text[skip..])),
+        Some((b'?', rest)) => !text.is_empty() && wildcard(rest, &text[1..]),
+        Some((byte, rest)) => text.first() == Some(byte) && wildcard(rest, &text[1..]),
+    }
+}
+
+fn part_of(place: Place, part: &[u8], text: &[u8]) -> bool {
+    match place {
+        Place::Start => text.starts_with(part),
+        Place::End => text.ends_with(part),
+        Place::Anywhere => (0..=text.len()).any(|skip| text[skip..].starts_with(part)),
+    }
+}
+
+/// Compares bit by bit.
+fn within(address: IpAddr, network: IpAddr, length: u8) -> bool {
+    let bits = |address: IpAddr| -> Vec<bool> {
+        let bytes = match address {
+            IpAddr::V4(v4) => v4.octets().to_vec(),
+            IpAddr::V6(v6) => v6.octets().to_vec(),
+        };
+        bytes.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1 == 1)).collect()
+    };
+    let (a, b, length) = (bits(address), bits(network), usize::from(length));
+    a.len() == b.len() && a[..length] == b[..length]
+}

@@ -50,7 +50,7 @@ pub struct Engine {
 
 impl Engine {
     /// An engine that knows no process yet. Fails if the program breaks a bound of [`eval`].
-    pub fn new(program: Arc<Program>, host: Host) -> Result<Engine, eval::Error> {
+    pub fn new(program: Arc<Program>, host: Host) -> Result<Engine, eval::CompileError> {
         Ok(Engine {
             compiled: Compiled::new(Arc::clone(&program))?,
             evaluation: eval::Scratch::default(),

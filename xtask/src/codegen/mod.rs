@@ -76,6 +76,16 @@ fn compile(dir: &Path, items: &[header::Item]) -> Result<String> {
     sh::capture(sh::cmd("bpftool").args(["btf", "dump", "file"]).arg(object))
 }
 
+const FIELDS_HEAD: &str = "\
+# Fields
+
+Every field that a rule can name and an event can have. Names and types are those of the Elastic Common
+Schema; what it lacks has `Ext` in its name. A field that a host cannot know is absent, never made up.
+
+Made by `cargo xtask codegen` from what `aegisbpf fields` prints. Do not edit.
+
+";
+
 /// The reference of fields, as the agent prints it.
 fn fields() -> Result<String> {
     let mut agent = sh::cargo();
@@ -84,5 +94,5 @@ fn fields() -> Result<String> {
     if !text.contains("process.executable") {
         bail!("`aegisbpf fields --output markdown` did not print the table of fields");
     }
-    Ok(text)
+    Ok(format!("{FIELDS_HEAD}{text}"))
 }

@@ -31,6 +31,13 @@ pub(super) fn provoked(log: &str) -> Option<Outcome> {
     closing(&counts.replace("absent", "skipped"))
 }
 
+/// `ok: 8 rules, 27 tests: 27 passed, 0 failed; 0 errors, 0 warnings` of `kestrel test`.
+pub(super) fn rule_tests(log: &str) -> Option<Outcome> {
+    let (_, counts) = log.lines().rev().find_map(|line| line.split_once(" tests: "))?;
+    let (counts, _) = counts.split_once(';')?;
+    closing(&format!("{counts}, 0 skipped"))
+}
+
 /// Lines in which tests say what they could not do here.
 pub(super) fn skips(log: &str) -> impl Iterator<Item = &str> {
     log.lines().map(str::trim).filter(|line| line.starts_with("SKIP ") && line.contains(": "))
@@ -101,6 +108,13 @@ mod tests {
         let log = "ok exec\nRESULT fail 30 passed, 1 failed, 4 absent\n";
         assert_eq!(provoked(log), Some(Outcome { passed: 30, failed: 1, skipped: 4 }));
         assert_eq!(provoked("ok exec\n"), None);
+    }
+
+    #[test]
+    fn tests_of_rules_are_counted() {
+        let log = "failed: 8 rules, 27 tests: 26 passed, 1 failed; 0 errors, 0 warnings\n";
+        assert_eq!(rule_tests(log), Some(Outcome { passed: 26, failed: 1, skipped: 0 }));
+        assert_eq!(rule_tests("80 rules in 9 files: 0 errors, 0 warnings\n"), None);
     }
 
     #[test]

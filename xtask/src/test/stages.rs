@@ -190,7 +190,8 @@ fn rules(log: &mut Log) -> Result<Verdict> {
     let checked = log.run(&mut kestrel("check"))?;
     let tested = log.run(&mut kestrel("test"))?;
     let mut outcome = if checked { Outcome::PASS } else { Outcome::FAIL };
-    let cases = count::closing(&log.text()?).unwrap_or_default();
+    // A run without a count tested nothing.
+    let cases = count::rule_tests(&log.text()?).unwrap_or(Outcome::FAIL);
     outcome += if !tested && cases.failed == 0 { Outcome::FAIL } else { cases };
     Ok(Verdict::Ran(outcome))
 }

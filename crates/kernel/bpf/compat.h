@@ -21,7 +21,19 @@
 #define MINOR_BITS 20
 #define TMPFS_MAGIC 0x01021994
 #define PF_KTHREAD 0x00200000
+#define BPF_OBJ_NAME_LEN 16
 #define SIGNAL_GROUP_EXIT 0x00000004
+
+/* Names and numbers of system calls differ between architectures. */
+#if defined(__TARGET_ARCH_x86)
+#define SYSCALL_PREFIX "__x64_sys_"
+#define NR_MEMFD_CREATE 319
+#define compat_syscall(regs) BPF_CORE_READ(regs, orig_ax)
+#else
+#define SYSCALL_PREFIX "__arm64_sys_"
+#define NR_MEMFD_CREATE 279
+#define compat_syscall(regs) BPF_CORE_READ(regs, syscallno)
+#endif
 
 /* Before 6.3 (f122a08b197d) kernel_cap_t was two __u32; read as 64 bits both look the same on
  * little-endian machines. */

@@ -14,7 +14,9 @@ pub enum Error {
         path: PathBuf,
     },
     /// The process may not load BPF programs.
-    #[error("no privilege to {what}: {source}; run as root, or grant CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_SYS_ADMIN")]
+    #[error(
+        "no privilege to {what}: {source}; run as root, or grant CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_SYS_ADMIN"
+    )]
     NoPrivilege {
         /// What was tried.
         what: String,
@@ -22,7 +24,9 @@ pub enum Error {
         source: io::Error,
     },
     /// The embedded object was refused as a whole.
-    #[error("cannot load the BPF programs: {reason}; please report this with the output of `uname -r`")]
+    #[error(
+        "cannot load the BPF programs: {reason}; please report this with the output of `uname -r`"
+    )]
     Load {
         /// The last words of the loader.
         reason: String,

@@ -18,6 +18,7 @@ mod messages;
 mod object;
 pub mod probe;
 pub mod report;
+pub mod source;
 pub mod rings;
 pub mod sensors;
 pub mod sink;

@@ -47,7 +47,8 @@ pub(crate) fn blamed(messages: &[String]) -> Option<(String, String)> {
 /// The verifier's own last line before its statistics, where it said something.
 fn verdict(messages: &[String]) -> Option<String> {
     let log = messages.iter().rev().find(|message| message.contains("BEGIN PROG LOAD LOG"))?;
-    let lines = log.lines().filter(|line| !line.starts_with("processed ") && !line.starts_with("--"));
+    let lines =
+        log.lines().filter(|line| !line.starts_with("processed ") && !line.starts_with("--"));
     lines.map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned)
 }
 

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 
 use libbpf_rs::{Link, Map, MapCore, MapFlags, Object, ObjectBuilder, OpenObject, ProgramMut};
 
-use crate::sensors::Options;
 use crate::error::Error;
 use crate::messages;
+use crate::sensors::Options;
 
 /// The kernel's own type information.
 const BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -120,14 +120,19 @@ impl Loaded {
     pub(crate) fn map_fd(&self, name: &'static str) -> Result<std::os::fd::OwnedFd, Error> {
         let map = self.map(name)?;
         let fd: BorrowedFd<'_> = map.as_fd();
-        fd.try_clone_to_owned().map_err(|error| Error::io(format!("descriptor of map {name}"), error))
+        fd.try_clone_to_owned()
+            .map_err(|error| Error::io(format!("descriptor of map {name}"), error))
     }
 }
 
 fn size_rings(opened: &mut OpenObject, options: &Options) -> Result<(), Error> {
     for mut map in opened.maps_mut() {
-        let Some(at) = RINGS.iter().position(|ring| map.name() == OsStr::new(ring)) else { continue };
-        let (Some(name), Some(bytes)) = (RINGS.get(at), options.ring_bytes.get(at)) else { continue };
+        let Some(at) = RINGS.iter().position(|ring| map.name() == OsStr::new(ring)) else {
+            continue;
+        };
+        let (Some(name), Some(bytes)) = (RINGS.get(at), options.ring_bytes.get(at)) else {
+            continue;
+        };
         map.set_max_entries(*bytes).map_err(|error| Error::map(name, &error))?;
     }
     Ok(())

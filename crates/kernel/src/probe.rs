@@ -96,7 +96,9 @@ pub(crate) fn open_cgroup(root: Option<&Path>) -> Result<File, Error> {
     let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
     let path = match root {
         Some(path) => path.to_owned(),
-        None => cgroup2_root().ok_or_else(|| Error::io("find the cgroup2 file system", missing()))?,
+        None => {
+            cgroup2_root().ok_or_else(|| Error::io("find the cgroup2 file system", missing()))?
+        }
     };
     File::open(&path).map_err(|error| Error::io(format!("open {}", path.display()), error))
 }
@@ -120,10 +122,8 @@ pub(crate) fn kernel_release() -> String {
 /// Loads and attaches everything, tells what worked, and detaches again.
 pub fn report() -> Result<Report, Error> {
     let mut sensors = Sensors::load(Options::default())?;
-    let everything = Interest {
-        kinds: Kind::ALL.iter().copied().collect::<KindSet>(),
-        ..Interest::default()
-    };
+    let everything =
+        Interest { kinds: Kind::ALL.iter().copied().collect::<KindSet>(), ..Interest::default() };
     let mut report = sensors.subscribe(&everything)?;
     for operation in &mut report.operations {
         operation.attached = false;

@@ -59,6 +59,14 @@ macro_rules! providers {
         }
 
         impl Provider {
+            /// The provider with that number on the wire.
+            pub fn from_wire(number: u32) -> Option<Provider> {
+                match number {
+                    $(wire::$wire => Some(Provider::$variant),)*
+                    _ => None,
+                }
+            }
+
             /// Name for people and documents.
             pub fn name(self) -> &'static str {
                 match self { $(Provider::$variant => $name),* }

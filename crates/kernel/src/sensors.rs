@@ -10,7 +10,6 @@ use libbpf_rs::Link;
 use model::interest::Interest;
 use model::op::{Kind, KindSet};
 use model::wire::KIND_MAX;
-use nix::sys::epoll::{Epoll, EpollCreateFlags};
 
 use crate::counters::Counters;
 use crate::error::Error;
@@ -18,8 +17,9 @@ use crate::ffi::open_iterator;
 use crate::inject::Injector;
 use crate::object::{Loaded, RINGS};
 use crate::probe::{Class, Classes, class_of, kernel_release, open_cgroup};
-use crate::report::{Operation, Report, State};
-use crate::ways::{self, Means, SourceKind, WAYS, Way};
+use crate::report::{Operation, Provider, Report, State};
+use crate::source::{self, Offer, SourceId, Sources};
+use crate::ways::{self, LAST, WAYS, Way};
 
 /// Thread groups whose own events are dropped; `OWN_PIDS` in maps.h.
 const OWN_PIDS: usize = 4;
@@ -62,9 +62,19 @@ pub struct Sensors {
     snapshot: Option<Link>,
     rings: [OwnedFd; 3],
     injector: Option<Injector>,
-    epoll: Epoll,
+    sources: Sources,
+    /// What the sources in user space give here, and why the others do not.
+    offers: Vec<Offer>,
+    source_errors: Vec<String>,
     own: Vec<u32>,
     env: bool,
+}
+
+/// How an operation is seen.
+#[derive(Debug, Clone)]
+enum Choice {
+    Programs(&'static Way),
+    Source(Offer),
 }
 
 impl Sensors {
@@ -77,9 +87,12 @@ impl Sensors {
         })?;
         let [alarm, life, rest] = RINGS;
         let rings = [loaded.map_fd(alarm)?, loaded.map_fd(life)?, loaded.map_fd(rest)?];
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)
-            .map_err(|error| Error::io("create an epoll descriptor", error.into()))?;
+        let sources = Sources::new(&options.own_pids)
+            .map_err(|error| Error::io("create an epoll descriptor", error))?;
         let injector = Injector::new(&loaded);
+        // Without injection their records could not reach the rings.
+        let (offers, errors) =
+            if injector.is_some() { source::probe() } else { (Vec::new(), Vec::new()) };
         let mut sensors = Sensors {
             loaded,
             classes,
@@ -89,7 +102,9 @@ impl Sensors {
             snapshot: None,
             rings,
             injector,
-            epoll,
+            sources,
+            offers,
+            source_errors: errors.iter().map(ToString::to_string).collect(),
             own: options.own_pids,
             env: false,
         };
@@ -100,28 +115,57 @@ impl Sensors {
     /// Attaches the best way of each wanted operation, detaches what nobody wants any more.
     pub fn subscribe(&mut self, interest: &Interest) -> Result<Report, Error> {
         self.env = !interest.env.is_empty();
-        let chosen = self.choose(interest.kinds);
+        let mut chosen = self.choose(interest.kinds);
         self.configure(&chosen)?;
+        let by_source = chosen.iter().filter(|(_, choice)| matches!(choice, Choice::Source(_)));
+        let kinds = by_source.map(|(kind, _)| *kind).collect();
+        self.start_sources(kinds, interest, &mut chosen);
         let used = |name: &str| {
-            chosen.values().any(|way| matches!(way.means, Means::Programs(p) if p.contains(&name)))
+            let programs = |choice: &Choice| match choice {
+                Choice::Programs(way) => way.programs.contains(&name),
+                Choice::Source(_) => false,
+            };
+            chosen.values().any(programs)
         };
         self.links.retain(|name, _| used(name));
         Ok(self.report(&chosen))
     }
 
     /// For each wanted kind the first way that attaches.
-    fn choose(&mut self, kinds: KindSet) -> BTreeMap<Kind, &'static Way> {
+    fn choose(&mut self, kinds: KindSet) -> BTreeMap<Kind, Choice> {
         let mut chosen = BTreeMap::new();
         for kind in kinds.iter() {
-            let way = ways::of(kind).find(|way| match way.means {
-                Means::Programs(programs) => programs.iter().all(|name| self.attach(name)),
-                Means::Source(source) => self.start(source),
-            });
-            if let Some(way) = way {
-                chosen.insert(kind, way);
+            let choice = self
+                .attach_first(WAYS, kind)
+                .or_else(|| self.offers.iter().find(|o| o.kind == kind).cloned().map(Choice::Source))
+                .or_else(|| self.attach_first(LAST, kind));
+            if let Some(choice) = choice {
+                chosen.insert(kind, choice);
             }
         }
         chosen
+    }
+
+    fn attach_first(&mut self, table: &'static [Way], kind: Kind) -> Option<Choice> {
+        let mut ways = ways::of(table, kind);
+        let way = ways.find(|way| way.programs.iter().all(|name| self.attach(name)))?;
+        Some(Choice::Programs(way))
+    }
+
+    /// Puts the sources in user space to work; what fails now is not chosen.
+    fn start_sources(
+        &mut self,
+        kinds: KindSet,
+        interest: &Interest,
+        chosen: &mut BTreeMap<Kind, Choice>,
+    ) {
+        let Some(injector) = &mut self.injector else { return };
+        for error in self.sources.set(kinds, interest, injector) {
+            chosen.retain(|_, choice| {
+                !matches!(choice, Choice::Source(offer) if offer.source == error.source_id)
+            });
+            self.source_errors.push(error.to_string());
+        }
     }
 
     /// Attaches a program unless it is attached; false when that is not possible.
@@ -132,6 +176,9 @@ impl Sensors {
         match self.attach_new(name) {
             Ok(Some(link)) => {
                 self.links.insert(name, link);
+                if name == "tp_connection" {
+                    self.label_listeners();
+                }
                 true
             }
             Ok(None) => true,
@@ -160,15 +207,28 @@ impl Sensors {
         attached.map_err(|error| error.to_string())
     }
 
-    fn start(&mut self, _source: SourceKind) -> bool {
-        self.injector.is_some() && false
+    /// Writes down who listens already. A listener that is missed accepts without a process.
+    fn label_listeners(&mut self) {
+        let labelled = self.loaded.program("iter_listeners").map(|program| {
+            let (link, _) = crate::messages::during(|| program.attach());
+            let link = link.map_err(|error| error.to_string())?;
+            let pass = open_iterator(link.as_fd()).map_err(|error| error.to_string())?;
+            std::io::copy(&mut File::from(pass), &mut std::io::sink())
+                .map_err(|error| error.to_string())
+        });
+        let reason = match labelled {
+            Some(Ok(_)) => return,
+            Some(Err(reason)) => reason,
+            None => self.loaded.refused("iter_listeners").unwrap_or_default().to_owned(),
+        };
+        self.failed.insert("iter_listeners", reason);
     }
 
     /// Tells the programs who reports what.
-    fn configure(&mut self, chosen: &BTreeMap<Kind, &'static Way>) -> Result<(), Error> {
+    fn configure(&mut self, chosen: &BTreeMap<Kind, Choice>) -> Result<(), Error> {
         let mut config = [0u8; CONFIG_BYTES];
-        for (kind, way) in chosen {
-            if let (Means::Programs(_), Some(by)) = (way.means, config.get_mut(*kind as usize)) {
+        for (kind, choice) in chosen {
+            if let (Choice::Programs(way), Some(by)) = (choice, config.get_mut(*kind as usize)) {
                 *by = way.provider as u8;
             }
         }
@@ -182,8 +242,8 @@ impl Sensors {
         self.loaded.set("settings", &0u32.to_ne_bytes(), &config)
     }
 
-    fn report(&self, chosen: &BTreeMap<Kind, &'static Way>) -> Report {
-        let operations = Kind::ALL.iter().map(|kind| self.operation(*kind, chosen.get(kind).copied()));
+    fn report(&self, chosen: &BTreeMap<Kind, Choice>) -> Report {
+        let operations = Kind::ALL.iter().map(|kind| self.operation(*kind, chosen.get(kind)));
         Report {
             tier: self.classes.tier(),
             kernel: kernel_release(),
@@ -192,40 +252,54 @@ impl Sensors {
         }
     }
 
-    fn operation(&self, kind: Kind, chosen: Option<&'static Way>) -> Operation {
-        let best = ways::of(kind).next();
-        let way = chosen.or_else(|| ways::of(kind).find(|way| self.offers(way)));
-        let why_not_best = best.and_then(|best| self.why_not(best)).unwrap_or_default();
-        let improve = match (best, way) {
-            (Some(best), Some(way)) if !std::ptr::eq(best, way) => self.improve(best),
-            (Some(best), None) => self.improve(best),
-            _ => String::new(),
+    fn operation(&self, kind: Kind, chosen: Option<&Choice>) -> Operation {
+        let possible = chosen.cloned().or_else(|| self.possible(kind));
+        let best = ways::of(WAYS, kind).next();
+        let is_best = match (&possible, best) {
+            (Some(Choice::Programs(way)), Some(best)) => std::ptr::eq(*way, best),
+            (Some(Choice::Source(_)), None) => true,
+            _ => false,
         };
-        Operation {
-            kind,
-            state: if way.is_some() { State::Observed } else { State::Absent },
-            provider: way.map(|way| way.provider),
-            hook: way.map_or_else(String::new, |way| way.hook.to_owned()),
-            attached: chosen.is_some(),
-            note: way.map_or(why_not_best, |way| way.note.to_owned()),
-            improve,
-        }
+        let improve = best.filter(|_| !is_best).map_or_else(String::new, |way| self.improve(way));
+        let (state, provider, hook, note) = match possible {
+            Some(Choice::Programs(way)) => {
+                (State::Observed, Some(way.provider), way.hook.to_owned(), way.note.to_owned())
+            }
+            Some(Choice::Source(offer)) => {
+                (State::Observed, Provider::from_wire(offer.provider), offer.hook, offer.note)
+            }
+            None => (State::Absent, None, String::new(), self.absence(kind)),
+        };
+        Operation { kind, state, provider, hook, attached: chosen.is_some(), note, improve }
     }
 
-    /// Whether a way that is not attached would be, as far as is known without attaching it.
-    fn offers(&self, way: &Way) -> bool {
-        match way.means {
-            Means::Programs(programs) => programs
-                .iter()
-                .all(|name| self.loaded.program(name).is_some() && !self.failed.contains_key(name)),
-            Means::Source(_) => false,
-        }
+    /// The way that would be taken, as far as is known without attaching it.
+    fn possible(&self, kind: Kind) -> Option<Choice> {
+        let open = |table| ways::of(table, kind).find(|way| self.why_not(way).is_none());
+        open(WAYS)
+            .map(Choice::Programs)
+            .or_else(|| self.offers.iter().find(|o| o.kind == kind).cloned().map(Choice::Source))
+            .or_else(|| open(LAST).map(Choice::Programs))
+    }
+
+    /// Why an operation is not seen at all.
+    fn absence(&self, kind: Kind) -> String {
+        let closed = ways::of(WAYS, kind).filter_map(|way| self.why_not(way));
+        let sources = SourceId::ALL.iter().filter(|id| id.kinds().contains(kind));
+        let silent = sources.filter_map(|id| {
+            let name = id.to_string();
+            let said = self.source_errors.iter().find(|error| error.starts_with(&name)).cloned();
+            said.or_else(|| {
+                let injects = self.injector.is_some();
+                (!injects).then(|| format!("{name}: needs BPF syscall programs (Linux 5.14)"))
+            })
+        });
+        closed.chain(silent).collect::<Vec<_>>().join("; ")
     }
 
     /// Why a way is closed; none when nothing speaks against it.
     fn why_not(&self, way: &Way) -> Option<String> {
-        let Means::Programs(programs) = way.means else { return None };
-        programs.iter().find_map(|name| {
+        way.programs.iter().find_map(|name| {
             let reason = self.failed.get(name).map(String::as_str);
             let reason = reason.or_else(|| self.loaded.refused(name))?;
             Some(format!("{}: {reason}", way.hook))
@@ -235,12 +309,12 @@ impl Sensors {
     /// What the operator can do to get a way that is closed.
     fn improve(&self, way: &Way) -> String {
         let why = self.why_not(way).unwrap_or_default();
-        let lsm = way.provider == crate::report::Provider::Lsm;
-        if lsm && self.classes.refused(Class::Fentry).is_some() {
-            return format!("run a kernel that allows BPF trampolines ({why})");
+        let trampoline = matches!(way.provider, Provider::Lsm | Provider::Fentry);
+        if trampoline && self.classes.refused(Class::Fentry).is_some() {
+            return "run a kernel that allows BPF trampolines (fentry, LSM programs)".to_owned();
         }
-        if lsm && self.classes.refused(Class::Lsm).is_some() {
-            return format!("boot with bpf in the lsm= list ({why})");
+        if way.provider == Provider::Lsm && self.classes.refused(Class::Lsm).is_some() {
+            return "boot with bpf in the lsm= list of the kernel command line".to_owned();
         }
         why
     }
@@ -270,11 +344,14 @@ impl Sensors {
 
     /// Readable when a source in user space has something; then call [`Sensors::service`].
     pub fn poll_fd(&self) -> BorrowedFd<'_> {
-        self.epoll.0.as_fd()
+        self.sources.epoll_fd()
     }
 
     /// Takes what the sources in user space have and puts it into the rings.
     pub fn service(&mut self) -> Result<(), Error> {
+        if let Some(injector) = &mut self.injector {
+            self.sources.service(injector);
+        }
         Ok(())
     }
 
@@ -289,4 +366,3 @@ impl Sensors {
     }
 }
 
-const _: () = assert!(WAYS.len() >= 4, "process life is always there");

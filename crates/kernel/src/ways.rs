@@ -4,37 +4,16 @@ use model::op::Kind;
 
 use crate::report::Provider;
 
-/// What a way is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Means {
-    /// BPF programs, all of which must attach.
-    Programs(&'static [&'static str]),
-    /// A source in user space, whose records are injected.
-    Source(SourceKind),
-}
-
-/// Sources in user space.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum SourceKind {
-    /// File events.
-    Fanotify,
-    /// Netlink process events.
-    Connector,
-    /// Perf side-band records.
-    Perf,
-    /// Changes of the mount tree.
-    Mounts,
-}
-
-/// One way to see one operation.
+/// One way by BPF programs to see one operation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Way {
     pub(crate) kind: Kind,
     pub(crate) provider: Provider,
     /// As the kernel names it.
     pub(crate) hook: &'static str,
-    pub(crate) means: Means,
-    /// What is lost compared with the best way; empty: nothing.
+    /// Programs, all of which must attach.
+    pub(crate) programs: &'static [&'static str],
+    /// What is lost compared with the best there could be; empty: nothing.
     pub(crate) note: &'static str,
 }
 
@@ -45,18 +24,123 @@ const fn program(
     programs: &'static [&'static str],
     note: &'static str,
 ) -> Way {
-    Way { kind, provider, hook, means: Means::Programs(programs), note }
+    Way { kind, provider, hook, programs, note }
 }
 
-/// All ways; for one kind the better stands before the worse.
+/// Sees operations that then fail, too.
+const BEFORE: &str = "told before the operation: an attempt that fails is reported as well";
+
+/// All ways by programs; for one kind the better stands before the worse. Sources in user space
+/// come after the ways here, and before [`LAST`].
 pub(crate) const WAYS: &[Way] = &[
     program(Kind::Exec, Provider::Tracepoint, "sched_process_exec", &["tp_exec"], ""),
     program(Kind::Fork, Provider::Tracepoint, "sched_process_fork", &["tp_fork"], ""),
     program(Kind::Exit, Provider::Tracepoint, "sched_process_exit", &["tp_exit"], ""),
     program(Kind::Task, Provider::Iter, "iter/task", &["iter_tasks"], ""),
+    program(Kind::Setuid, Provider::Lsm, "task_fix_setuid", &["lsm_setuid"], ""),
+    program(Kind::Setgid, Provider::Lsm, "task_fix_setgid", &["lsm_setgid"], ""),
+    program(Kind::Capset, Provider::Lsm, "capset", &["lsm_capset"], ""),
+    program(
+        Kind::Create,
+        Provider::Lsm,
+        "path_mknod, path_mkdir, path_symlink",
+        &["lsm_mknod", "lsm_mkdir", "lsm_symlink"],
+        BEFORE,
+    ),
+    program(Kind::Rename, Provider::Lsm, "path_rename", &["lsm_rename"], BEFORE),
+    program(
+        Kind::Unlink,
+        Provider::Lsm,
+        "path_unlink, path_rmdir",
+        &["lsm_unlink", "lsm_rmdir"],
+        BEFORE,
+    ),
+    program(Kind::Link, Provider::Lsm, "path_link", &["lsm_link"], BEFORE),
+    program(
+        Kind::Attr,
+        Provider::Lsm,
+        "path_chmod, path_chown",
+        &["lsm_chmod", "lsm_chown"],
+        "changes of times and extended attributes are not told; an attempt that fails is",
+    ),
+    program(
+        Kind::Mount,
+        Provider::Lsm,
+        "sb_mount, move_mount",
+        &["lsm_mount", "lsm_move_mount"],
+        BEFORE,
+    ),
+    program(Kind::Umount, Provider::Lsm, "sb_umount", &["lsm_umount"], BEFORE),
+    program(Kind::Memfd, Provider::Fentry, "fexit memfd_create", &["fexit_memfd"], ""),
+    program(
+        Kind::Connect,
+        Provider::Tracepoint,
+        "inet_sock_set_state, cgroup connect",
+        &["tp_connect", "cg_connect4", "cg_connect6"],
+        "the local port is not chosen yet",
+    ),
+    program(Kind::Accept, Provider::Fentry, "fexit inet_csk_accept", &["fexit_accept"], ""),
+    program(Kind::Accept, Provider::Fentry, "fexit inet_csk_accept", &["fexit_accept_old"], ""),
+    program(
+        Kind::Accept,
+        Provider::Tracepoint,
+        "inet_sock_set_state",
+        &["tp_connection"],
+        "the process is the one that listens, not the worker that accepts",
+    ),
+    program(Kind::Bind, Provider::Cgroup, "cgroup bind", &["cg_bind4", "cg_bind6"], BEFORE),
+    program(Kind::Listen, Provider::Tracepoint, "inet_sock_set_state", &["tp_connect"], ""),
+    program(
+        Kind::Send,
+        Provider::Cgroup,
+        "cgroup sendmsg",
+        &["cg_sendmsg4", "cg_sendmsg6"],
+        BEFORE,
+    ),
+    program(
+        Kind::Close,
+        Provider::Tracepoint,
+        "inet_sock_set_state",
+        &["tp_connection"],
+        "TCP connections made since the agent started",
+    ),
+    program(
+        Kind::Dns,
+        Provider::Cgroup,
+        "cgroup egress",
+        &["dns_egress", "dns_connect4", "dns_connect6", "dns_sendmsg4", "dns_sendmsg6"],
+        "questions over UDP port 53; a small program sees each packet that is sent",
+    ),
+    program(Kind::Ptrace, Provider::Lsm, "ptrace_access_check", &["lsm_ptrace"], BEFORE),
+    program(Kind::Signal, Provider::Tracepoint, "signal_generate", &["tp_signal"], ""),
+    program(
+        Kind::Module,
+        Provider::Tracepoint,
+        "module_load, kernel_read_file",
+        &["tp_module", "lsm_read_file"],
+        "",
+    ),
+    program(
+        Kind::Module,
+        Provider::Tracepoint,
+        "module_load",
+        &["tp_module"],
+        "the file of the module is unknown",
+    ),
+    program(Kind::Bpf, Provider::Lsm, "bpf", &["lsm_bpf"], BEFORE),
+    program(Kind::IoUring, Provider::Tracepoint, "io_uring_create", &["tp_io_uring"], ""),
 ];
 
-/// The ways of one kind, the best first.
-pub(crate) fn of(kind: Kind) -> impl Iterator<Item = &'static Way> {
-    WAYS.iter().filter(move |way| way.kind == kind)
+/// Ways that tax what has nothing to do with the operation: only when nothing else is there.
+pub(crate) const LAST: &[Way] = &[program(
+    Kind::Memfd,
+    Provider::Syscall,
+    "raw tracepoint sys_exit",
+    &["raw_memfd"],
+    "every system call of every process pays for it (some 80 ns) while it is attached",
+)];
+
+/// The ways of one kind in a table, the best first.
+pub(crate) fn of(table: &'static [Way], kind: Kind) -> impl Iterator<Item = &'static Way> {
+    table.iter().filter(move |way| way.kind == kind)
 }

@@ -190,3 +190,6 @@ fn name_of(text: &[u8]) -> Option<&str> {
     let plain = !name.is_empty() && !name.contains(['*', '?']);
     plain.then_some(name)
 }
+
+#[cfg(test)]
+mod tests;

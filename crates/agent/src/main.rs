@@ -1,2 +1,39 @@
-//! agent (to be written).
-fn main() {}
+//! `aegisbpf`: the host agent and the commands that talk to it.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`cli`], [`cmd`] | the command line, one file a command |
+//! | [`guard`] | the privileged half: sensors, supervision of the worker |
+//! | [`worker`] | the other half: rings, engine, outputs, control socket |
+//! | [`proto`] | the only messages that the two exchange |
+//! | [`client`] | how commands reach a running agent |
+//! | [`render`] | lines and tables for people |
+//! | [`exit`] | exit codes |
+#![forbid(unsafe_code)]
+
+mod cli;
+mod client;
+mod cmd;
+mod exit;
+mod guard;
+mod proto;
+mod render;
+mod worker;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match cmd::run(cli::Cli::parse()) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            if !failure.is_silent() {
+                // Nothing is left to do when standard error is gone too.
+                drop(writeln!(anstream::stderr(), "aegisbpf: {failure}"));
+            }
+            failure.exit.into()
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Where the lock and the control socket live unless said otherwise.
+pub(crate) const RUNTIME_DIR: &str = "/run/aegisbpf";
+
+/// Sees what happens on this host, detects what should not, and says so.
+#[derive(Debug, Parser)]
+#[command(name = "aegisbpf", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(after_help = "Exit codes: 0 ok, 1 failed, 2 usage, 3 not running, 4 permission; \
+                        the others are in docs/reference/exit-codes.md.")]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Watch this host in the foreground and print alerts
+    Run(RunArgs),
+    /// Find out, by loading and attaching, what this kernel lets the agent see
+    Doctor(DoctorArgs),
+    /// Show whether an agent runs, what it sees and what it lost
+    Status(ClientArgs),
+    /// Show what happens on this host, as the running agent sees it
+    Events(EventsArgs),
+    /// Show the alerts of the running agent
+    Alerts(AlertsArgs),
+    /// List the fields that rules can use
+    Fields(FieldsArgs),
+    /// Print the version
+    Version,
+    /// The unprivileged half, started by `run`
+    #[command(hide = true)]
+    Worker(WorkerArgs),
+}
+
+/// Form of what `run` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// One readable line each
+    Compact,
+    /// One JSON object a line, ECS names
+    Json,
+}
+
+/// Form of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+/// Form of the field reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FieldsOutput {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+    /// For the documentation
+    Markdown,
+}
+
+/// What guard and worker both need to know.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RunArgs {
+    /// Directory with rule files (*.toml), also below it; may be given several times
+    /// [default: /usr/lib/aegisbpf/rules and /etc/aegisbpf/rules.d, those that exist]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rules: Vec<PathBuf>,
+    /// Start although some rules are malformed, without those
+    #[arg(long)]
+    pub(crate) keep_going: bool,
+    /// Directory for the lock and the control socket
+    #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
+    pub(crate) runtime_dir: PathBuf,
+    /// Form of alerts and events on standard output
+    #[arg(short, long, value_name = "FORM", default_value = "json")]
+    pub(crate) output: Format,
+    /// Print live events too, not only alerts
+    #[arg(long)]
+    pub(crate) events: bool,
+    /// Print no alerts; they remain available through `aegisbpf alerts`
+    #[arg(long)]
+    pub(crate) no_alerts: bool,
+}
+
+/// What the guard tells the worker beyond the operator's own words.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct WorkerArgs {
+    /// The operator's options.
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// When the guard started, seconds since boot.
+    #[arg(long)]
+    pub(crate) started: u64,
+    /// How many workers came before this one.
+    #[arg(long)]
+    pub(crate) restarts: u32,
+}
+
+/// How to reach a running agent.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ClientArgs {
+    /// Runtime directory of the agent
+    #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
+    pub(crate) runtime_dir: PathBuf,
+    /// Form of the answer
+    #[arg(short, long, value_name = "FORM", default_value = "text")]
+    pub(crate) output: Output,
+}
+
+/// Options of `doctor`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DoctorArgs {
+    /// Form of the report
+    #[arg(short, long, value_name = "FORM", default_value = "text")]
+    pub(crate) output: Output,
+}
+
+/// Options that `events` and `alerts` share.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StreamArgs {
+    /// Runtime directory of the agent
+    #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
+    pub(crate) runtime_dir: PathBuf,
+    /// Form of a line
+    #[arg(short, long, value_name = "FORM", default_value = "compact")]
+    pub(crate) output: Format,
+    /// Go on with what happens from now
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Stop after this many
+    #[arg(short = 'n', long, value_name = "N")]
+    pub(crate) lines: Option<u64>,
+}
+
+/// Options of `events`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct EventsArgs {
+    /// What `alerts` has too.
+    #[command(flatten)]
+    pub(crate) stream: StreamArgs,
+    /// Only events for which this EQL condition holds, such as 'process.name == "cp"'
+    #[arg(long, value_name = "EQL")]
+    pub(crate) r#where: Option<String>,
+    /// Only these operations, as `doctor` names them; naming one asks the sensors for it
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    pub(crate) kinds: Vec<String>,
+}
+
+/// Options of `alerts`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AlertsArgs {
+    /// What `events` has too.
+    #[command(flatten)]
+    pub(crate) stream: StreamArgs,
+}
+
+/// Options of `fields`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FieldsArgs {
+    /// Only fields whose names start so
+    #[arg(value_name = "PREFIX")]
+    pub(crate) prefix: Option<String>,
+    /// Form of the list
+    #[arg(short, long, value_name = "FORM", default_value = "text")]
+    pub(crate) output: FieldsOutput,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,156 @@
+//! How commands reach a running agent: HTTP over its control socket.
+//!
+//! Requests are HTTP/1.0, so that an answer is simply all that follows its head until the
+//! connection ends, and a stream is read line by line with nothing in between.
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use crate::exit::{Exit, Failure};
+use crate::guard::runtime::socket_path;
+
+/// How long an answer may take to begin: the guard may have to attach sensors first.
+const ANSWER_WAIT: Duration = Duration::from_secs(15);
+/// Longest head or line that is read; an event with all its arguments stays far below.
+const LINE_MAX: u64 = 8 * 1024 * 1024;
+/// Lines of a head.
+const HEAD_MAX: usize = 64;
+
+/// The body of an answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    reader: BufReader<UnixStream>,
+    socket: String,
+}
+
+impl Answer {
+    /// The next line without its end; `None` when the agent has ended the stream.
+    pub(crate) fn line(&mut self) -> Result<Option<String>, Failure> {
+        let line = read_line(&mut self.reader).map_err(|error| unreachable(&self.socket, &error))?;
+        Ok(line.map(|line| line.trim_end().to_owned()))
+    }
+
+    /// The whole body as JSON.
+    pub(crate) fn json(mut self) -> Result<Json, Failure> {
+        let line = self.line()?.unwrap_or_default();
+        serde_json::from_str(&line).map_err(|error| unreachable(&self.socket, &error))
+    }
+
+    /// Streams are quiet while nothing happens.
+    pub(crate) fn wait_for_ever(&self) -> Result<(), Failure> {
+        self.reader
+            .get_ref()
+            .set_read_timeout(None)
+            .map_err(|error| unreachable(&self.socket, &error))
+    }
+}
+
+/// Asks the agent of a runtime directory.
+pub(crate) fn get(runtime_dir: &Path, path: &str, query: &[(&str, String)]) -> Result<Answer, Failure> {
+    let socket = socket_path(runtime_dir);
+    let name = socket.display().to_string();
+    let stream = UnixStream::connect(&socket).map_err(|error| refused(&name, &error))?;
+    let fail = |error: std::io::Error| unreachable(&name, &error);
+    stream.set_read_timeout(Some(ANSWER_WAIT)).map_err(fail)?;
+    let target = target(path, query);
+    write!(&stream, "GET {target} HTTP/1.0\r\nHost: agent\r\n\r\n").map_err(fail)?;
+    let mut reader = BufReader::new(stream);
+    let status = read_line(&mut reader).map_err(fail)?.unwrap_or_default();
+    let status = status.split(' ').nth(1).unwrap_or_default().to_owned();
+    for _ in 0..HEAD_MAX {
+        let line = read_line(&mut reader).map_err(fail)?.unwrap_or_default();
+        if line.trim_end().is_empty() {
+            break;
+        }
+    }
+    let mut answer = Answer { reader, socket: name };
+    if status == "200" {
+        return Ok(answer);
+    }
+    let body = answer.line()?.unwrap_or_default();
+    Err(problem(&status, &body, &answer.socket))
+}
+
+fn read_line(reader: &mut BufReader<UnixStream>) -> std::io::Result<Option<String>> {
+    let mut line = Vec::new();
+    reader.take(LINE_MAX).read_until(b'\n', &mut line)?;
+    if line.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(String::from_utf8_lossy(&line).into_owned()))
+}
+
+fn refused(socket: &str, error: &std::io::Error) -> Failure {
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
+            Failure::new(Exit::NotRunning, format!("no agent runs at {socket}"))
+                .help("start one with `aegisbpf run`, or name its --runtime-dir")
+        }
+        ErrorKind::PermissionDenied => {
+            Failure::new(Exit::Permission, format!("{socket} may be used by root only"))
+                .help("run it with sudo")
+        }
+        _ => unreachable(socket, error),
+    }
+}
+
+fn unreachable(socket: &str, error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Exit::Unreachable, format!("the agent at {socket} does not answer: {error}"))
+        .help("it may be starting; its log says more")
+}
+
+/// What an answer that is not 200 means.
+fn problem(status: &str, body: &str, socket: &str) -> Failure {
+    let json: Json = serde_json::from_str(body).unwrap_or_default();
+    let detail = json.get("detail").and_then(Json::as_str).unwrap_or("no reason given");
+    match status {
+        "400" => Failure::new(Exit::Usage, detail),
+        "403" => Failure::new(Exit::Permission, detail),
+        _ => unreachable(socket, &detail),
+    }
+}
+
+/// The address with its query, everything but letters and digits escaped.
+fn target(path: &str, query: &[(&str, String)]) -> String {
+    let mut target = path.to_owned();
+    for (index, (key, value)) in query.iter().enumerate() {
+        target.push(if index == 0 { '?' } else { '&' });
+        target.push_str(key);
+        target.push('=');
+        for byte in value.bytes() {
+            if byte.is_ascii_alphanumeric() {
+                target.push(byte.into());
+            } else {
+                target.push_str(&format!("%{byte:02X}"));
+            }
+        }
+    }
+    target
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_escaped() {
+        let query = [("follow", "true".to_owned()), ("where", "a == \"ü\"&".to_owned())];
+        assert_eq!(target("/v1/x", &query), "/v1/x?follow=true&where=a%20%3D%3D%20%22%C3%BC%22%26");
+    }
+
+    #[test]
+    fn each_refusal_has_its_code() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(get(dir.path(), "/", &[]).unwrap_err().exit, Exit::NotRunning);
+        drop(std::os::unix::net::UnixListener::bind(socket_path(dir.path())).unwrap());
+        assert_eq!(get(dir.path(), "/", &[]).unwrap_err().exit, Exit::NotRunning, "nobody listens");
+        let bad = problem("400", r#"{"detail":"there is no operation `x`"}"#, "s");
+        assert_eq!((bad.exit, bad.to_string().as_str()), (Exit::Usage, "there is no operation `x`"));
+        assert_eq!(problem("403", "", "s").exit, Exit::Permission);
+        assert_eq!(problem("503", "{}", "s").exit, Exit::Unreachable);
+    }
+}

@@ -1,0 +1,193 @@
+//! `aegisbpf doctor`: what this kernel really offers, found by loading and attaching.
+
+use std::io::Write;
+use std::path::Path;
+
+use serde_json::{Value as Json, json};
+
+use crate::cli::{DoctorArgs, Output};
+use crate::exit::{Exit, Failure};
+use crate::guard::{self, Doctor};
+use crate::render::table;
+use crate::worker::read_limited;
+
+/// Bytes read of the files that tell of the kernel.
+const FILE_MAX: u64 = 1024 * 1024;
+
+/// The groups of the table, each with its first operation, in the order of all operations.
+const GROUPS: &[(&str, &str)] = &[
+    ("exec", "process life"),
+    ("setuid", "credentials and session"),
+    ("open", "files"),
+    ("connect", "network"),
+    ("ptrace", "acts on processes and the kernel"),
+];
+
+/// Probes, and prints what was found.
+pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
+    guard::privilege()?;
+    let report = kernel::probe::report().map_err(|error| guard::failure(&error))?;
+    let doctor = Doctor::of(&report);
+    let mut found = doctor.json();
+    if let Some(found) = found.as_object_mut() {
+        found.insert("facts".to_owned(), facts());
+    }
+    let mut out = anstream::stdout().lock();
+    match args.output {
+        Output::Json => writeln!(out, "{found:#}")?,
+        Output::Text => write!(out, "{}", text(&found))?,
+    }
+    Ok(if doctor.sees_anything() { Exit::Ok } else { Exit::Failed })
+}
+
+/// What the host says of itself, beside what was found by trying.
+fn facts() -> Json {
+    let read = |path: &str| {
+        let bytes = read_limited(Path::new(path), FILE_MAX).ok()?;
+        Some(String::from_utf8_lossy(&bytes).trim().to_owned())
+    };
+    let mounts = read("/proc/mounts").unwrap_or_default();
+    let mounted = |kind: &str| {
+        mounts.lines().find_map(|line| {
+            let mut words = line.split(' ').skip(1);
+            let point = words.next()?;
+            (words.next()? == kind).then(|| point.to_owned())
+        })
+    };
+    json!({
+        "lsm_listed": read("/sys/kernel/security/lsm"),
+        "cgroup2": mounted("cgroup2"),
+        "bpffs": mounted("bpf"),
+        "securityfs": mounted("securityfs"),
+        "lockdown": read("/sys/kernel/security/lockdown"),
+    })
+}
+
+fn text(found: &Json) -> String {
+    let at = |pointer: &str| found.pointer(pointer).and_then(Json::as_str);
+    let mut out = String::new();
+    let mut line = |name: &str, value: &str| out.push_str(&format!("{name:12} {value}\n"));
+    line("tier", &format!("{} ({})", at("/tier").unwrap_or("?"), tier(at("/tier"))));
+    line("kernel", at("/kernel").unwrap_or("?"));
+    let btf = found.get("btf") == Some(&Json::Bool(true));
+    line("BTF", if btf { "yes" } else { "no" });
+    line("LSM list", &lsm_line(at("/facts/lsm_listed"), at("/tier")));
+    line("cgroup v2", at("/facts/cgroup2").unwrap_or("not mounted: no cgroup hooks, no containers"));
+    line("bpffs", at("/facts/bpffs").unwrap_or("not mounted (not needed: nothing is pinned)"));
+    let operations = found.get("operations").and_then(Json::as_array).cloned().unwrap_or_default();
+    let taxing: Vec<&str> = operations
+        .iter()
+        .filter(|one| one.get("taxes") == Some(&Json::Bool(true)))
+        .filter_map(|one| one.get("operation")?.as_str())
+        .collect();
+    let tax = if taxing.is_empty() {
+        "no operation taxes every system call".to_owned()
+    } else {
+        format!("{}: each taxes every system call while a rule needs it", taxing.join(", "))
+    };
+    line("cost", &tax);
+    out.push('\n');
+    out.push_str(&operations_table(&operations));
+    let notes = notes(&operations);
+    if !notes.is_empty() {
+        out.push_str(&format!("\nnotes\n{notes}"));
+    }
+    out
+}
+
+fn tier(name: Option<&str>) -> &'static str {
+    match name {
+        Some("lsm") => "BPF LSM programs load and attach",
+        Some("fallback") => "no BPF LSM; cgroup programs load and attach",
+        _ => "operations can only be reported",
+    }
+}
+
+/// The list proves nothing: what counts is whether such a program loads.
+fn lsm_line(listed: Option<&str>, tier: Option<&str>) -> String {
+    let loads = tier == Some("lsm");
+    match listed {
+        None => "securityfs is not mounted: the list cannot be read".to_owned(),
+        Some(list) => {
+            let lists = list.split(',').any(|name| name == "bpf");
+            let verdict = match (lists, loads) {
+                (true, true) => "bpf is listed and loads",
+                (true, false) => "bpf is listed, but the kernel refuses its programs",
+                (false, _) => "bpf is not listed: boot with it in lsm=",
+            };
+            format!("{list} ({verdict})")
+        }
+    }
+}
+
+fn operations_table(operations: &[Json]) -> String {
+    let mut text = String::new();
+    let mut rows = Vec::new();
+    let cell = |one: &Json, key: &str| one.get(key).and_then(Json::as_str).unwrap_or("").to_owned();
+    for one in operations {
+        let name = cell(one, "operation");
+        if let Some((_, group)) = GROUPS.iter().find(|(first, _)| *first == name) {
+            rows.push(vec![(*group).to_uppercase(), String::new(), String::new(), String::new()]);
+        }
+        let keys = ["state", "provider", "hook"].map(|key| cell(one, key));
+        let [state, provider, hook] = keys;
+        rows.push(vec![format!("  {name}"), state, provider, hook]);
+    }
+    text.push_str(&table::plain(&["OPERATION", "STATE", "BY", "HOOK"], rows));
+    text
+}
+
+/// What is lost, and what would help; operations with the same words share a line.
+fn notes(operations: &[Json]) -> String {
+    let mut lines: Vec<(String, Vec<String>)> = Vec::new();
+    for key in ["note", "improve"] {
+        for one in operations {
+            let words = one.get(key).and_then(Json::as_str).unwrap_or_default();
+            let name = one.get("operation").and_then(Json::as_str).unwrap_or_default();
+            if words.is_empty() {
+                continue;
+            }
+            let words = if key == "improve" { format!("better: {words}") } else { words.to_owned() };
+            match lines.iter_mut().find(|(known, _)| *known == words) {
+                Some((_, names)) => names.push(name.to_owned()),
+                None => lines.push((words, vec![name.to_owned()])),
+            }
+        }
+    }
+    lines.iter().map(|(words, names)| format!("  {}: {words}\n", names.join(", "))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listed_lsm_that_does_not_load_is_told_so() {
+        let line = lsm_line(Some("capability,bpf"), Some("fallback"));
+        assert!(line.contains("listed, but the kernel refuses"), "{line}");
+        assert!(lsm_line(Some("capability"), Some("fallback")).contains("boot with it"));
+        assert!(lsm_line(None, None).contains("securityfs"));
+    }
+
+    #[test]
+    fn the_table_has_groups_and_shared_notes() {
+        let row = |name: &str, note: &str| {
+            json!({ "operation": name, "state": "observed", "provider": "tracepoint",
+                "hook": "sched_x", "taxes": false, "note": note, "improve": "a newer kernel" })
+        };
+        let found = json!({ "tier": "observe", "kernel": "6.1", "btf": true, "facts": {},
+            "operations": [row("exec", ""), row("fork", "no argv"), row("connect", "no argv")] });
+        let text = text(&found);
+        assert!(text.contains("PROCESS LIFE") && text.contains("NETWORK"), "{text}");
+        assert!(text.contains("fork, connect: no argv"), "{text}");
+        assert!(text.contains("exec, fork, connect: better: a newer kernel"), "{text}");
+        assert!(text.contains("no operation taxes"), "{text}");
+    }
+
+    #[test]
+    fn each_group_begins_at_an_operation() {
+        for (first, _) in GROUPS {
+            assert!(crate::render::kind_by_name(first).is_some(), "{first}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! `aegisbpf events` and `aegisbpf alerts`: what the running agent sees.
+
+use std::io::Write;
+
+use jiff::tz::TimeZone;
+use serde_json::Value as Json;
+
+use crate::cli::{AlertsArgs, EventsArgs, Format, StreamArgs};
+use crate::client;
+use crate::exit::{Exit, Failure};
+use crate::render::compact;
+
+/// Shows events.
+pub(crate) fn run(args: &EventsArgs) -> Result<Exit, Failure> {
+    let mut query = Vec::new();
+    if !args.kinds.is_empty() {
+        query.push(("kinds", args.kinds.join(",")));
+    }
+    if let Some(condition) = &args.r#where {
+        query.push(("where", condition.clone()));
+    }
+    show("/v1/events", query, &args.stream)
+}
+
+/// Shows alerts.
+pub(crate) fn alerts(args: &AlertsArgs) -> Result<Exit, Failure> {
+    show("/v1/alerts", Vec::new(), &args.stream)
+}
+
+fn show(path: &str, mut query: Vec<(&str, String)>, args: &StreamArgs) -> Result<Exit, Failure> {
+    if args.follow {
+        query.push(("follow", "true".to_owned()));
+    }
+    let mut answer = client::get(&args.runtime_dir, path, &query)?;
+    answer.wait_for_ever()?;
+    let zone = TimeZone::system();
+    let mut out = anstream::stdout().lock();
+    let mut left = args.lines.unwrap_or(u64::MAX);
+    while left > 0
+        && let Some(line) = answer.line()?
+    {
+        writeln!(out, "{}", printed(&line, args.output, &zone))?;
+        if args.follow {
+            out.flush()?;
+        }
+        left -= 1;
+    }
+    if args.follow && left > 0 {
+        let message = "the agent has ended the stream";
+        return Err(Failure::new(Exit::Unreachable, message).help("it was stopped or restarted"));
+    }
+    Ok(Exit::Ok)
+}
+
+fn printed(line: &str, form: Format, zone: &TimeZone) -> String {
+    let document = match form {
+        Format::Json => return line.to_owned(),
+        Format::Compact => serde_json::from_str::<serde_json::Map<String, Json>>(line),
+    };
+    match document {
+        Ok(document) => match document.get("lost").and_then(Json::as_u64) {
+            Some(lost) => format!("... {lost} lost: this reader was too slow"),
+            None => compact::line(&document, zone),
+        },
+        Err(_) => crate::render::escape::piece(line),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_are_shown_to_people_too() {
+        let text = printed(r#"{"lost":12}"#, Format::Compact, &TimeZone::UTC);
+        assert!(text.contains("12 lost"), "{text}");
+        assert_eq!(printed("{}", Format::Json, &TimeZone::UTC), "{}");
+    }
+}

@@ -1,0 +1,47 @@
+//! The commands.
+
+mod doctor;
+mod events;
+mod fields;
+mod status;
+
+use std::io::Write;
+
+use crate::cli::{Cli, Command};
+use crate::exit::{Exit, Failure};
+use crate::{guard, worker};
+
+/// Runs the command that was asked for.
+pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
+    match cli.command {
+        Command::Run(args) => {
+            log();
+            guard::run(&args)
+        }
+        Command::Worker(args) => {
+            log();
+            worker::run(&args)
+        }
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Events(args) => events::run(&args),
+        Command::Alerts(args) => events::alerts(&args),
+        Command::Fields(args) => fields::run(&args),
+        Command::Version => {
+            writeln!(anstream::stdout(), "aegisbpf {}", env!("CARGO_PKG_VERSION"))?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+/// Log lines go to standard error; `AEGISBPF_LOG=debug` shows more of them.
+fn log() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("AEGISBPF_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_target(false)
+        .init();
+}

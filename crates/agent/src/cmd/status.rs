@@ -1,0 +1,122 @@
+//! `aegisbpf status`: whether an agent runs, what it sees, and what it lost.
+
+use std::io::Write;
+
+use serde_json::Value as Json;
+
+use crate::cli::{ClientArgs, Output};
+use crate::client;
+use crate::exit::{Exit, Failure};
+use crate::render::escape::piece;
+
+/// Shows it; "not running" is an answer too, with an exit code of its own.
+pub(crate) fn run(args: &ClientArgs) -> Result<Exit, Failure> {
+    let mut out = anstream::stdout().lock();
+    let status = match client::get(&args.runtime_dir, "/v1/status", &[]) {
+        Ok(answer) => answer.json()?,
+        Err(failure) if failure.exit == Exit::NotRunning && args.output == Output::Json => {
+            writeln!(out, "{}", serde_json::json!({ "running": false }))?;
+            return Ok(Exit::NotRunning);
+        }
+        Err(failure) => return Err(failure),
+    };
+    match args.output {
+        Output::Json => writeln!(out, "{status:#}")?,
+        Output::Text => write!(out, "{}", text(&status))?,
+    }
+    Ok(Exit::Ok)
+}
+
+fn text(status: &Json) -> String {
+    let at = |pointer: &str| match status.pointer(pointer) {
+        Some(Json::String(text)) => piece(text),
+        Some(Json::Null) | None => "?".to_owned(),
+        Some(other) => other.to_string(),
+    };
+    let mib = |pointer: &str| {
+        let kib = status.pointer(pointer).and_then(Json::as_u64);
+        kib.map_or_else(|| "?".to_owned(), |kib| format!("{} MiB", kib.div_ceil(1024)))
+    };
+    let uptime = status.pointer("/uptime_s").and_then(Json::as_u64).map_or_else(String::new, span);
+    let refused = match at("/rules/refused").as_str() {
+        "0" => String::new(),
+        refused => format!(", {refused} refused"),
+    };
+    let lines = [
+        ("agent", format!("running for {uptime}, version {}, tier {}", at("/version"), at("/tier"))),
+        ("kernel", at("/kernel")),
+        ("guard", format!("pid {}, {}", at("/guard/pid"), mib("/guard/rss_kib"))),
+        (
+            "worker",
+            format!(
+                "pid {}, {}, {} restarts",
+                at("/worker/pid"),
+                mib("/worker/rss_kib"),
+                at("/worker/restarts")
+            ),
+        ),
+        ("rules", format!("{}{refused}", at("/rules/loaded"))),
+        ("processes", at("/events/processes")),
+        ("alerts", at("/events/alerts")),
+        ("events", format!("{} handled, {} malformed", at("/events/events"), at("/events/malformed"))),
+        ("lost", losses(status)),
+        ("output", format!("{} lines dropped", at("/events/output_dropped"))),
+        ("clients", at("/events/clients")),
+    ];
+    lines.iter().map(|(name, value)| format!("{name:10} {value}\n")).collect()
+}
+
+/// `nothing`, or what was lost by ring and cause.
+fn losses(status: &Json) -> String {
+    let rings = status.pointer("/kernel_counters/lost").and_then(Json::as_object);
+    let mut parts = Vec::new();
+    for (ring, causes) in rings.into_iter().flatten() {
+        for (cause, count) in causes.as_object().into_iter().flatten() {
+            if count.as_u64() != Some(0) {
+                parts.push(format!("{ring} {cause} {count}"));
+            }
+        }
+    }
+    if rings.is_none() {
+        return "?".to_owned();
+    }
+    if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }
+}
+
+/// `2 d 3 h`, `3 h 4 min`, `4 min 5 s`
+fn span(seconds: u64) -> String {
+    let parts = [(86_400, "d"), (3600, "h"), (60, "min"), (1, "s")];
+    let first = parts.iter().position(|(unit, _)| seconds >= *unit).unwrap_or(3);
+    let shown = parts.iter().enumerate().skip(first).take(2);
+    let shown: Vec<String> = shown
+        .map(|(index, (unit, name))| {
+            let above = if index == 0 { u64::MAX } else { parts.get(index - 1).map_or(1, |p| p.0) };
+            format!("{} {name}", seconds % above / unit)
+        })
+        .collect();
+    shown.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_show_two_units() {
+        assert_eq!(span(0), "0 s");
+        assert_eq!(span(59), "59 s");
+        assert_eq!(span(125), "2 min 5 s");
+        assert_eq!(span(3 * 3600 + 240), "3 h 4 min");
+        assert_eq!(span(100 * 86_400 + 3600), "100 d 1 h");
+    }
+
+    #[test]
+    fn losses_are_shown_by_ring_and_cause() {
+        let status = serde_json::json!({ "kernel_counters": { "lost": {
+            "life": { "ring_full": 0 }, "rest": { "ring_full": 7, "path": 0 } } } });
+        assert_eq!(losses(&status), "rest ring_full 7");
+        assert_eq!(losses(&serde_json::json!({ "kernel_counters": { "lost": {} } })), "nothing");
+        assert_eq!(losses(&Json::Null), "?");
+        assert!(text(&status).contains("lost       rest ring_full 7\n"));
+    }
+}

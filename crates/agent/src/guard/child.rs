@@ -1,0 +1,140 @@
+//! The worker as the guard sees it: a child process at the other end of a socket.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+use crate::cli::{Format, RunArgs};
+use crate::exit::{Exit, Failure};
+use crate::proto;
+
+/// How long a worker that was told to stop may take before it is killed. Its outputs may be slow.
+const STOP_WAIT: Duration = Duration::from_secs(3);
+
+/// A running worker.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    process: Child,
+    socket: OwnedFd,
+    /// When it was started.
+    pub(crate) since: Instant,
+    /// It has read its rules and subscribed: what it asked for at start was right.
+    pub(crate) ready: bool,
+}
+
+impl Worker {
+    /// Starts one: this same executable, whose standard input is the socket.
+    pub(crate) fn spawn(args: &RunArgs, started: u64, restarts: u32) -> Result<Worker, Failure> {
+        let fault = |error: &dyn std::fmt::Display| {
+            Failure::new(Exit::Internal, format!("cannot start the worker: {error}"))
+        };
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+                .map_err(|error| fault(&error))?;
+        let process = Command::new("/proc/self/exe")
+            .arg0("aegisbpf-worker")
+            .args(arguments(args, started, restarts))
+            .stdin(Stdio::from(theirs))
+            .spawn()
+            .map_err(|error| fault(&error))?;
+        Ok(Worker { process, socket: ours, since: Instant::now(), ready: false })
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Our end of the socket.
+    pub(crate) fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// How it ended, once it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        match self.process.try_wait() {
+            Ok(status) => status,
+            Err(error) => {
+                tracing::error!(%error, "cannot ask for the worker's state");
+                None
+            }
+        }
+    }
+
+    /// Ends it at once.
+    pub(crate) fn kill(&mut self) -> Option<ExitStatus> {
+        if let Err(error) = self.process.kill() {
+            tracing::warn!(%error, "cannot kill the worker");
+        }
+        self.process.wait().ok()
+    }
+
+    /// Lets it handle what is in the rings, and ends it.
+    pub(crate) fn stop(&mut self) {
+        if let Err(error) = proto::send_stop(&self.socket) {
+            tracing::debug!(%error, "the worker cannot be told to stop");
+        }
+        let deadline = Instant::now() + STOP_WAIT;
+        while self.ended().is_none() {
+            if Instant::now() >= deadline {
+                tracing::warn!("the worker did not stop in time and is killed");
+                self.kill();
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// A guard that goes takes its worker along.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if self.ended().is_none() {
+            self.kill();
+        }
+    }
+}
+
+fn arguments(args: &RunArgs, started: u64, restarts: u32) -> Vec<std::ffi::OsString> {
+    let mut list: Vec<std::ffi::OsString> = vec!["worker".into()];
+    list.extend(["--started".into(), started.to_string().into()]);
+    list.extend(["--restarts".into(), restarts.to_string().into()]);
+    list.extend(["--runtime-dir".into(), args.runtime_dir.clone().into()]);
+    for dir in &args.rules {
+        list.extend(["--rules".into(), dir.clone().into()]);
+    }
+    let output = match args.output {
+        Format::Compact => "compact",
+        Format::Json => "json",
+    };
+    list.extend(["--output".into(), output.into()]);
+    let switches = [
+        ("--keep-going", args.keep_going),
+        ("--events", args.events),
+        ("--no-alerts", args.no_alerts),
+    ];
+    list.extend(switches.iter().filter(|(_, on)| *on).map(|(name, _)| name.into()));
+    list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command as Verb};
+    use clap::Parser;
+
+    #[test]
+    fn the_worker_gets_all_that_the_operator_said() {
+        let words = "aegisbpf run --rules a --rules b --keep-going --runtime-dir /r -o compact \
+                     --events --no-alerts";
+        let Verb::Run(run) = Cli::parse_from(words.split_whitespace()).command else { panic!() };
+        let mut words: Vec<std::ffi::OsString> = vec!["aegisbpf".into()];
+        words.extend(arguments(&run, 7, 3));
+        let Verb::Worker(worker) = Cli::parse_from(words).command else { panic!() };
+        assert_eq!(format!("{run:?}"), format!("{:?}", worker.run));
+        assert_eq!((worker.started, worker.restarts), (7, 3));
+    }
+}

@@ -1,0 +1,279 @@
+//! The privileged half: loads the sensors, starts the worker, and keeps both going.
+//!
+//! It parses nothing foreign but the fixed messages of [`crate::proto`], opens no network, and
+//! knows neither rules nor fields.
+
+mod backoff;
+mod child;
+mod report;
+pub(crate) mod runtime;
+
+pub(crate) use report::{Doctor, failure};
+
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use kernel::Sensors;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::cli::RunArgs;
+use crate::exit::{Exit, Failure};
+use crate::proto::{self, ProtoError, Request};
+use backoff::Backoff;
+use child::Worker;
+use runtime::Runtime;
+
+/// Requests handled before the other descriptors get their turn.
+const REQUESTS_AT_ONCE: usize = 32;
+
+/// Runs until a signal ends it.
+pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
+    privilege()?;
+    let signals = block_signals()?;
+    let runtime = Runtime::claim(&args.runtime_dir)?;
+    let sensors = Sensors::load(kernel::Options::default()).map_err(|error| failure(&error))?;
+    let started = seconds_since_boot();
+    let worker = Worker::spawn(args, started, 0)?;
+    let mut guard = Guard { args, sensors, signals, started, backoff: Backoff::new(), restarts: 0 };
+    let end = guard.supervise(worker);
+    // The sensors are detached before the lock is given up.
+    drop(guard);
+    drop(runtime);
+    end
+}
+
+/// Only root can load sensors; say so before the kernel says it in its own words.
+pub(crate) fn privilege() -> Result<(), Failure> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Permission, "loading sensors into the kernel needs root")
+        .help("run it with sudo"))
+}
+
+/// Signals are read from a descriptor; the worker keeps ignoring them, and ends by our word.
+pub(crate) fn block_signals() -> Result<SignalFd, Failure> {
+    let set: SigSet = [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]
+        .into_iter()
+        .collect();
+    set.thread_block()
+        .and_then(|()| SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC))
+        .map_err(|error| Failure::new(Exit::Internal, format!("cannot watch signals: {error}")))
+}
+
+fn seconds_since_boot() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    u64::try_from(now.tv_sec).unwrap_or_default()
+}
+
+/// What stays while workers come and go.
+struct Guard<'a> {
+    args: &'a RunArgs,
+    sensors: Sensors,
+    signals: SignalFd,
+    started: u64,
+    backoff: Backoff,
+    restarts: u32,
+}
+
+/// Why the wait for descriptors ended.
+#[derive(Default)]
+struct Ready {
+    worker: bool,
+    sensors: bool,
+    signals: bool,
+}
+
+impl Guard<'_> {
+    fn supervise(&mut self, first: Worker) -> Result<Exit, Failure> {
+        let mut worker = first;
+        loop {
+            self.greet(&worker);
+            let Some(code) = self.serve(&mut worker)? else {
+                worker.stop();
+                return Ok(Exit::Ok);
+            };
+            if !worker.ready && Exit::is_final(code) {
+                return Ok(final_exit(code));
+            }
+            let lived = worker.since.elapsed();
+            let delay = self.backoff.delay(lived);
+            tracing::error!(
+                pid = worker.pid(),
+                code,
+                lived_ms = u64::try_from(lived.as_millis()).unwrap_or(u64::MAX),
+                delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+                "the worker ended and is started again; events wait in the rings"
+            );
+            if self.pause(delay)? {
+                return Ok(Exit::Ok);
+            }
+            self.restarts = self.restarts.saturating_add(1);
+            worker = Worker::spawn(self.args, self.started, self.restarts)?;
+        }
+    }
+
+    /// Hands over the rings.
+    fn greet(&self, worker: &Worker) {
+        if let Err(error) = proto::send_rings(worker.socket(), self.sensors.ring_fds()) {
+            tracing::error!(%error, "cannot hand the rings to the worker");
+        }
+    }
+
+    /// Serves one worker: its exit code when it ends, `None` when a signal ends us.
+    fn serve(&mut self, worker: &mut Worker) -> Result<Option<i32>, Failure> {
+        loop {
+            let ready = self.wait(Some(worker), None)?;
+            if ready.signals && self.told_to_stop()? {
+                return Ok(None);
+            }
+            if ready.sensors {
+                self.service();
+            }
+            if ready.worker
+                && let Err(error) = self.requests(worker)
+            {
+                // It has gone, or it says what no worker of ours says.
+                if !matches!(error, ProtoError::Gone) {
+                    tracing::error!(%error, "the worker broke the protocol and is ended");
+                }
+                return Ok(Some(exit_code(worker.kill())));
+            }
+            if ready.signals
+                && let Some(status) = worker.ended()
+            {
+                return Ok(Some(exit_code(Some(status))));
+            }
+        }
+    }
+
+    /// Waits before a restart; true when a signal ends us meanwhile. User-space sources go on.
+    fn pause(&mut self, delay: Duration) -> Result<bool, Failure> {
+        let until = Instant::now() + delay;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            let ready = self.wait(None, Some(left))?;
+            if ready.signals && self.told_to_stop()? {
+                return Ok(true);
+            }
+            if ready.sensors {
+                self.service();
+            }
+        }
+    }
+
+    fn wait(&self, worker: Option<&Worker>, limit: Option<Duration>) -> Result<Ready, Failure> {
+        let sensors = self.sensors.poll_fd();
+        let signals = self.signals.as_fd();
+        let mut fds = vec![
+            PollFd::from_borrowed_fd(signals, PollFlags::IN),
+            PollFd::from_borrowed_fd(sensors, PollFlags::IN),
+        ];
+        if let Some(worker) = worker {
+            fds.push(PollFd::from_borrowed_fd(worker.socket(), PollFlags::IN));
+        }
+        let limit = limit.map(|limit| Timespec {
+            tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: limit.subsec_nanos().into(),
+        });
+        match poll(&mut fds, limit.as_ref()) {
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => return Ok(Ready::default()),
+            Err(error) => {
+                return Err(Failure::new(Exit::Internal, format!("cannot wait: {error}")));
+            }
+        }
+        let mut ready = fds.iter().map(|fd| !fd.revents().is_empty());
+        let mut next = || ready.next().unwrap_or(false);
+        Ok(Ready { signals: next(), sensors: next(), worker: next() })
+    }
+
+    /// Reads the waiting signals; true when one of them ends us.
+    fn told_to_stop(&self) -> Result<bool, Failure> {
+        let mut stop = false;
+        loop {
+            match self.signals.read_signal() {
+                Ok(Some(signal)) => stop |= signal.ssi_signo != Signal::SIGCHLD as u32,
+                Ok(None) => return Ok(stop),
+                Err(error) => {
+                    let message = format!("cannot read signals: {error}");
+                    return Err(Failure::new(Exit::Internal, message));
+                }
+            }
+        }
+    }
+
+    fn service(&mut self) {
+        if let Err(error) = self.sensors.service() {
+            tracing::warn!(%error, "a sensor could not be read");
+        }
+    }
+
+    fn requests(&mut self, worker: &mut Worker) -> Result<(), ProtoError> {
+        for _ in 0..REQUESTS_AT_ONCE {
+            let Some(request) = proto::receive_request(worker.socket())? else { return Ok(()) };
+            let answer = self.answer(worker, &request);
+            match answer {
+                // The answer is lost; a worker that does not read asks again when it lives.
+                Err(ProtoError::Full) => tracing::warn!("the worker does not read its messages"),
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, worker: &mut Worker, request: &Request) -> Result<(), ProtoError> {
+        let socket = worker.socket();
+        match request {
+            Request::Counters => {
+                let counters = match self.sensors.counters() {
+                    Ok(counters) => report::counters(&counters),
+                    Err(error) => {
+                        tracing::warn!(%error, "the counters cannot be read");
+                        serde_json::Value::Null
+                    }
+                };
+                proto::send_counters(socket, &counters.to_string())
+            }
+            Request::Snapshot => match self.sensors.snapshot() {
+                Ok(fd) => proto::send_snapshot(socket, fd.as_fd()),
+                Err(error) => {
+                    tracing::error!(%error, "the processes that exist cannot be listed");
+                    Err(ProtoError::Gone)
+                }
+            },
+            Request::Subscribe(interest) => match self.sensors.subscribe(interest) {
+                Ok(attached) => {
+                    proto::send_report(socket, &Doctor::of(&attached).json().to_string())?;
+                    worker.ready = true;
+                    Ok(())
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the sensors refuse what the rules need");
+                    Err(ProtoError::Gone)
+                }
+            },
+        }
+    }
+}
+
+/// The code of an ended process, negative for the signal that killed it.
+fn exit_code(status: Option<std::process::ExitStatus>) -> i32 {
+    use std::os::unix::process::ExitStatusExt;
+    status.map_or(-1, |status| {
+        status.code().unwrap_or_else(|| -status.signal().unwrap_or_default())
+    })
+}
+
+/// The worker has said on standard error what is wrong.
+fn final_exit(code: i32) -> Exit {
+    [Exit::RulesUnreadable, Exit::Usage, Exit::RuntimeDir]
+        .into_iter()
+        .find(|exit| i32::from(*exit as u8) == code)
+        .unwrap_or(Exit::Config)
+}

@@ -1,0 +1,13 @@
+//! Output for people. Everything that comes from the host is escaped: a file name must not be
+//! able to move the cursor or to look like another line.
+
+pub(crate) mod alert;
+pub(crate) mod compact;
+mod detail;
+pub(crate) mod escape;
+pub(crate) mod table;
+
+/// The operation that `doctor` calls so.
+pub(crate) fn kind_by_name(name: &str) -> Option<model::op::Kind> {
+    model::op::Kind::ALL.iter().copied().find(|kind| kind.name() == name)
+}

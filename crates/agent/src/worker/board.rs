@@ -1,0 +1,125 @@
+//! What the event thread and the guard last said about themselves, for the control socket to read.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use model::op::KindSet;
+use serde::Serialize;
+use serde_json::{Map, Value as Json};
+use tokio::sync::watch;
+
+/// Figures of the event thread, published a few times a second.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct Figures {
+    /// Events handled, by operation.
+    pub(crate) seen: Map<String, Json>,
+    /// Events handled.
+    pub(crate) events: u64,
+    /// Records that could not be decoded.
+    pub(crate) malformed: u64,
+    /// Alerts raised.
+    pub(crate) alerts: u64,
+    /// Lines that standard output was too slow for.
+    pub(crate) output_dropped: u64,
+    /// Running processes in the table.
+    pub(crate) processes: u64,
+    /// Ended processes that are still known.
+    pub(crate) processes_ended: u64,
+    /// Processes forgotten early because the table was full.
+    pub(crate) processes_evicted: u64,
+    /// Bytes of executables, arguments and environments in the table.
+    pub(crate) image_bytes: u64,
+    /// Events of a process that is not in the table.
+    pub(crate) unresolved: u64,
+    /// Connected readers of events and alerts.
+    pub(crate) clients: u64,
+}
+
+/// The board. Locks are held only to copy.
+#[derive(Debug)]
+pub(crate) struct Board {
+    figures: Mutex<Figures>,
+    report: Mutex<Json>,
+    counters: Mutex<Json>,
+    reports: watch::Sender<u64>,
+    counted: watch::Sender<u64>,
+}
+
+impl Board {
+    /// Nothing is known yet.
+    pub(crate) fn new() -> Board {
+        Board {
+            figures: Mutex::default(),
+            report: Mutex::default(),
+            counters: Mutex::default(),
+            reports: watch::Sender::new(0),
+            counted: watch::Sender::new(0),
+        }
+    }
+
+    /// The event thread's figures.
+    pub(crate) fn figures(&self) -> Figures {
+        lock(&self.figures).clone()
+    }
+
+    /// Replaces them.
+    pub(crate) fn put_figures(&self, figures: Figures) {
+        *lock(&self.figures) = figures;
+    }
+
+    /// What is attached.
+    pub(crate) fn report(&self) -> Json {
+        lock(&self.report).clone()
+    }
+
+    /// Replaces it, and lets those know who wait for their subscription.
+    pub(crate) fn put_report(&self, json: String) {
+        store(&self.report, &json, "report");
+        self.reports.send_modify(|count| *count += 1);
+    }
+
+    /// What the kernel half sent and lost.
+    pub(crate) fn counters(&self) -> Json {
+        lock(&self.counters).clone()
+    }
+
+    /// Replaces it, and lets those know who asked.
+    pub(crate) fn put_counters(&self, json: String) {
+        store(&self.counters, &json, "counters");
+        self.counted.send_modify(|count| *count += 1);
+    }
+
+    /// How many reports came.
+    pub(crate) fn reports(&self) -> watch::Receiver<u64> {
+        self.reports.subscribe()
+    }
+
+    /// How many counters came.
+    pub(crate) fn counted(&self) -> watch::Receiver<u64> {
+        self.counted.subscribe()
+    }
+
+    /// Operations that are observed only at the price of a tax on every system call.
+    pub(crate) fn taxing(&self) -> KindSet {
+        let report = lock(&self.report);
+        let operations = report.get("operations").and_then(Json::as_array);
+        let taxing = |operation: &&Json| operation.get("taxes") == Some(&Json::Bool(true));
+        operations
+            .into_iter()
+            .flatten()
+            .filter(taxing)
+            .filter_map(|operation| crate::render::kind_by_name(operation.get("operation")?.as_str()?))
+            .collect()
+    }
+}
+
+fn store(place: &Mutex<Json>, text: &str, what: &str) {
+    match serde_json::from_str(text) {
+        Ok(json) => *lock(place) = json,
+        Err(error) => tracing::error!(%error, what, "the guard sent what is no JSON"),
+    }
+}
+
+/// A thread that died while it held the lock only copied: the data are whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,284 @@
+//! The control socket: HTTP with JSON over a Unix socket, so that `curl --unix-socket` works too.
+//!
+//! It has a thread of its own with a small runtime; the event thread never waits for it.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /v1/status` | one object |
+//! | `GET /v1/doctor` | one object: what is attached now |
+//! | `GET /v1/events` | JSON lines; `follow=true`, `kinds=a,b`, `where=EQL` |
+//! | `GET /v1/alerts` | JSON lines; `follow=true` |
+
+use std::convert::Infallible;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::connect_info::{ConnectInfo, Connected};
+use axum::extract::{Query, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::serve::IncomingStream;
+use model::json::Document;
+use model::op::{Kind, KindSet};
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+use tokio::net::UnixListener;
+use tokio::sync::oneshot;
+
+use super::board::Board;
+use super::filter::Filter;
+use super::hub::{CLIENTS_MAX, Client, Command, Stream};
+use super::link::{Asker, reaches};
+use super::queue::{Bounds, LineReceiver, channel, json_notice};
+use super::status;
+use crate::exit::{Exit, Failure};
+use crate::proto;
+
+/// What may wait for one client. More is dropped, and the client is told.
+const CLIENT_QUEUE: Bounds = Bounds { lines: 2048, bytes: 2 * 1024 * 1024 };
+/// How long the guard may take to count, or to attach what a client asked for.
+const GUARD_WAIT: Duration = Duration::from_secs(5);
+/// Commands that wait for the event thread; it takes them several times a second.
+pub(crate) const COMMANDS_MAX: usize = CLIENTS_MAX * 2;
+
+/// What the handlers share.
+#[derive(Debug)]
+pub(crate) struct Control {
+    /// What is known of the agent.
+    pub(crate) board: Arc<Board>,
+    /// The way to the guard.
+    pub(crate) guard: Asker,
+    /// The way to the event thread.
+    pub(crate) events: SyncSender<Command>,
+    /// What does not change while the worker lives.
+    pub(crate) about: status::About,
+}
+
+/// Binds the socket and serves it from its own thread.
+pub(crate) fn start(socket: &Path, control: Control) -> Result<(), Failure> {
+    let unusable = |error: std::io::Error| {
+        let message = format!("cannot open the control socket {}: {error}", socket.display());
+        Failure::new(Exit::RuntimeDir, message)
+    };
+    // A worker that was killed leaves its socket behind; the guard's lock says that it is ours.
+    if let Err(error) = std::fs::remove_file(socket)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(unusable(error));
+    }
+    let listener = std::os::unix::net::UnixListener::bind(socket).map_err(unusable)?;
+    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600)).map_err(unusable)?;
+    listener.set_nonblocking(true).map_err(unusable)?;
+    std::thread::Builder::new()
+        .name("control".into())
+        .spawn(move || {
+            if let Err(error) = serve(listener, control) {
+                tracing::error!(%error, "the control socket is closed");
+            }
+        })
+        .map(drop)
+        .map_err(unusable)
+}
+
+fn serve(listener: std::os::unix::net::UnixListener, control: Control) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = UnixListener::from_std(listener)?;
+        let service = Router::new()
+            .route("/v1/status", get(get_status))
+            .route("/v1/doctor", get(get_doctor))
+            .route("/v1/events", get(get_events))
+            .route("/v1/alerts", get(get_alerts))
+            .layer(from_fn(admit))
+            .with_state(Arc::new(control))
+            .into_make_service_with_connect_info::<Peer>();
+        axum::serve(listener, service).await
+    })
+}
+
+/// Who is at the other end of a connection, by the kernel's word.
+#[derive(Debug, Clone, Copy)]
+struct Peer(Option<u32>);
+
+impl Connected<IncomingStream<'_, UnixListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Peer {
+        Peer(stream.io().peer_cred().ok().map(|peer| peer.uid()))
+    }
+}
+
+/// Lets root and the agent's own user in.
+async fn admit(ConnectInfo(peer): ConnectInfo<Peer>, request: Request, next: Next) -> Response {
+    let own = rustix::process::geteuid().as_raw();
+    if peer.0.is_some_and(|uid| uid == 0 || uid == own) {
+        return next.run(request).await;
+    }
+    refuse(StatusCode::FORBIDDEN, "only root may ask the agent")
+}
+
+/// An error as RFC 9457 describes it.
+fn refuse(status: StatusCode, detail: &str) -> Response {
+    let problem = json!({ "status": status.as_u16(), "title": status.to_string(), "detail": detail });
+    (status, [(header::CONTENT_TYPE, "application/problem+json")], problem.to_string())
+        .into_response()
+}
+
+type Shared = State<Arc<Control>>;
+
+async fn get_status(State(control): Shared) -> Response {
+    let mut counted = control.board.counted();
+    let target = *counted.borrow_and_update() + 1;
+    let fresh = control.guard.ask(&proto::Request::Counters).is_ok()
+        && reaches(&mut counted, target, GUARD_WAIT).await;
+    axum::Json(status::document(&control.about, &control.board, fresh)).into_response()
+}
+
+async fn get_doctor(State(control): Shared) -> Response {
+    axum::Json(control.board.report()).into_response()
+}
+
+/// What the address of a stream may say.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    #[serde(default)]
+    follow: bool,
+    kinds: Option<String>,
+    r#where: Option<String>,
+}
+
+async fn get_events(State(control): Shared, Query(wanted): Query<Wanted>) -> Response {
+    let named = match wanted.kinds.as_deref().map(kinds).transpose() {
+        Ok(named) => named,
+        Err(name) => {
+            return refuse(StatusCode::BAD_REQUEST, &format!("there is no operation `{name}`"));
+        }
+    };
+    let filter = match wanted.r#where.as_deref().map(Filter::new).transpose() {
+        Ok(filter) => filter,
+        Err(message) => return refuse(StatusCode::BAD_REQUEST, &message),
+    };
+    let read = named.unwrap_or_else(all);
+    if wanted.follow {
+        let wants = named.unwrap_or_else(|| untaxed(control.board.taxing()));
+        follow(&control, Stream::Events, read, wants, filter).await
+    } else {
+        recent(&control, Stream::Events, read, filter).await
+    }
+}
+
+async fn get_alerts(State(control): Shared, Query(wanted): Query<Wanted>) -> Response {
+    if wanted.follow {
+        follow(&control, Stream::Alerts, all(), KindSet::EMPTY, None).await
+    } else {
+        recent(&control, Stream::Alerts, all(), None).await
+    }
+}
+
+fn all() -> KindSet {
+    Kind::ALL.iter().copied().collect()
+}
+
+/// What a reader gets that names nothing: all but opens and writes, which only watched files
+/// report, and what would tax every system call of the host.
+pub(crate) fn untaxed(taxing: KindSet) -> KindSet {
+    all()
+        .iter()
+        .filter(|kind| !matches!(kind, Kind::Open | Kind::Write) && !taxing.contains(*kind))
+        .collect()
+}
+
+/// A list of names, or the first name that is none.
+fn kinds(list: &str) -> Result<KindSet, String> {
+    list.split(',')
+        .filter(|name| !name.is_empty())
+        .map(|name| crate::render::kind_by_name(name).ok_or_else(|| name.to_owned()))
+        .collect()
+}
+
+async fn follow(
+    control: &Control,
+    stream: Stream,
+    kinds: KindSet,
+    wants: KindSet,
+    filter: Option<Filter>,
+) -> Response {
+    let (lines, receiver) = channel(CLIENT_QUEUE, json_notice);
+    let client = Box::new(Client { stream, kinds, wants, filter, lines });
+    let (answer, joined) = oneshot::channel();
+    if control.events.try_send(Command::Join(client, answer)).is_err() {
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is busy; try again");
+    }
+    let Ok(Some(subscriptions)) = joined.await else {
+        let text = format!("{CLIENTS_MAX} clients are connected already");
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, &text);
+    };
+    // The answer begins when the sensors deliver what was asked for.
+    let mut reports = control.board.reports();
+    if !reaches(&mut reports, subscriptions, GUARD_WAIT).await {
+        tracing::warn!("the guard has not attached what a client asked for");
+    }
+    stream_of(Body::new(Lines { receiver }))
+}
+
+async fn recent(
+    control: &Control,
+    stream: Stream,
+    kinds: KindSet,
+    mut filter: Option<Filter>,
+) -> Response {
+    let (answer, lines) = oneshot::channel();
+    if control.events.try_send(Command::Recent(stream, answer)).is_err() {
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is busy; try again");
+    }
+    let lines = lines.await.unwrap_or_default();
+    let mut text = String::new();
+    for line in lines.iter().filter(|line| selected(line, kinds, filter.as_mut())) {
+        text.push_str(line);
+        text.push('\n');
+    }
+    stream_of(Body::from(text))
+}
+
+fn selected(line: &str, kinds: KindSet, filter: Option<&mut Filter>) -> bool {
+    let Ok(Json::Object(document)) = serde_json::from_str(line) else { return false };
+    let kind = crate::render::compact::Doc(&document).kind();
+    let event = || Document::lenient(&document).0;
+    kind.is_none_or(|kind| kinds.contains(kind))
+        && filter.is_none_or(|filter| filter.holds(&event()))
+}
+
+fn stream_of(body: Body) -> Response {
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
+}
+
+/// A body that never ends by itself: one line a frame.
+struct Lines {
+    receiver: LineReceiver,
+}
+
+impl axum::body::HttpBody for Lines {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+        self.receiver.poll_next(context).map(|line| {
+            let line = line?;
+            let mut bytes = Vec::with_capacity(line.len() + 1);
+            bytes.extend_from_slice(line.as_bytes());
+            bytes.push(b'\n');
+            Some(Ok(http_body::Frame::data(bytes.into())))
+        })
+    }
+}

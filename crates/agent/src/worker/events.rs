@@ -1,0 +1,308 @@
+//! The event thread: from a record in a ring to an alert, in one call stack.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use engine::{Engine, View};
+use jiff::tz::TimeZone;
+use kernel::rings::Rings;
+use model::alert::Match;
+use model::interest::Interest;
+use model::op::Kind;
+use model::wire::{KIND_MAX, Record};
+use rustix::time::{ClockId, clock_gettime};
+use serde_json::{Map, Value as Json, json};
+
+use super::board::{Board, Figures};
+use super::control::untaxed;
+use super::hub::{Command, Hub, text};
+use super::link::{Asker, Link, News};
+use super::output::Output;
+use super::queue::Line;
+use super::resolver::Resolver;
+use super::snapshot;
+use crate::cli::{Format, RunArgs};
+use crate::exit::{Exit, Failure};
+use crate::proto::{Request, WATCH_MAX};
+use crate::render::{alert, compact};
+
+/// Records handled before anything else gets its turn.
+const BUDGET: usize = 4096;
+/// Longest wait for records: clients and the guard are noticed within it.
+const WAIT: Duration = Duration::from_millis(50);
+/// How often figures are published and clients that left are forgotten.
+const TICK: Duration = Duration::from_millis(200);
+/// How long the last records may take at the end: a flood must not keep the agent from ending.
+const LAST: Duration = Duration::from_secs(1);
+/// How often the files with names are looked at.
+const NAMES: Duration = Duration::from_secs(2);
+
+/// What the event thread owns.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    engine: Engine,
+    resolver: Resolver,
+    publisher: Publisher,
+    rules_want: Interest,
+    asked: Interest,
+    subscriptions: u64,
+    malformed: u64,
+    board: Arc<Board>,
+    guard: Asker,
+    show_events: bool,
+}
+
+impl Worker {
+    /// A worker that has seen nothing yet.
+    pub(crate) fn new(
+        engine: Engine,
+        rules_want: Interest,
+        output: Output,
+        args: &RunArgs,
+        board: Arc<Board>,
+        guard: Asker,
+    ) -> Worker {
+        if rules_want.watch.len() > WATCH_MAX {
+            tracing::warn!(
+                watches = rules_want.watch.len(),
+                limit = WATCH_MAX,
+                "the rules name more files than can be watched; the rest is not"
+            );
+        }
+        let publisher = Publisher {
+            hub: Hub::default(),
+            output,
+            form: args.output,
+            show_events: args.events,
+            show_alerts: !args.no_alerts,
+            zone: TimeZone::system(),
+            seen: [0; KIND_MAX as usize],
+            alerts: 0,
+        };
+        Worker {
+            engine,
+            resolver: Resolver::new(),
+            publisher,
+            rules_want,
+            asked: Interest::default(),
+            subscriptions: 0,
+            malformed: 0,
+            board,
+            guard,
+            show_events: args.events,
+        }
+    }
+
+    /// Asks the sensors for what rules and clients need, if that has changed.
+    pub(crate) fn subscribe(&mut self) -> Result<(), Failure> {
+        let mut wanted = self.rules_want.clone();
+        wanted.kinds = wanted.kinds.union(self.publisher.hub.wants());
+        if self.show_events && self.subscriptions > 0 {
+            wanted.kinds = wanted.kinds.union(untaxed(self.board.taxing()));
+        }
+        if self.subscriptions == 0 || wanted != self.asked {
+            self.guard.ask(&Request::Subscribe(wanted.clone()))?;
+            self.asked = wanted;
+            self.subscriptions += 1;
+        }
+        Ok(())
+    }
+
+    /// Takes the processes that were there before.
+    pub(crate) fn read_snapshot(&mut self, fd: OwnedFd) {
+        let (engine, resolver) = (&mut self.engine, &mut self.resolver);
+        let taken = snapshot::read(fd, &mut |record| {
+            resolver.answer(engine, record);
+            engine.push(record, &mut |_, _| {});
+        });
+        match taken {
+            Ok(taken) => {
+                self.malformed += taken.malformed;
+                tracing::info!(processes = taken.processes, "processes that were there before");
+            }
+            Err(error) => tracing::error!(%error, "the processes cannot be listed in full"),
+        }
+    }
+
+    /// Works until the guard says stop, or has gone.
+    pub(crate) fn work(
+        mut self,
+        mut rings: Rings,
+        link: &Link,
+        commands: &Receiver<Command>,
+    ) -> Result<Exit, Failure> {
+        let (mut tick, mut names) = (Instant::now(), Instant::now());
+        loop {
+            match link.news() {
+                Some(News::Gone) => return Ok(Exit::Ok),
+                Some(News::Stop) => break,
+                Some(News::Snapshot(fd)) => self.read_snapshot(fd),
+                None => {}
+            }
+            while let Ok(command) = commands.try_recv() {
+                self.command(command)?;
+            }
+            let now = Instant::now();
+            if now.duration_since(tick) >= TICK {
+                tick = now;
+                self.tick()?;
+            }
+            if now.duration_since(names) >= NAMES {
+                names = now;
+                self.resolver.refresh(&mut self.engine);
+            }
+            if self.drain(&mut rings, now_ns()) == 0 {
+                let internal = |e| Failure::new(Exit::Internal, format!("cannot wait: {e}"));
+                rings.wait(WAIT).map_err(internal)?;
+            }
+        }
+        // What happened before the word to stop is handled, whatever the merge window.
+        let end = Instant::now() + LAST;
+        while self.drain(&mut rings, u64::MAX) > 0 && Instant::now() < end {}
+        self.publish_figures();
+        self.publisher.output.finish();
+        Ok(Exit::Ok)
+    }
+
+    fn drain(&mut self, rings: &mut Rings, now: u64) -> usize {
+        let Worker { engine, resolver, publisher, malformed, .. } = self;
+        rings.drain(now, BUDGET, &mut |bytes| match Record::parse(bytes) {
+            Ok(record) => {
+                resolver.answer(engine, &record);
+                engine.push(&record, &mut |view, matches| publisher.event(view, matches));
+            }
+            Err(error) => {
+                *malformed += 1;
+                tracing::debug!(%error, "a record cannot be decoded");
+            }
+        })
+    }
+
+    fn command(&mut self, command: Command) -> Result<(), Failure> {
+        match command {
+            Command::Recent(stream, answer) => {
+                if answer.send(self.publisher.hub.recent(stream)).is_err() {
+                    tracing::debug!("a client left while it asked");
+                }
+            }
+            Command::Join(client, answer) => {
+                let joined = self.publisher.hub.join(*client);
+                self.subscribe()?;
+                if answer.send(joined.then_some(self.subscriptions)).is_err() {
+                    tracing::debug!("a client left while it joined");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self) -> Result<(), Failure> {
+        self.publisher.hub.tidy();
+        self.publisher.output.tidy();
+        self.subscribe()?;
+        self.publish_figures();
+        Ok(())
+    }
+
+    fn publish_figures(&self) {
+        let (stats, publisher) = (self.engine.stats(), &self.publisher);
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        self.board.put_figures(Figures {
+            seen: publisher.seen(),
+            events: stats.events,
+            malformed: self.malformed,
+            alerts: publisher.alerts,
+            output_dropped: publisher.output.dropped(),
+            processes: count(stats.table.running),
+            processes_ended: count(stats.table.ended),
+            processes_evicted: stats.table.evicted,
+            image_bytes: count(stats.table.image_bytes),
+            unresolved: stats.table.unresolved,
+            clients: count(publisher.hub.clients()),
+        });
+    }
+}
+
+/// Where events and alerts go.
+#[derive(Debug)]
+struct Publisher {
+    hub: Hub,
+    output: Output,
+    form: Format,
+    show_events: bool,
+    show_alerts: bool,
+    zone: TimeZone,
+    seen: [u64; KIND_MAX as usize],
+    alerts: u64,
+}
+
+impl Publisher {
+    fn event(&mut self, view: &View<'_>, matches: &[Match<'_>]) {
+        let kind = view.kind();
+        if let Some(seen) = self.seen.get_mut(kind as usize) {
+            *seen += 1;
+        }
+        self.hub.event(kind, view.record().header().time, view);
+        if !self.show_events && matches.is_empty() {
+            return;
+        }
+        let document = model::json::document(view);
+        if self.show_events {
+            let line = self.line(&document);
+            self.output.put(line);
+        }
+        for matched in matches {
+            self.alerts += 1;
+            let document = alert::document(document.clone(), matched, ancestors(view));
+            self.hub.alert(&text(&document));
+            if self.show_alerts {
+                let line = self.line(&document);
+                self.output.put(line);
+            }
+        }
+    }
+
+    fn line(&self, document: &Map<String, Json>) -> Line {
+        match self.form {
+            Format::Json => text(document),
+            Format::Compact => compact::line(document, &self.zone).into(),
+        }
+    }
+
+    /// Events by operation; those that never came are left out.
+    fn seen(&self) -> Map<String, Json> {
+        let count = |kind: Kind| self.seen.get(kind as usize).copied().unwrap_or_default();
+        Kind::ALL
+            .iter()
+            .filter(|kind| count(**kind) > 0)
+            .map(|kind| (kind.name().to_owned(), count(*kind).into()))
+            .collect()
+    }
+}
+
+/// The ancestors as objects, parent first.
+fn ancestors(view: &View<'_>) -> Vec<Json> {
+    let value = |field: model::field::FieldId, value| {
+        model::field::field(field).map_or(Json::Null, |field| model::json::render(field, value))
+    };
+    view.ancestors()
+        .map(|one| {
+            json!({
+                "pid": one.pid,
+                "entity_id": format!("{:032x}", one.entity_id),
+                "name": value(model::field::PROCESS_NAME, one.name),
+                "executable": value(model::field::PROCESS_EXECUTABLE, one.executable),
+                "args": value(model::field::PROCESS_ARGS, one.args),
+            })
+        })
+        .collect()
+}
+
+/// Now, on the clock of the records.
+fn now_ns() -> u64 {
+    let now = clock_gettime(ClockId::Boottime);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0))
+}

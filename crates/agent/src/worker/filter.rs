@@ -1,0 +1,73 @@
+//! A condition in the rule language that selects events for a client.
+
+use std::sync::Arc;
+
+use engine::eval::{Compiled, Scratch};
+use lang::Level;
+use model::program::Program;
+use model::value::Fields;
+
+/// Longest condition in bytes: it comes in the address of a request.
+pub(crate) const FILTER_MAX: usize = 4096;
+
+/// A compiled condition.
+#[derive(Debug)]
+pub(crate) struct Filter {
+    compiled: Compiled,
+    scratch: Scratch,
+    matched: Vec<u32>,
+}
+
+impl Filter {
+    /// Compiles `text`, a condition such as `process.name == "cp"`, or a whole query. The error
+    /// is for people.
+    pub(crate) fn new(text: &str) -> Result<Filter, String> {
+        if text.len() > FILTER_MAX {
+            return Err(format!("the condition is longer than {FILTER_MAX} bytes"));
+        }
+        let (rule, found) = match lang::query(text) {
+            (None, _) => lang::query(&format!("any where {text}")),
+            whole => whole,
+        };
+        let errors = found.iter().filter(|one| one.code.level() == Level::Error);
+        let message = errors.map(|one| one.message.as_str()).collect::<Vec<_>>().join("; ");
+        let rule = rule.ok_or(message)?;
+        let compiled = Compiled::new(Arc::new(Program { rules: vec![rule] }))
+            .map_err(|error| error.to_string())?;
+        Ok(Filter { compiled, scratch: Scratch::default(), matched: Vec::new() })
+    }
+
+    /// Whether it holds for an event.
+    pub(crate) fn holds(&mut self, event: &dyn Fields) -> bool {
+        self.compiled.eval(event, &mut self.scratch, &mut self.matched);
+        !self.matched.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::json::Document;
+
+    fn holds(condition: &str) -> Result<bool, String> {
+        let json = r#"{"event.category": "process", "process.name": "cp"}"#;
+        let event = Document::new(&serde_json::from_str(json).unwrap()).unwrap();
+        Filter::new(condition).map(|mut filter| filter.holds(&event))
+    }
+
+    #[test]
+    fn conditions_and_whole_queries_select() {
+        assert_eq!(holds(r#"process.name == "cp""#), Ok(true));
+        assert_eq!(holds(r#"process.name == "mv""#), Ok(false));
+        assert_eq!(holds(r#"process where process.name == "cp""#), Ok(true));
+        assert_eq!(holds(r#"file where process.name == "cp""#), Ok(false));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        let error = holds(r#"process.nmae == "cp""#).unwrap_err();
+        assert!(error.contains("process.nmae"), "{error}");
+        assert!(holds("process.name ==").is_err_and(|error| !error.is_empty()));
+        assert!(holds(&"x".repeat(FILTER_MAX + 1)).unwrap_err().contains("longer"));
+    }
+}

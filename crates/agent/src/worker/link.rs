@@ -1,0 +1,127 @@
+//! The worker's end of the socket to the guard.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::board::Board;
+use crate::exit::{Exit, Failure};
+use crate::proto::{self, ProtoError, Reply, Request};
+
+/// Replies that wait for the event thread. It asks for few and reads often.
+const REPLIES_MAX: usize = 16;
+/// How long the guard may take to attach all sensors.
+const ATTACH_WAIT: Duration = Duration::from_secs(30);
+
+/// What the event thread must know of the guard.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// The processes that exist.
+    Snapshot(OwnedFd),
+    /// Finish.
+    Stop,
+    /// The guard has gone, or speaks nonsense: end at once.
+    Gone,
+}
+
+/// The socket to the guard.
+#[derive(Debug)]
+pub(crate) struct Link {
+    socket: Arc<OwnedFd>,
+    news: Receiver<News>,
+}
+
+impl Link {
+    /// Takes over standard input, which is the socket, and waits for the rings.
+    pub(crate) fn open() -> Result<(Link, [OwnedFd; 3], SyncSender<News>), Failure> {
+        let stranger = |error: &dyn std::fmt::Display| {
+            Failure::new(Exit::Usage, format!("the worker is started by `aegisbpf run`: {error}"))
+        };
+        let socket = std::io::stdin().as_fd().try_clone_to_owned().map_err(|e| stranger(&e))?;
+        let rings = match proto::receive_reply(&socket) {
+            Ok(Reply::Rings(rings)) => rings,
+            Ok(_) => return Err(stranger(&"the guard did not send the rings first")),
+            Err(error) => return Err(stranger(&error)),
+        };
+        let (sender, news) = sync_channel(REPLIES_MAX);
+        Ok((Link { socket: Arc::new(socket), news }, rings, sender))
+    }
+
+    /// Starts the thread that reads what the guard says.
+    pub(crate) fn listen(&self, board: &Arc<Board>, news: SyncSender<News>) -> Result<(), Failure> {
+        let (socket, board) = (Arc::clone(&self.socket), Arc::clone(board));
+        std::thread::Builder::new()
+            .name("guard".into())
+            .spawn(move || read(&socket, &board, &news))
+            .map(drop)
+            .map_err(|e| Failure::new(Exit::Internal, format!("cannot start a thread: {e}")))
+    }
+
+    /// A way for others to ask the guard.
+    pub(crate) fn asker(&self) -> Asker {
+        Asker { socket: Arc::clone(&self.socket) }
+    }
+
+    /// News, without waiting.
+    pub(crate) fn news(&self) -> Option<News> {
+        self.news.try_recv().ok()
+    }
+
+    /// Waits for a snapshot of the processes.
+    pub(crate) fn snapshot(&self) -> Result<News, Failure> {
+        self.asker().ask(&Request::Snapshot)?;
+        self.news.recv_timeout(ATTACH_WAIT).map_err(|_| {
+            Failure::new(Exit::Internal, "the guard does not answer: it did not list the processes")
+        })
+    }
+}
+
+/// Asks the guard; the answers go to the [`Board`] or are [`News`].
+#[derive(Debug, Clone)]
+pub(crate) struct Asker {
+    socket: Arc<OwnedFd>,
+}
+
+impl Asker {
+    /// Sends one request.
+    pub(crate) fn ask(&self, request: &Request) -> Result<(), Failure> {
+        proto::send_request(&*self.socket, request)
+            .map_err(|error| Failure::new(Exit::Internal, format!("cannot ask the guard: {error}")))
+    }
+}
+
+fn read(socket: &OwnedFd, board: &Board, news: &SyncSender<News>) {
+    loop {
+        let item = match proto::receive_reply(socket) {
+            Ok(Reply::Report(json)) => {
+                board.put_report(json);
+                continue;
+            }
+            Ok(Reply::Counters(json)) => {
+                board.put_counters(json);
+                continue;
+            }
+            Ok(Reply::Snapshot(fd)) => News::Snapshot(fd),
+            Ok(Reply::Stop) => News::Stop,
+            Ok(Reply::Rings(_)) => continue,
+            Err(error) => {
+                if !matches!(error, ProtoError::Gone) {
+                    tracing::error!(%error, "the guard cannot be understood");
+                }
+                News::Gone
+            }
+        };
+        let last = matches!(item, News::Gone);
+        if news.send(item).is_err() || last {
+            return;
+        }
+    }
+}
+
+/// Waits until a watched number reaches a value; false when it took too long.
+pub(crate) async fn reaches(watch: &mut watch::Receiver<u64>, value: u64, limit: Duration) -> bool {
+    tokio::time::timeout(limit, watch.wait_for(|now| *now >= value)).await.is_ok_and(|r| r.is_ok())
+}

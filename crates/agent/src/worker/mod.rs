@@ -1,0 +1,87 @@
+//! The half that needs no privilege of its own: reads the rings, follows processes, runs rules,
+//! writes alerts and serves the control socket.
+//!
+//! | thread | does |
+//! |---|---|
+//! | main | rings, engine, matches: one call stack from record to alert |
+//! | guard | reads what the guard says |
+//! | output | writes to standard output |
+//! | control | serves the control socket |
+
+mod board;
+mod control;
+mod events;
+mod filter;
+mod host;
+mod hub;
+mod link;
+mod output;
+mod queue;
+mod resolver;
+mod rules;
+mod snapshot;
+mod status;
+
+pub(crate) use host::read_limited;
+
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+
+use kernel::rings::Rings;
+
+use crate::cli::{Format, WorkerArgs};
+use crate::exit::{Exit, Failure};
+use crate::guard;
+use board::Board;
+use control::Control;
+use events::Worker;
+use link::{Link, News};
+use output::Output;
+
+/// Runs until the guard says stop, or has gone.
+pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
+    // ^C reaches the whole process group; only the guard's word ends a worker.
+    let _signals = guard::block_signals()?;
+    if let Err(error) = rustix::thread::set_name(c"aegisbpf-worker") {
+        tracing::debug!(%error, "the process keeps its name");
+    }
+    let (link, ring_fds, news) = Link::open()?;
+    let rules = rules::read(&args.run)?;
+    let internal = |error: &dyn std::fmt::Display| Failure::new(Exit::Internal, error.to_string());
+    let rings = Rings::new(ring_fds).map_err(|error| internal(&error))?;
+    let board = Arc::new(Board::new());
+    link.listen(&board, news)?;
+
+    let program = Arc::new(rules.loaded.program);
+    let about = status::About {
+        started: args.started,
+        worker_started: status::seconds_since_boot(),
+        restarts: args.restarts,
+        rules: program.rules.len(),
+        rules_refused: rules.refused,
+        rule_dirs: rules.directories.iter().map(|dir| dir.display().to_string()).collect(),
+    };
+    let engine = engine::Engine::new(Arc::clone(&program), host::identity::read())
+        .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
+    let notice = match args.run.output {
+        Format::Compact => queue::text_notice,
+        Format::Json => queue::json_notice,
+    };
+    let (commands, waiting) = sync_channel(control::COMMANDS_MAX);
+    let mut worker = Worker::new(
+        engine,
+        engine::interest::of(&program),
+        Output::start(notice)?,
+        &args.run,
+        Arc::clone(&board),
+        link.asker(),
+    );
+    worker.subscribe()?;
+    // Processes that start from here on are in the rings; the snapshot has those before.
+    let News::Snapshot(fd) = link.snapshot()? else { return Ok(Exit::Ok) };
+    worker.read_snapshot(fd);
+    let socket = guard::runtime::socket_path(&args.run.runtime_dir);
+    control::start(&socket, Control { board, guard: link.asker(), events: commands, about })?;
+    tracing::info!(rules = program.rules.len(), socket = %socket.display(), "watching");
+    worker.work(rings, &link, &waiting)
+}

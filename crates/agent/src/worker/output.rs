@@ -1,0 +1,79 @@
+//! Standard output of the agent: a bounded queue and one thread that writes.
+
+use std::io::{ErrorKind, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use super::queue::{Bounds, Line, LineReceiver, LineSender, Notice, channel};
+use crate::exit::{Exit, Failure};
+
+/// What may wait for a slow reader. More is dropped and counted.
+const WAITING: Bounds = Bounds { lines: 4096, bytes: 4 * 1024 * 1024 };
+/// Lines written before they are flushed, when more wait.
+const BATCH: usize = 64;
+
+/// The queue to standard output.
+#[derive(Debug)]
+pub(crate) struct Output {
+    lines: LineSender,
+    dropped: Arc<AtomicU64>,
+    writer: JoinHandle<()>,
+}
+
+impl Output {
+    /// Starts the writer.
+    pub(crate) fn start(notice: Notice) -> Result<Output, Failure> {
+        let (lines, receiver) = channel(WAITING, notice);
+        let writer = std::thread::Builder::new()
+            .name("output".into())
+            .spawn(move || write_all(receiver))
+            .map_err(|e| Failure::new(Exit::Internal, format!("cannot start a thread: {e}")))?;
+        Ok(Output { dropped: lines.dropped(), lines, writer })
+    }
+
+    /// Puts a line out; never waits.
+    pub(crate) fn put(&mut self, line: Line) {
+        self.lines.offer(line);
+    }
+
+    /// Tells of losses when there is room again.
+    pub(crate) fn tidy(&mut self) {
+        self.lines.tell_loss();
+    }
+
+    /// Lines lost so far.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Writes what waits, and ends.
+    pub(crate) fn finish(self) {
+        drop(self.lines);
+        if self.writer.join().is_err() {
+            tracing::error!("the output thread died");
+        }
+    }
+}
+
+fn write_all(mut lines: LineReceiver) {
+    let mut out = anstream::stdout().lock();
+    while let Some(first) = lines.next_blocking() {
+        let mut batch = Some(first);
+        let mut result = Ok(());
+        for _ in 0..BATCH {
+            let Some(line) = batch else { break };
+            result = result.and_then(|()| writeln!(out, "{line}"));
+            batch = lines.next_now();
+        }
+        if let Some(line) = batch {
+            result = result.and_then(|()| writeln!(out, "{line}"));
+        }
+        if let Err(error) = result.and_then(|()| out.flush()) {
+            // The agent goes on: alerts are still counted, and read through the control socket.
+            let gone = error.kind() == ErrorKind::BrokenPipe;
+            tracing::warn!(%error, gone, "standard output is closed: nothing more is printed");
+            return;
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The rules that the operator wants.
+
+use std::path::PathBuf;
+
+use files::Trust;
+use lang::{Diagnostic, Loaded};
+
+use crate::cli::RunArgs;
+use crate::exit::{Exit, Failure};
+
+/// Where rules are, unless said otherwise: those of the package, then those of the host.
+const DIRECTORIES: &[&str] = &["/usr/lib/aegisbpf/rules", "/etc/aegisbpf/rules.d"];
+/// Diagnostics printed at start; `kestrel check` shows all.
+const SHOWN_MAX: usize = 20;
+
+/// Rules that were read.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    /// All sound rules.
+    pub(crate) loaded: Loaded,
+    /// Where they came from.
+    pub(crate) directories: Vec<PathBuf>,
+    /// How many findings kept a rule out (`--keep-going`).
+    pub(crate) refused: usize,
+}
+
+/// Reads them, and prints what is wrong with them on standard error.
+pub(crate) fn read(args: &RunArgs) -> Result<Rules, Failure> {
+    let (directories, trust) = if args.rules.is_empty() {
+        let there = DIRECTORIES.iter().map(PathBuf::from).filter(|dir| dir.exists()).collect();
+        (there, Trust::Owner)
+    } else {
+        // What the operator names is what the operator trusts, such as a checkout.
+        (args.rules.clone(), Trust::Anyone)
+    };
+    if directories.is_empty() {
+        let message = format!("there are no rules: neither {} exists", DIRECTORIES.join(" nor "));
+        return Err(Failure::new(Exit::RulesUnreadable, message)
+            .help("name a directory of rules with --rules DIR"));
+    }
+    let (texts, unreadable) = files::read_all(&directories, "toml", trust);
+    let keep = args.keep_going;
+    if !keep && let Some(first) = unreadable.first() {
+        let more = unreadable.len() - 1;
+        let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+        return Err(Failure::new(Exit::RulesUnreadable, format!("cannot read rules: {first}{more}"))
+            .help("mend the path given with --rules, or start with --keep-going"));
+    }
+    for error in &unreadable {
+        tracing::warn!(%error, "rules left out");
+    }
+    let mut loaded = lang::load(texts.into_iter().map(|text| (text.name, text.text)));
+    let refused = loaded.diagnostics.iter().filter(|one| one.is_error()).count();
+    show(&mut loaded);
+    if refused > 0 && !keep {
+        let message = format!("the rules have {refused} errors; nothing is loaded");
+        return Err(Failure::new(Exit::Config, message)
+            .help("mend them (`kestrel check` shows them too), or start with --keep-going"));
+    }
+    if loaded.program.rules.is_empty() {
+        let dirs: Vec<_> = directories.iter().map(|dir| dir.display().to_string()).collect();
+        tracing::warn!(directories = dirs.join(", "), "no rules: there will be no alerts");
+    }
+    Ok(Rules { loaded, directories, refused: refused + unreadable.len() })
+}
+
+/// Errors in full; warnings are the rule author's business and only counted.
+fn show(loaded: &mut Loaded) {
+    use std::io::Write;
+    let mut err = anstream::stderr().lock();
+    let (errors, warnings): (Vec<&Diagnostic>, Vec<_>) =
+        loaded.diagnostics.iter().partition(|one| one.is_error());
+    for one in errors.iter().take(SHOWN_MAX) {
+        // Nothing can be done when standard error is gone.
+        drop(writeln!(err, "{}\n", lang::render::text(one, &loaded.sources, true)));
+    }
+    if errors.len() > SHOWN_MAX {
+        drop(writeln!(err, "and {} more errors", errors.len() - SHOWN_MAX));
+    }
+    if !warnings.is_empty() {
+        tracing::info!(count = warnings.len(), "rules have warnings; `kestrel check` shows them");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use clap::Parser;
+    use std::path::Path;
+
+    const GOOD: &str = r#"[[rule]]
+id = "a"
+name = "a"
+description = "a"
+severity = "low"
+query = 'process where event.type == "start"'
+"#;
+
+    fn from(dir: &Path, more: &[&str]) -> Result<Rules, Failure> {
+        let dir = dir.to_str().unwrap();
+        let words = ["aegisbpf", "run", "--rules", dir].iter().chain(more);
+        let Command::Run(args) = Cli::parse_from(words).command else { panic!() };
+        read(&args)
+    }
+
+    #[test]
+    fn a_missing_directory_is_named() {
+        let failure = from(Path::new("/nonexistent-rules"), &[]).unwrap_err();
+        assert_eq!(failure.exit, Exit::RulesUnreadable);
+        assert!(failure.to_string().contains("/nonexistent-rules"), "{failure}");
+    }
+
+    #[test]
+    fn an_empty_directory_is_allowed() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(from(dir.path(), &[]).unwrap().loaded.program.rules.is_empty());
+    }
+
+    #[test]
+    fn a_malformed_rule_stops_the_start_unless_told_to_keep_going() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("good.toml"), GOOD).unwrap();
+        assert_eq!(from(dir.path(), &[]).unwrap().loaded.program.rules.len(), 1);
+        let bad = GOOD.replace("\"a\"", "\"b\"").replace("event.type ==", "event.tpye ==");
+        std::fs::write(dir.path().join("bad.toml"), bad).unwrap();
+        assert_eq!(from(dir.path(), &[]).unwrap_err().exit, Exit::Config);
+        let kept = from(dir.path(), &["--keep-going"]).unwrap();
+        assert_eq!((kept.loaded.program.rules.len(), kept.refused), (1, 1));
+    }
+}

@@ -1,0 +1,97 @@
+//! What `aegisbpf status` shows.
+
+use std::path::Path;
+
+use serde_json::{Value as Json, json};
+
+use super::board::Board;
+use super::host::read_limited;
+
+/// Bytes read of /proc/PID/status.
+const STATUS_MAX: u64 = 16 * 1024;
+
+/// What does not change while the worker lives.
+#[derive(Debug, Clone)]
+pub(crate) struct About {
+    /// When the guard started, seconds since boot.
+    pub(crate) started: u64,
+    /// When this worker started, seconds since boot.
+    pub(crate) worker_started: u64,
+    /// How many workers came before this one.
+    pub(crate) restarts: u32,
+    /// Rules that are loaded.
+    pub(crate) rules: usize,
+    /// Rules that were left out (`--keep-going`).
+    pub(crate) rules_refused: usize,
+    /// Where they came from.
+    pub(crate) rule_dirs: Vec<String>,
+}
+
+/// The status as one object. `fresh`: the counters are of now.
+pub(crate) fn document(about: &About, board: &Board, fresh: bool) -> Json {
+    let now = seconds_since_boot();
+    let figures = board.figures();
+    let report = board.report();
+    let worker = std::process::id();
+    let guard = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
+    json!({
+        "running": true,
+        "version": env!("CARGO_PKG_VERSION"),
+        "mode": "detect",
+        "tier": report.get("tier").cloned().unwrap_or_default(),
+        "kernel": report.get("kernel").cloned().unwrap_or_default(),
+        "uptime_s": now.saturating_sub(about.started),
+        "guard": { "pid": guard, "rss_kib": rss_kib(&guard.to_string()) },
+        "worker": {
+            "pid": worker,
+            "rss_kib": rss_kib("self"),
+            "restarts": about.restarts,
+            "uptime_s": now.saturating_sub(about.worker_started),
+        },
+        "rules": {
+            "loaded": about.rules,
+            "refused": about.rules_refused,
+            "directories": about.rule_dirs,
+        },
+        "events": figures,
+        "kernel_counters": board.counters(),
+        "kernel_counters_fresh": fresh,
+    })
+}
+
+/// Now, on the clock that all event times are on.
+pub(crate) fn seconds_since_boot() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    u64::try_from(now.tv_sec).unwrap_or_default()
+}
+
+/// Resident memory of a process.
+fn rss_kib(pid: &str) -> Option<u64> {
+    let bytes = read_limited(Path::new(&format!("/proc/{pid}/status")), STATUS_MAX).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_told_as_it_is() {
+        assert!(rss_kib("self").unwrap() > 500);
+        assert_eq!(rss_kib("0"), None);
+        let about = About {
+            started: 0,
+            worker_started: 0,
+            restarts: 2,
+            rules: 3,
+            rules_refused: 0,
+            rule_dirs: vec!["/r".into()],
+        };
+        let status = document(&about, &Board::new(), false);
+        assert_eq!(status["worker"]["restarts"], 2);
+        assert_eq!(status["rules"]["loaded"], 3);
+        assert_eq!(status["events"]["alerts"], 0);
+    }
+}

@@ -20,6 +20,8 @@ mod lineage;
 mod process;
 mod scratch;
 mod table;
+#[cfg(test)]
+mod testing;
 pub mod view;
 
 pub use engine::{Engine, Questions, Stats};

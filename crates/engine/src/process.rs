@@ -215,6 +215,8 @@ pub(crate) struct Process {
     /// Time of the last record that told ids, session and namespaces; 0: none did, and all that is
     /// known is that it exists.
     pub(crate) told: u64,
+    /// Time of the last record that told user, group or cgroup.
+    pub(crate) touched: u64,
     /// When it ended; 0: it runs.
     pub(crate) ended: u64,
     /// Processes in the table whose parent this is.
@@ -266,13 +268,18 @@ impl Process {
         self.told = task.h.time.max(1);
     }
 
-    /// Takes over what every record tells of its process.
-    pub(crate) fn touch(&mut self, header: &RecHeader) {
+    /// Takes over what every record tells of its process; false if it is older than the last.
+    pub(crate) fn touch(&mut self, header: &RecHeader) -> bool {
+        if header.time < self.touched {
+            return false;
+        }
+        self.touched = header.time;
         if header.flags & model::wire::FLAG_NO_CREDS == 0 {
             set(&mut self.ids.uid, header.uid, NO_ID);
             set(&mut self.ids.gid, header.gid, NO_ID);
         }
         set(&mut self.cgroup, header.cgroup, 0);
+        true
     }
 }
 

@@ -29,9 +29,7 @@ impl Table {
         let Some(slot) = self.actor(header) else { return Applied::default() };
         let Some(process) = self.get_mut(slot) else { return Applied::default() };
         let old_uid = Some(process.ids.uid).filter(|uid| *uid != NO_ID);
-        if record.kind() != Kind::Task || process.told <= header.time {
-            process.touch(header);
-        }
+        let is_news = process.touch(header);
         match record.body() {
             Body::Task(task) if task.task_flags & TASK_THREAD != 0 => {}
             Body::Task(task) => match record.kind() {
@@ -40,9 +38,11 @@ impl Table {
                 Kind::Exit => self.exit(slot, record, task),
                 _ => self.found(slot, record, task),
             },
-            Body::Ids(ids) => change_ids(process, record.kind(), ids),
-            Body::Act(act) if record.kind() == Kind::Namespace => change_namespace(process, act),
-            Body::File(_) | Body::Net(_) | Body::Act(_) => {}
+            Body::Ids(ids) if is_news => change_ids(process, record.kind(), ids),
+            Body::Act(act) if is_news && record.kind() == Kind::Namespace => {
+                change_namespace(process, act);
+            }
+            _ => {}
         }
         self.expire();
         Applied { slot: Some(slot), old_uid }
@@ -83,7 +83,9 @@ impl Table {
     fn fork(&mut self, slot: Slot, record: &Record<'_>, task: &RecTask) {
         self.link(slot, parent_of(task));
         let Some(process) = self.get(slot) else { return };
-        if process.image.is_none() {
+        // Told late, the exec that came first has put its image there already.
+        let is_late = process.image.is_some();
+        if !is_late || process.previous.is_none() {
             let parent = self.find(process.parent).and_then(|parent| self.get(parent));
             let shared = parent.and_then(|parent| image_at(parent, record.header().time));
             let exe = record.bytes(task.exe);
@@ -94,7 +96,8 @@ impl Table {
                 None => Some(self.hold(Image::of(record, task, None))),
             };
             if let Some(process) = self.get_mut(slot) {
-                process.image = image;
+                let place = if is_late { &mut process.previous } else { &mut process.image };
+                *place = image;
             }
         }
         if let Some(process) = self.get_mut(slot).filter(|process| process.told == 0) {

@@ -3,6 +3,8 @@
 //! A software event that counts nothing is opened on each CPU; it costs no system call anything.
 //! CPUs that come online later are not seen until the source is made anew.
 
+use std::collections::VecDeque;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use model::op::{Kind, KindSet};
@@ -101,14 +103,32 @@ struct BpfRecord {
 #[derive(Debug)]
 pub(crate) struct Perf {
     rings: Vec<PerfRing>,
+    batch: Batch,
     state: State,
+}
+
+/// Records of all CPUs, to be handled in the order of their time: a task that has just been made
+/// may be running on another CPU. Bounded by the size of the rings.
+#[derive(Debug, Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    order: Vec<(u64, Range<usize>)>,
+}
+
+impl Batch {
+    fn add(&mut self, record: &[u8]) {
+        let Ok((_, sample)) = Sample::read_from_suffix(record) else { return };
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(record);
+        self.order.push((sample.time, start..self.bytes.len()));
+    }
 }
 
 /// All but the rings.
 #[derive(Debug)]
 struct State {
     tasks: Recent<u32, Spaces>,
-    names: std::collections::VecDeque<([u8; 8], Vec<u8>)>,
+    names: VecDeque<([u8; 8], Vec<u8>)>,
     builder: Builder,
 }
 
@@ -128,22 +148,24 @@ impl Perf {
         }
         let state = State {
             tasks: Recent::new(TASKS),
-            names: std::collections::VecDeque::new(),
+            names: VecDeque::new(),
             builder: Builder::default(),
         };
-        Ok(Perf { rings, state })
+        Ok(Perf { rings, batch: Batch::default(), state })
     }
 }
 
 fn attributes(kinds: KindSet) -> PerfAttr {
     let namespaces = if kinds.contains(Kind::Namespace) { FLAG_NAMESPACES } else { 0 };
-    let bpf = if kinds.contains(Kind::Bpf) { FLAG_KSYMBOL | FLAG_BPF } else { 0 };
+    let bpf = if kinds.contains(Kind::Bpf) { FLAG_BPF } else { 0 };
     PerfAttr {
         kind: SOFTWARE,
         size: ATTR_SIZE,
         config: DUMMY,
         sample_type: SAMPLE_TID | SAMPLE_TIME | SAMPLE_CPU,
-        flags: FLAG_SAMPLE_ID_ALL | FLAG_USE_CLOCK | namespaces | bpf,
+        // Symbols (rare) are always asked for: the kernel does not look at an event that wants
+        // namespaces alone.
+        flags: FLAG_SAMPLE_ID_ALL | FLAG_USE_CLOCK | FLAG_KSYMBOL | namespaces | bpf,
         wakeup: 1,
         clock: libc::CLOCK_BOOTTIME,
         ..PerfAttr::default()
@@ -171,8 +193,14 @@ impl Source for Perf {
 
     fn service(&mut self, sink: &mut dyn Sink) {
         for ring in &mut self.rings {
-            ring.drain(RECORDS, &mut |record| self.state.record(record, sink));
+            ring.drain(RECORDS, &mut |record| self.batch.add(record));
         }
+        self.batch.order.sort_by_key(|(time, _)| *time);
+        for (_, range) in self.batch.order.drain(..) {
+            let record = self.batch.bytes.get(range).unwrap_or_default();
+            self.state.record(record, sink);
+        }
+        self.batch.bytes.clear();
     }
 }
 
@@ -209,6 +237,10 @@ impl State {
         let child = record.tid != by.tid;
         let before = self.before(by, child);
         self.tasks.insert(record.tid, now);
+        if !child && before == Spaces::default() {
+            // It changed something, and is gone before we could learn what it had.
+            sink.lost(wire::RING_REST, wire::LOSS_RESOLVE, 1);
+        }
         let changes = NAMESPACES.iter().zip(before.iter().zip(now.iter()));
         let changed = changes.filter(|(_, (before, now))| **before != 0 && before != now);
         let mut flags = 0;

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use nix::libc;
+use nix::time::{ClockId, clock_gettime};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Longest file handle the kernel gives (`MAX_HANDLE_SZ`), with its two leading words.
@@ -19,20 +20,18 @@ const SYS_LISTMOUNT: libc::c_long = 458;
 
 /// Nanoseconds since boot, suspend included: the clock of every record.
 pub(crate) fn boottime() -> u64 {
-    clock(libc::CLOCK_BOOTTIME)
+    clock(ClockId::CLOCK_BOOTTIME)
 }
 
 /// Nanoseconds since boot, suspend left out: the clock of the process connector.
 pub(crate) fn monotonic() -> u64 {
-    clock(libc::CLOCK_MONOTONIC)
+    clock(ClockId::CLOCK_MONOTONIC)
 }
 
-fn clock(id: libc::clockid_t) -> u64 {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `now` is a valid timespec that the call may write; both clocks exist on all kernels.
-    unsafe { libc::clock_gettime(id, &raw mut now) };
-    let (seconds, nanos) = (u64::try_from(now.tv_sec), u64::try_from(now.tv_nsec));
-    seconds.unwrap_or(0) * 1_000_000_000 + nanos.unwrap_or(0)
+fn clock(id: ClockId) -> u64 {
+    // Both clocks exist on all kernels, so there is no error to tell.
+    let now = clock_gettime(id).map_or(0, |now| now.tv_sec() * 1_000_000_000 + now.tv_nsec());
+    u64::try_from(now).unwrap_or(0)
 }
 
 /// Turns a result of a system call that gives a descriptor into an owned one.

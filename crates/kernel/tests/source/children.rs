@@ -55,7 +55,7 @@ fn act() {
         "setsid" => drop(setsid().unwrap()),
         "unshare" => unshare(CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWNS).unwrap(),
         "seize" => seize(Pid::from_raw(object.parse().unwrap())),
-        "bpf" => load_program(),
+        "bpf" => std::fs::write(object, load_program()).unwrap(),
         _ => panic!("{what}"),
     }
     // Long enough for the ids to be read, which happens after the event.
@@ -68,8 +68,8 @@ fn seize(pid: Pid) {
     nix::sys::ptrace::seize(pid, nix::sys::ptrace::Options::empty()).unwrap();
 }
 
-/// Loads `return 0` as a socket filter named "tested".
-fn load_program() {
+/// Loads `return 0` as a socket filter named "tested"; gives what the kernel says of it.
+fn load_program() -> String {
     const CODE: [u64; 2] = [0x0000_0000_0000_00b7, 0x0000_0000_0000_0095];
     let license = *b"GPL\0";
     let mut attr = [0u64; 16];
@@ -81,4 +81,5 @@ fn load_program() {
     // SAFETY: `attr` is longer than what the command reads; code and licence outlive the call.
     let fd = unsafe { libc::syscall(libc::SYS_bpf, 5, attr.as_ptr(), 128) };
     assert!(fd >= 0, "{}", std::io::Error::last_os_error());
+    std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap()
 }

@@ -5,9 +5,12 @@
 //! Values that have to be put together (command lines, entity ids, lists) are made when they are
 //! first asked for, in buffers that the engine owns and uses again.
 
+mod ancestors;
 mod object;
 mod process;
 mod relatives;
+
+pub use ancestors::Ancestor;
 
 use std::cell::OnceCell;
 

@@ -57,7 +57,7 @@ fn play(steps: Vec<(usize, Step, bool)>) -> (Vec<Truth>, Vec<(Bytes, bool)>) {
         let bytes = match step {
             Step::Fork(nth) => {
                 let taken = |pid: &u32| running.iter().any(|it| all[*it].key.pid == *pid);
-                let pid = (2..40).filter(|pid| !taken(pid)).nth(nth).unwrap_or(40 + time as u32);
+                let pid = (2..400).filter(|pid| !taken(pid)).nth(nth).expect("a free pid");
                 let child = key(pid, time);
                 let previous = String::new();
                 all.push(Truth { key: child, parent: own, exe, previous, uid, runs: true });

@@ -30,7 +30,8 @@ pub(crate) struct Answer {
 impl Answer {
     /// The next line without its end; `None` when the agent has ended the stream.
     pub(crate) fn line(&mut self) -> Result<Option<String>, Failure> {
-        let line = read_line(&mut self.reader).map_err(|error| unreachable(&self.socket, &error))?;
+        let line =
+            read_line(&mut self.reader).map_err(|error| unreachable(&self.socket, &error))?;
         Ok(line.map(|line| line.trim_end().to_owned()))
     }
 
@@ -50,7 +51,11 @@ impl Answer {
 }
 
 /// Asks the agent of a runtime directory.
-pub(crate) fn get(runtime_dir: &Path, path: &str, query: &[(&str, String)]) -> Result<Answer, Failure> {
+pub(crate) fn get(
+    runtime_dir: &Path,
+    path: &str,
+    query: &[(&str, String)],
+) -> Result<Answer, Failure> {
     let socket = socket_path(runtime_dir);
     let name = socket.display().to_string();
     let stream = UnixStream::connect(&socket).map_err(|error| refused(&name, &error))?;
@@ -149,7 +154,10 @@ mod tests {
         drop(std::os::unix::net::UnixListener::bind(socket_path(dir.path())).unwrap());
         assert_eq!(get(dir.path(), "/", &[]).unwrap_err().exit, Exit::NotRunning, "nobody listens");
         let bad = problem("400", r#"{"detail":"there is no operation `x`"}"#, "s");
-        assert_eq!((bad.exit, bad.to_string().as_str()), (Exit::Usage, "there is no operation `x`"));
+        assert_eq!(
+            (bad.exit, bad.to_string().as_str()),
+            (Exit::Usage, "there is no operation `x`")
+        );
         assert_eq!(problem("403", "", "s").exit, Exit::Permission);
         assert_eq!(problem("503", "{}", "s").exit, Exit::Unreachable);
     }

@@ -259,15 +259,12 @@ fn send_text(socket: BorrowedFd<'_>, tag: u8, text: &str) -> Result<(), ProtoErr
 pub(crate) fn receive_reply(socket: impl AsFd) -> Result<Reply, ProtoError> {
     let (bytes, fds) = receive(socket.as_fd(), RecvFlags::empty())?;
     let (tag, rest) = bytes.split_first().ok_or(ProtoError::Length)?;
-    let text =
-        || String::from_utf8(rest.to_vec()).map_err(|_| ProtoError::Field("text"));
+    let text = || String::from_utf8(rest.to_vec()).map_err(|_| ProtoError::Field("text"));
     match *tag {
         TAG_RINGS => fds.try_into().map(Reply::Rings).map_err(|_| ProtoError::Field("descriptor")),
-        TAG_SNAPSHOT_FD => fds
-            .into_iter()
-            .next()
-            .map(Reply::Snapshot)
-            .ok_or(ProtoError::Field("descriptor")),
+        TAG_SNAPSHOT_FD => {
+            fds.into_iter().next().map(Reply::Snapshot).ok_or(ProtoError::Field("descriptor"))
+        }
         TAG_REPORT => Ok(Reply::Report(text()?)),
         TAG_COUNTERS_JSON => Ok(Reply::Counters(text()?)),
         TAG_STOP => Ok(Reply::Stop),

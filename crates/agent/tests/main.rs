@@ -1,1 +1,6 @@
-//! tests
+//! The agent as a whole: started, provoked, killed, asked. Tests that load sensors need root, and
+//! print `SKIP` and why when they are run without.
+
+mod lab;
+mod refusals;
+mod running;

@@ -72,7 +72,10 @@ fn text(found: &Json) -> String {
     let btf = found.get("btf") == Some(&Json::Bool(true));
     line("BTF", if btf { "yes" } else { "no" });
     line("LSM list", &lsm_line(at("/facts/lsm_listed"), at("/tier")));
-    line("cgroup v2", at("/facts/cgroup2").unwrap_or("not mounted: no cgroup hooks, no containers"));
+    line(
+        "cgroup v2",
+        at("/facts/cgroup2").unwrap_or("not mounted: no cgroup hooks, no containers"),
+    );
     line("bpffs", at("/facts/bpffs").unwrap_or("not mounted (not needed: nothing is pinned)"));
     let operations = found.get("operations").and_then(Json::as_array).cloned().unwrap_or_default();
     let taxing: Vec<&str> = operations
@@ -147,7 +150,8 @@ fn notes(operations: &[Json]) -> String {
             if words.is_empty() {
                 continue;
             }
-            let words = if key == "improve" { format!("better: {words}") } else { words.to_owned() };
+            let words =
+                if key == "improve" { format!("better: {words}") } else { words.to_owned() };
             match lines.iter_mut().find(|(known, _)| *known == words) {
                 Some((_, names)) => names.push(name.to_owned()),
                 None => lines.push((words, vec![name.to_owned()])),

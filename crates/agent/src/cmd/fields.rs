@@ -12,7 +12,8 @@ use crate::render::table;
 /// Prints them.
 pub(crate) fn run(args: &FieldsArgs) -> Result<Exit, Failure> {
     let prefix = args.prefix.as_deref().unwrap_or_default();
-    let fields: Vec<&Field> = FIELDS.iter().filter(|field| field.name.starts_with(prefix)).collect();
+    let fields: Vec<&Field> =
+        FIELDS.iter().filter(|field| field.name.starts_with(prefix)).collect();
     let mut out = anstream::stdout().lock();
     match args.output {
         FieldsOutput::Json => {
@@ -24,7 +25,11 @@ pub(crate) fn run(args: &FieldsArgs) -> Result<Exit, Failure> {
                 let [name, kind, source, tiers] = words(field).map(str::to_owned);
                 vec![name, kind, source, tiers, field.doc.to_owned()]
             });
-            write!(out, "{}", table::plain(&["FIELD", "TYPE", "SOURCE", "TIERS", "MEANING"], rows))?;
+            write!(
+                out,
+                "{}",
+                table::plain(&["FIELD", "TYPE", "SOURCE", "TIERS", "MEANING"], rows)
+            )?;
         }
         FieldsOutput::Markdown => {
             writeln!(out, "| field | type | source | tiers | meaning |\n|---|---|---|---|---|")?;

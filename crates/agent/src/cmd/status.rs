@@ -43,7 +43,10 @@ fn text(status: &Json) -> String {
         refused => format!(", {refused} refused"),
     };
     let lines = [
-        ("agent", format!("running for {uptime}, version {}, tier {}", at("/version"), at("/tier"))),
+        (
+            "agent",
+            format!("running for {uptime}, version {}, tier {}", at("/version"), at("/tier")),
+        ),
         ("kernel", at("/kernel")),
         ("guard", format!("pid {}, {}", at("/guard/pid"), mib("/guard/rss_kib"))),
         (
@@ -58,7 +61,10 @@ fn text(status: &Json) -> String {
         ("rules", format!("{}{refused}", at("/rules/loaded"))),
         ("processes", at("/events/processes")),
         ("alerts", at("/events/alerts")),
-        ("events", format!("{} handled, {} malformed", at("/events/events"), at("/events/malformed"))),
+        (
+            "events",
+            format!("{} handled, {} malformed", at("/events/events"), at("/events/malformed")),
+        ),
         ("lost", losses(status)),
         ("output", format!("{} lines dropped", at("/events/output_dropped"))),
         ("clients", at("/events/clients")),

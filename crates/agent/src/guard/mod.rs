@@ -33,15 +33,44 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     privilege()?;
     let signals = block_signals()?;
     let runtime = Runtime::claim(&args.runtime_dir)?;
-    let sensors = Sensors::load(kernel::Options::default()).map_err(|error| failure(&error))?;
     let started = seconds_since_boot();
-    let worker = Worker::spawn(args, started, 0)?;
+    let mut worker = Worker::spawn(args, started, 0)?;
+    // Nothing is loaded into the kernel for rules that cannot run.
+    if let Some(end) = first_word(&signals, &mut worker)? {
+        return Ok(end);
+    }
+    let sensors = Sensors::load(kernel::Options::default()).map_err(|error| failure(&error))?;
     let mut guard = Guard { args, sensors, signals, started, backoff: Backoff::new(), restarts: 0 };
     let end = guard.supervise(worker);
     // The sensors are detached before the lock is given up.
     drop(guard);
     drop(runtime);
     end
+}
+
+/// Waits until the worker has read its rules; how we end if it ended instead, or a signal came.
+fn first_word(signals: &SignalFd, worker: &mut Worker) -> Result<Option<Exit>, Failure> {
+    loop {
+        let mut fds = [
+            PollFd::from_borrowed_fd(worker.socket(), PollFlags::IN),
+            PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN),
+        ];
+        let waited = rustix::io::retry_on_intr(|| poll(&mut fds, None));
+        waited.map_err(|e| Failure::new(Exit::Internal, format!("cannot wait: {e}")))?;
+        let [word, signal] = fds.map(|fd| fd.revents());
+        if word.contains(PollFlags::IN) && !word.contains(PollFlags::HUP) {
+            return Ok(None);
+        }
+        if !word.is_empty() {
+            return match exit_code(worker.kill()) {
+                code if Exit::is_final(code) => Ok(Some(final_exit(code))),
+                code => Err(Failure::new(Exit::Internal, format!("the worker ended with {code}"))),
+            };
+        }
+        if !signal.is_empty() && told_to_stop(signals)? {
+            return Ok(Some(Exit::Ok));
+        }
+    }
 }
 
 /// Only root can load sensors; say so before the kernel says it in its own words.
@@ -55,9 +84,8 @@ pub(crate) fn privilege() -> Result<(), Failure> {
 
 /// Signals are read from a descriptor; the worker keeps ignoring them, and ends by our word.
 pub(crate) fn block_signals() -> Result<SignalFd, Failure> {
-    let set: SigSet = [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]
-        .into_iter()
-        .collect();
+    let set: SigSet =
+        [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect();
     set.thread_block()
         .and_then(|()| SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC))
         .map_err(|error| Failure::new(Exit::Internal, format!("cannot watch signals: {error}")))
@@ -126,7 +154,7 @@ impl Guard<'_> {
     fn serve(&mut self, worker: &mut Worker) -> Result<Option<i32>, Failure> {
         loop {
             let ready = self.wait(Some(worker), None)?;
-            if ready.signals && self.told_to_stop()? {
+            if ready.signals && told_to_stop(&self.signals)? {
                 return Ok(None);
             }
             if ready.sensors {
@@ -158,7 +186,7 @@ impl Guard<'_> {
                 return Ok(false);
             }
             let ready = self.wait(None, Some(left))?;
-            if ready.signals && self.told_to_stop()? {
+            if ready.signals && told_to_stop(&self.signals)? {
                 return Ok(true);
             }
             if ready.sensors {
@@ -191,21 +219,6 @@ impl Guard<'_> {
         let mut ready = fds.iter().map(|fd| !fd.revents().is_empty());
         let mut next = || ready.next().unwrap_or(false);
         Ok(Ready { signals: next(), sensors: next(), worker: next() })
-    }
-
-    /// Reads the waiting signals; true when one of them ends us.
-    fn told_to_stop(&self) -> Result<bool, Failure> {
-        let mut stop = false;
-        loop {
-            match self.signals.read_signal() {
-                Ok(Some(signal)) => stop |= signal.ssi_signo != Signal::SIGCHLD as u32,
-                Ok(None) => return Ok(stop),
-                Err(error) => {
-                    let message = format!("cannot read signals: {error}");
-                    return Err(Failure::new(Exit::Internal, message));
-                }
-            }
-        }
     }
 
     fn service(&mut self) {
@@ -262,12 +275,26 @@ impl Guard<'_> {
     }
 }
 
+/// Reads the waiting signals; true when one of them ends us.
+fn told_to_stop(signals: &SignalFd) -> Result<bool, Failure> {
+    let mut stop = false;
+    loop {
+        match signals.read_signal() {
+            Ok(Some(signal)) => stop |= signal.ssi_signo != Signal::SIGCHLD as u32,
+            Ok(None) => return Ok(stop),
+            Err(error) => {
+                let message = format!("cannot read signals: {error}");
+                return Err(Failure::new(Exit::Internal, message));
+            }
+        }
+    }
+}
+
 /// The code of an ended process, negative for the signal that killed it.
 fn exit_code(status: Option<std::process::ExitStatus>) -> i32 {
     use std::os::unix::process::ExitStatusExt;
-    status.map_or(-1, |status| {
-        status.code().unwrap_or_else(|| -status.signal().unwrap_or_default())
-    })
+    status
+        .map_or(-1, |status| status.code().unwrap_or_else(|| -status.signal().unwrap_or_default()))
 }
 
 /// The worker has said on standard error what is wrong.

@@ -56,8 +56,11 @@ fn operation(operation: &Operation) -> Json {
 
 /// What was sent, by operation, and lost, by ring and cause.
 pub(crate) fn counters(counters: &Counters) -> Json {
-    let sent: Map<String, Json> =
-        counters.sent.iter().map(|(kind, count)| (kind.name().to_owned(), (*count).into())).collect();
+    let sent: Map<String, Json> = counters
+        .sent
+        .iter()
+        .map(|(kind, count)| (kind.name().to_owned(), (*count).into()))
+        .collect();
     let mut lost: Map<String, Json> =
         RINGS.iter().map(|ring| ((*ring).to_owned(), Json::Object(Map::new()))).collect();
     for (cause, by_ring) in CAUSES.iter().zip(counters.lost) {

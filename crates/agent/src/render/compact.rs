@@ -171,7 +171,8 @@ mod tests {
         let json = r#"{"@timestamp":"2023-11-14T22:13:20.123456789Z","event":{"action":"exec"},
             "user":{"name":"root"},"process":{"pid":950,"name":"cp",
             "args":["cp","/bin/sleep","/tmp/a b"],"parent":{"pid":901,"name":"bash"}}}"#;
-        let expected = "22:13:20.123 exec       root     bash(901) > cp(950)  cp /bin/sleep '/tmp/a b'";
+        let expected =
+            "22:13:20.123 exec       root     bash(901) > cp(950)  cp /bin/sleep '/tmp/a b'";
         assert_eq!(plain(json), expected);
     }
 

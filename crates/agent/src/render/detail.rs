@@ -38,10 +38,9 @@ pub(crate) fn of(doc: Doc<'_>, kind: Option<Kind>) -> String {
         Some(Kind::Signal) => {
             spaced(&["signal", &text("process.Ext.signal.number"), "to", &target(doc)])
         }
-        Some(Kind::Module) => spaced(&[
-            &text("process.Ext.load_module.name"),
-            &text("process.Ext.load_module.path"),
-        ]),
+        Some(Kind::Module) => {
+            spaced(&[&text("process.Ext.load_module.name"), &text("process.Ext.load_module.path")])
+        }
         Some(Kind::Bpf) => {
             spaced(&[&text("process.Ext.bpf.program.name"), &text("process.Ext.bpf.program.id")])
         }

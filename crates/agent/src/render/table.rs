@@ -28,6 +28,9 @@ mod tests {
     #[test]
     fn columns_are_aligned_and_lines_end_clean() {
         let rows = vec![vec!["exec".into(), "yes".into()], vec!["io_uring".into(), String::new()]];
-        assert_eq!(super::plain(&["op", "seen"], rows), "op        seen\nexec      yes\nio_uring\n");
+        assert_eq!(
+            super::plain(&["op", "seen"], rows),
+            "op        seen\nexec      yes\nio_uring\n"
+        );
     }
 }

@@ -107,7 +107,9 @@ impl Board {
             .into_iter()
             .flatten()
             .filter(taxing)
-            .filter_map(|operation| crate::render::kind_by_name(operation.get("operation")?.as_str()?))
+            .filter_map(|operation| {
+                crate::render::kind_by_name(operation.get("operation")?.as_str()?)
+            })
             .collect()
     }
 }

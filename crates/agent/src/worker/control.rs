@@ -126,7 +126,8 @@ async fn admit(ConnectInfo(peer): ConnectInfo<Peer>, request: Request, next: Nex
 
 /// An error as RFC 9457 describes it.
 fn refuse(status: StatusCode, detail: &str) -> Response {
-    let problem = json!({ "status": status.as_u16(), "title": status.to_string(), "detail": detail });
+    let problem =
+        json!({ "status": status.as_u16(), "title": status.to_string(), "detail": detail });
     (status, [(header::CONTENT_TYPE, "application/problem+json")], problem.to_string())
         .into_response()
 }

@@ -206,7 +206,8 @@ impl Worker {
         Ok(())
     }
 
-    fn publish_figures(&self) {
+    /// Lets the control socket know how far we are.
+    pub(crate) fn publish_figures(&self) {
         let (stats, publisher) = (self.engine.stats(), &self.publisher);
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         self.board.put_figures(Figures {

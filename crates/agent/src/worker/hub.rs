@@ -116,7 +116,8 @@ impl Hub {
             return;
         }
         let mut rendered: Option<Line> = None;
-        let mut line = || Arc::clone(rendered.get_or_insert_with(|| text(&model::json::document(event))));
+        let mut line =
+            || Arc::clone(rendered.get_or_insert_with(|| text(&model::json::document(event))));
         if keep {
             self.events.put(line(), EVENTS_KEPT);
         }
@@ -225,8 +226,10 @@ mod tests {
     #[test]
     fn clients_and_the_past_are_bounded() {
         let mut hub = Hub::default();
-        let all: Vec<_> = (0..=CLIENTS_MAX).map(|_| client(Stream::Alerts, KindSet::EMPTY)).collect();
-        let joined = all.into_iter().filter_map(|(client, _)| hub.join(client).then_some(())).count();
+        let all: Vec<_> =
+            (0..=CLIENTS_MAX).map(|_| client(Stream::Alerts, KindSet::EMPTY)).collect();
+        let joined =
+            all.into_iter().filter_map(|(client, _)| hub.join(client).then_some(())).count();
         assert_eq!(joined, CLIENTS_MAX);
         for second in 0..20 {
             for _ in 0..KEPT_A_SECOND + 10 {

@@ -35,19 +35,21 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Takes over standard input, which is the socket, and waits for the rings.
-    pub(crate) fn open() -> Result<(Link, [OwnedFd; 3], SyncSender<News>), Failure> {
-        let stranger = |error: &dyn std::fmt::Display| {
-            Failure::new(Exit::Usage, format!("the worker is started by `aegisbpf run`: {error}"))
-        };
+    /// Takes over standard input, which is the socket.
+    pub(crate) fn open() -> Result<(Link, SyncSender<News>), Failure> {
         let socket = std::io::stdin().as_fd().try_clone_to_owned().map_err(|e| stranger(&e))?;
-        let rings = match proto::receive_reply(&socket) {
-            Ok(Reply::Rings(rings)) => rings,
-            Ok(_) => return Err(stranger(&"the guard did not send the rings first")),
-            Err(error) => return Err(stranger(&error)),
-        };
+        rustix::net::sockopt::socket_type(&socket).map_err(|error| stranger(&error))?;
         let (sender, news) = sync_channel(REPLIES_MAX);
-        Ok((Link { socket: Arc::new(socket), news }, rings, sender))
+        Ok((Link { socket: Arc::new(socket), news }, sender))
+    }
+
+    /// Waits for the rings, the first thing that the guard sends.
+    pub(crate) fn rings(&self) -> Result<[OwnedFd; 3], Failure> {
+        match proto::receive_reply(&*self.socket) {
+            Ok(Reply::Rings(rings)) => Ok(rings),
+            Ok(_) => Err(stranger(&"the guard did not send the rings first")),
+            Err(error) => Err(stranger(&error)),
+        }
     }
 
     /// Starts the thread that reads what the guard says.
@@ -77,6 +79,10 @@ impl Link {
             Failure::new(Exit::Internal, "the guard does not answer: it did not list the processes")
         })
     }
+}
+
+fn stranger(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Exit::Usage, format!("the worker is started by `aegisbpf run`: {error}"))
 }
 
 /// Asks the guard; the answers go to the [`Board`] or are [`News`].

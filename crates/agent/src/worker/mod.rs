@@ -45,13 +45,9 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     if let Err(error) = rustix::thread::set_name(c"aegisbpf-worker") {
         tracing::debug!(%error, "the process keeps its name");
     }
-    let (link, ring_fds, news) = Link::open()?;
+    let (link, news) = Link::open()?;
     let rules = rules::read(&args.run)?;
-    let internal = |error: &dyn std::fmt::Display| Failure::new(Exit::Internal, error.to_string());
-    let rings = Rings::new(ring_fds).map_err(|error| internal(&error))?;
     let board = Arc::new(Board::new());
-    link.listen(&board, news)?;
-
     let program = Arc::new(rules.loaded.program);
     let about = status::About {
         started: args.started,
@@ -76,10 +72,15 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
         Arc::clone(&board),
         link.asker(),
     );
+    // The guard loads nothing before the rules have been found sound and have said what they need.
     worker.subscribe()?;
+    let rings = Rings::new(link.rings()?)
+        .map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;
+    link.listen(&board, news)?;
     // Processes that start from here on are in the rings; the snapshot has those before.
     let News::Snapshot(fd) = link.snapshot()? else { return Ok(Exit::Ok) };
     worker.read_snapshot(fd);
+    worker.publish_figures();
     let socket = guard::runtime::socket_path(&args.run.runtime_dir);
     control::start(&socket, Control { board, guard: link.asker(), events: commands, about })?;
     tracing::info!(rules = program.rules.len(), socket = %socket.display(), "watching");

@@ -43,8 +43,11 @@ pub(crate) fn read(args: &RunArgs) -> Result<Rules, Failure> {
     if !keep && let Some(first) = unreadable.first() {
         let more = unreadable.len() - 1;
         let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
-        return Err(Failure::new(Exit::RulesUnreadable, format!("cannot read rules: {first}{more}"))
-            .help("mend the path given with --rules, or start with --keep-going"));
+        return Err(Failure::new(
+            Exit::RulesUnreadable,
+            format!("cannot read rules: {first}{more}"),
+        )
+        .help("mend the path given with --rules, or start with --keep-going"));
     }
     for error in &unreadable {
         tracing::warn!(%error, "rules left out");
@@ -99,7 +102,7 @@ query = 'process where event.type == "start"'
 
     fn from(dir: &Path, more: &[&str]) -> Result<Rules, Failure> {
         let dir = dir.to_str().unwrap();
-        let words = ["aegisbpf", "run", "--rules", dir].iter().chain(more);
+        let words = ["aegisbpf", "run", "--rules", dir].into_iter().chain(more.iter().copied());
         let Command::Run(args) = Cli::parse_from(words).command else { panic!() };
         read(&args)
     }

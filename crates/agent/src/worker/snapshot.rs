@@ -112,32 +112,15 @@ fn rebuilt(record: &Record<'_>, task: &RecTask, args: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
     use model::wire::KIND_TASK;
+    use zerocopy::FromZeros;
 
     fn task(pid: u32) -> Vec<u8> {
         let mut tail = Builder::<RecTask>::new();
-        let mut fixed = RecTask { task_flags: TASK_KTHREAD, ..zero() };
+        let mut fixed = RecTask { task_flags: TASK_KTHREAD, ..RecTask::new_zeroed() };
         fixed.h.kind = u16::try_from(KIND_TASK).unwrap();
         fixed.h.pid = pid;
         fixed.comm = tail.push(b"x");
         tail.finish(&fixed)
-    }
-
-    fn zero() -> RecTask {
-        let bytes = [0_u64; size_of::<RecTask>().div_ceil(8)];
-        let bytes: Vec<u8> = bytes.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        let Ok(record) = Record::parse(&{
-            let mut bytes = bytes;
-            let len = u32::try_from(bytes.len()).unwrap().to_ne_bytes();
-            let at = std::mem::offset_of!(RecHeader, len);
-            bytes[at..at + 4].copy_from_slice(&len);
-            let at = std::mem::offset_of!(RecHeader, kind);
-            bytes[at..at + 2].copy_from_slice(&4_u16.to_ne_bytes());
-            bytes
-        }) else {
-            panic!("a zeroed task record is a record")
-        };
-        let Body::Task(task) = record.body() else { panic!("not a task") };
-        *task
     }
 
     fn through_a_file(bytes: &[u8]) -> (Taken, Vec<u32>) {

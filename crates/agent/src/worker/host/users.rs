@@ -89,7 +89,8 @@ mod tests {
 
     #[test]
     fn the_first_name_of_an_id_counts_and_bad_lines_do_not() {
-        let names = parse(b"root:x:0:0::/root:/bin/sh\ntoor:x:0:0\n:x:5:\nbad\nx:y:z\n\xff:x:9:\nbin:x:2");
+        let names =
+            parse(b"root:x:0:0::/root:/bin/sh\ntoor:x:0:0\n:x:5:\nbad\nx:y:z\n\xff:x:9:\nbin:x:2");
         assert_eq!(names.get(&0).map(String::as_str), Some("root"));
         assert_eq!(names.get(&2).map(String::as_str), Some("bin"), "no newline at the end");
         assert_eq!(names.len(), 2);

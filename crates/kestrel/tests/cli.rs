@@ -1,4 +1,5 @@
 //! The command as people run it: output, its channel, and the exit status.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs;
 use std::process::{Command, Output};
@@ -92,7 +93,10 @@ fn errors_go_to_standard_error_and_json_to_standard_output() {
     assert_eq!(report["errors"], 1);
     let found = &report["diagnostics"][0];
     assert_eq!((&found["code"], &found["span"]["line"]), (&"E020".into(), &7.into()));
-    assert_eq!((&found["rule"], &found["file"]), (&"shell-from-nginx".into(), &"./rules.toml".into()));
+    assert_eq!(
+        (&found["rule"], &found["file"]),
+        (&"shell-from-nginx".into(), &"./rules.toml".into())
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! Query text into tokens.
+#![expect(clippy::result_large_err, reason = "an error is made once a query, and ends it")]
 
 use logos::Logos;
 

@@ -172,7 +172,7 @@ fn add(
     }
     ids.insert(rule.meta.id.clone(), (file.to_owned(), id.clone()));
     let index = loaded.program.rules.len();
-    rule.meta.file = file.rsplit('/').next().unwrap_or(file).to_owned();
+    file.rsplit('/').next().unwrap_or(file).clone_into(&mut rule.meta.file);
     loaded.program.rules.push(rule);
     loaded.origins.push(Origin { file: file.to_owned(), id, query });
     loaded.tests.extend(tests.into_iter().map(|mut test| {

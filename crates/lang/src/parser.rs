@@ -1,4 +1,5 @@
 //! Tokens into a syntax tree: a Pratt parser. The first error ends it; other rules go on.
+#![expect(clippy::result_large_err, reason = "an error is made once a query, and ends it")]
 
 use crate::ast::{Comparison, Literal, Node, NodeKind, Pattern, Query};
 use crate::diagnostic::{Code, Diagnostic, Span};
@@ -324,8 +325,13 @@ fn infix(token: Token, next: Token) -> Option<Power> {
         Token::Or => Power::Or,
         Token::And => Power::And,
         Token::Not if matches!(next, Token::In | Token::InFold) => Power::Compare,
-        Token::In | Token::InFold | Token::Colon => Power::Compare,
-        Token::Like | Token::LikeFold | Token::Regex | Token::RegexFold => Power::Compare,
+        Token::In
+        | Token::InFold
+        | Token::Colon
+        | Token::Like
+        | Token::LikeFold
+        | Token::Regex
+        | Token::RegexFold => Power::Compare,
         Token::Plus | Token::Minus => Power::Add,
         Token::Star | Token::Slash | Token::Percent => Power::Multiply,
         other => return comparison(other).map(|_| Power::Compare),

@@ -66,7 +66,7 @@ impl<'t, 'i> Table<'t, 'i> {
             return Vec::new();
         };
         let mut all = Vec::new();
-        for item in array.iter() {
+        for item in array {
             match item.get_ref().as_str() {
                 Some(text) => all.push((text, item.span())),
                 None => _ = self.wrong::<()>(item, format!("`{key}` holds texts only")),
@@ -90,13 +90,10 @@ impl<'t, 'i> Table<'t, 'i> {
         let tables = value.get_ref().as_array().and_then(|array| {
             array.iter().map(|item| Some((item.get_ref().as_table()?, item.span()))).collect()
         });
-        match tables {
-            Some(tables) => tables,
-            None => {
-                self.wrong::<()>(value, format!("`{key}` must be written as `[[{key}]]`"));
-                Vec::new()
-            }
+        if tables.is_none() {
+            self.wrong::<()>(value, format!("`{key}` must be written as `[[{key}]]`"));
         }
+        tables.unwrap_or_default()
     }
 
     /// Complains about a value.

@@ -1,5 +1,6 @@
 //! Each diagnostic, as people see it and as JSON: `golden/CODE.toml` gives `golden/CODE.txt`.
 //! `UPDATE_EXPECT=1` writes the expected files anew.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! Which rules an event can concern: by category, and within it by action or type.
+//! Which rules an event can concern: by category, and within it by one field that must have one
+//! of some words.
 
 use hashbrown::HashMap;
 use model::field::{self, FieldId};
@@ -12,12 +13,23 @@ pub(super) struct Index {
     any: Bucket,
 }
 
-/// Rules of one category. A rule is under each action that it allows, or under each type, or in
-/// the rest.
+/// Fields by which rules are found, the most selective first: a rule is under the first for which
+/// it names all words that can satisfy it.
+const KEYS: [FieldId; 6] = [
+    field::PROCESS_NAME,
+    field::FILE_PATH,
+    field::FILE_NAME,
+    field::PROCESS_PARENT_NAME,
+    field::EVENT_ACTION,
+    field::EVENT_TYPE,
+];
+
+/// Rules of one category.
 #[derive(Debug, Default)]
 struct Bucket {
-    actions: HashMap<Vec<u8>, Vec<u32>>,
-    types: HashMap<Vec<u8>, Vec<u32>>,
+    /// For each of [`KEYS`]: rules by word.
+    keyed: [HashMap<Vec<u8>, Vec<u32>>; KEYS.len()],
+    /// Rules without a key.
     rest: Vec<u32>,
 }
 
@@ -51,30 +63,22 @@ impl Index {
 
 impl Bucket {
     fn add(&mut self, number: u32, rule: &Rule) {
-        let actions = required(&rule.condition, field::EVENT_ACTION);
-        let (map, words) = if let Some(words) = actions {
-            (&mut self.actions, words)
-        } else if let Some(words) = required(&rule.condition, field::EVENT_TYPE) {
-            (&mut self.types, words)
-        } else {
-            self.rest.push(number);
-            return;
-        };
-        for word in words {
-            let rules = map.entry_ref(word).or_default();
-            if rules.last() != Some(&number) {
-                rules.push(number);
+        for (key, map) in KEYS.iter().zip(&mut self.keyed) {
+            let Some(words) = required(&rule.condition, *key) else { continue };
+            for word in words {
+                let rules = map.entry_ref(word).or_default();
+                if rules.last() != Some(&number) {
+                    rules.push(number);
+                }
             }
+            return;
         }
+        self.rest.push(number);
     }
 
     fn candidates(&self, event: &dyn Fields, visit: &mut impl FnMut(u32)) {
-        for (map, field) in [(&self.actions, field::EVENT_ACTION), (&self.types, field::EVENT_TYPE)]
-        {
-            if map.is_empty() {
-                continue;
-            }
-            for word in event.get(field).each() {
+        for (key, map) in KEYS.iter().zip(&self.keyed).filter(|(_, map)| !map.is_empty()) {
+            for word in event.get(*key).each() {
                 if let Value::Str(word) = word
                     && let Some(rules) = map.get(word)
                 {

@@ -2,7 +2,7 @@
 //!
 //! [`Compiled`] is immutable and shared; [`Scratch`] belongs to the caller. A predicate that many
 //! rules contain is evaluated at most once an event, and a rule is looked at only if the event has
-//! the category and the action or type that the rule requires.
+//! the category and one of the words that the rule requires.
 
 mod explain;
 mod index;

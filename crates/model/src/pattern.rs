@@ -115,7 +115,11 @@ mod tests {
             ("*ab?d*", "xabxabcd", true),
             ("a", "A", false),
         ] {
-            assert_eq!(wildcard(pattern.as_bytes(), text.as_bytes(), false), matches, "{pattern} {text}");
+            assert_eq!(
+                wildcard(pattern.as_bytes(), text.as_bytes(), false),
+                matches,
+                "{pattern} {text}"
+            );
         }
         assert!(wildcard(b"/TMP/*", b"/tmp/\xff", true));
         assert!(!wildcard("É".as_bytes(), "é".as_bytes(), true), "folding is ASCII only");

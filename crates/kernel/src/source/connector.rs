@@ -19,11 +19,8 @@ use super::{Source, SourceError, SourceId, sys};
 use crate::sink::Sink;
 
 /// What this source can give.
-pub(crate) const KINDS: KindSet = KindSet::EMPTY
-    .with(Kind::Setuid)
-    .with(Kind::Setgid)
-    .with(Kind::Setsid)
-    .with(Kind::Ptrace);
+pub(crate) const KINDS: KindSet =
+    KindSet::EMPTY.with(Kind::Setuid).with(Kind::Setgid).with(Kind::Setsid).with(Kind::Ptrace);
 
 /// Bytes of the socket's queue: where the kernel cannot filter, some 4,000 forks and exits wait.
 const QUEUE_BYTES: usize = 4 << 20;
@@ -39,6 +36,8 @@ const EVENT_UID: u32 = 0x4;
 const EVENT_GID: u32 = 0x40;
 const EVENT_SID: u32 = 0x80;
 const EVENT_PTRACE: u32 = 0x100;
+/// All events there are, as the kernel writes it; another number is a filter.
+const EVENT_ALL: u32 = 0xe000_03c7;
 
 /// `struct nlmsghdr`, then `struct cn_msg`.
 #[derive(Debug, Clone, Copy, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -85,11 +84,14 @@ impl Connector {
     pub(crate) fn new(kinds: KindSet) -> Result<Self, SourceError> {
         let fail = |what| move |error| SourceError::new(SourceId::Connector, what, error);
         let mut connector = Self::open(kinds).map_err(fail("open the netlink connector"))?;
-        let bits = mask(kinds);
-        connector.filtered = connector.listen(&[LISTEN, bits]).is_ok();
-        if !connector.filtered {
-            connector.listen(&[LISTEN]).map_err(fail("listen to process events"))?;
-        }
+        // The filter also drops the confirmation, so it is first asked to let everything pass.
+        connector.filtered = connector.listen(&[LISTEN, EVENT_ALL]).is_ok();
+        let last = if connector.filtered {
+            connector.request(&[LISTEN, mask(kinds)])
+        } else {
+            connector.listen(&[LISTEN])
+        };
+        last.map_err(fail("listen to process events"))?;
         Ok(connector)
     }
 
@@ -102,8 +104,7 @@ impl Connector {
         Ok(Connector { socket, kinds, filtered: false, builder: Builder::default() })
     }
 
-    /// Sends the request and waits until the kernel confirms it.
-    fn listen(&self, request: &[u32]) -> io::Result<()> {
+    fn request(&self, request: &[u32]) -> io::Result<()> {
         let body = request.as_bytes();
         let total = size_of::<Envelope>() + body.len();
         let envelope = Envelope {
@@ -117,6 +118,13 @@ impl Connector {
         };
         let message = [envelope.as_bytes(), body].concat();
         send(self.socket.as_raw_fd(), &message, MsgFlags::empty())?;
+        Ok(())
+    }
+
+    /// Sends the request and waits until the kernel confirms it; one that it does not understand
+    /// (another length) gets no answer.
+    fn listen(&self, request: &[u32]) -> io::Result<()> {
+        self.request(request)?;
         let mut buffer = [0; 256];
         for _ in 0..MESSAGES {
             let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];

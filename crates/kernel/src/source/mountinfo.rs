@@ -133,12 +133,21 @@ mod tests {
         assert_eq!((mount.id, mount.dev, mount.flags), (36, 98 << 20 | 5, 1 | 8));
         assert_eq!(mount.root, PathBuf::from("/sub"));
         assert_eq!(mount.point, PathBuf::from("/mnt/a b\\c"));
-        assert_eq!((mount.kind.as_slice(), mount.source.as_slice()), (&b"ext3"[..], &b"/dev/r\nt"[..]));
+        assert_eq!(
+            (mount.kind.as_slice(), mount.source.as_slice()),
+            (&b"ext3"[..], &b"/dev/r\nt"[..])
+        );
     }
 
     #[test]
     fn broken_lines_are_left_out() {
-        for line in [&b""[..], b"36", b"x 35 98:5 / / rw - a b", b"36 35 98 / / rw - a b", b"36 35 1:2 / / rw"] {
+        for line in [
+            &b""[..],
+            b"36",
+            b"x 35 98:5 / / rw - a b",
+            b"36 35 98 / / rw - a b",
+            b"36 35 1:2 / / rw",
+        ] {
             assert_eq!(parse(line), None, "{}", String::from_utf8_lossy(line));
         }
         assert_eq!(unescape(b"\\04"), b"\\04");

@@ -110,9 +110,7 @@ impl Mounts {
             sink.lost(wire::RING_REST, wire::LOSS_NO_PROCESS, 1);
         }
         if let Some(mount) = mount {
-            let mut text = |text: &[u8]| {
-                self.builder.text::<RecFile>(text, wire::PATH_MAX_BYTES)
-            };
+            let mut text = |text: &[u8]| self.builder.text::<RecFile>(text, wire::PATH_MAX_BYTES);
             let (path, cut) = text(mount.point.as_os_str().as_bytes());
             record.path = path;
             record.h.flags |= if cut { wire::FLAG_CUT_PATH } else { 0 };
@@ -131,7 +129,8 @@ impl Mounts {
     /// Takes over the list as it is now, and tells what was mounted and unmounted since the last
     /// time. Of a mount that came and went in between, nothing is left.
     fn compare(&mut self, now: BTreeMap<u64, Mount>, sink: &mut dyn Sink) {
-        let before = std::mem::replace(&mut self.known, now.clone());
+        let before = std::mem::replace(&mut self.known, now);
+        let now = self.known.clone();
         for (id, mount) in before.iter().filter(|(id, mount)| now.get(id) != Some(mount)) {
             if !now.get(id).is_some_and(|now| same(now, mount)) {
                 self.send(Kind::Umount, 0, Some(mount), sink);

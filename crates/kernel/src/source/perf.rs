@@ -308,7 +308,6 @@ impl State {
         out.name = self.builder.text::<RecAct>(&name, wire::PATH_MAX_BYTES).0;
         self.builder.send(out, wire::RING_REST, sink);
     }
-
 }
 
 /// A record of what the sample's task did.

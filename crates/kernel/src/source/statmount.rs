@@ -66,7 +66,7 @@ pub(crate) fn all() -> io::Result<BTreeMap<u64, Mount>> {
 
 /// One mount.
 pub(crate) fn of(id: u64) -> io::Result<Mount> {
-    let mut buffer = [0u64; WORDS];
+    let mut buffer = vec![0u64; WORDS];
     sys::statmount(id, WANT, &mut buffer)?;
     let bytes = buffer.as_bytes();
     let (fixed, _) = Fixed::read_from_prefix(bytes).map_err(|_| io::ErrorKind::InvalidData)?;

@@ -87,7 +87,8 @@ mod tests {
 
     #[test]
     fn a_name_cannot_pose_as_a_line() {
-        let text = "Name:\tUid:\t7\t7\t7\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nCapPrm:\t00000000000000ff\n";
+        let text =
+            "Name:\tUid:\t7\t7\t7\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nCapPrm:\t00000000000000ff\n";
         let ids = parse(text);
         assert_eq!((ids.ruid, ids.euid, ids.suid), (1, 2, 3));
         assert_eq!((ids.rgid, ids.egid, ids.sgid), (5, 6, 7));

@@ -1,5 +1,6 @@
 //! A sink that keeps what it is given, and what the tests do with it.
 
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,16 +9,19 @@ use kernel::sink::Sink;
 use kernel::source::Sources;
 use model::interest::{Interest, Watch};
 use model::op::{Kind, KindSet};
-use model::wire::{Body, Record, RecAct, RecFile, RecIds};
+use model::wire::{Body, RecAct, RecFile, RecIds, Record};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// Whether the test can run; tells why not.
-pub(crate) fn root() -> bool {
-    let root = nix::unistd::geteuid().is_root();
-    if !root {
+/// Whether the test can run; tells why not. The tests look at the whole host and some flood it, so
+/// one runs at a time, also where each has a process of its own.
+pub(crate) fn root() -> Option<File> {
+    if !nix::unistd::geteuid().is_root() {
         println!("SKIP: needs root");
+        return None;
     }
-    root
+    let alone = File::open(std::env::current_exe().unwrap()).unwrap();
+    alone.lock().unwrap();
+    Some(alone)
 }
 
 /// What a record says, with its strings cut out.
@@ -57,7 +61,14 @@ impl Sink for Collected {
             }
             Body::Ids(r) => {
                 let none = Vec::new;
-                self.ids.push(Said { kind, ring, record: *r, path: none(), old: none(), name: none() });
+                self.ids.push(Said {
+                    kind,
+                    ring,
+                    record: *r,
+                    path: none(),
+                    old: none(),
+                    name: none(),
+                });
             }
             Body::Act(r) => {
                 let (path, name) = (text(r.path), text(r.name));
@@ -83,7 +94,8 @@ impl Collected {
     #[track_caller]
     pub(crate) fn one(&self, kind: Kind, path: &Path) -> &Said<RecFile> {
         let path = path.as_os_str().as_bytes();
-        let found: Vec<_> = self.files.iter().filter(|f| f.kind == kind && f.path == path).collect();
+        let found: Vec<_> =
+            self.files.iter().filter(|f| f.kind == kind && f.path == path).collect();
         let shown = String::from_utf8_lossy(path);
         assert_eq!(found.len(), 1, "{} of {shown}: {found:#?}", kind.name());
         found[0]
@@ -107,8 +119,10 @@ impl Live {
     pub(crate) fn new(kinds: &[Kind], watch: &[Watch]) -> Live {
         let kinds: KindSet = kinds.iter().copied().collect();
         let interest = Interest { kinds, watch: watch.to_vec(), env: Vec::new() };
-        let mut live =
-            Live { sources: Sources::new(&[std::process::id()]).unwrap(), seen: Collected::default() };
+        let mut live = Live {
+            sources: Sources::new(&[std::process::id()]).unwrap(),
+            seen: Collected::default(),
+        };
         let errors = live.sources.set(kinds, &interest, &mut live.seen);
         assert!(errors.is_empty(), "{errors:?}");
         live

@@ -27,9 +27,7 @@ fn of<T: Copy>(all: &[Said<T>], pid: u32, of: impl Fn(&T) -> u32) -> Vec<&Said<T
 
 #[test]
 fn setuid_says_all_ids() {
-    if !root() {
-        return;
-    }
+    let Some(_alone) = root() else { return };
     let mut live = Live::new(&[Kind::Setuid], &[]);
     let pid = watch_child(&mut live, "setuid");
     let found = of(&live.seen.ids, pid, |r| r.h.pid);
@@ -48,9 +46,7 @@ fn setuid_says_all_ids() {
 
 #[test]
 fn setgid_says_all_ids() {
-    if !root() {
-        return;
-    }
+    let Some(_alone) = root() else { return };
     let mut live = Live::new(&[Kind::Setgid], &[]);
     let pid = watch_child(&mut live, "setgid");
     let found = of(&live.seen.ids, pid, |r| r.h.pid);
@@ -61,9 +57,7 @@ fn setgid_says_all_ids() {
 
 #[test]
 fn setsid_says_the_session_and_only_what_is_wanted_comes() {
-    if !root() {
-        return;
-    }
+    let Some(_alone) = root() else { return };
     let mut live = Live::new(&[Kind::Setsid], &[]);
     let other = watch_child(&mut live, "setuid");
     let before = now();
@@ -83,13 +77,14 @@ fn now() -> u64 {
 
 #[test]
 fn a_connector_queue_that_runs_over_is_told() {
-    if !root() {
-        return;
-    }
+    let Some(_alone) = root() else { return };
     let mut live = Live::new(&[Kind::Setuid], &[]);
     child("loop");
     let lost = &live.settle().lost;
-    assert!(lost.contains(&(wire::RING_LIFE, wire::LOSS_SOURCE, 1)), "40,000 messages fit? {lost:?}");
+    assert!(
+        lost.contains(&(wire::RING_LIFE, wire::LOSS_SOURCE, 1)),
+        "40,000 messages fit? {lost:?}"
+    );
 }
 
 /// A process that does nothing, until the test is over.
@@ -110,9 +105,7 @@ impl Drop for Sleeper {
 
 #[test]
 fn seizing_a_process_is_told() {
-    if !root() {
-        return;
-    }
+    let Some(_alone) = root() else { return };
     let target = Sleeper::new();
     let mut live = Live::new(&[Kind::Ptrace], &[]);
     let tracer = child(&format!("seize {}", target.0.id()));
@@ -120,7 +113,10 @@ fn seizing_a_process_is_told() {
     let found = of(&live.seen.acts, tracer, |r| r.h.pid);
     assert_eq!(found.len(), 1, "{:?}", live.seen.acts);
     let r = found[0].record;
-    assert_eq!((found[0].kind, r.target_pid, r.op), (Kind::Ptrace, target.0.id(), libc::PTRACE_ATTACH));
+    assert_eq!(
+        (found[0].kind, r.target_pid, r.op),
+        (Kind::Ptrace, target.0.id(), libc::PTRACE_ATTACH)
+    );
     assert_eq!(r.h.flags, wire::FLAG_NO_START | wire::FLAG_NO_CREDS);
 }
 
@@ -132,9 +128,7 @@ fn changes(seen: &Collected, pid: u32) -> Vec<u64> {
 
 #[test]
 fn unshare_is_a_change_and_a_fork_is_none() {
-    if !root() {
-        return;
-    }
+    let Some(_alone) = root() else { return };
     let mut live = Live::new(&[Kind::Namespace], &[]);
     let forker = run("sh", &["-c", "(true); (true); true | true"]);
     let seen = live.settle();
@@ -155,9 +149,7 @@ fn unshare_is_a_change_and_a_fork_is_none() {
 
 #[test]
 fn a_bpf_program_load_says_id_tag_and_name() {
-    if !root() {
-        return;
-    }
+    let Some(_alone) = root() else { return };
     let mut live = Live::new(&[Kind::Bpf], &[]);
     let dir = tempfile::tempdir().unwrap();
     let info = dir.path().join("info");
@@ -176,9 +168,7 @@ fn a_bpf_program_load_says_id_tag_and_name() {
 
 #[test]
 fn what_this_kernel_offers_was_tried() {
-    if !root() {
-        return;
-    }
+    let Some(_alone) = root() else { return };
     let (offers, errors) = probe();
     assert!(errors.is_empty(), "{errors:?}");
     let kinds: KindSet = offers.iter().map(|offer| offer.kind).collect();

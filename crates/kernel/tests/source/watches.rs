@@ -18,9 +18,7 @@ fn text(path: &Path) -> &str {
 
 #[test]
 fn only_the_watched_file_is_told() {
-    if !root() {
-        return;
-    }
+    let Some(_alone) = root() else { return };
     let dir = tempdir().unwrap();
     let (watched, other) = (dir.path().join("shadow"), dir.path().join("hosts"));
     fs::write(&watched, "x").unwrap();
@@ -42,14 +40,15 @@ fn only_the_watched_file_is_told() {
 
 #[test]
 fn many_pieces_are_one_write() {
-    if !root() {
-        return;
-    }
+    let Some(_alone) = root() else { return };
     let dir = tempdir().unwrap();
     let file = dir.path().join("log");
     fs::write(&file, "").unwrap();
     let mut live = Live::new(USES, &[watch(&file, false, &[Kind::Write])]);
-    let script = format!("import os,time\nf=open('{}','ab',0)\nfor i in range(5): f.write(b'x'); time.sleep(.02)", text(&file));
+    let script = format!(
+        "import os,time\nf=open('{}','ab',0)\nfor i in range(5): f.write(b'x'); time.sleep(.02)",
+        text(&file)
+    );
     let worker = std::thread::spawn(move || run("python3", &["-c", &script]));
     while !worker.is_finished() {
         live.settle();
@@ -59,9 +58,7 @@ fn many_pieces_are_one_write() {
 
 #[test]
 fn a_file_that_comes_later_is_told_from_its_first_open() {
-    if !root() {
-        return;
-    }
+    let Some(_alone) = root() else { return };
     let dir = tempdir().unwrap();
     let file = dir.path().join("ld.so.preload");
     let other = dir.path().join("other");
@@ -79,9 +76,7 @@ fn a_file_that_comes_later_is_told_from_its_first_open() {
 
 #[test]
 fn a_file_in_a_directory_that_comes_later_is_told() {
-    if !root() {
-        return;
-    }
+    let Some(_alone) = root() else { return };
     let dir = tempdir().unwrap();
     let file = dir.path().join(".ssh/authorized_keys");
     let parent = file.parent().unwrap();
@@ -99,9 +94,7 @@ fn a_file_in_a_directory_that_comes_later_is_told() {
 
 #[test]
 fn a_replaced_file_is_still_watched() {
-    if !root() {
-        return;
-    }
+    let Some(_alone) = root() else { return };
     let dir = tempdir().unwrap();
     let (file, new) = (dir.path().join("passwd"), dir.path().join("passwd.new"));
     fs::write(&file, "x").unwrap();
@@ -119,9 +112,7 @@ fn a_replaced_file_is_still_watched() {
 
 #[test]
 fn another_name_of_a_watched_file_is_told() {
-    if !root() {
-        return;
-    }
+    let Some(_alone) = root() else { return };
     let dir = tempdir().unwrap();
     let (file, link) = (dir.path().join("shadow"), dir.path().join("sub/innocent"));
     fs::create_dir(dir.path().join("sub")).unwrap();
@@ -134,9 +125,7 @@ fn another_name_of_a_watched_file_is_told() {
 
 #[test]
 fn a_watched_directory_covers_its_children_and_a_recursive_one_all_below() {
-    if !root() {
-        return;
-    }
+    let Some(_alone) = root() else { return };
     let dir = tempdir().unwrap();
     let (flat, deep) = (dir.path().join("flat"), dir.path().join("deep"));
     fs::create_dir_all(flat.join("sub")).unwrap();

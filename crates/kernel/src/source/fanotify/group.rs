@@ -83,7 +83,7 @@ struct Metadata {
     event_len: u32,
     version: u8,
     reserved: u8,
-    metadata_len: u16,
+    infos_at: u16,
     mask: u64,
     fd: i32,
     pid: u32,
@@ -122,7 +122,7 @@ pub(crate) fn events(mut bytes: &[u8]) -> impl Iterator<Item = Event<'_>> {
         if metadata.version != libc::FANOTIFY_METADATA_VERSION {
             return None;
         }
-        let infos = event.get(usize::from(metadata.metadata_len)..)?;
+        let infos = event.get(usize::from(metadata.infos_at)..)?;
         if event.is_empty() {
             return None;
         }

@@ -19,9 +19,26 @@ const CACHE_DIRS: usize = 4096;
 
 /// Filesystems without files of their own; nothing on them is marked.
 const PSEUDO: &[&str] = &[
-    "autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts",
-    "efivarfs", "fusectl", "hugetlbfs", "mqueue", "nsfs", "proc", "pstore", "rpc_pipefs",
-    "securityfs", "selinuxfs", "sysfs", "tracefs",
+    "autofs",
+    "binfmt_misc",
+    "bpf",
+    "cgroup",
+    "cgroup2",
+    "configfs",
+    "debugfs",
+    "devpts",
+    "efivarfs",
+    "fusectl",
+    "hugetlbfs",
+    "mqueue",
+    "nsfs",
+    "proc",
+    "pstore",
+    "rpc_pipefs",
+    "securityfs",
+    "selinuxfs",
+    "sysfs",
+    "tracefs",
 ];
 /// Filesystems whose server can make any call hang; a guard that waits for it watches nothing.
 const REMOTE: &[&str] = &["9p", "afs", "ceph", "cifs", "nfs", "nfs4", "smb3", "virtiofs"];

@@ -136,3 +136,58 @@ impl Source for Fanotify {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use model::wire::{Body, Record};
+    use nix::libc;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Renames(Vec<(String, String, u32)>);
+
+    impl Sink for Renames {
+        fn submit(&mut self, _ring: u32, bytes: &mut [u8]) {
+            let mut words = vec![0u64; bytes.len().div_ceil(8)];
+            let aligned = zerocopy::IntoBytes::as_mut_bytes(words.as_mut_slice());
+            aligned[..bytes.len()].copy_from_slice(bytes);
+            let record = Record::parse(aligned).unwrap();
+            let Body::File(file) = record.body() else { panic!("{record:?}") };
+            let text = |span| String::from_utf8_lossy(record.bytes(span)).into_owned();
+            self.0.push((text(file.old_path), text(file.path), file.h.pid));
+        }
+
+        fn lost(&mut self, _ring: u32, cause: u32, _count: u64) {
+            panic!("lost {cause}");
+        }
+    }
+
+    /// As on kernels before 5.17, which tell a rename as two events.
+    #[test]
+    fn the_two_halves_of_a_rename_find_each_other() {
+        if !nix::unistd::geteuid().is_root() {
+            println!("SKIP: needs root");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let name = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+        for file in ["a", "b"] {
+            std::fs::write(name(file), "").unwrap();
+        }
+        let kinds = KindSet::EMPTY.with(Kind::Rename);
+        let pairs = libc::FAN_MOVED_FROM | libc::FAN_MOVED_TO;
+        let mut source = Fanotify::with(kinds, &Interest::default(), pairs).unwrap();
+        let mut expected = Vec::new();
+        for (old, new) in [("a", "c"), ("b", "d")] {
+            let mut mv = std::process::Command::new("mv");
+            let mut child = mv.args([name(old), name(new)]).spawn().unwrap();
+            assert!(child.wait().unwrap().success());
+            expected.push((name(old), name(new), child.id()));
+        }
+        let mut seen = Renames::default();
+        source.service(&mut seen);
+        seen.0.retain(|(old, ..)| old.starts_with(dir.path().to_str().unwrap()));
+        assert_eq!(seen.0, expected);
+    }
+}

@@ -75,12 +75,11 @@ impl Reporter {
     pub(crate) fn name(&mut self, entry: Option<Entry<'_>>, sink: &mut dyn Sink) -> Name {
         let mut name = Name::default();
         let last = entry.map_or(&b""[..], |entry| entry.name);
-        match entry.and_then(|entry| self.dirs.path(entry.dir)) {
-            Some(dir) => name.path.extend_from_slice(dir),
-            None => {
-                sink.lost(wire::RING_REST, wire::LOSS_RESOLVE, 1);
-                name.partial = true;
-            }
+        if let Some(dir) = entry.and_then(|entry| self.dirs.path(entry.dir)) {
+            name.path.extend_from_slice(dir);
+        } else {
+            sink.lost(wire::RING_REST, wire::LOSS_RESOLVE, 1);
+            name.partial = true;
         }
         if !last.is_empty() && last != b"." {
             if !name.partial && name.path != b"/" {

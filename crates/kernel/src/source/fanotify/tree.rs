@@ -134,7 +134,8 @@ impl Tree {
         }
         if made {
             // A new name of an inode that has more than one: made by link(2).
-            let links = now.is_some_and(|now| now.links > 1 && now.mode & libc::S_IFMT != libc::S_IFDIR);
+            let links =
+                now.is_some_and(|now| now.links > 1 && now.mode & libc::S_IFMT != libc::S_IFDIR);
             send(if links { Kind::Link } else { Kind::Create }, now, 0);
         }
         let changed = now.map_or(0, |now| difference(&mut self.owners, &now));

@@ -62,10 +62,9 @@ pub(crate) struct Watcher {
 impl Watcher {
     /// Marks what the watches need for those of their kinds that are in `kinds`.
     pub(crate) fn new(kinds: KindSet, watches: &[Watch]) -> io::Result<Self> {
-        let narrowed = watches.iter().map(|watch| Watch {
-            kinds: watch.kinds.intersection(kinds),
-            ..watch.clone()
-        });
+        let narrowed = watches
+            .iter()
+            .map(|watch| Watch { kinds: watch.kinds.intersection(kinds), ..watch.clone() });
         let planned = narrowed
             .filter(|watch| !watch.kinds.is_empty() && watch.path.starts_with('/'))
             .map(|watch| Planned { watch, marks: Marks::new() });
@@ -173,7 +172,8 @@ impl Watcher {
 
     /// What is wanted of a file of that path.
     fn wanted(&self, path: &[u8]) -> KindSet {
-        let above = Path::new(OsStr::from_bytes(path)).ancestors().map(|p| p.as_os_str().as_bytes());
+        let above =
+            Path::new(OsStr::from_bytes(path)).ancestors().map(|p| p.as_os_str().as_bytes());
         let found = above.enumerate().filter_map(|(up, path)| Some((up, self.wanted.get(path)?)));
         found.fold(KindSet::EMPTY, |all, (up, wanted)| {
             all.union(if up < 2 { wanted.near } else { wanted.below })

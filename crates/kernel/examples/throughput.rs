@@ -1,0 +1,15 @@
+//! How many events per second one core takes from the rings through decoding and the process
+//! table, with an empty program. `cargo xtask bench ring` runs it.
+//!
+//! First the stages one by one on records in memory, then the whole way from a real ring.
+
+#[path = "throughput/mix.rs"]
+mod mix;
+#[path = "throughput/stages.rs"]
+mod stages;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mix = mix::Mix::new();
+    mix.describe();
+    stages::run(&mix)
+}

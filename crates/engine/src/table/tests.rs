@@ -69,6 +69,19 @@ fn an_exec_without_a_fork_makes_the_process_and_its_parent() {
 }
 
 #[test]
+fn what_waited_in_the_rings_is_told_after_a_younger_snapshot() {
+    let mut table = started();
+    // The snapshot of a new worker tells of the parent, but a child of it has ended before.
+    put(&mut table, Task::found(400 * MS, INIT, Key::default(), "/sbin/init"));
+    let child = key(51, 300 * MS);
+    put(&mut table, Task::fork(300 * MS, child, INIT));
+    assert_eq!(exe(process(&table, child)), "/sbin/init");
+    put(&mut table, Task::exec(310 * MS, child, INIT, "/bin/ls"));
+    assert_eq!(exe(process(&table, child)), "/bin/ls", "its own exec, not its parent's image");
+    assert_eq!(previous(process(&table, child)), "/sbin/init");
+}
+
+#[test]
 fn a_late_fork_adds_only_what_is_missing() {
     for exits in [false, true] {
         let mut table = started();

@@ -69,8 +69,9 @@ impl Table {
         // Nothing is taken from the older image: an exec replaces all of it.
         let image = self.hold(Image::of(record, task, None));
         let Some(process) = self.get_mut(slot) else { return };
-        let dropped = if older.as_ref().is_some_and(|older| older.time > image.time) {
-            // Told late: what it runs now is known already.
+        let dropped = if process.told > record.header().time {
+            // Told late: a later record of this very process has said what it runs now. (The image
+            // may be younger than that without being its own: a fork shares its parent's.)
             process.previous.replace(image)
         } else {
             process.describe(task);

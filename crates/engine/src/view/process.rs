@@ -26,8 +26,8 @@ impl View<'_> {
             field::PROCESS_START => {
                 self.key().map_or(Value::Null, |key| Value::Int(self.host.wall(key.start)))
             }
-            field::PROCESS_NAME => maybe(process.and_then(Process::name)),
-            field::PROCESS_EXECUTABLE => maybe(process.and_then(Process::executable)),
+            field::PROCESS_NAME => maybe(self.image().map(Image::name)),
+            field::PROCESS_EXECUTABLE => maybe(self.image().map(Image::exe)),
             field::PROCESS_ARGS => list(self.args().bytes),
             field::PROCESS_ARGS_COUNT => nonzero(self.args().count.into()),
             field::PROCESS_ARGS_TRUNCATED => {
@@ -157,8 +157,12 @@ impl View<'_> {
         }
     }
 
+    /// What ran when the event happened: an exec that is told late shows what it put there, not
+    /// what a snapshot or a later exec has told since.
     fn image(&self) -> Option<&Image> {
-        self.process?.image.as_deref()
+        let process = self.process?;
+        let is_late = self.kind() == Kind::Exec && process.told > self.header.time;
+        if is_late { process.previous.as_deref() } else { process.image.as_deref() }
     }
 
     fn task(&self) -> Option<&RecTask> {

@@ -5,11 +5,14 @@
 
 #[path = "throughput/mix.rs"]
 mod mix;
+#[path = "throughput/ring.rs"]
+mod ring;
 #[path = "throughput/stages.rs"]
 mod stages;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mix = mix::Mix::new();
     mix.describe();
-    stages::run(&mix)
+    stages::run(&mix)?;
+    ring::run(&mix)
 }

@@ -205,3 +205,52 @@ fn same(a: &Mount, b: &Mount) -> bool {
     let place = |mount: &Mount| -> (u64, PathBuf) { (mount.dev, mount.point.clone()) };
     place(a) == place(b)
 }
+
+#[cfg(test)]
+mod tests {
+    use model::wire::{Body, Record};
+    use nix::mount::{MsFlags, mount, umount};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Seen(Vec<(Kind, String, u32, u32)>);
+
+    impl Sink for Seen {
+        fn submit(&mut self, _ring: u32, bytes: &mut [u8]) {
+            let mut words = vec![0u64; bytes.len().div_ceil(8)];
+            let aligned = zerocopy::IntoBytes::as_mut_bytes(words.as_mut_slice());
+            aligned[..bytes.len()].copy_from_slice(bytes);
+            let record = Record::parse(aligned).unwrap();
+            let Body::File(file) = record.body() else { panic!("{record:?}") };
+            let path = String::from_utf8_lossy(record.bytes(file.path)).into_owned();
+            self.0.push((record.kind(), path, file.h.pid, file.h.provider.into()));
+        }
+
+        fn lost(&mut self, _ring: u32, cause: u32, _count: u64) {
+            assert_eq!(cause, wire::LOSS_NO_PROCESS, "only the process is unknown");
+        }
+    }
+
+    /// As on kernels before 6.14.
+    #[test]
+    fn a_comparison_finds_what_came_and_went() {
+        if !nix::unistd::geteuid().is_root() {
+            println!("SKIP: needs root");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let mut mounts = Mounts::by_comparison(KINDS).unwrap();
+        let mut seen = Seen::default();
+        let none = None::<&str>;
+        mount(Some("x"), dir.path(), Some("tmpfs"), MsFlags::empty(), none).unwrap();
+        mounts.service(&mut seen);
+        umount(dir.path()).unwrap();
+        mounts.service(&mut seen);
+        mounts.service(&mut seen);
+        let path = dir.path().to_str().unwrap().to_owned();
+        seen.0.retain(|(_, at, ..)| *at == path);
+        let proc = wire::PROVIDER_PROC;
+        assert_eq!(seen.0, [(Kind::Mount, path.clone(), 0, proc), (Kind::Umount, path, 0, proc)]);
+    }
+}

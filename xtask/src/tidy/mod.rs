@@ -59,6 +59,7 @@ impl Tree {
 fn is_made(path: &str) -> bool {
     path.ends_with("/generated.rs")
         || path.ends_with("vmlinux.h")
+        || path.contains("/golden/")
         || path.starts_with("LICENSE")
         || path == "Cargo.lock"
 }

@@ -6,13 +6,18 @@ use std::process::Command;
 use std::{env, fs};
 
 /// Compilers in order of preference. Older ones than 15 fail on some of the CO-RE code.
-const CLANGS: &[&str] = &["clang-19", "clang-20", "clang-18", "clang-17", "clang-16", "clang-15", "clang"];
+const CLANGS: &[&str] =
+    &["clang-19", "clang-20", "clang-18", "clang-17", "clang-16", "clang-15", "clang"];
 /// The oldest major version that compiles everything here.
 const OLDEST: u32 = 15;
 /// Its own object: the tiny programs that find out what this kernel loads and attaches.
 const PROBE: &str = "probe";
 /// Compiled for its checks of the wire format only.
 const ABI: &str = "abi";
+
+/// Linked last, so loaded last: they keep the verifier busiest, and each program that a kernel
+/// refuses makes the loader begin again.
+const HEAVY: &[&str] = &["lsm_mount", "tasks", "lsm_file", "life"];
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -46,7 +51,11 @@ fn sources(dir: &Path) -> Result<Vec<PathBuf>> {
             found.push(path);
         }
     }
-    found.sort();
+    let rank = |path: &PathBuf| {
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        HEAVY.iter().position(|heavy| name.strip_suffix(".bpf.c") == Some(heavy)).map_or(0, |at| at + 1)
+    };
+    found.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.cmp(b)));
     Ok(found)
 }
 

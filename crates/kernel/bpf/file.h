@@ -8,7 +8,6 @@
 
 /* Nearly all paths fit the first class; the last holds the two longest. */
 #define FILE_SMALL 768
-#define FILE_MIDDLE 2048
 #define FILE_LARGE 9216
 /* Bytes kept of a file system type, a mount source, a name of an anonymous file. */
 #define FILE_NAME_BYTES 256
@@ -92,8 +91,6 @@ static __always_inline int file_emit(const struct file_plan *p)
 		need += FILE_NAME_BYTES;
 	if (need <= FILE_SMALL)
 		return file_emit_class(p, FILE_SMALL);
-	if (need <= FILE_MIDDLE)
-		return file_emit_class(p, FILE_MIDDLE);
 	return file_emit_class(p, FILE_LARGE);
 }
 
@@ -103,7 +100,7 @@ static __always_inline void measure_entry(struct measured *m, const struct path 
 {
 	__u32 len;
 
-	m->dentry = (__u64)entry;
+	m->dentry = as_number(entry);
 	m->mnt = (__u64)BPF_CORE_READ(dir, mnt);
 	len = path_length(m->dentry, m->mnt);
 	m->len = len & ~PATH_IS_PARTIAL;

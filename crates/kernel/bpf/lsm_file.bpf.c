@@ -45,7 +45,7 @@ int BPF_PROG(lsm_mkdir, const struct path *dir, struct dentry *entry, umode_t mo
 SEC("lsm/path_symlink")
 int BPF_PROG(lsm_symlink, const struct path *dir, struct dentry *entry)
 {
-	return entry_event(KIND_CREATE, dir, entry, S_IALLUGO | S_IFLNK);
+	return entry_event(KIND_CREATE, dir, entry, 0777 | S_IFLNK);
 }
 
 SEC("lsm/path_unlink")

@@ -45,7 +45,7 @@ int BPF_PROG(lsm_umount, struct vfsmount *mnt, int flags)
 	if (!mount_wanted(KIND_UMOUNT))
 		return 0;
 	plan.path.dentry = (__u64)BPF_CORE_READ(mnt, mnt_root);
-	plan.path.mnt = (__u64)mnt;
+	plan.path.mnt = as_number(mnt);
 	plan.path.len = path_length(plan.path.dentry, plan.path.mnt);
 	plan.path.partial = plan.path.len & PATH_IS_PARTIAL;
 	plan.path.len &= ~PATH_IS_PARTIAL;

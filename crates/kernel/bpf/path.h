@@ -11,7 +11,7 @@
 #include "emit.h"
 
 /* Components of a path (mount crossings included); a deeper one is cut at its front. */
-#define PATH_STEPS 96
+#define PATH_STEPS 64
 #define NAME_BYTES 255
 /* Set in the result of path_length() when the walk did not reach the root. */
 #define PATH_IS_PARTIAL (1U << 31)
@@ -51,9 +51,17 @@ static __always_inline bool walk_up(struct walk *at, struct qstr *name)
 	bpf_probe_read_kernel(name, sizeof(*name), name_at);
 	if (bpf_probe_read_kernel(&next, sizeof(next), next_at))
 		return false;
-	/* An anonymous file is its own parent; reading the parent of nothing ends the walk. */
-	at->dentry = next == dentry ? NULL : next;
+	at->dentry = next;
 	return true;
+}
+
+/* The number of a pointer that the verifier knows the type of: it lets none pass for a number. */
+static __always_inline __u64 as_number(const void *pointer)
+{
+	__u64 number = 0;
+
+	bpf_probe_read_kernel(&number, sizeof(number), &pointer);
+	return number;
 }
 
 /*
@@ -69,6 +77,8 @@ __weak __noinline __u32 path_length(__u64 dentry, __u64 mnt)
 
 	barrier_var(base);
 	for (int i = 0; i < PATH_STEPS; i++) {
+		struct dentry *before = at.dentry;
+
 		if (!walk_up(&at, &name)) {
 			total -= base;
 			return total ? total : 1;
@@ -80,6 +90,8 @@ __weak __noinline __u32 path_length(__u64 dentry, __u64 mnt)
 			total -= name.len + 1;
 			break;
 		}
+		if (at.dentry == before)
+			return total - base;
 	}
 	return (total - base) | PATH_IS_PARTIAL;
 }
@@ -98,6 +110,7 @@ static __noinline int path_write(char *rec, __u32 cap, volatile struct span *spa
 	__u32 begin = span->off, all = span->len, room;
 
 	for (int i = 0; i < PATH_STEPS; i++) {
+		struct dentry *before = at.dentry;
 		__u32 len, to;
 
 		if (!walk_up(&at, &name))
@@ -113,6 +126,8 @@ static __noinline int path_write(char *rec, __u32 cap, volatile struct span *spa
 		to = at_most(begin + room, cap - NAME_BYTES - 1);
 		rec[to] = '/';
 		bpf_probe_read_kernel(rec + to + 1, at_most(len, NAME_BYTES), name.name);
+		if (at.dentry == before) /* an anonymous file is its own parent */
+			break;
 	}
 	room = span->len;
 	if (room == all && all) {

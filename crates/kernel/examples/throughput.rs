@@ -3,6 +3,12 @@
 //!
 //! First the stages one by one on records in memory, then the whole way from a real ring.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    reason = "it prints figures of a few digits"
+)]
+
 #[path = "throughput/mix.rs"]
 mod mix;
 #[path = "throughput/ring.rs"]

@@ -10,6 +10,7 @@
 //! | [`inject`], [`sink`] | the way of user-space records into the rings |
 //! | [`rings`] | the worker's end of the rings |
 
+pub mod bench;
 pub mod counters;
 pub mod error;
 mod ffi;

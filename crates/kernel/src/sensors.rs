@@ -11,6 +11,7 @@ use model::interest::Interest;
 use model::op::{Kind, KindSet};
 use model::wire::KIND_MAX;
 
+use crate::bench::Producer;
 use crate::counters::Counters;
 use crate::error::Error;
 use crate::ffi::open_iterator;
@@ -364,5 +365,9 @@ impl Sensors {
     pub fn injector(&self) -> Option<Injector> {
         Injector::new(&self.loaded)
     }
-}
 
+    /// The producer of the throughput benchmark.
+    pub fn producer(&self) -> Result<Producer, Error> {
+        Producer::new(&self.loaded)
+    }
+}

@@ -130,7 +130,7 @@ fn target(path: &str, query: &[(&str, String)]) -> String {
             if byte.is_ascii_alphanumeric() {
                 target.push(byte.into());
             } else {
-                target.push_str(&format!("%{byte:02X}"));
+                target.extend(["%", &format!("{byte:02X}")]);
             }
         }
     }

@@ -1,6 +1,9 @@
 //! The agent as a whole: started, provoked, killed, asked. Tests that load sensors need root, and
 //! print `SKIP` and why when they are run without.
 
+#[cfg(test)]
 mod lab;
+#[cfg(test)]
 mod refusals;
+#[cfg(test)]
 mod running;

@@ -7,7 +7,7 @@ const FIRST: Duration = Duration::from_millis(50);
 /// Longest delay, for a worker that dies again and again.
 const LONGEST: Duration = Duration::from_secs(30);
 /// A worker that lived this long is sound: the next restart is quick again.
-const SOUND: Duration = Duration::from_secs(60);
+const SOUND: Duration = Duration::from_mins(1);
 
 /// Doubles the delay with each death that follows soon on the one before.
 #[derive(Debug)]

@@ -72,8 +72,8 @@ impl Board {
     }
 
     /// Replaces it, and lets those know who wait for their subscription.
-    pub(crate) fn put_report(&self, json: String) {
-        store(&self.report, &json, "report");
+    pub(crate) fn put_report(&self, json: &str) {
+        store(&self.report, json, "report");
         self.reports.send_modify(|count| *count += 1);
     }
 
@@ -83,8 +83,8 @@ impl Board {
     }
 
     /// Replaces it, and lets those know who asked.
-    pub(crate) fn put_counters(&self, json: String) {
-        store(&self.counters, &json, "counters");
+    pub(crate) fn put_counters(&self, json: &str) {
+        store(&self.counters, json, "counters");
         self.counted.send_modify(|count| *count += 1);
     }
 

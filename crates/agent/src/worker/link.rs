@@ -103,11 +103,11 @@ fn read(socket: &OwnedFd, board: &Board, news: &SyncSender<News>) {
     loop {
         let item = match proto::receive_reply(socket) {
             Ok(Reply::Report(json)) => {
-                board.put_report(json);
+                board.put_report(&json);
                 continue;
             }
             Ok(Reply::Counters(json)) => {
-                board.put_counters(json);
+                board.put_counters(&json);
                 continue;
             }
             Ok(Reply::Snapshot(fd)) => News::Snapshot(fd),

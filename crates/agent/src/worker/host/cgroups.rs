@@ -131,7 +131,7 @@ mod tests {
         let late = dir.path().join("late");
         std::fs::create_dir(&late).unwrap();
         let id = std::fs::metadata(&late).unwrap().ino();
-        cgroups.next_walk = Some(Instant::now() + Duration::from_secs(3600));
+        cgroups.next_walk = Some(Instant::now() + Duration::from_hours(1));
         assert_eq!(cgroups.find(id), Lookup::Later);
         cgroups.next_walk = None;
         assert_eq!(cgroups.find(id), Lookup::Path("/late"));

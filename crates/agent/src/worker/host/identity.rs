@@ -39,7 +39,8 @@ fn agent_id(machine_id: &str) -> String {
         return String::new();
     }
     let digest = Sha256::digest(format!("aegisbpf agent {machine_id}"));
-    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    let half = digest.first_chunk::<16>().copied().unwrap_or_default();
+    format!("{:032x}", u128::from_be_bytes(half))
 }
 
 fn addresses() -> Vec<IpAddr> {

@@ -129,7 +129,7 @@ fn operations_table(operations: &[Json]) -> String {
     for one in operations {
         let name = cell(one, "operation");
         if let Some((_, group)) = GROUPS.iter().find(|(first, _)| *first == name) {
-            rows.push(vec![(*group).to_uppercase(), String::new(), String::new(), String::new()]);
+            rows.push(vec![(*group).to_uppercase()]);
         }
         let keys = ["state", "provider", "hook"].map(|key| cell(one, key));
         let [state, provider, hook] = keys;

@@ -26,6 +26,8 @@ pub(crate) struct Operation {
     pub(crate) state: String,
     /// Where its events come from.
     pub(crate) provider: String,
+    /// The hook, or the hooks, by the kernel's names.
+    pub(crate) hook: String,
     /// What is lost, and why it is absent.
     pub(crate) note: String,
 }
@@ -72,7 +74,8 @@ impl Doctor {
                 bail!("doctor gives {name} an unknown state: {row}");
             }
             let (provider, note) = (text(row, "provider"), text(row, "note"));
-            operations.insert(kind, Operation { state, provider, note });
+            let hook = text(row, "hook");
+            operations.insert(kind, Operation { state, provider, hook, note });
         }
         Ok(Doctor { tier: text(report, "tier"), operations })
     }

@@ -10,6 +10,10 @@ use serde_json::Value;
 /// Events kept; older ones are forgotten. Far more than one case makes on a busy host.
 const KEPT: usize = 50_000;
 
+/// In every event of an actor, which is this program or a child of it; a busy host has many others,
+/// and parsing them all would take longer than they take to come.
+const OURS: &str = "provoke";
+
 /// One event: nested JSON with ECS names.
 #[derive(Debug, Clone)]
 pub(crate) struct Event(pub(crate) Value);
@@ -52,7 +56,8 @@ impl Stream {
         let stream = Stream::default();
         let writer = stream.clone();
         std::thread::spawn(move || {
-            for line in BufReader::new(source).lines().map_while(Result::ok) {
+            let lines = BufReader::new(source).lines().map_while(Result::ok);
+            for line in lines.filter(|line| line.contains(OURS)) {
                 match serde_json::from_str(&line) {
                     Ok(value) => writer.add(Event(value)),
                     Err(error) => eprintln!("provoke: not JSON ({error}): {line}"),

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use model::op::Kind;
+
 use crate::agent::{Agent, Doctor};
 use crate::event::Event;
 
@@ -197,6 +199,11 @@ impl Lab {
         let path = self.path(name);
         fs::copy(&self.busybox, &path).with_context(|| format!("copying to {path}"))?;
         Ok(path)
+    }
+
+    /// Where doctor says that events of that kind come from.
+    pub(crate) fn provider(&self, kind: Kind) -> &str {
+        self.doctor.operations.get(&kind).map_or("", |row| row.provider.as_str())
     }
 
     /// An event of that process with that action, if it is there already.

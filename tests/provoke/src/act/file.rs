@@ -1,6 +1,6 @@
 //! Operations on files and mounts.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, FileTimes, OpenOptions, Permissions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::time::{Duration, SystemTime};
@@ -83,11 +83,12 @@ fn chown(args: &Args<'_>) -> Result<()> {
     std::os::unix::fs::chown(args.path(0)?, Some(uid), Some(gid)).context("chown")
 }
 
-/// Sets the time of the last change to the year 2001.
+/// Sets the times of a file to the year 2001.
 fn touch(args: &Args<'_>) -> Result<()> {
     let file = File::open(args.path(0)?).context("open")?;
-    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000))
-        .context("utimens")
+    let then = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    // Both: the kernel calls a change of one of them an access or a modification.
+    file.set_times(FileTimes::new().set_accessed(then).set_modified(then)).context("utimens")
 }
 
 fn setxattr(args: &Args<'_>) -> Result<()> {

@@ -32,7 +32,15 @@ pub(super) const CASES: &[Case] = &[
         name: "udp",
         kind: Kind::Connect,
         run: |lab| udp(lab, "udp-connect"),
-        want: |_, done| outgoing(done, "udp", "ipv4"),
+        want: |lab, done| {
+            let mut wants = outgoing(done, "udp", "ipv4");
+            // Where TCP has a source of its own, doctor names both and shows the first.
+            let row = lab.doctor.operations.get(&Kind::Connect);
+            if row.is_some_and(|row| row.hook.contains("cgroup connect")) {
+                wants.push(is("event.provider", "cgroup"));
+            }
+            wants
+        },
     },
     Case {
         name: "tcp ipv4",

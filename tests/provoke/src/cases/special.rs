@@ -68,7 +68,8 @@ fn two_entities(lab: &Lab, first: &Done, second: &Done) -> Vec<String> {
     .flatten()
     .collect();
     if one.text("process.entity_id") == two.text("process.entity_id") {
-        failures.push("expected two entity ids, got one".to_owned());
+        let starts = [one, two].map(|event| event.text("process.start").unwrap_or_default());
+        failures.push(format!("expected two entity ids, got one; started {}", starts.join(", ")));
     }
     failures
 }

@@ -19,10 +19,10 @@ mod messages;
 mod object;
 pub mod probe;
 pub mod report;
-pub mod source;
 pub mod rings;
 pub mod sensors;
 pub mod sink;
+pub mod source;
 mod ways;
 
 pub use counters::Counters;

@@ -138,7 +138,9 @@ impl Sensors {
         for kind in kinds.iter() {
             let choice = self
                 .attach_first(WAYS, kind)
-                .or_else(|| self.offers.iter().find(|o| o.kind == kind).cloned().map(Choice::Source))
+                .or_else(|| {
+                    self.offers.iter().find(|o| o.kind == kind).cloned().map(Choice::Source)
+                })
                 .or_else(|| self.attach_first(LAST, kind));
             if let Some(choice) = choice {
                 chosen.insert(kind, choice);

@@ -1,0 +1,9 @@
+//! The sensors on the running kernel: each test provokes an operation and looks for its record.
+//! They need root, and say so when they are skipped.
+
+mod root {
+    mod harness;
+    mod life;
+    mod loss;
+    mod net;
+}

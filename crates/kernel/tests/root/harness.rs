@@ -1,0 +1,60 @@
+//! Loads the sensors, collects records, and turns them into something that owns its bytes.
+
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use kernel::{Options, Rings, Sensors};
+use model::interest::Interest;
+use model::op::{Kind, KindSet};
+use model::wire::Record;
+
+/// How long a record may take to arrive on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Says why when the tests cannot run.
+pub(super) fn skipped() -> bool {
+    let skip = !nix::unistd::geteuid().is_root();
+    if skip {
+        println!("SKIP: loading BPF programs needs root");
+    }
+    skip
+}
+
+/// Sensors with a reader.
+pub(super) struct Bench {
+    pub(super) sensors: Sensors,
+    rings: Rings,
+    seen: Vec<Vec<u8>>,
+}
+
+/// The sensors with the given kinds attached; events of this process are not left out.
+pub(super) fn bench(kinds: &[Kind], options: Options) -> Bench {
+    let mut sensors = Sensors::load(Options { own_pids: Vec::new(), ..options }).unwrap();
+    let kinds: KindSet = kinds.iter().copied().collect();
+    sensors.subscribe(&Interest { kinds, ..Interest::default() }).unwrap();
+    let fds: [OwnedFd; 3] = sensors.ring_fds().map(|fd| fd.try_clone_to_owned().unwrap());
+    Bench { sensors, rings: Rings::new(fds).unwrap(), seen: Vec::new() }
+}
+
+impl Bench {
+    /// The first record that `fits`, within the patience.
+    pub(super) fn find(&mut self, what: &str, fits: impl Fn(&Record<'_>) -> bool) -> Vec<u8> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            self.sensors.service().unwrap();
+            let seen = &mut self.seen;
+            self.rings.drain(u64::MAX, usize::MAX, &mut |bytes| seen.push(bytes.to_vec()));
+            let found = self.seen.iter().find(|b| fits(&Record::parse(b).unwrap()));
+            if let Some(found) = found {
+                return found.clone();
+            }
+            assert!(Instant::now() < until, "no record of {what} among {}", self.seen.len());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// All records so far that `fit`.
+    pub(super) fn count(&self, fits: impl Fn(&Record<'_>) -> bool) -> usize {
+        self.seen.iter().filter(|b| fits(&Record::parse(b).unwrap())).count()
+    }
+}

@@ -1,0 +1,106 @@
+//! Process life: exec, fork, exit, the task iterator.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+
+use kernel::Options;
+use model::op::Kind;
+use model::wire::{Body, RecTask, Record, TASK_SCRIPT, TASK_STDIN_PIPE};
+
+use super::harness::{bench, skipped};
+
+fn task<'a>(record: &'a Record<'a>) -> &'a RecTask {
+    match record.body() {
+        Body::Task(task) => task,
+        other => panic!("not a task record: {other:?}"),
+    }
+}
+
+#[test]
+fn an_exec_carries_path_arguments_directory_and_parent() {
+    if skipped() {
+        return;
+    }
+    let mut bench = bench(&[Kind::Exec, Kind::Fork, Kind::Exit], Options::default());
+    let mut child = Command::new("/bin/sh");
+    child.args(["-c", "exit 3", "kestrel-exec"]).current_dir("/usr/share").stdin(Stdio::piped());
+    let mut child = child.spawn().unwrap();
+    let pid = child.id();
+    child.wait().unwrap();
+    let bytes = bench.find("exec", |r| r.kind() == Kind::Exec && r.header().pid == pid);
+    let record = Record::parse(&bytes).unwrap();
+    let exec = task(&record);
+    let exe = fs::canonicalize("/bin/sh").unwrap();
+    assert_eq!(record.bytes(exec.exe), exe.as_os_str().as_encoded_bytes());
+    assert_eq!(record.bytes(exec.args), b"/bin/sh\0-c\0exit 3\0kestrel-exec\0");
+    assert_eq!(record.bytes(exec.cwd), b"/usr/share");
+    assert_eq!((exec.argc, exec.ppid), (4, std::process::id()));
+    assert_ne!(exec.task_flags & TASK_STDIN_PIPE, 0, "standard input is a pipe");
+    let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(&exe).unwrap());
+    assert_eq!(exec.exe_ino, inode);
+    let bytes = bench.find("exit", |r| r.kind() == Kind::Exit && r.header().pid == pid);
+    let record = Record::parse(&bytes).unwrap();
+    assert_eq!(task(&record).exit_code, 3 << 8);
+    assert_eq!(bench.count(|r| r.kind() == Kind::Fork && r.header().pid == pid), 1);
+}
+
+#[test]
+fn a_script_names_its_interpreter_and_a_deep_path_is_whole() {
+    if skipped() {
+        return;
+    }
+    let top = std::env::temp_dir().join(format!("kernel-test-{}", std::process::id()));
+    let deep = (0..30).fold(top.clone(), |path, at| path.join(format!("component-{at}")));
+    fs::create_dir_all(&deep).unwrap();
+    let script = deep.join("script");
+    fs::write(&script, "#!/bin/sh\nexit 0\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let binary = deep.join("true");
+    fs::copy("/bin/true", &binary).unwrap();
+    let mut bench = bench(&[Kind::Exec], Options::default());
+    let mut child = Command::new(&script).spawn().unwrap();
+    let script_pid = child.id();
+    child.wait().unwrap();
+    let mut child = Command::new(&binary).arg("x".repeat(30_000)).spawn().unwrap();
+    let deep_pid = child.id();
+    child.wait().unwrap();
+    fs::remove_dir_all(&top).unwrap();
+    let bytes = bench.find("script", |r| r.header().pid == script_pid);
+    let record = Record::parse(&bytes).unwrap();
+    assert_ne!(task(&record).task_flags & TASK_SCRIPT, 0, "started by its first line");
+    assert_eq!(record.bytes(task(&record).script), script.as_os_str().as_encoded_bytes());
+    assert_eq!(
+        record.bytes(task(&record).exe),
+        fs::canonicalize("/bin/sh").unwrap().as_os_str().as_encoded_bytes()
+    );
+    let bytes = bench.find("deep exec", |r| r.header().pid == deep_pid);
+    let record = Record::parse(&bytes).unwrap();
+    assert_eq!(record.header().flags, 0, "nothing is cut");
+    assert_eq!(record.bytes(task(&record).exe), binary.as_os_str().as_encoded_bytes());
+    assert_eq!(usize::from(task(&record).args.len), binary.as_os_str().len() + 1 + 30_000 + 1);
+}
+
+#[test]
+fn the_iterator_yields_this_process() {
+    if skipped() {
+        return;
+    }
+    let mut bench = bench(&[], Options::default());
+    let mut all = Vec::new();
+    fs::File::from(bench.sensors.snapshot().unwrap()).read_to_end(&mut all).unwrap();
+    let mut rest = all.as_slice();
+    let mut found = 0;
+    while !rest.is_empty() {
+        let record = Record::parse(rest).unwrap();
+        if record.header().pid == std::process::id() {
+            found += 1;
+            let exe = std::env::current_exe().unwrap();
+            assert_eq!(record.bytes(task(&record).exe), exe.as_os_str().as_encoded_bytes());
+        }
+        let padded = (record.header().len as usize).next_multiple_of(8);
+        rest = rest.get(padded..).unwrap();
+    }
+    assert_eq!(found, 1, "one record a process");
+}

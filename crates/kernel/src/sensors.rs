@@ -330,15 +330,13 @@ impl Sensors {
     /// A descriptor that yields a KIND_TASK record for each process, padded to 8 bytes each.
     pub fn snapshot(&mut self) -> Result<OwnedFd, Error> {
         let failed = |reason: String| Error::Refused { program: "iter_tasks".to_owned(), reason };
-        let link = match self.snapshot.take() {
-            Some(link) => link,
-            None => {
-                let program = self.loaded.program("iter_tasks");
-                let program = program.ok_or_else(|| {
-                    failed(self.loaded.refused("iter_tasks").unwrap_or_default().to_owned())
-                })?;
-                program.attach().map_err(|error| failed(error.to_string()))?
-            }
+        let link = if let Some(link) = self.snapshot.take() {
+            link
+        } else {
+            let program = self.loaded.program("iter_tasks").ok_or_else(|| {
+                failed(self.loaded.refused("iter_tasks").unwrap_or_default().to_owned())
+            })?;
+            program.attach().map_err(|error| failed(error.to_string()))?
         };
         let pass = open_iterator(link.as_fd());
         self.snapshot = Some(link);

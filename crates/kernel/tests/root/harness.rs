@@ -1,5 +1,7 @@
 //! Loads the sensors, collects records, and turns them into something that owns its bytes.
 
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a helper of tests")]
+
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 

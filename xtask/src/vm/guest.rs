@@ -94,7 +94,7 @@ impl Payload {
             }
         };
         let expect = expectations(version);
-        let cases = format!("provoke host --agent /bin/aegisbpf {module} {expect}\n");
+        let cases = format!("setsid provoke host --agent /bin/aegisbpf {module} {expect}\n");
         archive.file("/cases", 0o755, cases.as_bytes());
         Ok(archive.finish())
     }

@@ -1,6 +1,7 @@
 //! Cases that are about more than one event.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use model::op::Kind;
@@ -12,6 +13,8 @@ use crate::lab::{Done, Lab, PATIENCE};
 
 /// Where the kernel takes the next pid from, if it lets us say.
 const LAST_PID: &str = "/proc/sys/kernel/ns_last_pid";
+/// What the start of a process counts in.
+const TICK: Duration = Duration::from_millis(10);
 /// Attempts at getting one pid twice; another process may be faster.
 const ATTEMPTS: u32 = 20;
 
@@ -37,6 +40,8 @@ pub(super) fn run(lab: &mut Lab, wanted: &dyn Fn(Kind) -> bool, tally: &mut Tall
 fn reuse(lab: &Lab) -> Result<Option<Vec<String>>> {
     for _ in 0..ATTEMPTS {
         let first = lab.act(&["noop", "first"])?;
+        // Start times count in ticks of 10 ms, so that every source gives a process the same id.
+        std::thread::sleep(TICK * 2);
         if fs::write(LAST_PID, (first.pid - 1).to_string()).is_err() {
             return Ok(None);
         }

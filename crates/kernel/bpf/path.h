@@ -11,7 +11,7 @@
 #include "emit.h"
 
 /* Components of a path (mount crossings included); a deeper one is cut at its front. */
-#define PATH_STEPS 64
+#define PATH_STEPS 40
 #define NAME_BYTES 255
 /* Set in the result of path_length() when the walk did not reach the root. */
 #define PATH_IS_PARTIAL (1U << 31)

@@ -26,7 +26,7 @@ const DEFAULT_KERNELS: &[&str] = &["5.10", "6.1", "6.12"];
 /// Oldest major version of qemu that boots all of them reliably under emulation.
 const QEMU_MIN: u32 = 8;
 /// A guest boots in seconds; the cases take about a minute under emulation.
-const GUEST_TIMEOUT: Duration = Duration::from_mins(7);
+const GUEST_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// Runs the guest matrix and prints one row per kernel. `AEGIS_VM_CACHE` names the directory that
 /// keeps the kernels, `target/vm` by default.

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::event::Stream;
 
 /// How long the agent may take from its start until a client can connect (emulated guests are slow).
-const START: Duration = Duration::from_mins(1);
+const START: Duration = Duration::from_mins(3);
 /// How long it may take to end after SIGTERM.
 const STOP: Duration = Duration::from_secs(10);
 

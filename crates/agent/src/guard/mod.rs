@@ -27,6 +27,8 @@ use runtime::Runtime;
 
 /// Requests handled before the other descriptors get their turn.
 const REQUESTS_AT_ONCE: usize = 32;
+/// How long a source may keep to itself what it has not told yet: some do not wake us for each record.
+const SERVICE_PERIOD: Duration = Duration::from_millis(50);
 
 /// Runs until a signal ends it.
 pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
@@ -205,11 +207,13 @@ impl Guard<'_> {
         if let Some(worker) = worker {
             fds.push(PollFd::from_borrowed_fd(worker.socket(), PollFlags::IN));
         }
-        let limit = limit.map(|limit| Timespec {
+        let limit = limit.map_or(SERVICE_PERIOD, |limit| limit.min(SERVICE_PERIOD));
+        let limit = Some(Timespec {
             tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: limit.subsec_nanos().into(),
         });
         match poll(&mut fds, limit.as_ref()) {
+            Ok(0) => return Ok(Ready { sensors: true, ..Ready::default() }),
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => return Ok(Ready::default()),
             Err(error) => {

@@ -2,13 +2,8 @@
 
 use std::sync::Arc;
 
-use model::wire::{
-    FLAG_CUT_ARGS, RecHeader, RecTask, Record, Span, TASK_DELETED, TASK_KTHREAD, TASK_MEMFD,
-};
+use model::wire::{FLAG_CUT_ARGS, RecHeader, RecTask, Record, Span, TASK_DELETED, TASK_MEMFD};
 
-/// Resolution in which starts are compared: that of `/proc/PID/stat`. A pid is not used twice
-/// within one tick, because the kernel hands out all others first.
-pub(crate) const TICK_NS: u64 = 10_000_000;
 /// An id that the source did not know.
 pub(crate) const NO_ID: u32 = u32::MAX;
 /// Bytes of arguments kept for a process; its own exec event has all of them.
@@ -20,15 +15,10 @@ pub const TABLE_ENV_MAX: usize = 2048;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Key {
     pub(crate) pid: u32,
-    /// Start of the process, ns since boot; of a coarse source, rounded down to [`TICK_NS`].
+    /// Start of the process as the kernel counts it, ns since boot. Nothing coarser will do: in a
+    /// small pid namespace, or by writing to `ns_last_pid`, a pid can be had twice within the
+    /// 10 ms in which `/proc` counts.
     pub(crate) start: u64,
-}
-
-impl Key {
-    /// Whether both mean the same process, one of them perhaps told by a coarse source.
-    pub(crate) fn same(self, other: Key) -> bool {
-        self.pid == other.pid && self.start / TICK_NS == other.start / TICK_NS
-    }
 }
 
 /// Where a part of an [`Image`] lies in its bytes.
@@ -128,9 +118,10 @@ impl Image {
         self.part(self.comm)
     }
 
-    /// Last component of the executable; a kernel thread has none and goes by its comm.
+    /// Last component of the executable. Where that is unknown, as for kernel threads, which have
+    /// none, the process goes by its comm.
     pub(crate) fn name(&self) -> &[u8] {
-        if self.flags & TASK_KTHREAD != 0 { self.comm() } else { base_name(self.exe()) }
+        if self.exe().is_empty() { self.comm() } else { base_name(self.exe()) }
     }
 
     pub(crate) fn is_memfd(&self) -> bool {

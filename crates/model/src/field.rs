@@ -111,7 +111,7 @@ fields! {
     PROCESS_PID, "process.pid", Int, Kernel, "Process id in the initial pid namespace.";
     PROCESS_THREAD_ID, "process.thread.id", Int, Kernel, "Thread that acted.";
     PROCESS_START, "process.start", Time, Kernel, "When the process started.";
-    PROCESS_NAME, "process.name", Keyword, Kernel, "Last component of `process.executable`; for a script started through an interpreter, the interpreter's name.";
+    PROCESS_NAME, "process.name", Keyword, Kernel, "Last component of `process.executable`; for a script started through an interpreter, the interpreter's name; where the executable is unknown, the kernel's short name (comm).";
     PROCESS_EXECUTABLE, "process.executable", Path, Kernel, "Path of the running executable.";
     PROCESS_ARGS, "process.args", Keywords, Kernel, "Arguments, program name first.";
     PROCESS_ARGS_COUNT, "process.args_count", Int, Kernel, "Number of arguments.";

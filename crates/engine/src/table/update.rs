@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::op::Kind;
 use model::wire::{
     Body, FLAG_NO_START, PROVIDER_CONNECTOR, RecAct, RecHeader, RecIds, RecTask, Record,
-    TASK_KTHREAD, TASK_THREAD,
+    TASK_THREAD,
 };
 
 use super::{Slot, Table};
@@ -123,7 +123,7 @@ impl Table {
         }
         let older = process.image.clone();
         let shows_image =
-            task.exe.len > 0 || task.args.len > 0 || task.task_flags & TASK_KTHREAD != 0;
+            task.exe.len > 0 || task.args.len > 0 || (older.is_none() && task.comm.len > 0);
         if !shows_image || older.as_ref().is_some_and(|older| older.time > time) {
             return;
         }

@@ -284,7 +284,7 @@ fn an_exit_status_is_shown_as_shells_do() {
 }
 
 #[test]
-fn an_identity_does_not_depend_on_the_source() {
+fn an_identity_depends_on_process_and_start_and_not_on_the_record() {
     let id = |task: Task| {
         let mut engine = engine();
         let mut id = Json::Null;
@@ -295,10 +295,9 @@ fn an_identity_does_not_depend_on_the_source() {
         id
     };
     let exact = id(Task::exec(MS, key(7, 123_456_789), INIT, "/bin/sh"));
-    let coarse = id(Task::fork(9 * MS, key(7, 120_000_000), INIT));
-    assert_eq!(exact, coarse);
-    assert_ne!(exact, id(Task::fork(9 * MS, key(8, 120_000_000), INIT)));
-    assert_ne!(exact, id(Task::fork(9 * MS, key(7, 130_000_000), INIT)));
+    assert_eq!(exact, id(Task::exit(900 * MS, key(7, 123_456_789), INIT)));
+    assert_ne!(exact, id(Task::fork(9 * MS, key(8, 123_456_789), INIT)), "another pid");
+    assert_ne!(exact, id(Task::fork(9 * MS, key(7, 123_456_790), INIT)), "within the same tick");
 }
 
 #[test]
@@ -312,4 +311,23 @@ fn values_that_are_put_together_do_not_outlive_their_event() {
             }
         });
     }
+}
+
+#[test]
+fn a_process_without_a_known_executable_goes_by_its_comm() {
+    let first = Task::found(100 * MS, INIT, Key::default(), "");
+    let mut first = first.with(|task| task.exe = model::wire::Span { off: 0, len: 0 });
+    let comm = first.part(b"init-of-host");
+    let first = first.with(|task| task.comm = comm).done();
+    let event = last(&[first, Task::fork(300 * MS, CHILD, INIT).done()]);
+    let name = Json::from("init-of-host");
+    assert_fields(
+        &event,
+        &[
+            ("process.parent.name", name.clone()),
+            ("process.parent.executable", Json::Null),
+            ("process.name", name),
+            ("process.executable", Json::Null),
+        ],
+    );
 }

@@ -6,7 +6,9 @@ use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
-use libbpf_rs::{Link, Map, MapCore, MapFlags, Object, ObjectBuilder, OpenObject, ProgramMut};
+use libbpf_rs::{
+    Link, Map, MapCore, MapFlags, MapHandle, Object, ObjectBuilder, OpenObject, ProgramMut,
+};
 
 use crate::error::Error;
 use crate::messages;
@@ -114,6 +116,11 @@ impl Loaded {
     /// Replaces one value of a map.
     pub(crate) fn set(&self, name: &'static str, key: &[u8], value: &[u8]) -> Result<(), Error> {
         self.map(name)?.update(key, value, MapFlags::ANY).map_err(|e| Error::map(name, &e))
+    }
+
+    /// A map that can be used apart from the object.
+    pub(crate) fn map_handle(&self, name: &'static str) -> Result<MapHandle, Error> {
+        MapHandle::try_from(&self.map(name)?).map_err(|error| Error::map(name, &error))
     }
 
     /// The descriptor of a map; it lives as long as the object.

@@ -19,7 +19,8 @@ use crate::inject::Injector;
 use crate::object::{Loaded, RINGS};
 use crate::probe::{Class, Classes, class_of, kernel_release, open_cgroup};
 use crate::report::{Operation, Provider, Report, State};
-use crate::source::{self, Offer, SourceId, Sources};
+use crate::sink::Sink;
+use crate::source::{self, Offer, SourceId, Sources, WATCHED, WatchMaps};
 use crate::ways::{self, LAST, WAYS, Way};
 
 /// Thread groups whose own events are dropped; `OWN_PIDS` in maps.h.
@@ -69,6 +70,16 @@ pub struct Sensors {
     source_errors: Vec<String>,
     own: Vec<u32>,
     env: bool,
+    /// What was chosen for each kind at the last subscription.
+    chosen: BTreeMap<Kind, Choice>,
+}
+
+/// Where there is no way into the rings, only sources without records of their own are at work.
+struct Nowhere;
+
+impl Sink for Nowhere {
+    fn submit(&mut self, _ring: u32, _record: &mut [u8]) {}
+    fn lost(&mut self, _ring: u32, _cause: u32, _count: u64) {}
 }
 
 /// How an operation is seen.
@@ -88,13 +99,15 @@ impl Sensors {
         })?;
         let [alarm, life, rest] = RINGS;
         let rings = [loaded.map_fd(alarm)?, loaded.map_fd(life)?, loaded.map_fd(rest)?];
-        let sources = Sources::new(&options.own_pids)
+        let mut sources = Sources::new(&options.own_pids)
             .map_err(|error| Error::io("create an epoll descriptor", error))?;
+        let handle = |name| loaded.map_handle(name);
+        sources.set_maps(WatchMaps { inodes: handle("watched")?, names: handle("watched_names")? });
         let injector = Injector::new(&loaded);
         // Without injection their records could not reach the rings.
         let (offers, errors) =
             if injector.is_some() { source::probe() } else { (Vec::new(), Vec::new()) };
-        let mut sensors = Sensors {
+        let sensors = Sensors {
             loaded,
             classes,
             cgroup,
@@ -108,6 +121,7 @@ impl Sensors {
             source_errors: errors.iter().map(ToString::to_string).collect(),
             own: options.own_pids,
             env: false,
+            chosen: BTreeMap::new(),
         };
         sensors.configure(&BTreeMap::new())?;
         Ok(sensors)
@@ -120,6 +134,8 @@ impl Sensors {
         self.configure(&chosen)?;
         let by_source = chosen.iter().filter(|(_, choice)| matches!(choice, Choice::Source(_)));
         let kinds = by_source.map(|(kind, _)| *kind).collect();
+        let programs = |(kind, choice)| matches!(choice, &Choice::Programs(_)).then_some(kind);
+        self.sources.follow(chosen.iter().filter_map(programs).copied().collect());
         self.start_sources(kinds, interest, &mut chosen);
         let used = |name: &str| {
             let programs = |choice: &Choice| match choice {
@@ -129,7 +145,17 @@ impl Sensors {
             chosen.values().any(programs)
         };
         self.links.retain(|name, _| used(name));
-        Ok(self.report(&chosen))
+        let report = self.report(&chosen);
+        self.chosen = chosen;
+        Ok(report)
+    }
+
+    /// Other processes are the agent's now (at most four): what they do is not reported, save
+    /// that what others do to them goes to the ring of alarms.
+    pub fn set_own(&mut self, own: &[u32]) -> Result<(), Error> {
+        self.own = own.to_vec();
+        self.sources.set_own(own);
+        self.configure(&self.chosen)
     }
 
     /// For each wanted kind the first way that attaches.
@@ -146,7 +172,24 @@ impl Sensors {
                 chosen.insert(kind, choice);
             }
         }
+        self.same_for_watched(&mut chosen);
         chosen
+    }
+
+    /// A watched file is told either by programs or by fanotify, both opens and writes.
+    fn same_for_watched(&self, chosen: &mut BTreeMap<Kind, Choice>) {
+        let by_source = |(kind, choice): (&Kind, &Choice)| {
+            WATCHED.contains(*kind) && matches!(choice, Choice::Source(_))
+        };
+        if !chosen.iter().any(by_source) {
+            return;
+        }
+        let offers = self.offers.iter().filter(|offer| WATCHED.contains(offer.kind));
+        for offer in
+            offers.filter(|offer| chosen.contains_key(&offer.kind)).cloned().collect::<Vec<_>>()
+        {
+            chosen.insert(offer.kind, Choice::Source(offer));
+        }
     }
 
     fn attach_first(&mut self, table: &'static [Way], kind: Kind) -> Option<Choice> {
@@ -162,10 +205,16 @@ impl Sensors {
         interest: &Interest,
         chosen: &mut BTreeMap<Kind, Choice>,
     ) {
-        let Some(injector) = &mut self.injector else { return };
-        for error in self.sources.set(kinds, interest, injector) {
-            chosen.retain(|_, choice| {
-                !matches!(choice, Choice::Source(offer) if offer.source == error.source_id)
+        let sink: &mut dyn Sink = match &mut self.injector {
+            Some(injector) => injector,
+            None => &mut Nowhere,
+        };
+        for error in self.sources.set(kinds, interest, sink) {
+            let follows = error.source_id == SourceId::Fanotify;
+            chosen.retain(|kind, choice| match choice {
+                Choice::Source(offer) => offer.source != error.source_id,
+                // Nobody would tell the programs which files are watched.
+                Choice::Programs(_) => !(follows && WATCHED.contains(*kind)),
             });
             self.source_errors.push(error.to_string());
         }
@@ -228,7 +277,7 @@ impl Sensors {
     }
 
     /// Tells the programs who reports what.
-    fn configure(&mut self, chosen: &BTreeMap<Kind, Choice>) -> Result<(), Error> {
+    fn configure(&self, chosen: &BTreeMap<Kind, Choice>) -> Result<(), Error> {
         let mut config = [0u8; CONFIG_BYTES];
         for (kind, choice) in chosen {
             if let (Choice::Programs(way), Some(by)) = (choice, config.get_mut(*kind as usize)) {
@@ -350,8 +399,9 @@ impl Sensors {
 
     /// Takes what the sources in user space have and puts it into the rings.
     pub fn service(&mut self) -> Result<(), Error> {
-        if let Some(injector) = &mut self.injector {
-            self.sources.service(injector);
+        match &mut self.injector {
+            Some(injector) => self.sources.service(injector),
+            None => self.sources.service(&mut Nowhere),
         }
         Ok(())
     }

@@ -30,6 +30,8 @@ const fn program(
 /// Sees operations that then fail, too.
 const BEFORE: &str = "told before the operation: an attempt that fails is reported as well";
 
+const WRITE: &str = "told before the first write to an open file";
+
 /// All ways by programs; for one kind the better stands before the worse. Sources in user space
 /// come after the ways here, and before [`LAST`].
 pub(crate) const WAYS: &[Way] = &[
@@ -40,6 +42,21 @@ pub(crate) const WAYS: &[Way] = &[
     program(Kind::Setuid, Provider::Lsm, "task_fix_setuid", &["lsm_setuid"], ""),
     program(Kind::Setgid, Provider::Lsm, "task_fix_setgid", &["lsm_setgid"], ""),
     program(Kind::Capset, Provider::Lsm, "capset", &["lsm_capset"], ""),
+    program(Kind::Open, Provider::Lsm, "file_open of watched files", &["lsm_open"], ""),
+    program(
+        Kind::Write,
+        Provider::Lsm,
+        "file_open, file_permission, mmap_file, path_truncate, file_truncate of watched files",
+        &["lsm_open", "lsm_write", "lsm_map", "lsm_truncate", "lsm_file_truncate"],
+        WRITE,
+    ),
+    program(
+        Kind::Write,
+        Provider::Lsm,
+        "file_open, file_permission, mmap_file, path_truncate of watched files",
+        &["lsm_open", "lsm_write", "lsm_map", "lsm_truncate"],
+        "told before the first write to an open file, and before a truncation, each time",
+    ),
     program(
         Kind::Create,
         Provider::Lsm,

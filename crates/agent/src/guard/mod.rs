@@ -145,8 +145,11 @@ impl Guard<'_> {
         }
     }
 
-    /// Hands over the rings.
-    fn greet(&self, worker: &Worker) {
+    /// Hands over the rings. From now on the worker's own doings are the agent's.
+    fn greet(&mut self, worker: &Worker) {
+        if let Err(error) = self.sensors.set_own(&[std::process::id(), worker.pid()]) {
+            tracing::error!(%error, "what the worker itself does will be reported");
+        }
         if let Err(error) = proto::send_rings(worker.socket(), self.sensors.ring_fds()) {
             tracing::error!(%error, "cannot hand the rings to the worker");
         }

@@ -14,6 +14,7 @@ use crate::host::{Host, Known};
 use crate::process::NO_ID;
 use crate::scratch::Scratch;
 use crate::table::{Table, TableStats};
+use crate::variables::Variables;
 use crate::view::{Scene, View};
 
 /// Questions that one record can raise.
@@ -30,6 +31,23 @@ pub struct Stats {
     pub matches: u64,
     /// The process table.
     pub table: TableStats,
+}
+
+/// A program that is ready to run. Making it takes a while, so it is best made on another thread
+/// than the one that pushes records.
+#[derive(Debug)]
+pub struct Prepared {
+    program: Arc<Program>,
+    compiled: Compiled,
+    variables: Variables,
+}
+
+impl Prepared {
+    /// Fails if the program breaks a bound of [`eval`].
+    pub fn new(program: Arc<Program>) -> Result<Prepared, eval::CompileError> {
+        let variables = Variables::of(&program);
+        Ok(Prepared { compiled: Compiled::new(Arc::clone(&program))?, program, variables })
+    }
 }
 
 /// Follows the processes of one host and runs a program over its events. Reads no clock and does
@@ -51,17 +69,26 @@ pub struct Engine {
 impl Engine {
     /// An engine that knows no process yet. Fails if the program breaks a bound of [`eval`].
     pub fn new(program: Arc<Program>, host: Host) -> Result<Engine, eval::CompileError> {
+        let Prepared { program, compiled, variables } = Prepared::new(program)?;
         Ok(Engine {
-            compiled: Compiled::new(Arc::clone(&program))?,
+            compiled,
             evaluation: eval::Scratch::default(),
             program,
             host: Known::new(host),
             facts: Facts::default(),
-            table: Table::default(),
+            table: Table::new(variables),
             scratch: Scratch::default(),
             hits: Vec::new(),
             stats: Stats::default(),
         })
+    }
+
+    /// Runs another program from the next record on. All that is known of the host stays.
+    pub fn swap(&mut self, prepared: Prepared) {
+        let Prepared { program, compiled, variables } = prepared;
+        (self.program, self.compiled) = (program, compiled);
+        self.evaluation = eval::Scratch::default();
+        self.table.variables = variables;
     }
 
     /// What has to be looked up before [`Engine::push`], so that the event shows names. Events are

@@ -22,9 +22,10 @@ mod scratch;
 mod table;
 #[cfg(test)]
 mod testing;
+mod variables;
 pub mod view;
 
-pub use engine::{Engine, Questions, Stats};
+pub use engine::{Engine, Prepared, Questions, Stats};
 pub use facts::{Fact, Question};
 pub use host::Host;
 pub use lineage::ANCESTORS_MAX;

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use model::wire::{FLAG_CUT_ARGS, RecHeader, RecTask, Record, Span, TASK_DELETED, TASK_MEMFD};
 
+use crate::variables::Variables;
+
 /// An id that the source did not know.
 pub(crate) const NO_ID: u32 = u32::MAX;
 /// Bytes of arguments kept for a process; its own exec event has all of them.
 pub const TABLE_ARGS_MAX: usize = 4096;
-/// Bytes of environment kept for a process: what rules ask for is a handful of variables.
+/// Bytes of the variables kept for a process: rules ask for a handful.
 pub const TABLE_ENV_MAX: usize = 2048;
 
 /// What identifies a process on one boot.
@@ -48,12 +50,19 @@ pub(crate) struct Image {
 impl Image {
     /// The image in a record; parts that the record lacks come from `older`, if that is an image
     /// of the same executable.
-    pub(crate) fn of(record: &Record<'_>, task: &RecTask, older: Option<&Image>) -> Image {
-        let exe = record.bytes(task.exe);
+    pub(crate) fn of(
+        record: &Record<'_>,
+        task: &RecTask,
+        older: Option<&Image>,
+        variables: &Variables,
+    ) -> Image {
+        let text = |span: Span| record.bytes(span);
+        let exe = text(task.exe);
         let older = older.filter(|older| exe.is_empty() || older.exe() == exe);
+        let mut environment = Vec::new();
+        variables.push(&mut environment, text(task.env));
         let mut bytes = Vec::new();
-        let mut keep = |span: Span, old: Option<&[u8]>, max: usize| -> Part {
-            let new = record.bytes(span);
+        let mut keep = |new: &[u8], old: Option<&[u8]>, max: usize| -> Part {
             let part = if new.is_empty() { old.unwrap_or_default() } else { new };
             let part = part.get(..max).unwrap_or(part);
             let at = bytes.len();
@@ -62,12 +71,12 @@ impl Image {
             (u16::try_from(at).unwrap_or_default(), u16::try_from(part.len()).unwrap_or_default())
         };
         let path = model::wire::PATH_MAX_BYTES as usize;
-        let exe = keep(task.exe, older.map(Image::exe), path);
-        let args = keep(task.args, older.map(Image::args), TABLE_ARGS_MAX);
-        let env = keep(task.env, older.map(Image::env), TABLE_ENV_MAX);
-        let cwd = keep(task.cwd, older.map(Image::cwd), path);
-        let script = keep(task.script, older.map(Image::script), path);
-        let comm = keep(task.comm, older.map(Image::comm), 16);
+        let exe = keep(exe, older.map(Image::exe), path);
+        let args = keep(text(task.args), older.map(Image::args), TABLE_ARGS_MAX);
+        let env = keep(&environment, older.map(Image::env), TABLE_ENV_MAX);
+        let cwd = keep(text(task.cwd), older.map(Image::cwd), path);
+        let script = keep(text(task.script), older.map(Image::script), path);
+        let comm = keep(text(task.comm), older.map(Image::comm), 16);
         let given = usize::from(task.args.len);
         let told_file = task.exe_ino != 0;
         let cut = given > TABLE_ARGS_MAX || record.has(FLAG_CUT_ARGS);

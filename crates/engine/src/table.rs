@@ -18,6 +18,7 @@ use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use crate::process::{Image, Key, Process};
+use crate::variables::Variables;
 
 /// Most processes, running and ended. Hosts run hundreds to a few thousand; at about 300 bytes
 /// each this is 20 MB.
@@ -69,10 +70,17 @@ pub(crate) struct Table {
     now: u64,
     /// Where the search for a process to evict goes on.
     hand: usize,
+    /// Variables of environments that are kept and shown.
+    pub(crate) variables: Variables,
     stats: TableStats,
 }
 
 impl Table {
+    /// A table that knows no process, and keeps those variables.
+    pub(crate) fn new(variables: Variables) -> Table {
+        Table { variables, ..Table::default() }
+    }
+
     pub(crate) fn stats(&self) -> TableStats {
         self.stats
     }

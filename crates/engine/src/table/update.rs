@@ -67,7 +67,7 @@ impl Table {
         self.link(slot, parent_of(task));
         let older = self.get(slot).and_then(|process| process.image.clone());
         // Nothing is taken from the older image: an exec replaces all of it.
-        let image = self.hold(Image::of(record, task, None));
+        let image = self.hold(Image::of(record, task, None, &self.variables));
         let Some(process) = self.get_mut(slot) else { return };
         let dropped = if process.told > record.header().time {
             // Told late: a later record of this very process has said what it runs now. (The image
@@ -94,7 +94,7 @@ impl Table {
             let image = match shared {
                 Some(shared) => Some(shared),
                 None if exe.is_empty() => None,
-                None => Some(self.hold(Image::of(record, task, None))),
+                None => Some(self.hold(Image::of(record, task, None, &self.variables))),
             };
             if let Some(process) = self.get_mut(slot) {
                 let place = if is_late { &mut process.previous } else { &mut process.image };
@@ -127,7 +127,7 @@ impl Table {
         if !shows_image || older.as_ref().is_some_and(|older| older.time > time) {
             return;
         }
-        let image = self.hold(Image::of(record, task, older.as_deref()));
+        let image = self.hold(Image::of(record, task, older.as_deref(), &self.variables));
         let replaced = match self.get_mut(slot) {
             Some(process) => process.image.replace(image),
             None => Some(image),

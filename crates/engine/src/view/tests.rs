@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use model::field::{self, FIELDS, FieldId};
-use model::program::Program;
+use model::program::{Expr, Place, Program, Rule, RuleMeta, Test};
 use model::value::{Fields, Value};
 use model::wire::{
     self, Builder, RecAct, RecFile, RecIds, RecNet, TASK_DELETED, TASK_MEMFD, TASK_SCRIPT,
@@ -13,7 +13,7 @@ use model::wire::{
 use serde_json::{Map, Value as Json};
 use zerocopy::FromZeros;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Prepared};
 use crate::facts::Fact;
 use crate::process::Key;
 use crate::testing::{Bytes, MS, Task, header, host, key};
@@ -22,8 +22,17 @@ const INIT: Key = Key { pid: 1, start: 10 * MS };
 const SHELL: Key = Key { pid: 50, start: 200 * MS };
 const CHILD: Key = Key { pid: 51, start: 300 * MS };
 
+/// A program with a rule about a variable.
+fn asks_for(variable: &str) -> Arc<Program> {
+    let start = format!("{variable}=").into_bytes();
+    let test = Test::Part { place: Place::Start, any: vec![start], fold: false };
+    let condition = Expr::Test(field::PROCESS_ENV_VARS, test);
+    let rule = Rule { meta: RuleMeta::default(), category: None, condition };
+    Arc::new(Program { rules: vec![rule] })
+}
+
 fn engine() -> Engine {
-    let mut engine = Engine::new(Arc::new(Program::default()), host()).unwrap();
+    let mut engine = Engine::new(asks_for("LD_PRELOAD"), host()).unwrap();
     for fact in [
         Fact::User { id: 0, name: b"root".to_vec() },
         Fact::User { id: 1000, name: b"ada".to_vec() },
@@ -55,7 +64,8 @@ fn rich(task: Task) -> Task {
             | TASK_STDIN_TTY
             | TASK_STDOUT_SOCKET;
     });
-    let (env, cwd, comm) = (task.part(b"LD_PRELOAD=x\0"), task.part(b"/root"), task.part(b"sh"));
+    let (env, cwd, comm) =
+        (task.part(b"TOKEN=secret\0LD_PRELOAD=x\0"), task.part(b"/root"), task.part(b"sh"));
     let script = task.part(b"/tmp/run.sh");
     task.with(|task| (task.env, task.cwd, task.comm, task.script) = (env, cwd, comm, script))
 }
@@ -330,4 +340,26 @@ fn a_process_without_a_known_executable_goes_by_its_comm() {
             ("process.executable", Json::Null),
         ],
     );
+}
+
+#[test]
+fn a_variable_that_no_rule_asks_for_is_seen_by_nobody() {
+    let samples = samples();
+    let shown = |engine: &mut Engine, sample: &Bytes| {
+        let (mut event, mut hits) = (Map::new(), 0);
+        engine.push(&sample.record(), &mut |view, matches| {
+            (event, hits) = (model::json::document(view), matches.len());
+            assert!(!format!("{view:?}").contains("secret"));
+        });
+        (Json::Object(event).pointer("/process/env_vars").cloned().unwrap_or_default(), hits)
+    };
+    let mut engine = engine();
+    let asked = Json::from(["LD_PRELOAD=x"]);
+    shown(&mut engine, &samples[0]);
+    assert_eq!(shown(&mut engine, &samples[1]), (asked.clone(), 1), "an exec, from its record");
+    assert_eq!(shown(&mut engine, &samples[2]), (asked, 1), "its fork, from the table");
+    // Other rules: what was kept for the old ones is not shown to them either.
+    engine.swap(Prepared::new(asks_for("TOKENS")).unwrap());
+    assert_eq!(shown(&mut engine, &samples[2]), (Json::Null, 0));
+    assert_eq!(shown(&mut engine, &samples[3]), (Json::Null, 0));
 }

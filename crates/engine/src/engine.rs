@@ -3,15 +3,19 @@
 use std::sync::Arc;
 
 use model::alert::Match;
+use model::field;
 use model::op::Kind;
 use model::program::Program;
-use model::wire::{Body, FLAG_NO_CREDS, Record};
+use model::value::{Fields, Value};
+use model::wire::{Body, FLAG_NO_CREDS, FLAG_NO_START, Record};
 use smallvec::SmallVec;
 
+use crate::cgroup::Cgroup;
 use crate::eval::{self, Compiled};
 use crate::facts::{Fact, Facts, Question};
 use crate::host::{Host, Known};
-use crate::process::NO_ID;
+use crate::process::{Key, NO_ID};
+use crate::repeats::Repeats;
 use crate::scratch::Scratch;
 use crate::table::{Table, TableStats};
 use crate::variables::Variables;
@@ -29,6 +33,8 @@ pub struct Stats {
     pub events: u64,
     /// Matches of rules.
     pub matches: u64,
+    /// Matches left out, because they would have said the same again.
+    pub repeats: u64,
     /// The process table.
     pub table: TableStats,
 }
@@ -63,6 +69,7 @@ pub struct Engine {
     scratch: Scratch,
     /// Indices of the rules that matched the event at hand.
     hits: Vec<u32>,
+    repeats: Repeats,
     stats: Stats,
 }
 
@@ -79,6 +86,7 @@ impl Engine {
             table: Table::new(variables),
             scratch: Scratch::default(),
             hits: Vec::new(),
+            repeats: Repeats::default(),
             stats: Stats::default(),
         })
     }
@@ -89,6 +97,7 @@ impl Engine {
         (self.program, self.compiled) = (program, compiled);
         self.evaluation = eval::Scratch::default();
         self.table.variables = variables;
+        self.repeats.clear();
     }
 
     /// What has to be looked up before [`Engine::push`], so that the event shows names. Events are
@@ -115,12 +124,48 @@ impl Engine {
         if creds && header.gid != NO_ID {
             ask(Question::Group(header.gid));
         }
+        if let Some(Key { pid, start }) = self.unplaced(record) {
+            open.push(Question::Membership { pid, start });
+        }
         open
+    }
+
+    /// The acting process, if it may be in a container that only version 1 of cgroups knows of.
+    /// Asked once for a family of processes, and again at an exec in other namespaces: a runtime
+    /// puts a process into its container before that executes the first program there.
+    fn unplaced(&self, record: &Record<'_>) -> Option<Key> {
+        let header = record.header();
+        let start = if record.has(FLAG_NO_START) { 0 } else { header.start };
+        if !self.host.host.cgroup_v1 || header.pid == 0 {
+            return None;
+        }
+        let known = self.table.resolve(header.pid, start, header.time);
+        let known = known.and_then(|slot| self.table.get(slot));
+        let unified = [header.cgroup, known.map_or(0, |process| process.cgroup)];
+        let unified = unified.into_iter().find(|id| *id != 0).and_then(|id| self.facts.cgroup(id));
+        if unified.is_some_and(|cgroup| cgroup.container().is_some()) {
+            return None;
+        }
+        let place = known.and_then(|process| process.place.as_ref());
+        let is_due = match record.body() {
+            // A fork is where its parent is; whatever ended can be asked no more.
+            Body::Task(_) if matches!(record.kind(), Kind::Fork | Kind::Exit) => false,
+            Body::Task(task) if record.kind() == Kind::Exec => {
+                place.is_none_or(|place| place.namespaces != (task.ns_pid, task.ns_mnt))
+            }
+            _ => place.is_none(),
+        };
+        let key = known.map_or(Key { pid: header.pid, start }, |process| process.key);
+        Some(key).filter(|key| is_due && key.start != 0)
     }
 
     /// Takes an answer.
     pub fn learn(&mut self, fact: Fact) {
-        self.facts.learn(fact);
+        if let Fact::Membership { pid, start, hierarchies } = &fact {
+            self.table.place(Key { pid: *pid, start: *start }, Cgroup::of_process(hierarchies));
+        } else {
+            self.facts.learn(fact);
+        }
     }
 
     /// Takes a record: updates the process table, then evaluates, then calls back once for the
@@ -142,7 +187,13 @@ impl Engine {
         let view = View::new(record, process, applied.old_uid, self.stats.events, scene);
         self.hits.clear();
         self.compiled.eval(&view, &mut self.evaluation, &mut self.hits);
+        let found = self.hits.len();
+        if let (Value::Str(path), Some(process)) = (view.get(field::FILE_PATH), view.key()) {
+            let time = record.header().time;
+            self.hits.retain(|rule| !self.repeats.is_repeat(*rule, process, path, time));
+        }
         self.stats.matches += self.hits.len() as u64;
+        self.stats.repeats += (found - self.hits.len()) as u64;
         let matches: SmallVec<[Match<'_>; 4]> = self
             .hits
             .iter()

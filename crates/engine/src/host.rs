@@ -20,6 +20,8 @@ pub struct Host {
     pub agent_id: String,
     /// Addresses of the interfaces, loopback left out.
     pub ips: Vec<IpAddr>,
+    /// Whether cgroups of version 1 are in use: only they may know of a process's container.
+    pub cgroup_v1: bool,
     /// Wall clock minus time since boot, in ns: what turns the kernel's times into dates.
     pub boot_time_unix_ns: i64,
 }

@@ -6,6 +6,8 @@
 //! | [`Engine`] | the door: take a record, update the table, evaluate, call back |
 //! | [`view`] | an event behind the names of the field table |
 //! | `table`, `process`, `lineage` | all processes of the host, bounded; ancestors and leaders |
+//! | `repeats` | alerts that would say the same again |
+//! | `variables` | what of an environment is kept and shown |
 //! | [`facts`], `cgroup` | names and cgroup paths that the host told |
 //! | [`eval`], [`interest`] | running a program, and what it needs from the sensors |
 #![forbid(unsafe_code)]
@@ -18,6 +20,7 @@ mod host;
 pub mod interest;
 mod lineage;
 mod process;
+mod repeats;
 mod scratch;
 mod table;
 #[cfg(test)]
@@ -30,5 +33,6 @@ pub use facts::{Fact, Question};
 pub use host::Host;
 pub use lineage::ANCESTORS_MAX;
 pub use process::{TABLE_ARGS_MAX, TABLE_ENV_MAX};
+pub use repeats::{REPEAT_NS, REPEATS_MAX};
 pub use table::{ENDED_MAX, IMAGES_BYTES_MAX, KEEP_NS, PROCESSES_MAX, TableStats};
 pub use view::View;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use model::wire::{FLAG_CUT_ARGS, RecHeader, RecTask, Record, Span, TASK_DELETED, TASK_MEMFD};
 
+use crate::cgroup::Cgroup;
 use crate::variables::Variables;
 
 /// An id that the source did not know.
@@ -195,6 +196,14 @@ pub(crate) struct Namespaces {
     pub(crate) user: u32,
 }
 
+/// Where a process is in the cgroups of version 1.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) cgroup: Arc<Cgroup>,
+    /// Pid and mount namespace that it had then; zero until they are told.
+    pub(crate) namespaces: (u32, u32),
+}
+
 /// One process, running or ended.
 #[derive(Debug, Default)]
 pub(crate) struct Process {
@@ -212,6 +221,8 @@ pub(crate) struct Process {
     pub(crate) sid: u32,
     pub(crate) tty: u32,
     pub(crate) cgroup: u64,
+    /// Asked for only where version 1 is in use.
+    pub(crate) place: Option<Place>,
     /// Time of the last record that told ids, session and namespaces; 0: none did, and all that is
     /// known is that it exists.
     pub(crate) told: u64,
@@ -262,6 +273,9 @@ impl Process {
             (&mut self.sid, task.sid),
         ] {
             set(field, told, 0);
+        }
+        if let Some(place) = self.place.as_mut().filter(|place| place.namespaces == (0, 0)) {
+            place.namespaces = (self.ns.pid, self.ns.mnt);
         }
         self.caps = Some((task.cap_permitted, task.cap_effective));
         self.tty = task.tty;

@@ -60,7 +60,7 @@ fn text(status: &Json) -> String {
         ),
         ("rules", format!("{}{refused}", at("/rules/loaded"))),
         ("processes", at("/events/processes")),
-        ("alerts", at("/events/alerts")),
+        ("alerts", format!("{}, {} repeated", at("/events/alerts"), at("/events/alerts_repeated"))),
         (
             "events",
             format!("{} handled, {} malformed", at("/events/events"), at("/events/malformed")),

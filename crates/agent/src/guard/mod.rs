@@ -38,11 +38,13 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let started = seconds_since_boot();
     let mut worker = Worker::spawn(args, started, 0)?;
     // Nothing is loaded into the kernel for rules that cannot run.
-    if let Some(end) = first_word(&signals, &mut worker)? {
+    let mut reload = false;
+    if let Some(end) = first_word(&signals, &mut worker, &mut reload)? {
         return Ok(end);
     }
     let sensors = Sensors::load(kernel::Options::default()).map_err(|error| failure(&error))?;
-    let mut guard = Guard { args, sensors, signals, started, backoff: Backoff::new(), restarts: 0 };
+    let backoff = Backoff::new();
+    let mut guard = Guard { args, sensors, signals, started, backoff, restarts: 0, reload };
     let end = guard.supervise(worker);
     // The sensors are detached before the lock is given up.
     drop(guard);
@@ -51,7 +53,11 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
 }
 
 /// Waits until the worker has read its rules; how we end if it ended instead, or a signal came.
-fn first_word(signals: &SignalFd, worker: &mut Worker) -> Result<Option<Exit>, Failure> {
+fn first_word(
+    signals: &SignalFd,
+    worker: &mut Worker,
+    reload: &mut bool,
+) -> Result<Option<Exit>, Failure> {
     loop {
         let mut fds = [
             PollFd::from_borrowed_fd(worker.socket(), PollFlags::IN),
@@ -69,8 +75,12 @@ fn first_word(signals: &SignalFd, worker: &mut Worker) -> Result<Option<Exit>, F
                 code => Err(Failure::new(Exit::Internal, format!("the worker ended with {code}"))),
             };
         }
-        if !signal.is_empty() && told_to_stop(signals)? {
-            return Ok(Some(Exit::Ok));
+        if !signal.is_empty() {
+            let told = read_signals(signals)?;
+            *reload |= told.reload;
+            if told.stop {
+                return Ok(Some(Exit::Ok));
+            }
         }
     }
 }
@@ -106,6 +116,8 @@ struct Guard<'a> {
     started: u64,
     backoff: Backoff,
     restarts: u32,
+    /// The worker is to read its rules again as soon as it can be told.
+    reload: bool,
 }
 
 /// Why the wait for descriptors ended.
@@ -153,14 +165,23 @@ impl Guard<'_> {
         if let Err(error) = proto::send_rings(worker.socket(), self.sensors.ring_fds()) {
             tracing::error!(%error, "cannot hand the rings to the worker");
         }
+        if std::mem::take(&mut self.reload) {
+            reload(worker);
+        }
     }
 
     /// Serves one worker: its exit code when it ends, `None` when a signal ends us.
     fn serve(&mut self, worker: &mut Worker) -> Result<Option<i32>, Failure> {
         loop {
             let ready = self.wait(Some(worker), None)?;
-            if ready.signals && told_to_stop(&self.signals)? {
-                return Ok(None);
+            if ready.signals {
+                let told = read_signals(&self.signals)?;
+                if told.stop {
+                    return Ok(None);
+                }
+                if told.reload {
+                    reload(worker);
+                }
             }
             if ready.sensors {
                 self.service();
@@ -191,7 +212,8 @@ impl Guard<'_> {
                 return Ok(false);
             }
             let ready = self.wait(None, Some(left))?;
-            if ready.signals && told_to_stop(&self.signals)? {
+            // The next worker reads its rules anyway: there is nobody else to tell.
+            if ready.signals && read_signals(&self.signals)?.stop {
                 return Ok(true);
             }
             if ready.sensors {
@@ -282,13 +304,30 @@ impl Guard<'_> {
     }
 }
 
-/// Reads the waiting signals; true when one of them ends us.
-fn told_to_stop(signals: &SignalFd) -> Result<bool, Failure> {
-    let mut stop = false;
+fn reload(worker: &Worker) {
+    if let Err(error) = proto::send_reload(worker.socket()) {
+        tracing::error!(%error, "the worker cannot be told to read the rules again");
+    }
+}
+
+/// What signals have told.
+#[derive(Default)]
+struct Told {
+    stop: bool,
+    reload: bool,
+}
+
+/// Reads the waiting signals.
+fn read_signals(signals: &SignalFd) -> Result<Told, Failure> {
+    let mut told = Told::default();
     loop {
         match signals.read_signal() {
-            Ok(Some(signal)) => stop |= signal.ssi_signo != Signal::SIGCHLD as u32,
-            Ok(None) => return Ok(stop),
+            Ok(Some(signal)) => {
+                let number = signal.ssi_signo;
+                told.reload |= number == Signal::SIGHUP as u32;
+                told.stop |= [Signal::SIGTERM, Signal::SIGINT].iter().any(|s| number == *s as u32);
+            }
+            Ok(None) => return Ok(told),
             Err(error) => {
                 let message = format!("cannot read signals: {error}");
                 return Err(Failure::new(Exit::Internal, message));

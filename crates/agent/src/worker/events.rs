@@ -21,6 +21,7 @@ use super::hub::{Command, Hub, text};
 use super::link::{Asker, Link, News};
 use super::output::Output;
 use super::queue::Line;
+use super::reload::{Fresh, Reloader};
 use super::resolver::Resolver;
 use super::snapshot;
 use crate::cli::{Format, RunArgs};
@@ -51,6 +52,7 @@ pub(crate) struct Worker {
     malformed: u64,
     board: Arc<Board>,
     guard: Asker,
+    reloader: Reloader,
     show_events: bool,
 }
 
@@ -64,13 +66,7 @@ impl Worker {
         board: Arc<Board>,
         guard: Asker,
     ) -> Worker {
-        if rules_want.watch.len() > WATCH_MAX {
-            tracing::warn!(
-                watches = rules_want.watch.len(),
-                limit = WATCH_MAX,
-                "the rules name more files than can be watched; the rest is not"
-            );
-        }
+        warn_of_watches(&rules_want);
         let publisher = Publisher {
             hub: Hub::default(),
             output,
@@ -91,6 +87,7 @@ impl Worker {
             malformed: 0,
             board,
             guard,
+            reloader: Reloader::new(args),
             show_events: args.events,
         }
     }
@@ -144,6 +141,10 @@ impl Worker {
             while let Ok(command) = commands.try_recv() {
                 self.command(command)?;
             }
+            if link.wants_reload() {
+                self.reloader.ask(None);
+            }
+            self.take_rules()?;
             let now = Instant::now();
             if now.duration_since(tick) >= TICK {
                 tick = now;
@@ -194,6 +195,34 @@ impl Worker {
                     tracing::debug!("a client left while it joined");
                 }
             }
+            Command::Reload(answer) => self.reloader.ask(Some(answer)),
+        }
+        Ok(())
+    }
+
+    /// Runs the rules that have been read again, if they are ready. The old ones ran until here,
+    /// and the next record meets the new ones: none is left out.
+    fn take_rules(&mut self) -> Result<(), Failure> {
+        let Some((result, clients)) = self.reloader.result() else { return Ok(()) };
+        let answer = match result {
+            Ok(Fresh { prepared, interest, set }) => {
+                warn_of_watches(&interest);
+                self.engine.swap(prepared);
+                self.rules_want = interest;
+                self.subscribe()?;
+                tracing::info!(rules = set.loaded, "the rules were read again");
+                self.board.put_rules(set);
+                Ok(self.subscriptions)
+            }
+            Err(failure) => {
+                tracing::error!(error = %failure, "the rules stay as they were");
+                Err(failure.to_string())
+            }
+        };
+        for client in clients {
+            if client.send(answer.clone()).is_err() {
+                tracing::debug!("a client left while rules were read");
+            }
         }
         Ok(())
     }
@@ -215,6 +244,7 @@ impl Worker {
             events: stats.events,
             malformed: self.malformed,
             alerts: publisher.alerts,
+            alerts_repeated: stats.repeats,
             output_dropped: publisher.output.dropped(),
             processes: count(stats.table.running),
             processes_ended: count(stats.table.ended),
@@ -223,6 +253,16 @@ impl Worker {
             unresolved: stats.table.unresolved,
             clients: count(publisher.hub.clients()),
         });
+    }
+}
+
+fn warn_of_watches(interest: &Interest) {
+    if interest.watch.len() > WATCH_MAX {
+        tracing::warn!(
+            watches = interest.watch.len(),
+            limit = WATCH_MAX,
+            "the rules name more files than can be watched; the rest is not"
+        );
     }
 }
 

@@ -7,6 +7,7 @@
 //! | guard | reads what the guard says |
 //! | output | writes to standard output |
 //! | control | serves the control socket |
+//! | rules | reads the rules again, when that is asked for, and ends |
 
 mod board;
 mod control;
@@ -17,6 +18,7 @@ mod hub;
 mod link;
 mod output;
 mod queue;
+mod reload;
 mod resolver;
 mod rules;
 mod snapshot;
@@ -46,16 +48,17 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
         tracing::debug!(%error, "the process keeps its name");
     }
     let (link, news) = Link::open()?;
-    let rules = rules::read(&args.run)?;
+    let mut wanted = args.run.clone();
+    // Rules that were broken while the agent ran must not end it: the sound ones go on.
+    wanted.keep_going |= args.restarts > 0;
+    let rules = rules::read(&wanted)?;
     let board = Arc::new(Board::new());
+    board.put_rules(rules.set());
     let program = Arc::new(rules.loaded.program);
     let about = status::About {
         started: args.started,
         worker_started: status::seconds_since_boot(),
         restarts: args.restarts,
-        rules: program.rules.len(),
-        rules_refused: rules.refused,
-        rule_dirs: rules.directories.iter().map(|dir| dir.display().to_string()).collect(),
     };
     let engine = engine::Engine::new(Arc::clone(&program), host::identity::read())
         .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;

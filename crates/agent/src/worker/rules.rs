@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use files::Trust;
 use lang::{Diagnostic, Loaded};
 
+use super::board::RuleSet;
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
 
@@ -22,6 +23,17 @@ pub(crate) struct Rules {
     pub(crate) directories: Vec<PathBuf>,
     /// How many findings kept a rule out (`--keep-going`).
     pub(crate) refused: usize,
+}
+
+impl Rules {
+    /// What is told of them.
+    pub(crate) fn set(&self) -> RuleSet {
+        RuleSet {
+            loaded: self.loaded.program.rules.len(),
+            refused: self.refused,
+            directories: self.directories.iter().map(|dir| dir.display().to_string()).collect(),
+        }
+    }
 }
 
 /// Reads them, and prints what is wrong with them on standard error.

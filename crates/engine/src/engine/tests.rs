@@ -96,3 +96,78 @@ fn what_a_source_does_not_know_comes_from_the_table() {
         assert_eq!(view.get(field::PROCESS_START), Value::Int(1_000_200_000_000));
     });
 }
+
+#[test]
+fn where_version_1_is_in_use_a_family_is_asked_once_and_again_in_other_namespaces() {
+    let program = Arc::new(Program::default());
+    let mut engine = Engine::new(program, crate::host::Host { cgroup_v1: true, ..host() }).unwrap();
+    let (shell, child, inner) = (key(50, 200 * MS), key(51, 300 * MS), key(52, 400 * MS));
+    let id = "0123456789abcdef".repeat(4);
+    engine.learn(Fact::Cgroup { id: 42, path: b"/system.slice/docker.service".to_vec() });
+    let in_root = |task: Task, ns_mnt: u32| {
+        task.with(|task| (task.h.cgroup, task.ns_pid, task.ns_mnt) = (42, 1, ns_mnt)).done()
+    };
+    let place = |engine: &Engine, bytes: &Bytes| {
+        let asked = engine.questions(&bytes.record());
+        asked.into_iter().find(|it| matches!(it, Question::Membership { .. }))
+    };
+    let answer = |engine: &mut Engine, key: crate::process::Key, text: String| {
+        let (pid, start, hierarchies) = (key.pid, key.start, text.into_bytes());
+        engine.learn(Fact::Membership { pid, start, hierarchies });
+    };
+    let shown = |engine: &mut Engine, bytes: &Bytes| {
+        let mut container = String::new();
+        engine.push(&bytes.record(), &mut |view, _| {
+            if let Value::Str(id) = view.get(field::CONTAINER_ID) {
+                container = String::from_utf8(id.to_vec()).unwrap();
+            }
+        });
+        container
+    };
+    let exec = in_root(Task::exec(200 * MS, shell, INIT, "/bin/runc"), 7);
+    let question = Question::Membership { pid: 50, start: 200 * MS };
+    assert_eq!(place(&engine, &exec), Some(question));
+    answer(&mut engine, shell, "8:pids:/\n".to_owned());
+    assert!(place(&engine, &exec).is_some(), "its namespaces are not known yet");
+    assert_eq!(shown(&mut engine, &exec), "");
+    assert_eq!(place(&engine, &exec), None, "known now");
+
+    let fork = in_root(Task::fork(300 * MS, child, shell), 7);
+    assert_eq!(place(&engine, &fork), None, "it is where its parent is");
+    shown(&mut engine, &fork);
+    assert_eq!(place(&engine, &in_root(Task::exec(301 * MS, child, shell, "/bin/a"), 7)), None);
+    let entry = in_root(Task::exec(302 * MS, child, shell, "/bin/entry"), 8);
+    assert!(place(&engine, &entry).is_some(), "another mount namespace");
+    answer(&mut engine, child, format!("8:pids:/docker/{id}\n0::/\n"));
+    assert_eq!(shown(&mut engine, &entry), id);
+
+    let fork = in_root(Task::fork(400 * MS, inner, child), 8);
+    assert_eq!(shown(&mut engine, &fork), id, "inherited");
+    assert_eq!(place(&engine, &in_root(Task::exec(401 * MS, inner, child, "/bin/b"), 8)), None);
+}
+
+#[test]
+fn a_file_written_in_one_go_is_one_alert() {
+    let any = Rule {
+        meta: RuleMeta { id: "cron".to_owned(), ..RuleMeta::default() },
+        category: Some("file".to_owned()),
+        condition: Expr::Const(true),
+    };
+    let mut engine = Engine::new(Arc::new(Program { rules: vec![any] }), host()).unwrap();
+    let file = |kind, time| {
+        let mut tail = model::wire::Builder::<RecFile>::new();
+        let mut fixed = RecFile::new_zeroed();
+        fixed.h = header(kind, time, key(50, 200 * MS));
+        fixed.path = tail.push(b"/etc/cron.d/x");
+        Bytes::of(tail, &fixed)
+    };
+    let (create, write) = (model::wire::KIND_CREATE, model::wire::KIND_WRITE);
+    let mut alerts = Vec::new();
+    for (kind, time) in [(create, 300), (write, 301), (write, 302), (write, 1300)] {
+        let calls = push(&mut engine, &file(kind, time * MS));
+        assert_eq!(calls.len(), 1, "each is an event");
+        alerts.push(calls[0].1.len());
+    }
+    assert_eq!(alerts, [1, 0, 0, 1]);
+    assert_eq!((engine.stats().matches, engine.stats().repeats), (2, 2));
+}

@@ -9,7 +9,8 @@ use model::wire::{
 };
 
 use super::{Slot, Table};
-use crate::process::{Image, Key, NO_ID, Process, set};
+use crate::cgroup::Cgroup;
+use crate::process::{Image, Key, NO_ID, Place, Process, set};
 
 /// What a record was about, and what it replaced.
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,7 +30,7 @@ impl Table {
         let Some(slot) = self.actor(header) else { return Applied::default() };
         let Some(process) = self.get_mut(slot) else { return Applied::default() };
         let old_uid = Some(process.ids.uid).filter(|uid| *uid != NO_ID);
-        let is_news = process.touch(header);
+        process.touch(header);
         match record.body() {
             Body::Task(task) if task.task_flags & TASK_THREAD != 0 => {}
             Body::Task(task) => match record.kind() {
@@ -38,8 +39,14 @@ impl Table {
                 Kind::Exit => self.exit(slot, record, task),
                 _ => self.found(slot, record, task),
             },
-            Body::Ids(ids) if is_news => change_ids(process, record.kind(), ids),
-            Body::Act(act) if is_news && record.kind() == Kind::Namespace => {
+            // Sources in user space tell late, even after the end; only what a record of ids,
+            // session and namespaces has told since must not be undone.
+            Body::Ids(ids) if header.time >= process.told => {
+                change_ids(process, record.kind(), ids);
+            }
+            Body::Act(act)
+                if header.time >= process.told && record.kind() == Kind::Namespace =>
+            {
                 change_namespace(process, act);
             }
             _ => {}
@@ -83,6 +90,7 @@ impl Table {
 
     fn fork(&mut self, slot: Slot, record: &Record<'_>, task: &RecTask) {
         self.link(slot, parent_of(task));
+        self.inherit_place(slot);
         let Some(process) = self.get(slot) else { return };
         // Told late, the exec that came first has put its image there already.
         let is_late = process.image.is_some();
@@ -103,6 +111,29 @@ impl Table {
         }
         if let Some(process) = self.get_mut(slot).filter(|process| process.told == 0) {
             process.describe(task);
+        }
+    }
+
+    /// A fork is in the cgroups of its parent. That a parent was gone before it could be asked says
+    /// nothing of its children.
+    fn inherit_place(&mut self, slot: Slot) {
+        let Some(process) = self.get(slot).filter(|process| process.place.is_none()) else {
+            return;
+        };
+        let parent = self.find(process.parent).and_then(|parent| self.get(parent));
+        let place = parent.and_then(|parent| parent.place.clone());
+        let place = place.filter(|place| place.cgroup.path().is_some());
+        if let Some(process) = self.get_mut(slot) {
+            process.place = place;
+        }
+    }
+
+    /// The host told where the process is.
+    pub(crate) fn place(&mut self, key: Key, cgroup: Cgroup) {
+        self.make_room();
+        let slot = self.ensure(key);
+        if let Some(process) = self.get_mut(slot) {
+            process.place = Some(Place { cgroup: Arc::new(cgroup), namespaces: (0, 0) });
         }
     }
 

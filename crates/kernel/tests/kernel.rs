@@ -2,6 +2,8 @@
 //! They need root, and say so when they are skipped.
 
 mod root {
+    mod act;
+    mod files;
     mod harness;
     mod life;
     mod loss;

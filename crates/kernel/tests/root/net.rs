@@ -1,7 +1,7 @@
 //! Connections, datagrams, names, signals.
 
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::process::{Command, id};
+use std::process::id;
 
 use kernel::Options;
 use model::op::Kind;
@@ -59,17 +59,26 @@ fn a_question_to_a_name_server_has_name_type_and_process() {
 }
 
 #[test]
-fn a_signal_names_its_target() {
+fn addresses_of_version_six_are_whole() {
     if skipped() {
         return;
     }
-    let mut bench = bench(&[Kind::Signal], Options::default());
-    let mut child = Command::new("/bin/sleep").arg("60").spawn().unwrap();
-    child.kill().unwrap();
-    let pid = child.id();
-    child.wait().unwrap();
-    bench.find("signal", |r| match r.body() {
-        Body::Act(act) => r.header().pid == id() && act.target_pid == pid && act.op == 9,
-        _ => false,
-    });
+    let kinds = [Kind::Connect, Kind::Send, Kind::Bind];
+    let mut bench = bench(&kinds, Options::default());
+    let Ok(receiver) = UdpSocket::bind("[::1]:0") else {
+        println!("SKIP: no IPv6 here");
+        return;
+    };
+    let port = receiver.local_addr().unwrap().port();
+    let sender = UdpSocket::bind("[::1]:0").unwrap();
+    sender.send_to(b"x", ("::1", port)).unwrap();
+    sender.connect(("::1", port)).unwrap();
+    let here = std::net::Ipv6Addr::LOCALHOST.octets();
+    let of_us = |r: &Record<'_>, kind| {
+        r.kind() == kind && r.header().pid == id() && net(r).family == 10 && net(r).protocol == 17
+    };
+    bench.find("bind", |r| of_us(r, Kind::Bind) && net(r).saddr == here);
+    for kind in [Kind::Send, Kind::Connect] {
+        bench.find(kind.name(), |r| of_us(r, kind) && (net(r).daddr, net(r).dport) == (here, port));
+    }
 }

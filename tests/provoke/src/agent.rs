@@ -84,6 +84,8 @@ impl Doctor {
 /// A running agent and its client; both end when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Agent {
+    program: PathBuf,
+    runtime: PathBuf,
     processes: Vec<Child>,
     /// Events that the client receives.
     pub(crate) events: Stream,
@@ -92,8 +94,15 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    /// Starts the agent with those rules and a client that asks for all `kinds`.
-    pub(crate) fn start(agent: &Path, runtime: &Path, rules: &Path, kinds: &str) -> Result<Agent> {
+    /// Starts the agent with those rules and a client that asks for all `kinds` of what `exe` and
+    /// its children do. The agent selects: a busy host has many other events, and those that a
+    /// client is too slow to read are dropped.
+    pub(crate) fn start(
+        agent: &Path,
+        runtime: &Path,
+        rules: &Path,
+        (kinds, exe): (&str, &str),
+    ) -> Result<Agent> {
         let mut run = Command::new(agent)
             .args(["run", "-o", "json", "--runtime-dir"])
             .arg(runtime)
@@ -104,11 +113,21 @@ impl Agent {
             .spawn()
             .with_context(|| format!("starting {} run", agent.display()))?;
         let alerts = Stream::read(run.stdout.take().context("the agent has no stdout")?);
-        let mut started = Agent { processes: vec![run], events: Stream::default(), alerts };
+        let mut started = Agent {
+            program: agent.to_owned(),
+            runtime: runtime.to_owned(),
+            processes: vec![run],
+            events: Stream::default(),
+            alerts,
+        };
         started.wait_ready(agent, runtime)?;
         let mut client = Command::new(agent)
             .args(["events", "--follow", "-o", "json", "--kinds", kinds, "--runtime-dir"])
             .arg(runtime)
+            .arg("--where")
+            .arg(format!(
+                r#"process.executable == "{exe}" or process.parent.executable == "{exe}""#
+            ))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -140,7 +159,20 @@ impl Agent {
         }
     }
 
-    /// Pid of the agent, for cases about the agent itself.
+    /// Pid of the agent's guard, for cases about the agent itself.
+    pub(crate) fn pid(&self) -> Result<u32> {
+        self.processes.first().map(Child::id).context("no agent runs")
+    }
+
+    /// What the agent says it sent and lost.
+    pub(crate) fn status(&self) -> Result<Value> {
+        let mut command = Command::new(&self.program);
+        command.args(["status", "-o", "json", "--runtime-dir"]).arg(&self.runtime);
+        let output = command.output().context("asking for the status")?;
+        serde_json::from_slice(&output.stdout).context("status -o json")
+    }
+
+    /// Whether the agent and its client still run.
     pub(crate) fn alive(&mut self) -> bool {
         self.processes.iter_mut().all(|child| matches!(child.try_wait(), Ok(None)))
     }

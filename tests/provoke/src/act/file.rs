@@ -18,6 +18,7 @@ pub(super) fn perform(name: &str, args: &Args<'_>) -> Option<Result<()>> {
         "tmpfile" => tmpfile(args),
         "mkdir" => args.path(0).and_then(|p| fs::create_dir(p).context("mkdir")),
         "write" => write(args),
+        "truncate" => truncate(args),
         "rename" => rename(args),
         "unlink" => args.path(0).and_then(|p| fs::remove_file(p).context("unlink")),
         "rmdir" => args.path(0).and_then(|p| fs::remove_dir(p).context("rmdir")),
@@ -58,6 +59,10 @@ fn tmpfile(args: &Args<'_>) -> Result<()> {
 fn write(args: &Args<'_>) -> Result<()> {
     let mut file = OpenOptions::new().append(true).open(args.path(0)?).context("open")?;
     file.write_all(b"provoked\n").context("write")
+}
+
+fn truncate(args: &Args<'_>) -> Result<()> {
+    nix::unistd::truncate(args.path(0)?, 3).context("truncate")
 }
 
 fn rename(args: &Args<'_>) -> Result<()> {

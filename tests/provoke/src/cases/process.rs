@@ -1,5 +1,6 @@
 //! Cases about the life of processes, their credentials and sessions.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
@@ -151,6 +152,18 @@ pub(super) const CASES: &[Case] = &[
                 is("process.parent.pid", done.parent),
                 is_if_present("process.Ext.in_host_namespaces", false),
                 present("process.Ext.namespace.pid"),
+            ]
+        },
+    },
+    Case {
+        name: "in the cgroup of a container",
+        kind: Kind::Exec,
+        run: in_cgroup,
+        want: |_, done| {
+            vec![
+                is("container.id", done.fact("container")),
+                is("container.runtime", "docker"),
+                is("process.Ext.cgroup.path", done.fact("cgroup")),
             ]
         },
     },
@@ -343,6 +356,17 @@ fn container(lab: &mut Lab) -> Result<Done> {
     let mut done = lab.act(&["container"])?;
     done.parent = done.pid;
     done.pid = done.fact("child").parse().context("pid")?;
+    done.args = vec![lab.exe.clone(), "act".to_owned(), "noop".to_owned()];
+    Ok(done)
+}
+
+/// The cgroup stays until the end: its name is looked up when the event is told.
+fn in_cgroup(lab: &mut Lab) -> Result<Done> {
+    let cgroup = lab.cgroup.as_ref().context("no cgroup2 file system is mounted")?;
+    fs::create_dir_all(&cgroup.directory).context("creating the cgroup")?;
+    let words = [OsStr::new("in-cgroup"), cgroup.directory.as_os_str()];
+    let (id, path) = (cgroup.container.clone(), cgroup.path.clone());
+    let mut done = lab.act(&words)?.with("container", id).with("cgroup", path);
     done.args = vec![lab.exe.clone(), "act".to_owned(), "noop".to_owned()];
     Ok(done)
 }

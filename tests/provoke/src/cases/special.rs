@@ -30,6 +30,10 @@ pub(super) fn run(lab: &mut Lab, wanted: &dyn Fn(Kind) -> bool, tally: &mut Tall
             Err(error) => tally.case("exec/pid used again", &[format!("{error:#}")]),
         }
     }
+    if seen(lab, Kind::Signal) {
+        let failures = agent_signalled(lab).unwrap_or_else(|error| vec![format!("{error:#}")]);
+        tally.case("signal/to the agent", &failures);
+    }
     if seen(lab, Kind::Open) {
         let failures = alert(lab).unwrap_or_else(|error| vec![format!("{error:#}")]);
         tally.case("alert/watched file opened", &failures);
@@ -77,6 +81,21 @@ fn two_entities(lab: &Lab, first: &Done, second: &Done) -> Vec<String> {
         failures.push(format!("expected two entity ids, got one; started {}", starts.join(", ")));
     }
     failures
+}
+
+/// What the agent itself does is not told; what is done to it is.
+fn agent_signalled(lab: &Lab) -> Result<Vec<String>> {
+    const SIGCONT: &str = "18";
+    let agent = lab.agent.pid()?.to_string();
+    let done = lab.act(&["kill", &agent, SIGCONT])?;
+    let event = lab.wait(done.pid, "signal").context("expected a signal, got none")?;
+    let wants = [
+        is("process.Ext.signal.number", SIGCONT),
+        is("process.Ext.target.pid", &agent),
+        is("process.Ext.target.name", "aegisbpf"),
+        is("process.executable", &lab.exe),
+    ];
+    Ok(wants.iter().filter_map(|want| want.failure(&event)).collect())
 }
 
 /// A match of a rule reaches the agent's standard output, with the process that did it.

@@ -282,10 +282,10 @@ impl Process {
         self.told = task.h.time.max(1);
     }
 
-    /// Takes over what every record tells of its process; false if it is older than the last.
-    pub(crate) fn touch(&mut self, header: &RecHeader) -> bool {
+    /// Takes over what every record tells of its process, unless a later one has told it.
+    pub(crate) fn touch(&mut self, header: &RecHeader) {
         if header.time < self.touched {
-            return false;
+            return;
         }
         self.touched = header.time;
         if header.flags & model::wire::FLAG_NO_CREDS == 0 {
@@ -293,7 +293,6 @@ impl Process {
             set(&mut self.ids.gid, header.gid, NO_ID);
         }
         set(&mut self.cgroup, header.cgroup, 0);
-        true
     }
 }
 

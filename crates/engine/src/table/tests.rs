@@ -99,6 +99,21 @@ fn a_late_fork_adds_only_what_is_missing() {
 }
 
 #[test]
+fn a_session_told_after_the_end_counts_unless_something_later_told_it() {
+    let mut sid = RecIds::new_zeroed();
+    for (told, by) in [(300 * MS, 51), (320 * MS, 50)] {
+        let mut table = started();
+        let child = key(51, 300 * MS);
+        put(&mut table, Task::exec(told, child, INIT, "/bin/ls").with(|task| task.sid = 50));
+        put(&mut table, Task::exit(330 * MS, child, INIT));
+        sid.h = header(model::wire::KIND_SETSID, 310 * MS, child);
+        let bytes = Bytes::of(Builder::<RecIds>::new(), &sid);
+        table.apply(&bytes.record());
+        assert_eq!(process(&table, child).sid, by, "described at {told}");
+    }
+}
+
+#[test]
 fn an_exit_that_comes_first_is_final() {
     let mut table = started();
     let child = key(51, 300 * MS);

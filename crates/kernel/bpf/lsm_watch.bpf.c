@@ -154,7 +154,7 @@ int BPF_PROG(lsm_write, struct file *file, int mask)
 /* What is written to a shared mapping does not come by: the mapping itself counts. */
 SEC("lsm/mmap_file")
 int BPF_PROG(lsm_map, struct file *file, unsigned long asked, unsigned long prot,
-	     unsigned long flags)
+             unsigned long flags)
 {
 	/* MAP_SHARED and MAP_SHARED_VALIDATE have its bit, MAP_PRIVATE has not. */
 	return as_number(file) && prot & PROT_WRITE && flags & MAP_SHARED ? written(file) : 0;

@@ -32,7 +32,7 @@ static __always_inline void fill_sock(struct rec_net *r, const struct sock *sk)
 
 /* What `task` does with a socket. */
 static __always_inline int net_emit(const struct sock *sk, struct task_struct *task, __u32 kind,
-				    __u32 provider, int result)
+                                    __u32 provider, int result)
 {
 	struct rec_net *r = reserve(RING_REST, sizeof(*r));
 

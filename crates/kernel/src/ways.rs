@@ -41,6 +41,7 @@ pub(crate) const WAYS: &[Way] = &[
     program(Kind::Task, Provider::Iter, "iter/task", &["iter_tasks"], ""),
     program(Kind::Setuid, Provider::Lsm, "task_fix_setuid", &["lsm_setuid"], ""),
     program(Kind::Setgid, Provider::Lsm, "task_fix_setgid", &["lsm_setgid"], ""),
+    program(Kind::Setsid, Provider::Fentry, "fexit setsid", &["fexit_setsid"], ""),
     program(Kind::Capset, Provider::Lsm, "capset", &["lsm_capset"], ""),
     program(Kind::Open, Provider::Lsm, "file_open of watched files", &["lsm_open"], ""),
     program(
@@ -76,6 +77,13 @@ pub(crate) const WAYS: &[Way] = &[
     program(
         Kind::Attr,
         Provider::Lsm,
+        "path_chmod, path_chown, fentry vfs_utimes",
+        &["lsm_chmod", "lsm_chown", "fentry_times"],
+        "changes of extended attributes are not told; an attempt that fails is",
+    ),
+    program(
+        Kind::Attr,
+        Provider::Lsm,
         "path_chmod, path_chown",
         &["lsm_chmod", "lsm_chown"],
         "changes of times and extended attributes are not told; an attempt that fails is",
@@ -103,7 +111,7 @@ pub(crate) const WAYS: &[Way] = &[
         Provider::Tracepoint,
         "inet_sock_set_state",
         &["tp_connection"],
-        "the process is the one that listens, not the worker that accepts",
+        "the process is the one that listens, not the one of its workers that accepts",
     ),
     program(Kind::Bind, Provider::Cgroup, "cgroup bind", &["cg_bind4", "cg_bind6"], BEFORE),
     program(Kind::Listen, Provider::Tracepoint, "inet_sock_set_state", &["tp_connect"], ""),
@@ -128,7 +136,13 @@ pub(crate) const WAYS: &[Way] = &[
         &["dns_egress", "dns_connect4", "dns_connect6", "dns_sendmsg4", "dns_sendmsg6"],
         "questions over UDP port 53; a small program sees each packet that is sent",
     ),
-    program(Kind::Ptrace, Provider::Lsm, "ptrace_access_check", &["lsm_ptrace"], BEFORE),
+    program(
+        Kind::Ptrace,
+        Provider::Lsm,
+        "ptrace_access_check, ptrace_traceme",
+        &["lsm_ptrace", "lsm_traceme"],
+        BEFORE,
+    ),
     program(Kind::Signal, Provider::Tracepoint, "signal_generate", &["tp_signal"], ""),
     program(
         Kind::Module,
@@ -149,13 +163,23 @@ pub(crate) const WAYS: &[Way] = &[
 ];
 
 /// Ways that tax what has nothing to do with the operation: only when nothing else is there.
-pub(crate) const LAST: &[Way] = &[program(
-    Kind::Memfd,
-    Provider::Syscall,
-    "raw tracepoint sys_exit",
-    &["raw_memfd"],
-    "every system call of every process pays for it (some 80 ns) while it is attached",
-)];
+pub(crate) const LAST: &[Way] = &[
+    program(
+        Kind::Memfd,
+        Provider::Syscall,
+        "raw tracepoint sys_exit",
+        &["raw_memfd"],
+        "every system call of every process pays for it (some 80 ns) while it is attached",
+    ),
+    program(
+        Kind::Capset,
+        Provider::Syscall,
+        "raw tracepoint sys_exit",
+        &["raw_capset"],
+        "every system call of every process pays for it (some 80 ns) while it is attached; the \
+         capabilities from before are not told",
+    ),
+];
 
 /// The ways of one kind in a table, the best first.
 pub(crate) fn of(table: &'static [Way], kind: Kind) -> impl Iterator<Item = &'static Way> {

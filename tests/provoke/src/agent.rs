@@ -30,6 +30,8 @@ pub(crate) struct Operation {
     pub(crate) hook: String,
     /// What is lost, and why it is absent.
     pub(crate) note: String,
+    /// What the operator can do for a better way.
+    pub(crate) improve: String,
 }
 
 impl Operation {
@@ -75,7 +77,8 @@ impl Doctor {
             }
             let (provider, note) = (text(row, "provider"), text(row, "note"));
             let hook = text(row, "hook");
-            operations.insert(kind, Operation { state, provider, hook, note });
+            let improve = text(row, "improve");
+            operations.insert(kind, Operation { state, provider, hook, note, improve });
         }
         Ok(Doctor { tier: text(report, "tier"), operations })
     }

@@ -11,6 +11,7 @@ use model::op::Kind;
 use crate::agent::{Agent, Doctor, write_rules};
 use crate::cases;
 use crate::lab::{Actor, ContainerCgroup, Lab};
+use crate::promise;
 
 /// What was asked for on the command line.
 #[derive(Debug, Default)]
@@ -113,13 +114,7 @@ fn promised(options: &Options, doctor: &Doctor, tally: &mut Tally) {
     let all = options.require.iter().any(|name| name == "all");
     let required = |kind: &Kind| all || options.require.iter().any(|name| name == kind.name());
     for kind in Kind::ALL.iter().copied().filter(|k| *k != Kind::Task).filter(required) {
-        let failure = match doctor.operations.get(&kind) {
-            None => Some("expected a row of doctor, got none".to_owned()),
-            Some(row) if !row.seen() => {
-                Some(format!("expected observed, got absent: {}", row.note))
-            }
-            Some(_) => None,
-        };
+        let failure = promise::broken(doctor, kind, options.tier.as_deref());
         tally.case(&format!("doctor/{}", kind.name()), &Vec::from_iter(failure));
     }
 }

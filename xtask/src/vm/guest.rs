@@ -104,7 +104,7 @@ impl Payload {
 /// back to a poorer one is a failure.
 fn expectations(version: &str) -> &'static str {
     if version.starts_with("5.") {
-        "--require exec,fork,exit,open,create,write,rename,unlink,connect,accept"
+        "--tier lsm --require exec,fork,exit,create,rename,unlink,connect"
     } else {
         "--tier lsm --require all"
     }

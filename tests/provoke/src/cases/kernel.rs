@@ -23,6 +23,13 @@ pub(super) const CASES: &[Case] = &[
         want: traced,
     },
     Case {
+        name: "trace me",
+        kind: Kind::Ptrace,
+        run: |lab| lab.act(&["ptrace-traceme"]),
+        // The parent traces; it is the process itself that is acted on.
+        want: |_, done| vec![is("process.Ext.target.pid", done.pid)],
+    },
+    Case {
         name: "terminate",
         kind: Kind::Signal,
         run: |lab| on_target(lab, "kill", &[SIGTERM]),

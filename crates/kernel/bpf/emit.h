@@ -43,8 +43,18 @@ static __always_inline __u64 wake_flags(__u32 ring)
 
 #define submit(ring, record)                                                                       \
 	({                                                                                         \
-		count_in(&sent, ((struct rec_header *)(record))->kind & (KIND_MAX - 1), 1);        \
+		count_in(&sent, ((struct rec_header *)(record))->kind &(KIND_MAX - 1), 1);         \
 		bpf_ringbuf_submit((record), wake_flags(ring));                                    \
+	})
+
+/* Keeps `value` below `size`, a power of two. For values that are below it anyway, which the
+ * verifier does not know: it follows one way only, and not two as with a comparison. */
+#define within(value, size)                                                                        \
+	({                                                                                         \
+		__u64 masked_ = (value);                                                           \
+		__u64 mask_ = (__u64)(size) - 1;                                                   \
+		asm volatile("%0 &= %1" : "+r"(masked_) : "r"(mask_));                             \
+		masked_;                                                                           \
 	})
 
 /* Keeps `value` at most `max` in a way that neither the compiler nor the verifier loses. */

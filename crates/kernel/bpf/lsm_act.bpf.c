@@ -9,7 +9,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define PTRACE_TRACEME 0
 #define BPF_PROG_LOAD_COMMAND 5
 #define MODULE_NAME_BYTES 64
-#define ACT_BYTES 5120
+#define ACT_BYTES 8192
 /* Loads of modules under way at the same time; more than there are CPUs to do it. */
 #define LOADING_MAX 64
 
@@ -84,7 +84,7 @@ int BPF_PROG(tp_module, struct module *module)
 
 	if (!is_wanted(KIND_MODULE, PROVIDER_TRACEPOINT, current_tgid()))
 		return 0;
-	r = reserve(RING_REST, ACT_BYTES);
+	r = reserve(RING_REST, ACT_BYTES + PATH_SLACK);
 	if (!r)
 		return 0;
 	fill_act(r, KIND_MODULE, PROVIDER_TRACEPOINT);

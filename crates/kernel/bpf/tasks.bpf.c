@@ -11,7 +11,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, char[SNAPSHOT_BYTES]);
+	__type(value, char[SNAPSHOT_BYTES + PATH_SLACK]);
 } snapshot SEC(".maps");
 
 SEC("iter/task")

@@ -16,7 +16,7 @@ use crate::agent::{Agent, Doctor};
 use crate::event::Event;
 
 /// How long an event may take to arrive; emulated guests are slow.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A cgroup that is named as a container's; it is removed when this is dropped.
 #[derive(Debug)]

@@ -102,7 +102,7 @@ pub(crate) const WAYS: &[Way] = &[
         Provider::Tracepoint,
         "inet_sock_set_state, cgroup connect",
         &["tp_connect", "cg_connect4", "cg_connect6"],
-        "the local port is not chosen yet",
+        "TCP by the tracepoint, other protocols by the cgroup hooks; the local port is not chosen yet",
     ),
     program(Kind::Accept, Provider::Fentry, "fexit inet_csk_accept", &["fexit_accept"], ""),
     program(Kind::Accept, Provider::Fentry, "fexit inet_csk_accept", &["fexit_accept_old"], ""),

@@ -2,8 +2,14 @@
 //! print `SKIP` and why when they are run without.
 
 #[cfg(test)]
+mod containers;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod reload;
+#[cfg(test)]
+mod restarts;
 #[cfg(test)]
 mod running;

@@ -57,6 +57,10 @@ static __always_inline __u64 wake_flags(__u32 ring)
 		masked_;                                                                           \
 	})
 
+/* Makes the verifier forget what it knows of an object on the stack, by a copy onto itself. Else
+ * it follows each combination of known values through all that comes behind (until 6.2 always). */
+#define forget(object) bpf_probe_read_kernel((object), sizeof(*(object)), (object))
+
 /* Keeps `value` at most `max` in a way that neither the compiler nor the verifier loses. */
 #define at_most(value, max)                                                                        \
 	({                                                                                         \

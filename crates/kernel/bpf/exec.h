@@ -104,6 +104,7 @@ static __always_inline __u32 exec_measure(struct exec_plan *p, const struct conf
 	}
 	p->script = BPF_CORE_READ(bprm, filename);
 	p->script_len = string_length((__u64)p->script);
+	forget(p);
 	return TASK_FIXED + p->args_len + p->env_len + p->script_len + p->paths.exe.len +
 	       p->paths.cwd.len;
 }

@@ -81,9 +81,12 @@ static __noinline int file_fill(struct rec_file *r, __u32 cap, const struct file
 		0;                                                                                 \
 	})
 
-static __always_inline int file_emit(const struct file_plan *p)
+static __always_inline int file_emit(struct file_plan *p)
 {
-	__u32 need = sizeof(struct rec_file) + p->path.len + p->old.len;
+	__u32 need;
+
+	forget(p);
+	need = sizeof(struct rec_file) + p->path.len + p->old.len;
 
 	if (p->name)
 		need += FILE_NAME_BYTES;

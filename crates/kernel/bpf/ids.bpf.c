@@ -11,8 +11,8 @@ static __always_inline int ids_now(__u32 kind, __u32 provider)
 	return ids_emit(kind, provider, cred, cred);
 }
 
-SEC("fexit/" SYSCALL_PREFIX "setsid")
-int BPF_PROG(fexit_setsid, const struct pt_regs *regs, long ret)
+SEC("fexit/ksys_setsid")
+int BPF_PROG(fexit_setsid, int ret)
 {
 	return ret < 0 ? 0 : ids_now(KIND_SETSID, PROVIDER_FENTRY);
 }

@@ -157,7 +157,9 @@ int BPF_PROG(lsm_map, struct file *file, unsigned long asked, unsigned long prot
              unsigned long flags)
 {
 	/* MAP_SHARED and MAP_SHARED_VALIDATE have its bit, MAP_PRIVATE has not. */
-	return as_number(file) && prot & PROT_WRITE && flags & MAP_SHARED ? written(file) : 0;
+	if (!file || !(prot & PROT_WRITE) || !(flags & MAP_SHARED))
+		return 0;
+	return written(file);
 }
 
 /* truncate(2); before 6.2 also ftruncate(2) and open(2) with O_TRUNC. */

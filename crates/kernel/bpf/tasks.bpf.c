@@ -30,6 +30,7 @@ int iter_tasks(struct bpf_iter__task *ctx)
 		return 0;
 	exe = BPF_CORE_READ(task, mm, exe_file);
 	measure_paths(&paths, task, exe);
+	forget(&paths);
 	fill_task(r, task, KIND_TASK, PROVIDER_ITER);
 	fill_comm(r, task);
 	if (exe)

@@ -14,6 +14,7 @@ pub mod bench;
 pub mod counters;
 pub mod error;
 mod ffi;
+mod hooks;
 pub mod inject;
 mod messages;
 mod object;

@@ -15,6 +15,7 @@ use crate::bench::Producer;
 use crate::counters::Counters;
 use crate::error::Error;
 use crate::ffi::open_iterator;
+use crate::hooks::Hooks;
 use crate::inject::Injector;
 use crate::object::{Loaded, RINGS};
 use crate::probe::{Class, Classes, class_of, kernel_release, open_cgroup};
@@ -93,9 +94,11 @@ impl Sensors {
     /// Loads all programs that this kernel takes. Nothing is attached yet.
     pub fn load(options: Options) -> Result<Sensors, Error> {
         let cgroup = open_cgroup(options.cgroup_root.as_deref()).ok();
-        let classes = Classes::find(options.cgroup_root.as_deref());
-        let loaded = Loaded::load(&options, |section, _| {
-            class_of(section).and_then(|class| classes.refused(class)).map(str::to_owned)
+        let classes = Classes::find(options.cgroup_root.as_deref())?;
+        let hooks = Hooks::read();
+        let loaded = Loaded::load(&options, |section| {
+            let refused = class_of(section).and_then(|class| classes.refused(class));
+            refused.map(str::to_owned).or_else(|| hooks.missing(section))
         })?;
         let [alarm, life, rest] = RINGS;
         let rings = [loaded.map_fd(alarm)?, loaded.map_fd(life)?, loaded.map_fd(rest)?];

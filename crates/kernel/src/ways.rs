@@ -41,7 +41,6 @@ pub(crate) const WAYS: &[Way] = &[
     program(Kind::Task, Provider::Iter, "iter/task", &["iter_tasks"], ""),
     program(Kind::Setuid, Provider::Lsm, "task_fix_setuid", &["lsm_setuid"], ""),
     program(Kind::Setgid, Provider::Lsm, "task_fix_setgid", &["lsm_setgid"], ""),
-    program(Kind::Setsid, Provider::Fentry, "fexit setsid", &["fexit_setsid"], ""),
     program(Kind::Capset, Provider::Lsm, "capset", &["lsm_capset"], ""),
     program(Kind::Open, Provider::Lsm, "file_open of watched files", &["lsm_open"], ""),
     program(
@@ -102,7 +101,7 @@ pub(crate) const WAYS: &[Way] = &[
         Provider::Tracepoint,
         "inet_sock_set_state, cgroup connect",
         &["tp_connect", "cg_connect4", "cg_connect6"],
-        "the local port is not chosen yet",
+        "TCP by the tracepoint, other protocols by the cgroup hooks; the local port is not chosen yet",
     ),
     program(Kind::Accept, Provider::Fentry, "fexit inet_csk_accept", &["fexit_accept"], ""),
     program(Kind::Accept, Provider::Fentry, "fexit inet_csk_accept", &["fexit_accept_old"], ""),
@@ -162,8 +161,16 @@ pub(crate) const WAYS: &[Way] = &[
     program(Kind::IoUring, Provider::Tracepoint, "io_uring_create", &["tp_io_uring"], ""),
 ];
 
-/// Ways that tax what has nothing to do with the operation: only when nothing else is there.
+/// Ways that tax what has nothing to do with the operation, or depend on how the kernel was compiled:
+/// only when nothing else is there.
 pub(crate) const LAST: &[Way] = &[
+    program(
+        Kind::Setsid,
+        Provider::Fentry,
+        "fexit ksys_setsid",
+        &["fexit_setsid"],
+        "silent on a kernel whose compiler put the function into its caller",
+    ),
     program(
         Kind::Memfd,
         Provider::Syscall,

@@ -35,7 +35,8 @@ const BUDGET: usize = 4096;
 const WAIT: Duration = Duration::from_millis(50);
 /// How often figures are published and clients that left are forgotten.
 const TICK: Duration = Duration::from_millis(200);
-/// How long the last records may take at the end: a flood must not keep the agent from ending.
+/// How long the records that wait may take at start and end: a flood must not keep the agent from
+/// answering or ending.
 const LAST: Duration = Duration::from_secs(1);
 /// How often the files with names are looked at.
 const NAMES: Duration = Duration::from_secs(2);
@@ -121,6 +122,13 @@ impl Worker {
             }
             Err(error) => tracing::error!(%error, "the processes cannot be listed in full"),
         }
+    }
+
+    /// Handles what waited in the rings while there was no worker, before anything else can go
+    /// wrong: a worker that answers has caught up.
+    pub(crate) fn catch_up(&mut self, rings: &mut Rings) {
+        let end = Instant::now() + LAST;
+        while self.drain(rings, now_ns()) > 0 && Instant::now() < end {}
     }
 
     /// Works until the guard says stop, or has gone.

@@ -77,12 +77,13 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     );
     // The guard loads nothing before the rules have been found sound and have said what they need.
     worker.subscribe()?;
-    let rings = Rings::new(link.rings()?)
+    let mut rings = Rings::new(link.rings()?)
         .map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;
     link.listen(&board, news)?;
     // Processes that start from here on are in the rings; the snapshot has those before.
     let News::Snapshot(fd) = link.snapshot()? else { return Ok(Exit::Ok) };
     worker.read_snapshot(fd);
+    worker.catch_up(&mut rings);
     worker.publish_figures();
     let socket = guard::runtime::socket_path(&args.run.runtime_dir);
     control::start(&socket, Control { board, guard: link.asker(), events: commands, about })?;

@@ -44,9 +44,7 @@ impl Table {
             Body::Ids(ids) if header.time >= process.told => {
                 change_ids(process, record.kind(), ids);
             }
-            Body::Act(act)
-                if header.time >= process.told && record.kind() == Kind::Namespace =>
-            {
+            Body::Act(act) if header.time >= process.told && record.kind() == Kind::Namespace => {
                 change_namespace(process, act);
             }
             _ => {}

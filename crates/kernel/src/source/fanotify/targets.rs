@@ -172,3 +172,63 @@ fn inode(path: &Path) -> Option<Key> {
     let now = state(path.as_os_str().as_bytes())?;
     Some([now.dev.to_ne_bytes(), now.ino.to_ne_bytes()].concat())
 }
+
+#[cfg(test)]
+mod tests {
+    use libbpf_rs::MapType;
+
+    use super::*;
+
+    fn map(name: &str, key: usize) -> MapHandle {
+        let options = libbpf_sys::bpf_map_create_opts {
+            sz: size_of::<libbpf_sys::bpf_map_create_opts>() as libbpf_sys::size_t,
+            ..libbpf_sys::bpf_map_create_opts::default()
+        };
+        let key = u32::try_from(key).unwrap();
+        MapHandle::create(MapType::Hash, Some(name), key, 4, 16, &options).unwrap()
+    }
+
+    /// A path that comes later is watched by its name; when it is there, by its inode, too.
+    #[test]
+    fn the_maps_follow_what_is_there() {
+        if !nix::unistd::geteuid().is_root() {
+            println!("SKIP: needs root");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let real = dir.path().canonicalize().unwrap();
+        let path = real.join("file");
+        if !is_told(&real) {
+            println!("SKIP: {} is on a filesystem with numbers of its own", real.display());
+            return;
+        }
+        let watch = Watch {
+            path: path.to_str().unwrap().to_owned(),
+            recursive: false,
+            kinds: KindSet::EMPTY.with(Kind::Write),
+        };
+        let maps = WatchMaps { inodes: map("inodes", 16), names: map("names", 16 + NAME_BYTES) };
+        let kept = maps.again().unwrap();
+        let mut targets = Targets::new(maps);
+        let tell = |targets: &mut Targets| {
+            let (marks, _) = plan::plan(&watch, 16);
+            targets.set([(&watch, &marks)].into_iter()).unwrap();
+        };
+        tell(&mut targets);
+        let parent = inode(&real).unwrap();
+        assert_eq!(content(&kept.inodes), BTreeMap::from([(parent.clone(), BY_NAME)]));
+        let mut name = parent.clone();
+        name.extend_from_slice(b"file");
+        name.resize(16 + NAME_BYTES, 0);
+        assert_eq!(content(&kept.names), BTreeMap::from([(name, WRITE)]));
+        fs::write(&path, "").unwrap();
+        tell(&mut targets);
+        let file = inode(&path).unwrap();
+        let both = BTreeMap::from([(parent.clone(), BY_NAME), (file, WRITE)]);
+        assert_eq!(content(&kept.inodes), both);
+        // A successor takes over what is there, and takes out what is no longer wanted.
+        fs::remove_file(&path).unwrap();
+        tell(&mut Targets::new(kept.again().unwrap()));
+        assert_eq!(content(&kept.inodes), BTreeMap::from([(parent, BY_NAME)]));
+    }
+}

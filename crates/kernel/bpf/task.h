@@ -17,7 +17,7 @@ static __always_inline __u64 task_cgroup(struct task_struct *task)
 
 /* The header for an act of `task` at this moment. */
 static __always_inline void fill_header(struct rec_header *h, struct task_struct *task, __u32 kind,
-					__u32 provider, __u32 len)
+                                        __u32 provider, __u32 len)
 {
 	const struct cred *cred = BPF_CORE_READ(task, cred);
 
@@ -118,7 +118,7 @@ static __always_inline __u32 task_tty(struct task_struct *task)
 
 /* Everything of rec_task that has a fixed place, except what belongs to one kind of record. */
 static __always_inline void fill_task(struct rec_task *r, struct task_struct *task, __u32 kind,
-				      __u32 provider)
+                                      __u32 provider)
 {
 	struct task_struct *parent = task->real_parent->group_leader;
 

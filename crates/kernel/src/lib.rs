@@ -11,6 +11,8 @@
 //! | [`rings`] | the worker's end of the rings |
 
 pub mod bench;
+#[cfg(test)]
+mod budget;
 pub mod counters;
 pub mod error;
 mod ffi;

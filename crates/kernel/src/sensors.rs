@@ -419,6 +419,12 @@ impl Sensors {
         Injector::new(&self.loaded)
     }
 
+    /// Whether a program was loaded.
+    #[cfg(test)]
+    pub(crate) fn has_program(&self, name: &str) -> bool {
+        self.loaded.program(name).is_some()
+    }
+
     /// The producer of the throughput benchmark.
     pub fn producer(&self) -> Result<Producer, Error> {
         Producer::new(&self.loaded)

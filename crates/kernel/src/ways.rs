@@ -87,6 +87,14 @@ pub(crate) const WAYS: &[Way] = &[
         &["lsm_chmod", "lsm_chown"],
         "changes of times and extended attributes are not told; an attempt that fails is",
     ),
+    // Before 6.1 a program cannot take the ids of path_chown, which are structures.
+    program(
+        Kind::Attr,
+        Provider::Lsm,
+        "path_chmod, fentry vfs_utimes",
+        &["lsm_chmod", "fentry_times"],
+        "changes of owner and extended attributes are not told; an attempt that fails is",
+    ),
     program(
         Kind::Mount,
         Provider::Lsm,

@@ -12,7 +12,7 @@ const LSM: &[(Kind, &str, &str)] = &[
     (Kind::Exit, "tracepoint", "sched_process_exit"),
     (Kind::Setuid, "lsm", "task_fix_setuid"),
     (Kind::Setgid, "lsm", "task_fix_setgid"),
-    (Kind::Setsid, "fentry", "setsid"),
+    (Kind::Setsid, "connector", "PROC_EVENT_SID"),
     (Kind::Capset, "lsm", "capset"),
     (Kind::Open, "lsm", "file_open"),
     (Kind::Create, "lsm", "path_mknod"),

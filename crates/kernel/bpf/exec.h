@@ -134,15 +134,16 @@ static __always_inline void append_env(struct rec_task *r, __u32 cap, const stru
 	}
 }
 
-static __noinline int exec_fill(struct rec_task *r, __u32 cap, const struct exec_plan *p)
+/* `task` comes with its type; what the plan holds is plain numbers to the verifier by now. */
+static __noinline int exec_fill(struct rec_task *r, __u32 cap, const struct exec_plan *p,
+                                struct task_struct *task)
 {
-	struct task_struct *task = p->task;
 	struct linux_binprm *bprm = p->bprm;
 	long unread;
 
 	fill_task(r, task, KIND_EXEC, PROVIDER_TRACEPOINT);
 	fill_comm(r, task);
-	fill_exe(r, BPF_CORE_READ(task, mm, exe_file));
+	fill_exe(r, task->mm->exe_file);
 	fill_stdio(r, task);
 	r->h.flags |= p->flags;
 	if (BPF_CORE_READ(bprm, interp) != p->script)
@@ -162,11 +163,11 @@ static __noinline int exec_fill(struct rec_task *r, __u32 cap, const struct exec
 	return 0;
 }
 
-#define exec_emit(plan, size)                                                                      \
+#define exec_emit(plan, size, task)                                                                \
 	({                                                                                         \
 		struct rec_task *r_ = reserve(RING_LIFE, (size) + CHUNK(size));                    \
 		if (r_) {                                                                          \
-			exec_fill(r_, (size), (plan));                                             \
+			exec_fill(r_, (size), (plan), (task));                                     \
 			submit(RING_LIFE, r_);                                                     \
 		}                                                                                  \
 		0;                                                                                 \

@@ -15,10 +15,10 @@ int BPF_PROG(tp_exec, struct task_struct *task, pid_t old_pid, struct linux_binp
 		return 0;
 	need = exec_measure(&plan, conf);
 	if (need <= EXEC_SMALL)
-		return exec_emit(&plan, EXEC_SMALL);
+		return exec_emit(&plan, EXEC_SMALL, task);
 	if (need <= EXEC_MIDDLE)
-		return exec_emit(&plan, EXEC_MIDDLE);
-	return exec_emit(&plan, EXEC_LARGE);
+		return exec_emit(&plan, EXEC_MIDDLE, task);
+	return exec_emit(&plan, EXEC_LARGE, task);
 }
 
 static __always_inline int life_emit(struct task_struct *task, __u32 kind, __u32 exit_code)
@@ -51,8 +51,7 @@ int BPF_PROG(tp_exit, struct task_struct *task)
 	__u32 code;
 
 	/* The process ends with its last thread, whichever that is. */
-	if (!is_wanted(KIND_EXIT, PROVIDER_TRACEPOINT, task->tgid) ||
-	    task->signal->live.counter)
+	if (!is_wanted(KIND_EXIT, PROVIDER_TRACEPOINT, task->tgid) || task->signal->live.counter)
 		return 0;
 	code = task->signal->group_exit_code;
 	if (!(task->signal->flags & SIGNAL_GROUP_EXIT))

@@ -28,7 +28,7 @@ int iter_tasks(struct bpf_iter__task *ctx)
 	r = bpf_map_lookup_elem(&snapshot, &zero);
 	if (!r)
 		return 0;
-	exe = BPF_CORE_READ(task, mm, exe_file);
+	exe = task->mm->exe_file;
 	measure_paths(&paths, task, exe);
 	forget(&paths);
 	fill_task(r, task, KIND_TASK, PROVIDER_ITER);

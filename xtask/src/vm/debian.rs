@@ -265,7 +265,7 @@ fn of_release(sources: &str, codename: &str) -> String {
         let suite = suite(line).unwrap_or_default();
         suite.strip_prefix(codename).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
     });
-    lines.map(|line| format!("{line}\n")).collect()
+    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 /// Numbers of a kernel package's name, for comparing: `linux-image-6.12.3+deb13-…` is 6, 12, 3.

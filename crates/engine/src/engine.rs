@@ -169,11 +169,12 @@ impl Engine {
     }
 
     /// Takes a record: updates the process table, then evaluates, then calls back once for the
-    /// event with its matches (possibly none). A process found at start is no event.
+    /// event with its matches (possibly none). A process found at start is no event, nor is an end
+    /// that is told twice.
     pub fn push(&mut self, record: &Record<'_>, each: &mut dyn FnMut(&View<'_>, &[Match<'_>])) {
         self.stats.records += 1;
         let applied = self.table.apply(record);
-        if record.kind() == Kind::Task {
+        if record.kind() == Kind::Task || applied.again {
             return;
         }
         self.stats.events += 1;

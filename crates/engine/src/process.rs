@@ -230,6 +230,8 @@ pub(crate) struct Process {
     pub(crate) touched: u64,
     /// When it ended; 0: it runs.
     pub(crate) ended: u64,
+    /// Whether its end was told, and not only concluded.
+    pub(crate) left: bool,
     /// Processes in the table whose parent this is.
     pub(crate) children: u32,
     /// Whether it waits in the queue of ended processes.

@@ -57,6 +57,15 @@ fn a_rule_sees_the_table_after_the_event_and_replay_gives_the_same_ids() {
 }
 
 #[test]
+fn an_end_that_is_told_twice_is_one_event() {
+    let mut engine = engine("nginx");
+    let (one, two) = (key(50, 200 * MS), key(51, 200 * MS));
+    assert_eq!(push(&mut engine, &Task::exit(300 * MS, one, INIT).done()).len(), 1);
+    assert_eq!(push(&mut engine, &Task::exit(300 * MS, one, INIT).done()), []);
+    assert_eq!(push(&mut engine, &Task::exit(301 * MS, two, INIT).done()).len(), 1, "another");
+}
+
+#[test]
 fn questions_are_asked_until_they_are_answered() {
     let mut engine = engine("x");
     let exec = Task::exec(200 * MS, key(50, 200 * MS), INIT, "/bin/sh").with(|task| {

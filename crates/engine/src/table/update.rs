@@ -19,6 +19,8 @@ pub(crate) struct Applied {
     pub(crate) slot: Option<Slot>,
     /// Effective user before the record; [`NO_ID`]: unknown.
     pub(crate) old_uid: Option<u32>,
+    /// The record tells a second time what has been told: it is no event.
+    pub(crate) again: bool,
 }
 
 impl Table {
@@ -31,7 +33,10 @@ impl Table {
         let Some(process) = self.get_mut(slot) else { return Applied::default() };
         let old_uid = Some(process.ids.uid).filter(|uid| *uid != NO_ID);
         process.touch(header);
+        // Two threads that end at once each find, on kernels before 6.16, that they were the last.
+        let again = record.kind() == Kind::Exit && std::mem::replace(&mut process.left, true);
         match record.body() {
+            Body::Task(_) if again => {}
             Body::Task(task) if task.task_flags & TASK_THREAD != 0 => {}
             Body::Task(task) => match record.kind() {
                 Kind::Exec => self.exec(slot, record, task),
@@ -50,7 +55,7 @@ impl Table {
             _ => {}
         }
         self.expire();
-        Applied { slot: Some(slot), old_uid }
+        Applied { slot: Some(slot), old_uid, again }
     }
 
     /// The process that acted; it becomes known by that.

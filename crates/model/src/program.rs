@@ -170,6 +170,34 @@ pub struct RuleMeta {
     pub references: Vec<String>,
     /// Base name of the file it came from.
     pub file: String,
+    /// Who wrote it; some licences ask that a match names them.
+    pub author: Vec<String>,
+    /// Licence of the rule text, as its author names it.
+    pub license: String,
+    /// Elastic's risk score, 0 to 100, where the rule has one.
+    pub risk_score: Option<u8>,
+    /// What is done besides the alert.
+    pub responses: Vec<Response>,
+    /// A response that must precede the act (`deny`) may also come after it (`placement = "any"`).
+    pub late: bool,
+    /// Its matches count only for the correlations that name it; no alert of its own.
+    pub silent: bool,
+}
+
+/// What a rule asks for besides the alert.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// `deny`, `kill` …, or the word of the format that the rule came in.
+    pub action: String,
+    /// The field that names what is acted on (`process.entity_id`), where the rule says so.
+    pub field: Option<String>,
+}
+
+impl Response {
+    /// Refuses the act itself: only possible before it happens.
+    pub const DENY: &'static str = "deny";
+    /// Words of our own rule files.
+    pub const ALL: &'static [&'static str] = &["alert", Response::DENY, "kill"];
 }
 
 /// How bad a match is.

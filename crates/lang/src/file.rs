@@ -1,6 +1,6 @@
 //! A rule file: `[[rule]]` tables, each with its query and its tests.
 
-use model::program::{Rule, RuleMeta, Severity};
+use model::program::{Filter, Logic, Query, Rule, RuleMeta, Severity};
 use toml::de::DeTable;
 
 use crate::diagnostic::{Code, Diagnostic, Span, nearest};
@@ -77,9 +77,10 @@ fn read_rule(text: &str, keys: &DeTable<'_>, span: Span) -> (Option<FoundRule>, 
             attack,
             tags,
             references,
-            file: String::new(),
+            ..RuleMeta::default()
         };
-        let rule = Rule { meta, category, condition };
+        let query_of = Query::Event(Filter { category, condition });
+        let rule = Rule { meta, logic: Logic::Complement, query: query_of, pipes: Vec::new() };
         Some(FoundRule { rule, id: id_span, query, tests })
     })();
     (rule.filter(|_| !found.iter().any(Diagnostic::is_error)), found)
@@ -100,16 +101,16 @@ pub(crate) fn compile(query: &str) -> (Option<Compiled>, Vec<Diagnostic>) {
     let Some(condition) = lower(&parsed.condition, &mut found) else { return (None, found) };
     let span = parsed.condition.span;
     let category = parsed.category.map(|(name, _)| name);
-    let rule = Rule { meta: RuleMeta::default(), category, condition };
+    let filter = Filter { category, condition };
     let explained = found.iter().any(|one| one.code == Code::UnknownWord);
-    if rule.kinds().is_empty() && !explained {
+    if filter.kinds().is_empty() && !explained {
         found.push(
             Diagnostic::new(Code::NeverMatches, span, "no event can satisfy this")
                 .label("no operation has this category together with these types and actions")
                 .help("the table of actions in the reference says what goes together"),
         );
     }
-    (Some((rule.category, rule.condition)), found)
+    (Some((filter.category, filter.condition)), found)
 }
 
 fn identifier(table: &mut Table<'_, '_>) -> Option<(String, Span)> {

@@ -68,7 +68,8 @@ impl Known {
     }
 }
 
-fn first_half(digest: &[u8]) -> u128 {
+/// The first 128 bits of a digest.
+pub(crate) fn first_half(digest: &[u8]) -> u128 {
     let half = digest.first_chunk::<16>().copied().unwrap_or_default();
     u128::from_be_bytes(half)
 }

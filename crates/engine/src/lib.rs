@@ -7,10 +7,12 @@
 //! | [`view`] | an event behind the names of the field table |
 //! | `table`, `process`, `lineage` | all processes of the host, bounded; ancestors and leaders |
 //! | [`facts`], `cgroup` | names and cgroup paths that the host told |
+//! | [`detect`] | the state of all rules over a stream: sequences, counts, pipes |
 //! | [`eval`], [`interest`] | running a program, and what it needs from the sensors |
 #![forbid(unsafe_code)]
 
 mod cgroup;
+pub mod detect;
 mod engine;
 pub mod eval;
 pub mod facts;
@@ -24,6 +26,7 @@ mod table;
 mod testing;
 pub mod view;
 
+pub use detect::{Counted, Counters, Detector, Event, Found, Limits};
 pub use engine::{Engine, Questions, Stats};
 pub use facts::{Fact, Question};
 pub use host::Host;

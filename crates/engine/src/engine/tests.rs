@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::field;
-use model::program::{Expr, Literal, Program, Rule, RuleMeta, Test};
+use model::program::{Expr, Filter, Literal, Logic, Program, Query, Rule, RuleMeta, Test};
 use model::value::{Fields, Value};
 use model::wire::{FLAG_NO_CREDS, KIND_UNLINK, RecFile};
 use zerocopy::FromZeros;
@@ -20,10 +20,15 @@ fn engine(text: &str) -> Engine {
     };
     let rule = Rule {
         meta: RuleMeta { id: "child-of".to_owned(), ..RuleMeta::default() },
-        category: Some("process".to_owned()),
-        condition: Expr::Test(field::PROCESS_PARENT_NAME, equals(text)),
+        logic: Logic::Complement,
+        query: Query::Event(Filter {
+            category: Some("process".to_owned()),
+            condition: Expr::Test(field::PROCESS_PARENT_NAME, equals(text)),
+        }),
+        pipes: Vec::new(),
     };
-    Engine::new(Arc::new(Program { rules: vec![rule] }), host()).unwrap()
+    let program = Program { rules: vec![rule], ..Program::default() };
+    Engine::new(Arc::new(program), host()).unwrap()
 }
 
 fn push(engine: &mut Engine, bytes: &Bytes) -> Vec<(i64, Vec<u128>)> {

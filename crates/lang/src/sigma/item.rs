@@ -16,20 +16,12 @@ use crate::lower::not;
 pub(super) struct Context<'a> {
     pub(super) taxonomy: &'static Taxonomy,
     pub(super) field: &'a mut dyn FnMut(&str) -> Result<FieldId, String>,
-    /// Fields that only documents have.
-    pub(super) unfilled: Vec<String>,
 }
 
 impl Context<'_> {
     /// The fields of which any may hold what the rule calls by one name.
     fn fields(&mut self, names: &[String]) -> Result<Vec<FieldId>, String> {
-        let ids = names.iter().map(|name| (self.field)(name)).collect::<Result<Vec<_>, _>>()?;
-        let filled = ids.iter().any(|id| model::field::field(*id).is_some());
-        if let Some(first) = names.first().filter(|first| !filled && !self.unfilled.contains(first))
-        {
-            self.unfilled.push(first.clone());
-        }
-        Ok(ids)
+        names.iter().map(|name| (self.field)(name)).collect()
     }
 }
 

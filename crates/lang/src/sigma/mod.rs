@@ -121,7 +121,7 @@ fn lower(
             return None;
         }
     };
-    let mut context = Context { taxonomy, field, unfilled: Vec::new() };
+    let mut context = Context { taxonomy, field };
     let condition = match expression(rule, &mut context) {
         Ok(condition) => condition,
         Err(Refused { key, why }) => {
@@ -137,7 +137,6 @@ fn lower(
         }
     };
     let query = block_place(text, "detection").unwrap_or_else(|| title(text));
-    found.extend(warn_unfilled(&context.unfilled, &query));
     let category = taxonomy.category.map(str::to_owned);
     let filter = Filter { category, condition };
     Some(SigmaRule {
@@ -178,18 +177,6 @@ fn expression(rule: &Detection, context: &mut Context<'_>) -> Result<Expr, Refus
         Some(constraint) => Expr::And(vec![constraint, condition]),
         None => condition,
     })
-}
-
-fn warn_unfilled(names: &[String], span: &Span) -> Option<Diagnostic> {
-    if names.is_empty() {
-        return None;
-    }
-    let message = format!("no sensor fills `{}`", names.join("`, `"));
-    Some(
-        Diagnostic::new(Code::NotFilled, span.start..span.start, message)
-            .label("only events that are read from files can carry this")
-            .help("on live events the rest of the rule decides"),
-    )
 }
 
 /// Metadata in our words.

@@ -1,13 +1,18 @@
 //! The engine: records in, events and their matches out.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::alert::Match;
+use model::field::FieldId;
 use model::op::Kind;
 use model::program::Program;
+use model::value::{Fields, Value};
 use model::wire::{Body, FLAG_NO_CREDS, Record};
+use serde_json::{Map, Value as Json};
 use smallvec::SmallVec;
 
+use crate::detect::{Counters, Detector, Event, Found, Limits};
 use crate::eval::{self, Compiled};
 use crate::facts::{Fact, Facts, Question};
 use crate::host::{Host, Known};
@@ -18,6 +23,9 @@ use crate::view::{Scene, View};
 
 /// Questions that one record can raise.
 pub type Questions = SmallVec<[Question; 4]>;
+
+/// Documents of events that a later match may name; the oldest go first. Some ten kilobytes each.
+const KEPT_MAX: usize = 8_192;
 
 /// What an engine has done so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,29 +45,40 @@ pub struct Stats {
 #[derive(Debug)]
 pub struct Engine {
     program: Arc<Program>,
-    compiled: Compiled,
-    evaluation: eval::Scratch,
+    detector: Detector,
+    /// Events that are members of partial matches, by number.
+    kept: BTreeMap<u64, Arc<Map<String, Json>>>,
     host: Known,
     facts: Facts,
     table: Table,
     scratch: Scratch,
-    /// Indices of the rules that matched the event at hand.
-    hits: Vec<u32>,
+    /// What the event at hand completed.
+    found: Vec<Found>,
     stats: Stats,
 }
 
 impl Engine {
     /// An engine that knows no process yet. Fails if the program breaks a bound of [`eval`].
     pub fn new(program: Arc<Program>, host: Host) -> Result<Engine, eval::CompileError> {
+        Engine::with(program, host, Limits::default())
+    }
+
+    /// The same with bounds, and the secret of join keys, of one's own.
+    pub fn with(
+        program: Arc<Program>,
+        host: Host,
+        limits: Limits,
+    ) -> Result<Engine, eval::CompileError> {
+        let compiled = Arc::new(Compiled::new(Arc::clone(&program))?);
         Ok(Engine {
-            compiled: Compiled::new(Arc::clone(&program))?,
-            evaluation: eval::Scratch::default(),
+            detector: Detector::new(compiled, limits),
+            kept: BTreeMap::new(),
             program,
             host: Known::new(host),
             facts: Facts::default(),
             table: Table::default(),
             scratch: Scratch::default(),
-            hits: Vec::new(),
+            found: Vec::new(),
             stats: Stats::default(),
         })
     }
@@ -113,26 +132,102 @@ impl Engine {
             scratch: &self.scratch,
         };
         let view = View::new(record, process, applied.old_uid, self.stats.events, scene);
-        self.hits.clear();
-        self.compiled.eval(&view, &mut self.evaluation, &mut self.hits);
-        self.stats.matches += self.hits.len() as u64;
+        let identity = || self.host.event(record.as_bytes());
+        let time = self.host.wall(record.header().time);
+        let event = Live { view: &view, number: self.stats.events, time, identity: &identity };
+        self.found.clear();
+        self.detector.push(&event, &mut self.found);
+        self.stats.matches += self.found.len() as u64;
+        let kept = &self.kept;
+        let earlier = |found: &Found| -> Vec<(u64, Arc<Map<String, Json>>)> {
+            let known = |number: &u64| Some((*number, Arc::clone(kept.get(number)?)));
+            found.members.iter().filter_map(known).collect()
+        };
+        let earlier: Vec<_> = self.found.iter().map(earlier).collect();
         let matches: SmallVec<[Match<'_>; 4]> = self
-            .hits
+            .found
             .iter()
-            .filter_map(|rule| self.program.rules.get(usize::try_from(*rule).ok()?))
-            .map(|rule| Match {
-                rule: &rule.meta,
-                id: self.host.alert(&rule.meta.id, record.as_bytes()),
+            .zip(&earlier)
+            .filter_map(|(found, earlier)| {
+                let rule = self.program.rules.get(usize::try_from(found.rule).ok()?)?;
+                let (id, members) = (found.id, found.members.as_slice());
+                Some(Match { rule: &rule.meta, id, members, earlier })
             })
             .collect();
         each(&view, &matches);
+        // Only what has state can name this event again.
+        if self.detector.holds_last() && self.detector.partials() > 0 {
+            self.kept.insert(self.stats.events, Arc::new(model::json::document(&view)));
+            if self.kept.len() > KEPT_MAX {
+                self.kept.pop_first();
+            }
+        }
         drop(matches);
         self.scratch.reset();
+    }
+
+    /// Event time has come to `now`, ns since the Unix epoch, though no event came: what a rule
+    /// waited for in vain is then certain. Told to `each` as rule and match.
+    pub fn tick(&mut self, now: i64, each: &mut dyn FnMut(&Match<'_>)) {
+        self.found.clear();
+        self.detector.tick(now, &mut self.found);
+        self.stats.matches += self.found.len() as u64;
+        for found in &self.found {
+            let rule = usize::try_from(found.rule).ok().and_then(|it| self.program.rules.get(it));
+            let Some(rule) = rule else { continue };
+            let known = |number: &u64| Some((*number, Arc::clone(self.kept.get(number)?)));
+            let earlier: Vec<_> = found.members.iter().filter_map(known).collect();
+            let (id, members) = (found.id, found.members.as_slice());
+            each(&Match { rule: &rule.meta, id, members, earlier: &earlier });
+        }
+    }
+
+    /// Goes on with another program, at once and as a whole; rules that did not change keep their
+    /// partial matches. If it cannot run, the old one stays.
+    pub fn replace(&mut self, program: Arc<Program>) -> Result<(), eval::CompileError> {
+        let compiled = Arc::new(Compiled::new(Arc::clone(&program))?);
+        self.detector.replace(compiled);
+        self.program = program;
+        Ok(())
+    }
+
+    /// What each rule did so far, in the order of the program.
+    pub fn counters(&self) -> Vec<Counters> {
+        let rules = u32::try_from(self.program.rules.len()).unwrap_or(u32::MAX);
+        (0..rules).map(|rule| self.detector.counters(rule)).collect()
     }
 
     /// What happened so far.
     pub fn stats(&self) -> Stats {
         Stats { table: self.table.stats(), ..self.stats }
+    }
+}
+
+/// A view in its place in the stream.
+struct Live<'l> {
+    view: &'l View<'l>,
+    number: u64,
+    time: i64,
+    identity: &'l dyn Fn() -> u64,
+}
+
+impl Fields for Live<'_> {
+    fn get(&self, field: FieldId) -> Value<'_> {
+        self.view.get(field)
+    }
+}
+
+impl Event for Live<'_> {
+    fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn time(&self) -> i64 {
+        self.time
+    }
+
+    fn identity(&self) -> u64 {
+        (self.identity)()
     }
 }
 

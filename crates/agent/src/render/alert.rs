@@ -73,7 +73,7 @@ mod tests {
             "process":{"pid":2,"Ext":{"ancestors":{"name":["bash"]}}}}"#;
         let event = serde_json::from_str(json).unwrap();
         let ancestors = vec![json!({ "pid": 1, "name": "bash" })];
-        let alert = Json::Object(document(event, &Match { rule: &rule, id: 0xab }, ancestors));
+        let alert = Json::Object(document(event, &Match { rule: &rule, id: 0xab, members: &[], earlier: &[] }, ancestors));
         let at = |pointer: &str| alert.pointer(pointer).unwrap_or(&Json::Null);
         assert_eq!(at("/event/kind"), "alert");
         assert_eq!(at("/event/action"), "exec");

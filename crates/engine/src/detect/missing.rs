@@ -77,7 +77,8 @@ impl Missing {
             return;
         }
         let span = plan.maxspan.unwrap_or(i64::MAX);
-        let found = Raw { members: members.iter().copied().collect(), kept: extra.kept, time: last };
+        let found =
+            Raw { members: members.iter().copied().collect(), kept: extra.kept, time: last };
         let leads = plan.stages.first().is_some_and(|stage| !stage.before.is_empty());
         let deadline = match (leads, plan.trailing.is_empty()) {
             (false, true) => None,

@@ -169,7 +169,8 @@ impl Call<'_> {
         *self.now.origin.get_or_insert_with(|| {
             let parent = first(&[field::PROCESS_PARENT_PID, field::PROCESS_PARENT_ENTITY_ID]);
             let program = first(&[field::PROCESS_EXECUTABLE, field::PROCESS_NAME]);
-            let both = [parent, program].into_iter().map(|it| it.unwrap_or(model::value::Value::Null));
+            let both =
+                [parent, program].into_iter().map(|it| it.unwrap_or(model::value::Value::Null));
             #[expect(clippy::cast_possible_truncation, reason = "any 32 bits of the hash do")]
             let origin = seed.tuple(both) as u32;
             origin
@@ -231,7 +232,12 @@ impl Detector {
         let compiled = Arc::clone(&self.compiled);
         self.uses = vec![SmallVec::new(); compiled.filter_count()];
         self.counts_for = vec![SmallVec::new(); compiled.plans().len()];
-        for (number, (rule, plan)) in compiled.plans().iter().enumerate().map(|(at, plan)| (at, (u32::try_from(at).unwrap_or(u32::MAX), plan))) {
+        for (number, (rule, plan)) in compiled
+            .plans()
+            .iter()
+            .enumerate()
+            .map(|(at, plan)| (at, (u32::try_from(at).unwrap_or(u32::MAX), plan)))
+        {
             for (part, filter) in (0u16..).zip(compiled.parts(number)) {
                 let filter = usize::try_from(*filter).ok();
                 if let Some(uses) = filter.and_then(|filter| self.uses.get_mut(filter)) {

@@ -208,9 +208,8 @@ impl Stage {
             PipePlan::Tail(_) => self.rows.drain(..).collect(),
             PipePlan::Sort(terms) => {
                 let rows = self.rows.drain(..);
-                let mut keyed: Vec<_> = rows
-                    .map(|row| (values(terms, &row, three, names, scratch), row))
-                    .collect();
+                let mut keyed: Vec<_> =
+                    rows.map(|row| (values(terms, &row, three, names, scratch), row)).collect();
                 keyed.sort_by(|(a, _), (b, _)| order(a, b));
                 keyed.into_iter().map(|(_, row)| row).collect()
             }
@@ -243,13 +242,7 @@ fn counted(
     Some(row)
 }
 
-fn tuple(
-    terms: &[Term],
-    row: &Row,
-    three: bool,
-    names: Names<'_>,
-    scratch: &mut Scratch,
-) -> u128 {
+fn tuple(terms: &[Term], row: &Row, three: bool, names: Names<'_>, scratch: &mut Scratch) -> u128 {
     let values = values(terms, row, three, names, scratch);
     names.seed.tuple(values.iter().map(Owned::value))
 }

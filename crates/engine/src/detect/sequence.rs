@@ -278,9 +278,5 @@ fn holds_late(call: &mut Call<'_>, part: u16, partial: &Partial) -> bool {
 }
 
 fn copy(partial: &Partial) -> Option<Partial> {
-    Some(Partial {
-        members: partial.members.clone(),
-        extra: partial.extra.clone(),
-        ..*partial
-    })
+    Some(Partial { members: partial.members.clone(), extra: partial.extra.clone(), ..*partial })
 }

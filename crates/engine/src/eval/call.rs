@@ -30,11 +30,17 @@ pub(super) enum Patterns {
 }
 
 /// Compiles the patterns of a call; the error is for people.
-pub(super) fn patterns(function: Function, args: &[Scalar], fold: bool) -> Result<Patterns, String> {
-    let texts = || args.iter().skip(1).filter_map(|arg| match arg {
-        Scalar::Literal(Literal::Str(text)) => Some(String::from_utf8_lossy(text).into_owned()),
-        _ => None,
-    });
+pub(super) fn patterns(
+    function: Function,
+    args: &[Scalar],
+    fold: bool,
+) -> Result<Patterns, String> {
+    let texts = || {
+        args.iter().skip(1).filter_map(|arg| match arg {
+            Scalar::Literal(Literal::Str(text)) => Some(String::from_utf8_lossy(text).into_owned()),
+            _ => None,
+        })
+    };
     Ok(match function {
         Function::Match => {
             let any: Vec<String> = texts().collect();
@@ -177,9 +183,9 @@ fn apply(call: &Call, args: &[Value<'_>]) -> Option<Got<'static>> {
                 Some(end) => Some(int(*end)?),
                 None => None,
             };
-            return self::text(first).zip(int(second)).map(|(text, from)| {
-                Got::Text(slice(&text, from, end).to_vec())
-            });
+            return self::text(first)
+                .zip(int(second))
+                .map(|(text, from)| Got::Text(slice(&text, from, end).to_vec()));
         }
         Function::Between => {
             let greedy = matches!(args.get(3), Some(Value::Bool(true)));

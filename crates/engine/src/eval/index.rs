@@ -160,7 +160,8 @@ fn words(test: &Test, part: Part) -> Option<Vec<Vec<u8>>> {
                 let fixed = |text: &[u8]| !text.iter().any(|byte| matches!(byte, b'*' | b'?'));
                 // What is behind a slash in the pattern is behind the last slash of the text.
                 let whole = fixed(pattern);
-                let named = part == Part::Name && pattern.contains(&b'/') && fixed(cut(pattern, part));
+                let named =
+                    part == Part::Name && pattern.contains(&b'/') && fixed(cut(pattern, part));
                 if whole || named { lower(pattern) } else { None }
             })
             .collect(),

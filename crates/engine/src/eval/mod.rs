@@ -39,8 +39,8 @@ pub use explain::{Blame, blame, value_of};
 use index::Index;
 use labels::Labels;
 pub(crate) use node::Node;
-pub(crate) use predicate::order;
 use predicate::Check;
+pub(crate) use predicate::order;
 pub(crate) use term::Term;
 
 /// Why a program cannot run.
@@ -254,9 +254,10 @@ impl Compiled {
         scratch: &mut Scratch,
     ) -> bool {
         let env = Env { event, context, three: condition.three };
-        condition.late.as_ref().is_none_or(|node| {
-            self.truth(node, env, None, scratch) == Some(true)
-        })
+        condition
+            .late
+            .as_ref()
+            .is_none_or(|node| self.truth(node, env, None, scratch) == Some(true))
     }
 }
 

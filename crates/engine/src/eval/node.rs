@@ -42,10 +42,8 @@ impl Compiled {
                 known(values.iter().map(|got| Some(check.holds(got.value()))), exists)
             }
             Node::Compare { left, order, right, fold } => {
-                let (a, b) = (
-                    self.values(left, env, vars, scratch),
-                    self.values(right, env, vars, scratch),
-                );
+                let (a, b) =
+                    (self.values(left, env, vars, scratch), self.values(right, env, vars, scratch));
                 let pairs = a.iter().flat_map(|a| b.iter().map(move |b| (a, b)));
                 known(pairs.map(|(a, b)| compare(a, *order, b, *fold)), false)
             }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use model::field::{self, FieldId};
 use model::json::Document;
-use model::program::{Expr, Literal, Order, Place, Filter, Logic, Program, Query, Rule, RuleMeta, Test};
+use model::program::{
+    Expr, Filter, Literal, Logic, Order, Place, Program, Query, Rule, RuleMeta, Test,
+};
 use model::value::Fields;
 use proptest::prelude::*;
 use serde_json::{Map, Value as Json, json};

@@ -58,7 +58,7 @@ impl Archive {
     }
 
     /// The document of that number.
-    pub(crate) fn get(&mut self, position: Position) -> Option<Vec<u8>> {
+    pub(crate) fn get(&self, position: Position) -> Option<Vec<u8>> {
         match self {
             Archive::File { file, places } => {
                 let before = position.checked_sub(1)?;

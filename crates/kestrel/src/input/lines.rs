@@ -155,7 +155,7 @@ impl Lines {
     }
 
     /// A document that was read before, if it is still there.
-    pub(crate) fn recall(&mut self, position: Position) -> Option<Vec<u8>> {
+    pub(crate) fn recall(&self, position: Position) -> Option<Vec<u8>> {
         self.archive.get(position)
     }
 }

@@ -23,7 +23,7 @@ mod time;
 pub(crate) use event::Event;
 pub(crate) use lines::{Lines, Position};
 pub(crate) use names::Names;
-pub(crate) use order::{Order, Ordered};
+pub(crate) use order::{Order, Ordered, Placed, Report, position};
 
 /// Why a line is not an event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

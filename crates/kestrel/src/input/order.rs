@@ -8,6 +8,10 @@ use std::collections::BinaryHeap;
 use std::io;
 use std::sync::Arc;
 
+use model::field::FieldId;
+use model::value::{Fields, Value};
+use sha2::{Digest, Sha256};
+
 use super::{Bad, Event, Lines, Names, Position};
 
 /// Bad lines that are described; more are counted.
@@ -38,8 +42,9 @@ pub(crate) struct Ordered {
     /// Time of the latest event that had one.
     now: i64,
     ended: bool,
-    /// What is given out now.
-    current: Option<usize>,
+    given: u64,
+    /// What is given out now, and its position.
+    current: Option<(usize, Position)>,
     pub(crate) report: Report,
 }
 
@@ -61,6 +66,37 @@ pub(crate) struct Placed<'o> {
     pub(crate) position: Position,
     /// Its time, or that of the event before if it has none.
     pub(crate) time: i64,
+    /// Its place in the order in which events are given.
+    pub(crate) ordinal: u64,
+}
+
+/// Documents of one input: places and positions share 64 bits.
+const DOCUMENTS_MAX: u64 = u32::MAX as u64;
+
+/// The position of an event by the number that it has for the engine.
+pub(crate) fn position(number: u64) -> Position {
+    number & DOCUMENTS_MAX
+}
+
+impl Fields for Placed<'_> {
+    fn get(&self, field: FieldId) -> Value<'_> {
+        self.event.get(field)
+    }
+}
+
+impl engine::Event for Placed<'_> {
+    fn number(&self) -> u64 {
+        self.ordinal << 32 | self.position
+    }
+
+    fn time(&self) -> i64 {
+        self.time
+    }
+
+    fn identity(&self) -> u64 {
+        let digest = Sha256::digest(self.event.document().trim_ascii());
+        digest.first_chunk().copied().map_or(0, u64::from_le_bytes)
+    }
 }
 
 impl Ordered {
@@ -74,6 +110,7 @@ impl Ordered {
             names,
             now: 0,
             ended: false,
+            given: 0,
             current: None,
             report: Report::default(),
         }
@@ -81,7 +118,7 @@ impl Ordered {
 
     /// The next event.
     pub(crate) fn next(&mut self) -> io::Result<Option<Placed<'_>>> {
-        self.free.extend(self.current.take());
+        self.free.extend(self.current.take().map(|(number, _)| number));
         let window = match self.order {
             Order::Input => 1,
             Order::Time(window) => window,
@@ -92,9 +129,10 @@ impl Ordered {
         let Some(Reverse(((time, _, position), number))) = self.waiting.pop() else {
             return Ok(None);
         };
-        self.current = Some(number);
-        let event = self.pool.get(number);
-        Ok(event.map(|event| Placed { event, position, time }))
+        self.current = Some((number, position));
+        self.given += 1;
+        let (event, ordinal) = (self.pool.get(number), self.given);
+        Ok(event.map(|event| Placed { event, position, time, ordinal }))
     }
 
     fn read_one(&mut self) -> io::Result<()> {
@@ -102,6 +140,10 @@ impl Ordered {
             self.ended = true;
             return Ok(());
         };
+        if position >= DOCUMENTS_MAX {
+            let what = format!("more than {DOCUMENTS_MAX} lines; split the input");
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
+        }
         let number = self.free.pop().unwrap_or_else(|| {
             self.pool.push(Event::new(Arc::clone(&self.names)));
             self.pool.len() - 1
@@ -127,8 +169,18 @@ impl Ordered {
         self.lines.bytes()
     }
 
+    /// The event that was given last.
+    pub(crate) fn current(&self) -> Option<&Event> {
+        self.pool.get(self.current?.0)
+    }
+
+    /// Its position.
+    pub(crate) fn current_position(&self) -> Option<Position> {
+        self.current.map(|(_, position)| position)
+    }
+
     /// A document that was read before.
-    pub(crate) fn recall(&mut self, position: Position) -> Option<Vec<u8>> {
+    pub(crate) fn recall(&self, position: Position) -> Option<Vec<u8>> {
         self.lines.recall(position)
     }
 }

@@ -152,7 +152,7 @@ fn events_come_by_time_then_sequence_then_place() {
          {\"@timestamp\":3,\"event.sequence\":1}\n{bad\n{\"@timestamp\":1}",
     );
     assert_eq!(positions(file.path(), Order::Input).0, [1, 2, 4, 5, 7]);
-    let (all, mut events) = positions(file.path(), Order::Time(100));
+    let (all, events) = positions(file.path(), Order::Time(100));
     assert_eq!(all, [7, 5, 2, 4, 1]);
     assert_eq!((events.report.events, events.report.bad), (5, 1));
     assert_eq!(events.report.first_bad[0].0, 6);
@@ -166,7 +166,7 @@ fn events_come_by_time_then_sequence_then_place() {
 #[test]
 fn an_array_is_read_like_lines() {
     let file = file(" [ {\"@timestamp\":2} ,\n {\"@timestamp\":1}]\n");
-    let (all, mut events) = positions(file.path(), Order::Time(9));
+    let (all, events) = positions(file.path(), Order::Time(9));
     assert_eq!(all, [2, 1]);
     assert_eq!(events.recall(1).unwrap(), b"{\"@timestamp\":2}");
     let bad = super::tests::file("[{}, x]");
@@ -177,7 +177,7 @@ fn an_array_is_read_like_lines() {
 fn earlier_documents_are_found_far_back() {
     let lines: Vec<String> = (1..=500).map(|n| format!("{{\"n\":{n}}}")).collect();
     let file = file(&lines.join("\n"));
-    let (all, mut events) = positions(file.path(), Order::Input);
+    let (all, events) = positions(file.path(), Order::Input);
     assert_eq!(all.len(), 500);
     for n in [1, 63, 64, 65, 128, 129, 500] {
         assert_eq!(events.recall(n).unwrap(), lines[usize::try_from(n).unwrap() - 1].as_bytes());

@@ -44,7 +44,7 @@ codes! {
     DuplicateId, "E006", Error, "two rules have the same id";
     Syntax, "E010", Error, "the query is not well formed";
     Token, "E011", Error, "a literal or character cannot be read";
-    Unsupported, "E012", Error, "not supported yet";
+    Unsupported, "E012", Error, "not in this dialect";
     UnknownField, "E020", Error, "unknown field";
     WrongType, "E021", Error, "a literal does not fit the field";
     UnknownFunction, "E022", Error, "unknown function";

@@ -89,6 +89,7 @@ impl<'a> Value<'a> {
     }
 
     /// The member of an object, or the value of a name within any other value: none.
+    #[must_use]
     pub fn at(self, name: &str) -> Value<'a> {
         let Value::Map(members) = self else { return Value::Null };
         let member = members.iter().find(|(known, _)| **known == *name);
@@ -96,6 +97,7 @@ impl<'a> Value<'a> {
     }
 
     /// The element of a list by position.
+    #[must_use]
     pub fn nth(self, index: usize) -> Value<'a> {
         match self {
             Value::List(list) => Value::List(list).each().nth(index).unwrap_or(Value::Null),

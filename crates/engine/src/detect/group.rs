@@ -80,14 +80,14 @@ impl Groups {
         }
         let until = u16::try_from(filters).unwrap_or(u16::MAX);
         if parts.contains(&until) {
-            for key in self.keys(call, until) {
+            for key in Self::keys(call, until) {
                 self.groups.remove(&key);
             }
         }
         self.bound(call.quota);
     }
 
-    fn keys(&self, call: &mut Call<'_>, part: u16) -> key::Tuples {
+    fn keys(call: &mut Call<'_>, part: u16) -> key::Tuples {
         let Some(keys) = call.plan.keys.get(usize::from(part)) else { return key::Tuples::new() };
         let env = Env { event: call.event, context: call.lineage, three: call.plan.three };
         tuples(call.compiled, keys, env, call.seed, call.scratch)
@@ -102,7 +102,7 @@ impl Groups {
         changed: &mut SmallVec<[u128; 2]>,
     ) {
         for part in parts.iter().copied().filter(|part| usize::from(*part) < filters) {
-            for key in self.keys(call, part) {
+            for key in Self::keys(call, part) {
                 let mut item = Item { member: call.member(), kept: Kept::new() };
                 key::keep(&mut item.kept, &call.plan.keep, part, call.event);
                 let (serial, origin) = (call.event.number(), call.origin());

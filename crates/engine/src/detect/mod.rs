@@ -7,6 +7,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | `found`, `call` | what a detector takes and gives, and what rules are given |
 //! | `plan` | rules in the shape in which they run |
 //! | `state` | the state of one rule |
 //! | `sequence`, `missing` | sequences, and events that must not happen |
@@ -15,7 +16,9 @@
 //! | `pipes` | what happens to results |
 //! | `key`, `quota`, `lineage` | join keys, bounds, ancestors |
 
+mod call;
 mod correlation;
+mod found;
 mod group;
 mod key;
 mod lineage;
@@ -31,11 +34,12 @@ mod tests;
 use std::sync::Arc;
 
 use model::field;
-use model::value::{Fields, Node};
 use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
 use crate::eval::{Alone, Compiled, Context, Scratch};
+use call::{Call, Now};
+pub use found::{Counted, Counters, Event, Found, Limits};
 use key::{Kept, Seed};
 use lineage::Lineage;
 pub(crate) use plan::Plan;
@@ -45,76 +49,6 @@ use state::State;
 const SWEEP_NS: i64 = 1_000_000_000;
 /// Correlations of correlations are followed this far.
 const DEPTH_MAX: usize = 8;
-
-/// An event in a stream.
-pub trait Event: Fields {
-    /// Its position: larger than that of each event before.
-    fn number(&self) -> u64;
-    /// When it happened, ns since the Unix epoch.
-    fn time(&self) -> i64;
-    /// What it is, the same in each run: a hash of all that it holds. Asked only for members of
-    /// matches, complete or not.
-    fn identity(&self) -> u64;
-}
-
-/// Bounds of a detector.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Partial matches of one rule.
-    pub partials_per_rule: usize,
-    /// Partial matches of all rules.
-    pub partials: usize,
-    /// Secret of join keys: random on a live host, fixed for replay.
-    pub seed: u64,
-}
-
-impl Default for Limits {
-    /// About 200 MB at most.
-    fn default() -> Limits {
-        Limits { partials_per_rule: 65_536, partials: 524_288, seed: 0 }
-    }
-}
-
-/// A rule matched.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Found {
-    /// Number of the rule in the program.
-    pub rule: u32,
-    /// Numbers of the events that matched it, in the order of its steps.
-    pub members: SmallVec<[u64; 4]>,
-    /// Identity of the alert: derived from the rule id and the identities of the members.
-    pub id: u128,
-    /// Time of the last member, or when what it lacks was certain.
-    pub time: i64,
-    /// What `count` or `unique_count` said.
-    pub counted: Option<Counted>,
-}
-
-/// A result of `count` or `unique_count`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Counted {
-    /// How many.
-    pub count: u64,
-    /// Of all, 0 to 1.
-    pub percent: f64,
-    /// The tuple that was counted.
-    pub key: Vec<Node>,
-}
-
-/// What one rule did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Events that satisfied one of its filters.
-    pub evaluations: u64,
-    /// Matches.
-    pub matches: u64,
-    /// Partial matches that were given up for lack of room.
-    pub evictions: u64,
-    /// Partial matches now.
-    pub partials: u64,
-    /// Results that pipes had no room for.
-    pub dropped: u64,
-}
 
 /// A member of a match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,53 +63,6 @@ struct Raw {
     members: SmallVec<[Member; 4]>,
     kept: Kept,
     time: i64,
-}
-
-/// What is computed at most once an event, and only if somebody asks.
-#[derive(Debug, Default)]
-struct Now {
-    identity: Option<u64>,
-    origin: Option<u32>,
-    /// The event has become a member of something.
-    held: bool,
-}
-
-/// An event offered to a rule.
-struct Call<'c> {
-    compiled: &'c Compiled,
-    plan: &'c Plan,
-    filters: &'c [u32],
-    event: &'c dyn Event,
-    lineage: &'c dyn Context,
-    seed: Seed,
-    quota: usize,
-    scratch: &'c mut Scratch,
-    now: &'c mut Now,
-}
-
-impl Call<'_> {
-    fn member(&mut self) -> Member {
-        self.now.held = true;
-        let identity = *self.now.identity.get_or_insert_with(|| self.event.identity());
-        Member { number: self.event.number(), identity }
-    }
-
-    /// Who made the event: its program and the parent. Flooding from one place costs that place.
-    fn origin(&mut self) -> u32 {
-        let (event, seed) = (self.event, self.seed);
-        let first = |fields: &[field::FieldId]| {
-            fields.iter().find_map(|field| event.get(*field).each().next())
-        };
-        *self.now.origin.get_or_insert_with(|| {
-            let parent = first(&[field::PROCESS_PARENT_PID, field::PROCESS_PARENT_ENTITY_ID]);
-            let program = first(&[field::PROCESS_EXECUTABLE, field::PROCESS_NAME]);
-            let both =
-                [parent, program].into_iter().map(|it| it.unwrap_or(model::value::Value::Null));
-            #[expect(clippy::cast_possible_truncation, reason = "any 32 bits of the hash do")]
-            let origin = seed.tuple(both) as u32;
-            origin
-        })
-    }
 }
 
 /// The state of all rules over one stream of events.

@@ -171,7 +171,9 @@ fn kept(rule: &Rule) -> Vec<(u16, FieldId)> {
             | Pipe::Sort(scalars)
             | Pipe::Count(scalars)
             | Pipe::UniqueCount(scalars) => {
-                scalars.iter().for_each(|scalar| walk_scalar(scalar, &mut piped));
+                for scalar in scalars {
+                    walk_scalar(scalar, &mut piped);
+                }
             }
         }
     }

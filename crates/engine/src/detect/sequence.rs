@@ -126,7 +126,8 @@ impl Sequence {
                 if !holds_late(call, stage.part, partial) {
                     return;
                 }
-                let partial = if stage.fork { copy(partial) } else { self.partials.remove(&slot) };
+                let partial =
+                    if stage.fork { Some(copy(partial)) } else { self.partials.remove(&slot) };
                 let Some(partial) = partial else { return };
                 if plan.maxspan.is_some_and(|span| time.saturating_sub(partial.first) > span) {
                     return;
@@ -277,6 +278,6 @@ fn holds_late(call: &mut Call<'_>, part: u16, partial: &Partial) -> bool {
     call.compiled.late(condition, call.event, &context, call.scratch)
 }
 
-fn copy(partial: &Partial) -> Option<Partial> {
-    Some(Partial { members: partial.members.clone(), extra: partial.extra.clone(), ..*partial })
+fn copy(partial: &Partial) -> Partial {
+    Partial { members: partial.members.clone(), extra: partial.extra.clone(), ..*partial }
 }

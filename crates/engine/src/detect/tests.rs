@@ -1,4 +1,9 @@
 //! Statements 18 to 29 of the language, each by name, and the sequences against the oracle.
+#![expect(
+    clippy::cast_possible_wrap,
+    clippy::needless_for_each,
+    reason = "numbers of tests are small"
+)]
 
 use std::sync::Arc;
 

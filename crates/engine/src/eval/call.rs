@@ -9,7 +9,7 @@ use model::value::Value;
 use regex::bytes::Regex;
 
 use super::predicate::{address, order, within};
-use super::term::{Got, Term, VALUES_MAX, Values, Vars, arithmetic};
+use super::term::{Got, Term, VALUES_MAX, Values, Vars, arithmetic, whole};
 use super::{Compiled, Env, Scratch};
 
 /// A function and its arguments.
@@ -72,15 +72,14 @@ impl Compiled {
         vars: Option<&Vars<'_, 'e>>,
         scratch: &mut Scratch,
     ) -> Values<'e> {
-        // Two functions take a list as a whole.
         let first = call.args.first();
-        if let (Function::ArrayContains | Function::Length, Some(first)) = (call.function, first) {
-            if let Value::List(items) = self.whole(first, env, vars)
-                && call.function == Function::Length
-                && env.three
-            {
-                return Values::from_iter([Got::Value(integer(items.len()))]);
-            }
+        // Where a list is a value of its own, it has a length.
+        if call.function == Function::Length
+            && env.three
+            && let Some(first) = first
+            && let Value::List(items) = whole(first, env, vars)
+        {
+            return Values::from_iter([Got::Value(integer(items.len()))]);
         }
         if call.function == Function::Safe {
             let Some(first) = first else { return Values::new() };

@@ -39,7 +39,7 @@ impl Compiled {
             Node::Computed(term, check) => {
                 let values = self.values(term, env, vars, scratch);
                 let exists = matches!(**check, Check::Exists);
-                known(values.iter().map(|got| Some(check.holds(got.value()))), exists)
+                known(values.iter().map(|got| check.holds(got.value())), exists)
             }
             Node::Compare { left, order, right, fold } => {
                 let (a, b) =
@@ -49,7 +49,7 @@ impl Compiled {
             }
             Node::Truth(term) => {
                 let values = self.values(term, env, vars, scratch);
-                known(values.iter().map(|got| Some(got.is_true())), false)
+                known(values.iter().map(Got::is_true), false)
             }
             Node::Lineage(relation, query) => env.context.lineage(*relation, *query),
         };
@@ -106,22 +106,15 @@ fn is_present(env: Env<'_>, field: FieldId) -> bool {
 }
 
 /// True if any is, false if any is known or the test is decided by there being none.
-fn known(results: impl Iterator<Item = Option<bool>>, exists: bool) -> Option<bool> {
-    let mut known = exists.then_some(false);
-    for result in results {
-        match result {
-            Some(true) => return Some(true),
-            Some(false) => known = Some(false),
-            None => {}
-        }
+fn known(mut results: impl Iterator<Item = bool>, exists: bool) -> Option<bool> {
+    match results.next() {
+        None => exists.then_some(false),
+        Some(first) => Some(first || results.any(|result| result)),
     }
-    known
 }
 
-/// Two values; unknown if they have no order, but never equal.
-fn compare(a: &Got<'_>, order: Order, b: &Got<'_>, fold: bool) -> Option<bool> {
-    match predicate::order(a.value(), b.value(), fold) {
-        Some(result) => Some(predicate::fits(order, result)),
-        None => Some(false),
-    }
+/// Two values; those that have no order are not equal either.
+fn compare(a: &Got<'_>, order: Order, b: &Got<'_>, fold: bool) -> bool {
+    let result = predicate::order(a.value(), b.value(), fold);
+    result.is_some_and(|result| predicate::fits(order, result))
 }

@@ -96,39 +96,13 @@ impl Compiled {
                 truth.into_iter().map(|truth| Got::Value(Value::Bool(truth))).collect()
             }
             Term::Search { list, variable, condition, count } => {
-                let list = self.whole(list, env, vars);
+                let list = whole(list, env, vars);
                 self.search(list, *variable, condition, *count, (env, vars), scratch)
             }
             plain => {
-                let each = self.whole(plain, env, vars).each().filter(|value| !value.is_null());
+                let each = whole(plain, env, vars).each().filter(|value| !value.is_null());
                 each.take(VALUES_MAX).map(Got::Value).collect()
             }
-        }
-    }
-
-    /// The value of a term that is no computation, a list as a whole.
-    pub(super) fn whole<'e>(
-        &self,
-        term: &'e Term,
-        env: Env<'e>,
-        vars: Option<&Vars<'_, 'e>>,
-    ) -> Value<'e> {
-        match term {
-            Term::Literal(literal) => value(literal),
-            Term::Field(field) => env.event.get(*field),
-            Term::Member(step, field) => env.context.member(*step, *field),
-            Term::Variable(number) => {
-                let mut at = vars;
-                while let Some(bound) = at {
-                    if bound.number == *number {
-                        return bound.value;
-                    }
-                    at = bound.outer;
-                }
-                Value::Null
-            }
-            Term::Element(inner, parts) => follow(self.whole(inner, env, vars), parts),
-            _ => Value::Null,
         }
     }
 
@@ -156,6 +130,27 @@ impl Compiled {
         }
         let result = if count { Value::Int(found) } else { Value::Bool(found > 0) };
         Values::from_iter([Got::Value(result)])
+    }
+}
+
+/// The value of a term that is no computation, a list as a whole.
+pub(super) fn whole<'e>(term: &'e Term, env: Env<'e>, vars: Option<&Vars<'_, 'e>>) -> Value<'e> {
+    match term {
+        Term::Literal(literal) => value(literal),
+        Term::Field(field) => env.event.get(*field),
+        Term::Member(step, field) => env.context.member(*step, *field),
+        Term::Variable(number) => {
+            let mut at = vars;
+            while let Some(bound) = at {
+                if bound.number == *number {
+                    return bound.value;
+                }
+                at = bound.outer;
+            }
+            Value::Null
+        }
+        Term::Element(inner, parts) => follow(whole(inner, env, vars), parts),
+        _ => Value::Null,
     }
 }
 

@@ -326,7 +326,8 @@ impl QueryMap {
     fn place(&self, span: &Span) -> Span {
         let of = |at: usize| self.offsets.get(at).copied().unwrap_or(self.value.end);
         let (start, end) = (of(span.start), of(span.end));
-        start.min(self.value.end)..end.clamp(start, self.value.end)
+        let start = start.min(self.value.end);
+        start..end.clamp(start, self.value.end)
     }
 }
 

@@ -40,6 +40,8 @@ mod schema;
 mod sigma;
 mod table;
 #[cfg(test)]
+mod statements;
+#[cfg(test)]
 mod tests;
 mod words;
 

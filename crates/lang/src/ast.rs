@@ -42,7 +42,7 @@ pub(crate) struct Steps {
     pub(crate) by: Vec<Node>,
     /// ns
     pub(crate) maxspan: Option<u64>,
-    pub(crate) steps: Vec<Step>,
+    pub(crate) list: Vec<Step>,
     pub(crate) until: Option<Box<Step>>,
 }
 

@@ -61,14 +61,44 @@ const WILDCARD: Tested = Tested::Pattern(Pattern::Wildcard);
 /// All functions.
 const FUNCTIONS: &[Row] = &[
     row("add", Gives(F::Add), (2, 2), false, "add(a, b)"),
-    row("arrayContains", Tests(F::ArrayContains, Contains), (2, MANY), true, "arrayContains(list, value, …)"),
-    row("arrayCount", Search { count: true }, (3, 3), false, "arrayCount(list, variable, condition)"),
-    row("arraySearch", Search { count: false }, (3, 3), false, "arraySearch(list, variable, condition)"),
+    row(
+        "arrayContains",
+        Tests(F::ArrayContains, Contains),
+        (2, MANY),
+        true,
+        "arrayContains(list, value, …)",
+    ),
+    row(
+        "arrayCount",
+        Search { count: true },
+        (3, 3),
+        false,
+        "arrayCount(list, variable, condition)",
+    ),
+    row(
+        "arraySearch",
+        Search { count: false },
+        (3, 3),
+        false,
+        "arraySearch(list, variable, condition)",
+    ),
     row("between", Gives(F::Between), (3, 5), true, "between(text, \"left\", \"right\", greedy)"),
-    row("cidrMatch", Tests(F::CidrMatch, Cidr), (2, MANY), false, "cidrMatch(field, \"10.0.0.0/8\", …)"),
+    row(
+        "cidrMatch",
+        Tests(F::CidrMatch, Cidr),
+        (2, MANY),
+        false,
+        "cidrMatch(field, \"10.0.0.0/8\", …)",
+    ),
     row("concat", Gives(F::Concat), (1, MANY), false, "concat(a, b, …)"),
     row("divide", Gives(F::Divide), (2, 2), false, "divide(a, b)"),
-    row("endsWith", Tests(F::EndsWith, InPart(Place::End)), (2, 2), true, "endsWith(field, \"text\")"),
+    row(
+        "endsWith",
+        Tests(F::EndsWith, InPart(Place::End)),
+        (2, 2),
+        true,
+        "endsWith(field, \"text\")",
+    ),
     row("indexOf", Gives(F::IndexOf), (2, 3), true, "indexOf(text, \"part\", start)"),
     row("length", Gives(F::Length), (1, 1), false, "length(field)"),
     row("match", Tests(F::Match, REGEX), (2, MANY), true, "match(field, \"regex\", …)"),
@@ -77,9 +107,21 @@ const FUNCTIONS: &[Row] = &[
     row("multiply", Gives(F::Multiply), (2, 2), false, "multiply(a, b)"),
     row("number", Gives(F::Number), (1, 2), false, "number(text, base)"),
     row("safe", Gives(F::Safe), (1, 1), false, "safe(value)"),
-    row("startsWith", Tests(F::StartsWith, InPart(Place::Start)), (2, 2), true, "startsWith(field, \"text\")"),
+    row(
+        "startsWith",
+        Tests(F::StartsWith, InPart(Place::Start)),
+        (2, 2),
+        true,
+        "startsWith(field, \"text\")",
+    ),
     row("string", Gives(F::String), (1, 1), false, "string(value)"),
-    row("stringContains", Tests(F::StringContains, InPart(Place::Anywhere)), (2, 2), true, "stringContains(field, \"text\")"),
+    row(
+        "stringContains",
+        Tests(F::StringContains, InPart(Place::Anywhere)),
+        (2, 2),
+        true,
+        "stringContains(field, \"text\")",
+    ),
     row("substring", Gives(F::Substring), (2, 3), false, "substring(text, from, to)"),
     row("subtract", Gives(F::Subtract), (2, 2), false, "subtract(a, b)"),
     row("toLower", Gives(F::ToLower), (1, 1), false, "toLower(text)"),
@@ -124,7 +166,10 @@ impl Lower<'_> {
             What::Value(F::Safe) => Some(Expr::Truth(self.call_scalar(&call, F::Safe)?)),
             What::Value(_) | What::Search { count: true } => {
                 let message = format!("the result of `{}` is no condition", call.row.name);
-                self.fail(Diagnostic::new(Code::BadOperand, name_span.clone(), message).help("compare it"))
+                self.fail(
+                    Diagnostic::new(Code::BadOperand, name_span.clone(), message)
+                        .help("compare it"),
+                )
             }
         }
     }
@@ -179,7 +224,8 @@ impl Lower<'_> {
         let subjects: Vec<Option<Subject>> =
             call.args.iter().map(|node| self.subject(node)).collect();
         let subjects = subjects.into_iter().collect::<Option<Vec<_>>>()?;
-        if let (F::Length, Some(first), Some(node)) = (function, subjects.first(), call.args.first())
+        if let (F::Length, Some(first), Some(node)) =
+            (function, subjects.first(), call.args.first())
             && !literal::is_text(first.kind)
             && !self.schema.lenient()
         {
@@ -226,7 +272,10 @@ impl Lower<'_> {
             }
             Tested::Pattern(pattern) => return self.pattern_of(subject, pattern, literals, fold),
             Tested::Cidr => {
-                if !self.schema.lenient() && subject.kind.is_some() && !literal::is_address(subject.kind) {
+                if !self.schema.lenient()
+                    && subject.kind.is_some()
+                    && !literal::is_address(subject.kind)
+                {
                     let found =
                         literal::mismatch(subject.kind, &subject.name, "`cidrMatch`", &first.span);
                     return self.fail(found);

@@ -205,7 +205,8 @@ pub(crate) fn unquote(token: Token, text: &str, at: usize) -> Result<String, Box
         let (before, escape) = rest.split_at(backslash);
         out.push_str(before);
         let start = at + 1 + inner.len() - escape.len();
-        let (decoded, length) = unescape(escape).ok_or_else(|| Box::new(bad_escape(escape, start)))?;
+        let (decoded, length) =
+            unescape(escape).ok_or_else(|| Box::new(bad_escape(escape, start)))?;
         out.push(decoded);
         rest = escape.get(length..).unwrap_or_default();
     }

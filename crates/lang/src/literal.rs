@@ -45,9 +45,9 @@ pub(crate) fn is_address(kind: Kind) -> bool {
 pub(crate) fn fits(kind: Kind, literal: &Literal) -> bool {
     use FieldType as T;
     match (kind, literal) {
-        (None, _) => true,
         (Some(T::Ip | T::Ips), Literal::Text(text)) => network(text).is_some(),
-        (Some(T::Keyword | T::Path | T::Keywords | T::Id), Literal::Text(_))
+        (None, _)
+        | (Some(T::Keyword | T::Path | T::Keywords | T::Id), Literal::Text(_))
         | (Some(T::Id | T::Int | T::Time), Literal::Int(_))
         | (Some(T::Int | T::Time), Literal::Float(_))
         | (Some(T::Bool), Literal::Bool(_)) => true,

@@ -3,13 +3,16 @@
 //! It recurses at most `MAX_DEPTH` levels, and each step of it takes a token: any text is answered
 //! in time proportional to its length.
 
+mod cursor;
 mod steps;
 
-use crate::ast::{Comparison, Literal, Name, Node, NodeKind, Operator, Part, Pattern, Query, Relation};
+use crate::ast::{
+    Comparison, Literal, Name, Node, NodeKind, Operator, Part, Pattern, Query, Relation,
+};
 use crate::diagnostic::{Code, Diagnostic, Span};
 use crate::dialect::Dialect;
 use crate::lexer::{self, Token};
-use crate::limits::{MAX_DEPTH, MAX_ERRORS, MAX_LIST, MAX_QUERY};
+use crate::limits::{MAX_DEPTH, MAX_LIST, MAX_QUERY};
 
 pub(crate) use self::steps::outside;
 
@@ -28,7 +31,8 @@ pub(crate) fn parse(query: &str, dialect: Dialect) -> (Option<Query>, Vec<Diagno
     if broken {
         return (None, errors);
     }
-    let mut parser = Parser { query, dialect, tokens: all, at: 0, depth: 0, errors, in_keys: false };
+    let mut parser =
+        Parser { query, dialect, tokens: all, at: 0, depth: 0, errors, in_keys: false };
     let parsed = match parser.query() {
         Ok(parsed) => Some(parsed),
         Err(error) => {
@@ -321,7 +325,8 @@ impl Parser<'_> {
         let right = self.expression(Power::Add)?;
         if infix(self.token(), self.peek()) == Some(Power::Compare) {
             let mut found = self.unexpected("`and`, `or` or the end");
-            found.help = Some("comparisons do not chain: put one of them in parentheses".to_owned());
+            found.help =
+                Some("comparisons do not chain: put one of them in parentheses".to_owned());
             return Err(found);
         }
         let place = left.span.start..right.span.end;
@@ -333,7 +338,11 @@ impl Parser<'_> {
         let start = first.span.start;
         let mut all = vec![first];
         loop {
-            all.push(if power == Power::And { self.operand()? } else { self.expression(Power::And)? });
+            all.push(if power == Power::And {
+                self.operand()?
+            } else {
+                self.expression(Power::And)?
+            });
             if self.token() != operator {
                 break;
             }
@@ -381,100 +390,6 @@ impl Parser<'_> {
         };
         self.at += 1;
         Ok(literal)
-    }
-
-    fn here(&self) -> (Token, Span) {
-        let end = self.query.len()..self.query.len();
-        self.tokens.get(self.at).cloned().unwrap_or((Token::End, end))
-    }
-
-    fn token(&self) -> Token {
-        self.tokens.get(self.at).map_or(Token::End, |(token, _)| *token)
-    }
-
-    fn peek(&self) -> Token {
-        self.token_at(1)
-    }
-
-    fn token_at(&self, ahead: usize) -> Token {
-        self.tokens.get(self.at + ahead).map_or(Token::End, |(token, _)| *token)
-    }
-
-    /// The next token, if it is a word.
-    fn word(&self) -> Option<&str> {
-        let (token, span) = self.tokens.get(self.at)?;
-        (*token == Token::Name).then(|| self.query.get(span.clone()).unwrap_or_default())
-    }
-
-    /// Keeps an error and goes on, unless there are too many.
-    fn note(&mut self, error: Box<Diagnostic>) -> Parsed<()> {
-        if self.errors.len() + 1 >= MAX_ERRORS {
-            let mut last = error;
-            last.code = Code::Limit;
-            return Err(last);
-        }
-        self.errors.push(*error);
-        Ok(())
-    }
-
-    /// Goes to the next of these tokens that is not within parentheses or brackets begun here, or
-    /// to what ends the surrounding part.
-    fn skip(&mut self, to: &[Token]) {
-        let mut open = 0_usize;
-        loop {
-            let token = self.token();
-            if open == 0 && to.contains(&token) {
-                return;
-            }
-            match token {
-                Token::End => return,
-                Token::Pipe if open == 0 => return,
-                Token::Open | Token::OpenStep => open += 1,
-                Token::Close | Token::CloseStep => match open.checked_sub(1) {
-                    Some(less) => open = less,
-                    None => return,
-                },
-                _ => {}
-            }
-            self.at += 1;
-        }
-    }
-
-    fn next(&mut self) -> (Token, Span) {
-        let here = self.here();
-        self.at += 1;
-        here
-    }
-
-    fn previous_end(&self) -> usize {
-        self.at.checked_sub(1).and_then(|at| self.tokens.get(at)).map_or(0, |(_, span)| span.end)
-    }
-
-    fn text(&self, span: &Span) -> &str {
-        self.query.get(span.clone()).unwrap_or_default()
-    }
-
-    fn expect(&mut self, token: Token, what: &str) -> Parsed<Span> {
-        if self.token() != token {
-            return Err(self.unexpected(what));
-        }
-        Ok(self.next().1)
-    }
-
-    fn unexpected(&self, wanted: &str) -> Box<Diagnostic> {
-        let (token, span) = self.here();
-        let found = match token {
-            Token::End => "the query ends".to_owned(),
-            _ => format!("found `{}`", self.text(&span)),
-        };
-        Box::new(
-            Diagnostic::new(Code::Syntax, span, format!("{found}, expected {wanted}"))
-                .label(format!("expected {wanted}")),
-        )
-    }
-
-    fn limit(&self, message: String) -> Box<Diagnostic> {
-        Box::new(Diagnostic::new(Code::Limit, self.here().1, message))
     }
 }
 

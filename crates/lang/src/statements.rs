@@ -121,7 +121,10 @@ fn s16_fields_are_compared_outside_elastic_only() {
     let text = "any where process.name == process.parent.name";
     assert_eq!(errors(elastic(text)), [Code::Unsupported]);
     for compiled in [endpoint(text), classic(text)] {
-        assert!(matches!(condition(compiled), Expr::Compare { order: Order::Equal, fold: false, .. }));
+        assert!(matches!(
+            condition(compiled),
+            Expr::Compare { order: Order::Equal, fold: false, .. }
+        ));
     }
     let found = condition(classic("any where process.name in (process.parent.name, \"a\")"));
     assert!(matches!(found, Expr::Or(any) if any.len() == 2));
@@ -323,7 +326,9 @@ fn several_errors_are_found_in_one_query() {
 
 #[test]
 fn what_is_too_large_or_too_deep_is_an_error() {
-    for piece in ["(", "not ", "-", "length(", "child of [any where ", "a + ", "1 in (", "[", "a == "] {
+    for piece in
+        ["(", "not ", "-", "length(", "child of [any where ", "a + ", "1 in (", "[", "a == "]
+    {
         for dialect in [Dialect::Elastic, Dialect::Classic] {
             for times in [1_000, 100_000] {
                 let text = format!("any where {}", piece.repeat(times));

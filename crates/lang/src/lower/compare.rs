@@ -255,7 +255,9 @@ impl Lower<'_> {
     ) -> Option<Expr> {
         let fold = self.folds(fold);
         if self.dialect.is_classic()
-            && literals.iter().any(|(one, _)| matches!(one, Literal::Text(text) if text.contains('?')))
+            && literals
+                .iter()
+                .any(|(one, _)| matches!(one, Literal::Text(text) if text.contains('?')))
         {
             // Here `?` is an ordinary character.
             let regexes: Vec<(Literal, &Span)> =
@@ -275,7 +277,8 @@ impl Lower<'_> {
             return self.exactly(subject, literals, fold);
         }
         // Texts of any field of strangers' rules: addresses and numbers are tested as they are shown.
-        let kind = subject.kind.filter(|_| !self.schema.lenient() || literal::is_text(subject.kind));
+        let kind =
+            subject.kind.filter(|_| !self.schema.lenient() || literal::is_text(subject.kind));
         let test = literal::wildcard(kind, &subject.name, literals, fold, self.found)?;
         Some(subject.test(test))
     }
@@ -292,8 +295,12 @@ impl Lower<'_> {
                 NodeKind::Literal(Literal::Null) => _ = self.null_in_list::<()>(node),
                 NodeKind::Literal(literal) => all.push((literal, &node.span)),
                 _ => self.found.push(
-                    Diagnostic::new(Code::BadOperand, node.span.clone(), "a literal is needed here")
-                        .label("not a literal"),
+                    Diagnostic::new(
+                        Code::BadOperand,
+                        node.span.clone(),
+                        "a literal is needed here",
+                    )
+                    .label("not a literal"),
                 ),
             }
         }
@@ -314,11 +321,7 @@ impl Lower<'_> {
 
 /// The same subject again.
 fn subject_like(subject: &Subject) -> Subject {
-    Subject {
-        scalar: subject.scalar.clone(),
-        kind: subject.kind,
-        name: subject.name.clone(),
-    }
+    Subject { scalar: subject.scalar.clone(), kind: subject.kind, name: subject.name.clone() }
 }
 
 fn is_length(subject: &Subject) -> bool {

@@ -78,9 +78,10 @@ pub(crate) fn call(function: Function, args: Vec<Scalar>, fold: bool) -> Scalar 
     }
     let known = match (function, args.as_slice()) {
         (Function::Number, [Scalar::Literal(Value::Str(text))]) => number(text, None),
-        (Function::Number, [Scalar::Literal(Value::Str(text)), Scalar::Literal(Value::Int(base))]) => {
-            number(text, Some(*base))
-        }
+        (
+            Function::Number,
+            [Scalar::Literal(Value::Str(text)), Scalar::Literal(Value::Int(base))],
+        ) => number(text, Some(*base)),
         (Function::Length, [Scalar::Literal(Value::Str(text))]) => {
             i64::try_from(pattern::characters(text)).ok().map(Value::Int)
         }

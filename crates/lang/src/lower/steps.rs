@@ -32,7 +32,7 @@ impl Lower<'_> {
         let mut steps = Vec::new();
         let mut sound = true;
         let mut runs = 0_u64;
-        for step in &all.steps {
+        for step in &all.list {
             runs += step.runs;
             if runs > u64::try_from(MAX_STEPS).unwrap_or(u64::MAX) {
                 let message = format!("more than {MAX_STEPS} steps, each run counted");
@@ -107,9 +107,9 @@ impl Lower<'_> {
         let mut wrong = |span: &Span, message: &str, help: &str| {
             self.found.push(Diagnostic::new(Code::Syntax, span.clone(), message).help(help));
         };
-        let missing = all.steps.iter().filter(|step| step.missing).count();
-        let total: u64 = all.steps.iter().map(|step| step.runs).sum();
-        for step in &all.steps {
+        let missing = all.list.iter().filter(|step| step.missing).count();
+        let total: u64 = all.list.iter().map(|step| step.runs).sum();
+        for step in &all.list {
             if step.missing && all.form != Form::Sequence {
                 wrong(&step.span, "only a sequence can hold a missing event", "leave out `!`");
             }
@@ -126,7 +126,7 @@ impl Lower<'_> {
                     let help = "write `with maxspan=5m`: without it nothing is ever missing";
                     wrong(&all.span, "a sequence with a missing event needs `maxspan`", help);
                 }
-                if missing == all.steps.len() {
+                if missing == all.list.len() {
                     wrong(&all.span, "all events of the sequence are missing", "one must happen");
                 }
                 if total < 2 {
@@ -138,7 +138,7 @@ impl Lower<'_> {
                 if all.maxspan.is_some() {
                     wrong(&all.span, "only a sequence has `maxspan`", "leave it out");
                 }
-                if all.steps.len() < 2 {
+                if all.list.len() < 2 {
                     let help = "for one event write `category where condition`";
                     wrong(&all.span, "at least two steps are needed", help);
                 }
@@ -148,11 +148,11 @@ impl Lower<'_> {
             if all.until.is_some() {
                 wrong(&all.span, "a sample has no `until`", "it has no order: use `sequence`");
             }
-            if all.steps.len() > MAX_SAMPLE {
+            if all.list.len() > MAX_SAMPLE {
                 let message = format!("a sample has at most {MAX_SAMPLE} filters");
                 wrong(&all.span, &message, "use several samples");
             }
-            if all.by.is_empty() && all.steps.iter().any(|step| step.by.is_empty()) {
+            if all.by.is_empty() && all.list.iter().any(|step| step.by.is_empty()) {
                 wrong(&all.span, "a sample needs join keys", "write `sample by host.id`");
             }
         }
@@ -167,8 +167,8 @@ impl Lower<'_> {
 
     /// All steps have the same number of keys.
     fn check_keys(&mut self, all: &Steps) {
-        let Some(first) = all.steps.first() else { return };
-        for step in all.steps.iter().skip(1).chain(all.until.as_deref()) {
+        let Some(first) = all.list.first() else { return };
+        for step in all.list.iter().skip(1).chain(all.until.as_deref()) {
             if step.by.len() != first.by.len() {
                 let (here, there) = (step.by.len(), first.by.len());
                 self.found.push(

@@ -25,7 +25,9 @@ impl Parser<'_> {
         }
         match (self.token(), &body) {
             (Token::End, _) => Ok(Query { body, pipes }),
-            (_, Body::Steps(_)) => Err(self.unexpected("`[`, `until`, `|` or the end of the query")),
+            (_, Body::Steps(_)) => {
+                Err(self.unexpected("`[`, `until`, `|` or the end of the query"))
+            }
             _ => Err(self.unexpected("`and`, `or` or the end of the query")),
         }
     }
@@ -71,7 +73,7 @@ impl Parser<'_> {
     fn steps(&mut self, form: Form) -> Parsed<Steps> {
         let (_, span) = self.next();
         let mut all =
-            Steps { form, span, by: Vec::new(), maxspan: None, steps: Vec::new(), until: None };
+            Steps { form, span, by: Vec::new(), maxspan: None, list: Vec::new(), until: None };
         loop {
             match self.word() {
                 Some("by") if all.by.is_empty() => {
@@ -87,12 +89,12 @@ impl Parser<'_> {
             }
         }
         while matches!(self.token(), Token::OpenStep | Token::Bang) {
-            if all.steps.len() == MAX_STEPS {
+            if all.list.len() == MAX_STEPS {
                 return Err(self.limit(format!("the query has more than {MAX_STEPS} steps")));
             }
-            all.steps.push(self.step()?);
+            all.list.push(self.step()?);
         }
-        if all.steps.is_empty() {
+        if all.list.is_empty() {
             return Err(self.unexpected("a step such as `[process where …]`"));
         }
         if self.word() == Some("until") {
@@ -148,9 +150,9 @@ impl Parser<'_> {
     pub(super) fn bracketed(&mut self) -> Parsed<Option<Filter>> {
         self.expect(Token::OpenStep, "`[` and an event such as `process where …`")?;
         let depth = self.depth;
-        let inner = self.filter().and_then(|filter| {
-            self.expect(Token::CloseStep, "`and`, `or` or `]`").map(|_| filter)
-        });
+        let inner = self
+            .filter()
+            .and_then(|filter| self.expect(Token::CloseStep, "`and`, `or` or `]`").map(|_| filter));
         match inner {
             Ok(filter) => Ok(Some(filter)),
             Err(error) if error.code == Code::Limit => Err(error),

@@ -4,12 +4,12 @@ use model::field::FieldId;
 use toml::de::DeTable;
 
 use crate::diagnostic::{Code, Diagnostic};
+use crate::dialect::Dialect;
+use crate::elastic::{self, Layout};
 use crate::file::{self, FoundRule, Referred};
 use crate::limits::{MAX_FIELDS, MAX_FILE};
 use crate::schema::{Schema, Unknown};
-use crate::elastic::{self, Layout};
 use crate::sigma;
-use crate::dialect::Dialect;
 
 /// What a file holds.
 #[derive(Default)]
@@ -66,7 +66,9 @@ fn read_elastic(text: &str, document: &DeTable<'_>, schema: &mut Schema) -> Foun
         Layout::Endpoint => Dialect::Endpoint,
     };
     let (compiled, wrong) = file::compile_in(text, &rule.query, &rule.place, dialect, schema);
-    found.extend(wrong.into_iter().map(|one| Diagnostic { rule: Some(rule.meta.id.clone()), ..one }));
+    found.extend(
+        wrong.into_iter().map(|one| Diagnostic { rule: Some(rule.meta.id.clone()), ..one }),
+    );
     let sound = !found.iter().any(Diagnostic::is_error);
     let rules = compiled.filter(|_| sound).map(|compiled| FoundRule {
         rule: compiled.rule(rule.meta),

@@ -183,7 +183,8 @@ impl Load {
         };
         if let Some((other, place)) = self.ids.get(&rule.meta.id) {
             let message = format!("there is another rule `{}`", rule.meta.id);
-            let mut twice = Diagnostic::new(Code::DuplicateId, id, message).label("used again here");
+            let mut twice =
+                Diagnostic::new(Code::DuplicateId, id, message).label("used again here");
             twice.rule = Some(rule.meta.id);
             found.push(if other == file {
                 twice.also(place.clone(), "first used here")
@@ -213,7 +214,9 @@ impl Load {
         loop {
             let before = self.pending.len();
             for one in std::mem::take(&mut self.pending) {
-                let resolved = one.resolve(&self.targets, &mut |name| formats::document_field(&mut self.schema, name));
+                let resolved = one.resolve(&self.targets, &mut |name| {
+                    formats::document_field(&mut self.schema, name)
+                });
                 match resolved {
                     Ok(rule) => self.correlation(&one, rule),
                     Err(Unresolved::NoRule(_)) => self.pending.push(one),
@@ -225,8 +228,8 @@ impl Load {
             }
         }
         for one in std::mem::take(&mut self.pending) {
-            if let Err(Unresolved::NoRule(name)) =
-                one.resolve(&self.targets, &mut |name| formats::document_field(&mut self.schema, name))
+            if let Err(Unresolved::NoRule(name)) = one
+                .resolve(&self.targets, &mut |name| formats::document_field(&mut self.schema, name))
             {
                 self.refuse(&one, &format!("it names `{name}`, and no rule has that id or name"));
             }
@@ -254,9 +257,9 @@ impl Load {
             let target = Target { rule: number, taxonomy: None };
             self.targets.entry(name.to_owned()).or_insert(target);
         }
-        self.loaded.diagnostics.extend(
-            found.into_iter().map(|found| Diagnostic { file: file.clone(), ..found }),
-        );
+        self.loaded
+            .diagnostics
+            .extend(found.into_iter().map(|found| Diagnostic { file: file.clone(), ..found }));
     }
 
     fn refuse(&mut self, one: &Pending, why: &str) {

@@ -96,9 +96,7 @@ fn obstacle(filter: &Filter, program: &Program) -> Option<Obstacle> {
 
 /// The first predicate that labels do not decide.
 fn predicate(expr: &Expr, program: &Program) -> Option<Obstacle> {
-    let stop = |reason: String| {
-        Some(Obstacle { because: expression(expr, program), reason })
-    };
+    let stop = |reason: String| Some(Obstacle { because: expression(expr, program), reason });
     match expr {
         Expr::Const(_) => None,
         Expr::And(all) | Expr::Or(all) => all.iter().find_map(|one| predicate(one, program)),
@@ -129,7 +127,11 @@ fn decided(id: FieldId, test: &Test) -> Result<(), Why> {
     );
     match id {
         field::EVENT_CATEGORY | field::EVENT_TYPE | field::EVENT_ACTION | field::HOST_OS_TYPE => {
-            if pattern { Ok(()) } else { Err(Why::Test("this test of a word")) }
+            if pattern {
+                Ok(())
+            } else {
+                Err(Why::Test("this test of a word"))
+            }
         }
         field::PROCESS_EXECUTABLE
         | field::PROCESS_NAME

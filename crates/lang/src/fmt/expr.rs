@@ -71,7 +71,8 @@ impl Writer<'_> {
 
     fn sequence(&self, sequence: &Sequence) -> String {
         let span = sequence.maxspan.map(|ns| format!(" with maxspan={}", duration(ns)));
-        let mut text = self.steps(&format!("sequence{}", span.unwrap_or_default()), &sequence.steps);
+        let mut text =
+            self.steps(&format!("sequence{}", span.unwrap_or_default()), &sequence.steps);
         if let Some(until) = &sequence.until {
             let _ = write!(text, "\nuntil {}", self.step(until));
         }
@@ -206,11 +207,12 @@ impl Writer<'_> {
     fn field(&self, id: FieldId) -> String {
         let name = field_name(id, self.program);
         let plain = |part: &str| {
-            !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'@')
+            !part.is_empty()
+                && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'@')
         };
-        let parts = name.split('.').map(|part| {
-            if plain(part) { part.to_owned() } else { format!("`{part}`") }
-        });
+        let parts = name
+            .split('.')
+            .map(|part| if plain(part) { part.to_owned() } else { format!("`{part}`") });
         parts.collect::<Vec<_>>().join(".")
     }
 
@@ -322,7 +324,10 @@ fn duration(ns: u64) -> String {
         (1_000_000, "ms"),
     ];
     let unit = UNITS.iter().find(|(size, _)| ns.is_multiple_of(*size));
-    unit.map_or_else(|| format!("{}ms", ns / 1_000_000), |(size, name)| format!("{}{name}", ns / size))
+    unit.map_or_else(
+        || format!("{}ms", ns / 1_000_000),
+        |(size, name)| format!("{}{name}", ns / size),
+    )
 }
 
 fn call(function: Function) -> &'static str {

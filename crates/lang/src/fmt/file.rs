@@ -10,12 +10,18 @@ use crate::diagnostic::{Code, Diagnostic, Span};
 /// Whether a text is a rule file and no query.
 pub(super) fn is_file(text: &str) -> bool {
     let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
-    first.is_some_and(|line| line.starts_with("[[") && line.contains("]]")
-        || line.starts_with('[') && line.ends_with(']') && !line.contains(" where ")
-        || line.split_once('=').is_some_and(|(key, rest)| {
-            let key = key.trim();
-            !rest.starts_with('=') && !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
-        }))
+    first.is_some_and(|line| {
+        line.starts_with("[[") && line.contains("]]")
+            || line.starts_with('[') && line.ends_with(']') && !line.contains(" where ")
+            || line.split_once('=').is_some_and(|(key, rest)| {
+                let key = key.trim();
+                !rest.starts_with('=')
+                    && !key.is_empty()
+                    && key
+                        .bytes()
+                        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+            })
+    })
 }
 
 /// Lays out a rule file.
@@ -78,7 +84,9 @@ fn collect_value(
                 }
             }
         }
-        value_kind => all.push((value.span(), is_query && matches!(value_kind, DeValue::String(_)))),
+        value_kind => {
+            all.push((value.span(), is_query && matches!(value_kind, DeValue::String(_))))
+        }
     }
 }
 

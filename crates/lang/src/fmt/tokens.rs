@@ -35,8 +35,28 @@ pub(super) struct Token<'t> {
 
 /// Words that are no names, so that a parenthesis after them opens a group and no call.
 const WORDS: &[&str] = &[
-    "and", "or", "not", "in", "in~", "like", "like~", "regex", "regex~", "where", "by", "with",
-    "until", "of", "as", "head", "tail", "unique", "filter", "sort", "count", "unique_count",
+    "and",
+    "or",
+    "not",
+    "in",
+    "in~",
+    "like",
+    "like~",
+    "regex",
+    "regex~",
+    "where",
+    "by",
+    "with",
+    "until",
+    "of",
+    "as",
+    "head",
+    "tail",
+    "unique",
+    "filter",
+    "sort",
+    "count",
+    "unique_count",
 ];
 
 /// Signs, longest first.
@@ -55,11 +75,11 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, Box<Diagnostic>> {
             at += first.len_utf8();
             continue;
         }
-        let operand = all.last().is_some_and(|last| {
-            matches!(last.kind, Kind::Operand | Kind::Close)
-        });
+        let operand =
+            all.last().is_some_and(|last| matches!(last.kind, Kind::Operand | Kind::Close));
         let option = all.last().is_some_and(|last| matches!(last.text, "maxspan" | "runs"));
-        let (kind, length) = next(rest, Before { operand, glued, option }).ok_or_else(|| unreadable(at, first))?;
+        let (kind, length) =
+            next(rest, Before { operand, glued, option }).ok_or_else(|| unreadable(at, first))?;
         let token = rest.get(..length).unwrap_or(rest);
         all.push(Token { kind, text: token, breaks, glued });
         at += token.len().max(1);
@@ -119,6 +139,10 @@ fn next(rest: &str, before: Before) -> Option<(Kind, usize)> {
     let sign = SIGNS.iter().find(|sign| rest.starts_with(**sign))?;
     match *sign {
         // `name~(`, and what goes on after a quoted part of a name.
+        // `.5`
+        "." if rest.as_bytes().get(1).is_some_and(u8::is_ascii_digit) => {
+            Some((Kind::Operand, word(rest).1))
+        }
         "~" | "." if before.glued => Some((Kind::Operand, 1)),
         "-" | "+" if !before.operand => Some((Kind::Prefix, 1)),
         "~" | "." => None,
@@ -151,7 +175,10 @@ fn word(rest: &str) -> (Kind, usize) {
     let mut length = length.max(1);
     let text = rest.get(..length).unwrap_or(rest);
     // `1e-3`: the sign belongs to the number.
-    if number && text.ends_with(['e', 'E']) && rest.get(length..).is_some_and(|r| r.starts_with('-')) {
+    if number
+        && text.ends_with(['e', 'E'])
+        && rest.get(length..).is_some_and(|r| r.starts_with('-'))
+    {
         let digits = rest.bytes().skip(length + 1).take_while(u8::is_ascii_digit).count();
         length += 1 + digits;
     }

@@ -88,8 +88,11 @@ fn contradicted(expr: &Expr, conjunction: bool) -> Option<FieldId> {
             continue;
         }
         seen.push(*id);
-        let own: Vec<(&Test, bool)> =
-            asked.iter().filter(|(of, ..)| of == id).map(|(_, test, holds)| (*test, *holds)).collect();
+        let own: Vec<(&Test, bool)> = asked
+            .iter()
+            .filter(|(of, ..)| of == id)
+            .map(|(_, test, holds)| (*test, *holds))
+            .collect();
         if own.len() > 1 && empty(&own) {
             return Some(*id);
         }
@@ -162,7 +165,8 @@ fn passes(test: &Test, literal: &Literal) -> Option<bool> {
             Some(any.iter().any(|one| pattern::wildcard(one, &text, *fold)))
         }
         Test::Part { place, any, fold } => {
-            let lower = |bytes: &[u8]| if *fold { bytes.to_ascii_lowercase() } else { bytes.to_vec() };
+            let lower =
+                |bytes: &[u8]| if *fold { bytes.to_ascii_lowercase() } else { bytes.to_vec() };
             let value = lower(&text);
             Some(any.iter().any(|one| {
                 let one = lower(one);

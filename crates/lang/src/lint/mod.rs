@@ -68,9 +68,9 @@ impl Look<'_> {
         if let Query::Sequence(sequence) = &rule.query
             && sequence.maxspan.is_none()
         {
-            self.push(Code::Unending, "the sequence has no bound in time", "sequence")
-                .help = "add `with maxspan=…`: what is begun is kept until it ends or is evicted"
-                .to_owned();
+            self.push(Code::Unending, "the sequence has no bound in time", "sequence").help =
+                "add `with maxspan=…`: what is begun is kept until it ends or is evicted"
+                    .to_owned();
         }
         self.unfilled(rule);
         for filter in rule.filters() {

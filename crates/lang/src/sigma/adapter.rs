@@ -17,7 +17,12 @@ pub(super) fn parse(text: &str) -> (Vec<Document>, Vec<String>) {
     let mut all: Vec<Document> = collection.rules.into_iter().map(detection).collect();
     all.extend(collection.correlations.into_iter().map(correlation));
     let filters = collection.filters.into_iter();
-    wrong.extend(filters.map(|filter| format!("`{}` is a Sigma filter; filters are not run: add the condition to the rule itself", filter.title)));
+    wrong.extend(filters.map(|filter| {
+        format!(
+            "`{}` is a Sigma filter; filters are not run: add the condition to the rule itself",
+            filter.title
+        )
+    }));
     (all, wrong)
 }
 
@@ -129,9 +134,7 @@ fn search(detection: rsigma::Detection) -> Search {
             modifiers: Vec::new(),
             values: values.into_iter().map(|one| value(one, false)).collect(),
         }),
-        D::ArrayMatch { field, .. } => {
-            Search::Refused(format!("the array selector on `{field}`"))
-        }
+        D::ArrayMatch { field, .. } => Search::Refused(format!("the array selector on `{field}`")),
         D::Conditional { .. } => Search::Refused("a nested condition".to_owned()),
     }
 }

@@ -8,10 +8,7 @@ use super::tree::Condition;
 use crate::limits::MAX_LIST;
 
 /// A condition over searches that are already expressions; the error says what is wrong.
-pub(super) fn lower(
-    condition: &Condition,
-    searches: &[(String, Expr)],
-) -> Result<Expr, String> {
+pub(super) fn lower(condition: &Condition, searches: &[(String, Expr)]) -> Result<Expr, String> {
     let by_name: HashMap<&str, &Expr> =
         searches.iter().map(|(name, expr)| (name.as_str(), expr)).collect();
     of(condition, searches, &by_name)

@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 
 use model::field::FieldId;
-use model::program::{
-    Correlation, CorrelationKind, Logic, Order, Query, Rule, RuleMeta,
-};
+use model::program::{Correlation, CorrelationKind, Logic, Order, Query, Rule, RuleMeta};
 
 use super::tree::{Compare, Correlation as Written};
 use super::{FieldOf, Taxonomy};

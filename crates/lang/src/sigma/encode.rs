@@ -40,11 +40,7 @@ fn plain(pieces: Vec<Piece>, modifier: &str) -> Result<Vec<u8>, String> {
     Ok(all)
 }
 
-fn wide(
-    pieces: Vec<Piece>,
-    order: fn(u16) -> [u8; 2],
-    mark: &[u8],
-) -> Result<Vec<Piece>, String> {
+fn wide(pieces: Vec<Piece>, order: fn(u16) -> [u8; 2], mark: &[u8]) -> Result<Vec<Piece>, String> {
     let mut all = Vec::with_capacity(pieces.len() + 1);
     if !mark.is_empty() {
         all.push(Piece::Plain(mark.to_vec()));

@@ -37,17 +37,17 @@ pub(super) fn documents(text: &str) -> Vec<Span> {
 pub(super) fn check(text: &str) -> Result<(), Box<Diagnostic>> {
     let limit = |span: Span, message: String| Box::new(Diagnostic::new(Code::Limit, span, message));
     if text.len() > MAX_SIGMA_DOCUMENT {
-        let message = format!(
-            "the document has {} bytes, the limit is {MAX_SIGMA_DOCUMENT}",
-            text.len()
-        );
+        let message =
+            format!("the document has {} bytes, the limit is {MAX_SIGMA_DOCUMENT}", text.len());
         return Err(limit(0..1, message));
     }
     if let Some(at) = anchor(text) {
         return Err(Box::new(
             Diagnostic::new(Code::Yaml, at..at + 1, "anchors and aliases are not read")
                 .label("an anchor or alias")
-                .help("write the value where it is used, or quote a text that starts with `&` or `*`"),
+                .help(
+                    "write the value where it is used, or quote a text that starts with `&` or `*`",
+                ),
         ));
     }
     for document in yaml_serde::Deserializer::from_str(text) {
@@ -77,9 +77,9 @@ fn shape(value: &Value, depth: usize, condition: bool) -> Result<(), String> {
             }
             all.iter().try_for_each(|one| shape(one, depth + 1, condition))
         }
-        Value::Mapping(all) => all.iter().try_for_each(|(key, one)| {
-            shape(one, depth + 1, key.as_str() == Some("condition"))
-        }),
+        Value::Mapping(all) => all
+            .iter()
+            .try_for_each(|(key, one)| shape(one, depth + 1, key.as_str() == Some("condition"))),
         Value::Tagged(tagged) => shape(&tagged.value, depth + 1, condition),
         _ => Ok(()),
     }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use model::field::{FieldId, NETWORK_DIRECTION};
+use model::field::{FieldId, FieldType, NETWORK_DIRECTION};
 use model::pattern;
 use model::program::{Expr, Function, Literal, Order, Place, Scalar, Test};
 
@@ -27,9 +27,8 @@ impl Context<'_> {
 
 /// A search as an expression; the error says what cannot be run, and at which field.
 pub(super) fn search(found: &Search, context: &mut Context<'_>) -> Result<Expr, Refused> {
-    let mut each = |all: &[Search]| {
-        all.iter().map(|one| search(one, context)).collect::<Result<Vec<_>, _>>()
-    };
+    let mut each =
+        |all: &[Search]| all.iter().map(|one| search(one, context)).collect::<Result<Vec<_>, _>>();
     match found {
         Search::All(all) => each(all).map(one_or(Expr::And)),
         Search::Any(any) => each(any).map(one_or(Expr::Or)),
@@ -232,9 +231,8 @@ impl How {
         if self.kind == Kind::Field {
             return self.reference(value, fields, context);
         }
-        let any = |test: &Test| {
-            one_or(Expr::Or)(fields.iter().map(|id| Expr::Test(*id, test.clone())).collect())
-        };
+        let any =
+            |test: &Test| one_or(Expr::Or)(fields.iter().map(|id| on_field(*id, test)).collect());
         match (self.kind, value) {
             (Kind::Exists, Value::Bool(flag)) => {
                 let exists = any(&Test::Exists);
@@ -310,6 +308,30 @@ impl How {
             Where::At(Place::Anywhere) => Function::StringContains,
         };
         Expr::Truth(Scalar::Call { function, args: vec![left, right], fold: self.fold })
+    }
+}
+
+/// A test of a field. Addresses are no texts: one that is written out is compared as an address, and
+/// patterns of the text are asked of what the address looks like.
+fn on_field(id: FieldId, test: &Test) -> Expr {
+    let address = model::field::field(id)
+        .is_some_and(|row| matches!(row.kind, FieldType::Ip | FieldType::Ips));
+    let as_text = || {
+        let args = vec![Scalar::Field(id)];
+        let text = Scalar::Call { function: Function::String, args, fold: false };
+        Expr::Computed(text, test.clone())
+    };
+    match test {
+        Test::Equals { any, .. } if address => {
+            let networks = any.iter().map(|one| match one {
+                Literal::Str(text) => crate::literal::network(std::str::from_utf8(text).ok()?),
+                _ => None,
+            });
+            let networks: Option<Vec<_>> = networks.collect();
+            networks.map_or_else(as_text, |all| Expr::Test(id, Test::Cidr(all)))
+        }
+        Test::Wildcard { .. } | Test::Part { .. } | Test::Regex { .. } if address => as_text(),
+        test => Expr::Test(id, test.clone()),
     }
 }
 

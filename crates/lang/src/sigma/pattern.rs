@@ -107,10 +107,11 @@ fn absorb(before: &mut Test, test: &Test) -> bool {
         {
             any.extend(more.iter().cloned());
         }
-        (
-            Test::Part { place, any, fold },
-            Test::Part { place: there, any: more, fold: same },
-        ) if fold == same && place == there => any.extend(more.iter().cloned()),
+        (Test::Part { place, any, fold }, Test::Part { place: there, any: more, fold: same })
+            if fold == same && place == there =>
+        {
+            any.extend(more.iter().cloned())
+        }
         (Test::Cidr(any), Test::Cidr(more)) => any.extend(more.iter().copied()),
         _ => return false,
     }

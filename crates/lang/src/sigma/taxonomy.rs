@@ -56,7 +56,12 @@ macro_rules! source {
 
 /// Categories that have a counterpart among the events of Linux hosts.
 static CATEGORIES: &[Taxonomy] = &[
-    source!("process_creation", Some("process"), Events::Types(&["start", "process_started"], &["fork"]), &[]),
+    source!(
+        "process_creation",
+        Some("process"),
+        Events::Types(&["start", "process_started"], &["fork"]),
+        &[]
+    ),
     source!("process_termination", Some("process"), Events::Types(&["end"], &[]), &[]),
     source!("process_access", Some("process"), Events::Actions(&["ptrace"]), &[]),
     source!("process_tampering", Some("process"), Events::Actions(&["ptrace"]), &[]),
@@ -65,10 +70,20 @@ static CATEGORIES: &[Taxonomy] = &[
     source!("file_rename", Some("file"), Events::Actions(&["rename"]), &[]),
     source!("file_delete", Some("file"), Events::Types(&["deletion"], &[]), &[]),
     source!("file_access", Some("file"), Events::Types(&["access"], &[]), &[]),
-    source!("network_connection", Some("network"), Events::Types(&["start", "connection"], &[]), &[]),
+    source!(
+        "network_connection",
+        Some("network"),
+        Events::Types(&["start", "connection"], &[]),
+        &[]
+    ),
     source!("dns_query", None, Events::Questions, &[]),
     source!("dns", None, Events::Questions, DNS),
-    source!("driver_load", Some("driver"), Events::Types(&["start"], &[]), &[("ImageLoaded", &["process.Ext.load_module.path", "file.path"])]),
+    source!(
+        "driver_load",
+        Some("driver"),
+        Events::Types(&["start"], &[]),
+        &[("ImageLoaded", &["process.Ext.load_module.path", "file.path"])]
+    ),
 ];
 
 const DNS: &[(&str, &[&str])] = &[

@@ -114,7 +114,10 @@ pub(super) enum Condition {
     Not(Box<Condition>),
     Search(String),
     /// At least `least` (`None`: all) of the searches whose names fit; `None` is `them`.
-    Of { least: Option<u64>, names: Option<String> },
+    Of {
+        least: Option<u64>,
+        names: Option<String>,
+    },
 }
 
 /// A correlation rule.

@@ -53,7 +53,10 @@ fn sources(dir: &Path) -> Result<Vec<PathBuf>> {
     }
     let rank = |path: &PathBuf| {
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        HEAVY.iter().position(|heavy| name.strip_suffix(".bpf.c") == Some(heavy)).map_or(0, |at| at + 1)
+        HEAVY
+            .iter()
+            .position(|heavy| name.strip_suffix(".bpf.c") == Some(heavy))
+            .map_or(0, |at| at + 1)
     };
     found.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.cmp(b)));
     Ok(found)
@@ -69,6 +72,9 @@ fn compile(clang: &str, source: &Path, object: &Path, padded: bool) -> Result<()
     let headers = env::var("DEP_BPF_INCLUDE")?;
     let mut command = Command::new(clang);
     command.args(["-target", "bpf", "-mcpu=v3", "-g", "-O2", "-Wall", "-Wextra", "-Werror"]);
+    // Before 5.13 the verifier takes a loop only when it closes by a jump: keep blocks in the
+    // order of the source, or some loops close by falling through to their head.
+    command.args(["-mllvm", "-disable-block-placement"]);
     // Hooks have the kernel's signatures, also where an argument is of no use.
     command.args(["-Wno-unused-parameter", define, "-Ibpf"]);
     command.arg(format!("-Ibpf/vmlinux/{arch}")).arg("-isystem").arg(headers);

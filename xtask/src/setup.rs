@@ -69,8 +69,6 @@ pub(crate) const PACKAGES: &[Package] = &[
         "checks the style of the C code",
     ),
     package("busybox-static", Need::Test, Probe::Program("busybox"), "userland of the test guests"),
-    package("cpio", Need::Test, Probe::Program("cpio"), "packs the guests' initramfs"),
-    package("kmod", Need::Test, Probe::Program("modprobe"), "finds the guests' kernel modules"),
     package("xz-utils", Need::Test, Probe::Program("xz"), "unpacks the guests' kernel modules"),
     package("redis-server", Need::Test, Probe::Program("redis-server"), "a load to measure"),
     package("redis-tools", Need::Test, Probe::Program("redis-benchmark"), "drives that load"),

@@ -11,6 +11,7 @@ mod guest;
 mod report;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -25,8 +26,10 @@ use report::{Row, Verdict};
 const DEFAULT_KERNELS: &[&str] = &["5.10", "6.1", "6.12"];
 /// Oldest major version of qemu that boots all of them reliably under emulation.
 const QEMU_MIN: u32 = 8;
+/// Guests that run at the same time. Most of a guest's time is one CPU verifying BPF programs.
+const AT_ONCE: usize = 2;
 /// A guest boots in seconds; the cases take about a minute under emulation.
-const GUEST_TIMEOUT: Duration = Duration::from_mins(7);
+const GUEST_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// Runs the guest matrix and prints one row per kernel. `AEGIS_VM_CACHE` names the directory that
 /// keeps the kernels, `target/vm` by default.
@@ -42,15 +45,35 @@ pub(crate) fn test(kernels: &[String]) -> Result<Outcome> {
     // What is shipped is what is tested: the release build, which `xtask test` has made already.
     sh::run(sh::cargo().args(["build", "--quiet", "--release", "-p", "agent", "-p", "provoke"]))?;
     let payload = Payload::new(&[sh::release("aegisbpf"), sh::release("provoke")])?;
-    let rows: Vec<Row> = wanted(&mirror, kernels)
-        .into_iter()
-        .map(|kernel| {
-            let row = one(&mirror, &payload, &cache, &kernel);
-            println!("{}", row.line());
-            row
-        })
-        .collect();
+    let kernels = wanted(&mirror, kernels);
+    let found: Vec<Result<Found>> = kernels.iter().map(|kernel| mirror.kernel(kernel)).collect();
+    let rows = boot_all(kernels.into_iter().zip(found).collect(), &payload, &cache);
     Ok(report::table(&rows))
+}
+
+/// Boots the kernels, [`AT_ONCE`] at a time; each row is printed when it is known.
+fn boot_all(found: Vec<(String, Result<Found>)>, payload: &Payload, cache: &Path) -> Vec<Row> {
+    let waiting = Mutex::new(found.into_iter());
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let boot = || {
+        let mut rows = Vec::new();
+        while let Some((version, found)) = next() {
+            let row = one(found, payload, cache, &version);
+            println!("{}", row.line());
+            rows.push(row);
+        }
+        rows
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(boot)).collect();
+        threads
+            .into_iter()
+            .flat_map(|thread| {
+                let died = |_| vec![Row::new("?", Verdict::Failed("its thread died".to_owned()))];
+                thread.join().unwrap_or_else(died)
+            })
+            .collect()
+    })
 }
 
 /// The kernels to try: those named, else the defaults and the newest.
@@ -67,9 +90,9 @@ fn wanted(mirror: &Mirror, named: &[String]) -> Vec<String> {
     kernels
 }
 
-/// Fetches, boots and judges one kernel; whatever goes wrong becomes its row.
-fn one(mirror: &Mirror, payload: &Payload, cache: &Path, version: &str) -> Row {
-    let kernel = match mirror.kernel(version) {
+/// Boots and judges one kernel; whatever goes wrong becomes its row.
+fn one(found: Result<Found>, payload: &Payload, cache: &Path, version: &str) -> Row {
+    let kernel = match found {
         Ok(Found::Kernel(kernel)) => kernel,
         Ok(Found::Unavailable(reason)) => return Row::new(version, Verdict::Skipped(reason)),
         Err(error) => return Row::new(version, Verdict::Failed(format!("{error:#}"))),

@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Show whether an agent runs, what it sees and what it lost
     Status(ClientArgs),
+    /// Let the running agent read its rules again; the old ones stay if anything is wrong
+    Reload(ClientArgs),
     /// Show what happens on this host, as the running agent sees it
     Events(EventsArgs),
     /// Show the alerts of the running agent

@@ -56,13 +56,21 @@ pub(crate) fn get(
     path: &str,
     query: &[(&str, String)],
 ) -> Result<Answer, Failure> {
+    ask(runtime_dir, "GET", &target(path, query))
+}
+
+/// Tells the agent of a runtime directory to do something.
+pub(crate) fn post(runtime_dir: &Path, path: &str) -> Result<Answer, Failure> {
+    ask(runtime_dir, "POST", path)
+}
+
+fn ask(runtime_dir: &Path, method: &str, target: &str) -> Result<Answer, Failure> {
     let socket = socket_path(runtime_dir);
     let name = socket.display().to_string();
     let stream = UnixStream::connect(&socket).map_err(|error| refused(&name, &error))?;
     let fail = |error: std::io::Error| unreachable(&name, &error);
     stream.set_read_timeout(Some(ANSWER_WAIT)).map_err(fail)?;
-    let target = target(path, query);
-    write!(&stream, "GET {target} HTTP/1.0\r\nHost: agent\r\n\r\n").map_err(fail)?;
+    write!(&stream, "{method} {target} HTTP/1.0\r\nHost: agent\r\n\r\n").map_err(fail)?;
     let mut reader = BufReader::new(stream);
     let status = read_line(&mut reader).map_err(fail)?.unwrap_or_default();
     let status = status.split(' ').nth(1).unwrap_or_default().to_owned();
@@ -114,6 +122,7 @@ fn problem(status: &str, body: &str, socket: &str) -> Failure {
     let detail = json.get("detail").and_then(Json::as_str).unwrap_or("no reason given");
     match status {
         "400" => Failure::new(Exit::Usage, detail),
+        "422" => Failure::new(Exit::Config, detail),
         "403" => Failure::new(Exit::Permission, detail),
         _ => unreachable(socket, &detail),
     }
@@ -130,7 +139,7 @@ fn target(path: &str, query: &[(&str, String)]) -> String {
             if byte.is_ascii_alphanumeric() {
                 target.push(byte.into());
             } else {
-                target.push_str(&format!("%{byte:02X}"));
+                target.extend(["%", &format!("{byte:02X}")]);
             }
         }
     }
@@ -158,6 +167,7 @@ mod tests {
             (bad.exit, bad.to_string().as_str()),
             (Exit::Usage, "there is no operation `x`")
         );
+        assert_eq!(problem("422", "", "s").exit, Exit::Config);
         assert_eq!(problem("403", "", "s").exit, Exit::Permission);
         assert_eq!(problem("503", "{}", "s").exit, Exit::Unreachable);
     }

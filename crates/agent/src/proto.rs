@@ -50,6 +50,8 @@ pub(crate) enum Reply {
     Report(String),
     /// What was sent and lost, as JSON.
     Counters(String),
+    /// Read the rules again.
+    Reload,
     /// Handle what is in the rings, then end.
     Stop,
 }
@@ -85,6 +87,7 @@ const TAG_SNAPSHOT_FD: u8 = 65;
 const TAG_REPORT: u8 = 66;
 const TAG_COUNTERS_JSON: u8 = 67;
 const TAG_STOP: u8 = 68;
+const TAG_RELOAD: u8 = 69;
 
 impl Request {
     /// The message as bytes.
@@ -237,6 +240,11 @@ pub(crate) fn send_counters(socket: impl AsFd, json: &str) -> Result<(), ProtoEr
     send_text(socket.as_fd(), TAG_COUNTERS_JSON, json)
 }
 
+/// Tells the worker to read its rules again.
+pub(crate) fn send_reload(socket: impl AsFd) -> Result<(), ProtoError> {
+    send(socket.as_fd(), &[TAG_RELOAD], &[], NOWAIT)
+}
+
 /// Tells the worker to finish.
 pub(crate) fn send_stop(socket: impl AsFd) -> Result<(), ProtoError> {
     send(socket.as_fd(), &[TAG_STOP], &[], NOWAIT)
@@ -267,6 +275,7 @@ pub(crate) fn receive_reply(socket: impl AsFd) -> Result<Reply, ProtoError> {
         }
         TAG_REPORT => Ok(Reply::Report(text()?)),
         TAG_COUNTERS_JSON => Ok(Reply::Counters(text()?)),
+        TAG_RELOAD => Ok(Reply::Reload),
         TAG_STOP => Ok(Reply::Stop),
         tag => Err(ProtoError::Tag(tag)),
     }

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 /// The program under test.
 pub(crate) const AGENT: &str = env!("CARGO_BIN_EXE_aegisbpf");
 /// Loading the programs takes seconds on a busy machine.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// Whether the test can run; says so when it cannot.
 pub(crate) fn root(test: &str) -> bool {
@@ -120,14 +120,17 @@ impl Agent {
     pub(crate) fn alert(&self, pid: u32, limit: Duration) -> Option<Value> {
         let end = Instant::now() + limit;
         loop {
-            let left = end.saturating_duration_since(Instant::now());
-            let line = self.lines.recv_timeout(left).ok()?;
-            let alert: Value =
-                serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"));
+            let alert = self.next(end.saturating_duration_since(Instant::now()))?;
             if alert.pointer("/process/pid").and_then(Value::as_u64) == Some(pid.into()) {
                 return Some(alert);
             }
         }
+    }
+
+    /// The next alert, if it comes in time.
+    pub(crate) fn next(&self, limit: Duration) -> Option<Value> {
+        let line = self.lines.recv_timeout(limit).ok()?;
+        Some(serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}")))
     }
 
     /// Sends SIGTERM and waits.

@@ -1,6 +1,17 @@
 //! The agent as a whole: started, provoked, killed, asked. Tests that load sensors need root, and
 //! print `SKIP` and why when they are run without.
 
+#[cfg(test)]
+mod containers;
+#[cfg(test)]
 mod lab;
+#[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod reload;
+#[cfg(test)]
+mod restarts;
+#[cfg(test)]
 mod running;
+#[cfg(test)]
+mod sequences;

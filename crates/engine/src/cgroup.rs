@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::facts::FACT_BYTES_MAX;
+
 /// A cgroup path, parsed once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cgroup {
@@ -50,6 +52,26 @@ impl Cgroup {
             }
         }
         cgroup
+    }
+
+    /// From `/proc/PID/cgroup`: of the hierarchies of version 1 the first in which the process is
+    /// in a container, or else in which it is deepest.
+    pub(crate) fn of_process(hierarchies: &[u8]) -> Cgroup {
+        let lines = hierarchies.split(|byte| *byte == b'\n');
+        let paths = lines.filter_map(|line| {
+            // number:controllers:path; the number of version 2 is 0. Paths may have colons.
+            let mut parts = line.splitn(3, |byte| *byte == b':');
+            let (number, _, path) = (parts.next()?, parts.next()?, parts.next()?);
+            (number != b"0").then_some(path.get(..FACT_BYTES_MAX).unwrap_or(path))
+        });
+        let rank = |cgroup: &Cgroup| {
+            let depth = components(&cgroup.path).count();
+            (cgroup.container.is_some(), depth)
+        };
+        let best = paths
+            .map(Cgroup::parse)
+            .reduce(|best, next| if rank(&next) > rank(&best) { next } else { best });
+        best.unwrap_or_else(|| Cgroup::parse(b""))
     }
 
     pub(crate) fn path(&self) -> Option<&[u8]> {
@@ -232,6 +254,19 @@ mod tests {
             assert_eq!(text(cgroup.unit()).unwrap(), fill(unit), "{path}");
             assert_eq!(text(cgroup.slice()).unwrap(), fill(slice), "{path}");
         }
+    }
+
+    #[test]
+    fn of_the_old_hierarchies_the_one_with_the_container_counts() {
+        let id = "0123456789abcdef".repeat(4);
+        let text =
+            format!("9:name=systemd:/a/b/c/d\n8:pids:/docker/{id}\n7:cpu:/\n0::/x/docker/{id}");
+        let cgroup = Cgroup::of_process(text.as_bytes());
+        assert_eq!(cgroup.path(), Some(format!("/docker/{id}").as_bytes()));
+        assert_eq!((cgroup.container(), cgroup.runtime()), (Some(id.as_bytes()), Some("docker")));
+        let cgroup = Cgroup::of_process(b"2:cpu:/\n1:name=systemd:/system.slice/a:b.service\n");
+        assert_eq!(cgroup.unit(), Some(b"a:b.service".as_slice()));
+        assert_eq!(Cgroup::of_process(b"0::/system.slice\nodd\n").path(), None);
     }
 
     proptest::proptest! {

@@ -4,21 +4,24 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::alert::Match;
-use model::field::FieldId;
+use model::field::{self, FieldId};
 use model::op::Kind;
 use model::program::Program;
 use model::value::{Fields, Value};
-use model::wire::{Body, FLAG_NO_CREDS, Record};
+use model::wire::{Body, FLAG_NO_CREDS, FLAG_NO_START, Record};
 use serde_json::{Map, Value as Json};
 use smallvec::SmallVec;
 
+use crate::cgroup::Cgroup;
 use crate::detect::{Counters, Detector, Event, Found, Limits};
 use crate::eval::{self, Compiled};
 use crate::facts::{Fact, Facts, Question};
 use crate::host::{Host, Known};
-use crate::process::NO_ID;
+use crate::process::{Key, NO_ID};
+use crate::repeats::Repeats;
 use crate::scratch::Scratch;
 use crate::table::{Table, TableStats};
+use crate::variables::Variables;
 use crate::view::{Scene, View};
 
 /// Questions that one record can raise.
@@ -36,8 +39,28 @@ pub struct Stats {
     pub events: u64,
     /// Matches of rules.
     pub matches: u64,
+    /// Matches left out, because they would have said the same again.
+    pub repeats: u64,
     /// The process table.
     pub table: TableStats,
+}
+
+/// A program that is ready to run. Making it takes a while, so it is best made on another thread
+/// than the one that pushes records.
+#[derive(Debug)]
+pub struct Prepared {
+    program: Arc<Program>,
+    compiled: Arc<Compiled>,
+    variables: Variables,
+}
+
+impl Prepared {
+    /// Fails if the program breaks a bound of [`eval`].
+    pub fn new(program: Arc<Program>) -> Result<Prepared, eval::CompileError> {
+        let variables = Variables::of(&program);
+        let compiled = Arc::new(Compiled::new(Arc::clone(&program))?);
+        Ok(Prepared { program, compiled, variables })
+    }
 }
 
 /// Follows the processes of one host and runs a program over its events. Reads no clock and does
@@ -46,14 +69,14 @@ pub struct Stats {
 pub struct Engine {
     program: Arc<Program>,
     detector: Detector,
-    /// Events that are members of partial matches, by number.
-    kept: BTreeMap<u64, Arc<Map<String, Json>>>,
+    kept: Kept,
     host: Known,
     facts: Facts,
     table: Table,
     scratch: Scratch,
     /// What the event at hand completed.
     found: Vec<Found>,
+    repeats: Repeats,
     stats: Stats,
 }
 
@@ -69,18 +92,29 @@ impl Engine {
         host: Host,
         limits: Limits,
     ) -> Result<Engine, eval::CompileError> {
-        let compiled = Arc::new(Compiled::new(Arc::clone(&program))?);
+        let Prepared { program, compiled, variables } = Prepared::new(program)?;
         Ok(Engine {
-            detector: Detector::new(compiled, limits),
-            kept: BTreeMap::new(),
             program,
+            detector: Detector::new(compiled, limits),
+            kept: Kept::default(),
             host: Known::new(host),
             facts: Facts::default(),
-            table: Table::default(),
+            table: Table::new(variables),
             scratch: Scratch::default(),
             found: Vec::new(),
+            repeats: Repeats::default(),
             stats: Stats::default(),
         })
+    }
+
+    /// Runs another program from the next record on, at once and as a whole. All that is known of
+    /// the host stays, and rules that did not change keep their partial matches.
+    pub fn swap(&mut self, prepared: Prepared) {
+        let Prepared { program, compiled, variables } = prepared;
+        self.detector.replace(compiled);
+        self.program = program;
+        self.table.variables = variables;
+        self.repeats.clear();
     }
 
     /// What has to be looked up before [`Engine::push`], so that the event shows names. Events are
@@ -107,20 +141,57 @@ impl Engine {
         if creds && header.gid != NO_ID {
             ask(Question::Group(header.gid));
         }
+        if let Some(Key { pid, start }) = self.unplaced(record) {
+            open.push(Question::Membership { pid, start });
+        }
         open
+    }
+
+    /// The acting process, if it may be in a container that only version 1 of cgroups knows of.
+    /// Asked once for a family of processes, and again at an exec in other namespaces: a runtime
+    /// puts a process into its container before that executes the first program there.
+    fn unplaced(&self, record: &Record<'_>) -> Option<Key> {
+        let header = record.header();
+        let start = if record.has(FLAG_NO_START) { 0 } else { header.start };
+        if !self.host.host.cgroup_v1 || header.pid == 0 {
+            return None;
+        }
+        let known = self.table.resolve(header.pid, start, header.time);
+        let known = known.and_then(|slot| self.table.get(slot));
+        let unified = [header.cgroup, known.map_or(0, |process| process.cgroup)];
+        let unified = unified.into_iter().find(|id| *id != 0).and_then(|id| self.facts.cgroup(id));
+        if unified.is_some_and(|cgroup| cgroup.container().is_some()) {
+            return None;
+        }
+        let place = known.and_then(|process| process.place.as_ref());
+        let is_due = match record.body() {
+            // A fork is where its parent is; whatever ended can be asked no more.
+            Body::Task(_) if matches!(record.kind(), Kind::Fork | Kind::Exit) => false,
+            Body::Task(task) if record.kind() == Kind::Exec => {
+                place.is_none_or(|place| place.namespaces != (task.ns_pid, task.ns_mnt))
+            }
+            _ => place.is_none(),
+        };
+        let key = known.map_or(Key { pid: header.pid, start }, |process| process.key);
+        Some(key).filter(|key| is_due && key.start != 0)
     }
 
     /// Takes an answer.
     pub fn learn(&mut self, fact: Fact) {
-        self.facts.learn(fact);
+        if let Fact::Membership { pid, start, hierarchies } = &fact {
+            self.table.place(Key { pid: *pid, start: *start }, Cgroup::of_process(hierarchies));
+        } else {
+            self.facts.learn(fact);
+        }
     }
 
     /// Takes a record: updates the process table, then evaluates, then calls back once for the
-    /// event with its matches (possibly none). A process found at start is no event.
+    /// event with its matches (possibly none). A process found at start is no event, nor is an end
+    /// that is told twice.
     pub fn push(&mut self, record: &Record<'_>, each: &mut dyn FnMut(&View<'_>, &[Match<'_>])) {
         self.stats.records += 1;
         let applied = self.table.apply(record);
-        if record.kind() == Kind::Task {
+        if record.kind() == Kind::Task || applied.again {
             return;
         }
         self.stats.events += 1;
@@ -134,61 +205,52 @@ impl Engine {
         let view = View::new(record, process, applied.old_uid, self.stats.events, scene);
         let identity = || self.host.event(record.as_bytes());
         let time = self.host.wall(record.header().time);
-        let event = Live { view: &view, number: self.stats.events, time, identity: &identity };
+        let number = self.stats.events;
+        let event = Live { view: &view, number, time, identity: &identity };
         self.found.clear();
         self.detector.push(&event, &mut self.found);
+        let found = self.found.len();
+        if let (Value::Str(path), Some(process)) = (view.get(field::FILE_PATH), view.key()) {
+            let time = record.header().time;
+            self.found.retain(|found| {
+                // Of several events each says something of its own.
+                let is_alone = found.members.as_slice() == [number];
+                !(is_alone && self.repeats.is_repeat(found.rule, process, path, time))
+            });
+        }
         self.stats.matches += self.found.len() as u64;
-        let kept = &self.kept;
-        let earlier = |found: &Found| -> Vec<(u64, Arc<Map<String, Json>>)> {
-            let known = |number: &u64| Some((*number, Arc::clone(kept.get(number)?)));
-            found.members.iter().filter_map(known).collect()
-        };
-        let earlier: Vec<_> = self.found.iter().map(earlier).collect();
+        self.stats.repeats += (found - self.found.len()) as u64;
+        let earlier: Vec<_> = self.found.iter().map(|found| self.kept.members(found)).collect();
         let matches: SmallVec<[Match<'_>; 4]> = self
             .found
             .iter()
             .zip(&earlier)
-            .filter_map(|(found, earlier)| {
-                let rule = self.program.rules.get(usize::try_from(found.rule).ok()?)?;
-                let (id, members) = (found.id, found.members.as_slice());
-                Some(Match { rule: &rule.meta, id, members, earlier })
-            })
+            .filter_map(|(found, earlier)| matched(&self.program, found, earlier))
             .collect();
         each(&view, &matches);
         // Only what has state can name this event again.
         if self.detector.holds_last() && self.detector.partials() > 0 {
-            self.kept.insert(self.stats.events, Arc::new(model::json::document(&view)));
-            if self.kept.len() > KEPT_MAX {
-                self.kept.pop_first();
-            }
+            self.kept.put(number, model::json::document(&view));
         }
         drop(matches);
         self.scratch.reset();
     }
 
-    /// Event time has come to `now`, ns since the Unix epoch, though no event came: what a rule
-    /// waited for in vain is then certain. Told to `each` as rule and match.
-    pub fn tick(&mut self, now: i64, each: &mut dyn FnMut(&Match<'_>)) {
+    /// The time since boot has come to `now`, in ns, though no record came: what a rule waited for
+    /// in vain is then certain, and what is over is freed. Calls back once for each match.
+    pub fn tick(&mut self, now: u64, each: &mut dyn FnMut(&Match<'_>)) {
         self.found.clear();
-        self.detector.tick(now, &mut self.found);
+        self.detector.tick(self.host.wall(now), &mut self.found);
         self.stats.matches += self.found.len() as u64;
         for found in &self.found {
-            let rule = usize::try_from(found.rule).ok().and_then(|it| self.program.rules.get(it));
-            let Some(rule) = rule else { continue };
-            let known = |number: &u64| Some((*number, Arc::clone(self.kept.get(number)?)));
-            let earlier: Vec<_> = found.members.iter().filter_map(known).collect();
-            let (id, members) = (found.id, found.members.as_slice());
-            each(&Match { rule: &rule.meta, id, members, earlier: &earlier });
+            let earlier = self.kept.members(found);
+            if let Some(matched) = matched(&self.program, found, &earlier) {
+                each(&matched);
+            }
         }
-    }
-
-    /// Goes on with another program, at once and as a whole; rules that did not change keep their
-    /// partial matches. If it cannot run, the old one stays.
-    pub fn replace(&mut self, program: Arc<Program>) -> Result<(), eval::CompileError> {
-        let compiled = Arc::new(Compiled::new(Arc::clone(&program))?);
-        self.detector.replace(compiled);
-        self.program = program;
-        Ok(())
+        if self.detector.partials() == 0 {
+            self.kept = Kept::default();
+        }
     }
 
     /// What each rule did so far, in the order of the program.
@@ -201,6 +263,34 @@ impl Engine {
     pub fn stats(&self) -> Stats {
         Stats { table: self.table.stats(), ..self.stats }
     }
+}
+
+/// Events that are members of partial matches, by number.
+#[derive(Debug, Default)]
+struct Kept(BTreeMap<u64, Arc<Map<String, Json>>>);
+
+impl Kept {
+    fn put(&mut self, number: u64, document: Map<String, Json>) {
+        self.0.insert(number, Arc::new(document));
+        if self.0.len() > KEPT_MAX {
+            self.0.pop_first();
+        }
+    }
+
+    /// Those of a match that are still known.
+    fn members(&self, found: &Found) -> Vec<(u64, Arc<Map<String, Json>>)> {
+        let known = |number: &u64| Some((*number, Arc::clone(self.0.get(number)?)));
+        found.members.iter().filter_map(known).collect()
+    }
+}
+
+fn matched<'m>(
+    program: &'m Program,
+    found: &'m Found,
+    earlier: &'m [(u64, Arc<Map<String, Json>>)],
+) -> Option<Match<'m>> {
+    let rule = program.rules.get(usize::try_from(found.rule).ok()?)?;
+    Some(Match { rule: &rule.meta, id: found.id, members: &found.members, earlier })
 }
 
 /// A view in its place in the stream.

@@ -10,6 +10,7 @@ use std::hash::Hash;
 use hashbrown::HashMap;
 
 use crate::cgroup::Cgroup;
+use crate::process::Process;
 
 /// Most users, groups and cgroups remembered, each. A host has hundreds; a churn of containers
 /// makes new cgroups for ever, and the oldest are forgotten first.
@@ -26,6 +27,13 @@ pub enum Question {
     Group(u32),
     /// Path of a cgroup (v2) id.
     Cgroup(u64),
+    /// Cgroups (v1) of a process.
+    Membership {
+        /// Its pid.
+        pid: u32,
+        /// Its start, ns since boot.
+        start: u64,
+    },
 }
 
 /// An answer.
@@ -52,6 +60,15 @@ pub enum Fact {
         /// Its path; empty: it is gone.
         path: Vec<u8>,
     },
+    /// Cgroups of a process. Kept with the process, and handed on to its children.
+    Membership {
+        /// Its pid.
+        pid: u32,
+        /// Its start, ns since boot.
+        start: u64,
+        /// What `/proc/PID/cgroup` shows; empty: the process is gone.
+        hierarchies: Vec<u8>,
+    },
 }
 
 /// All answers so far.
@@ -68,6 +85,8 @@ impl Facts {
             Fact::User { id, name } => self.users.put(id, bounded(name)),
             Fact::Group { id, name } => self.groups.put(id, bounded(name)),
             Fact::Cgroup { id, path } => self.cgroups.put(id, Cgroup::parse(&bounded(path))),
+            // Known to the table of processes.
+            Fact::Membership { .. } => {}
         }
     }
 
@@ -76,6 +95,7 @@ impl Facts {
             Question::User(id) => self.users.get(id).is_some(),
             Question::Group(id) => self.groups.get(id).is_some(),
             Question::Cgroup(id) => self.cgroups.get(id).is_some(),
+            Question::Membership { .. } => false,
         }
     }
 
@@ -89,6 +109,21 @@ impl Facts {
 
     pub(crate) fn cgroup(&self, id: u64) -> Option<&Cgroup> {
         self.cgroups.get(id)
+    }
+
+    /// The cgroup that tells most of a process: that of version 2 with that id, or that of
+    /// version 1, where hosts have both and only the latter names the container.
+    pub(crate) fn place<'a>(&'a self, id: u64, process: Option<&'a Process>) -> Option<&'a Cgroup> {
+        let unified = self.cgroup(id);
+        let place = process.and_then(|process| process.place.as_ref()).map(|place| &*place.cgroup);
+        let rank = |cgroup: &Cgroup| match cgroup.path() {
+            _ if cgroup.container().is_some() => 3,
+            None => 0,
+            Some(b"/") => 1,
+            Some(_) => 2,
+        };
+        // Of equals `max_by_key` takes the last.
+        [place, unified].into_iter().flatten().max_by_key(|cgroup| rank(cgroup))
     }
 }
 

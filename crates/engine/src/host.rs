@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use model::value::Value;
 use sha2::{Digest, Sha256};
 
-use crate::process::{Key, TICK_NS};
+use crate::process::Key;
 
 /// The host, as its agent (or the header of a recording) describes it. Empty texts are absent.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +20,8 @@ pub struct Host {
     pub agent_id: String,
     /// Addresses of the interfaces, loopback left out.
     pub ips: Vec<IpAddr>,
+    /// Whether cgroups of version 1 are in use: only they may know of a process's container.
+    pub cgroup_v1: bool,
     /// Wall clock minus time since boot, in ns: what turns the kernel's times into dates.
     pub boot_time_unix_ns: i64,
 }
@@ -45,13 +47,13 @@ impl Known {
 
     /// Identity of a process for ever: the first half of a SHA-256 over boot id, pid and start.
     ///
-    /// The start counts in ticks of 10 ms, which is how `/proc` shows it, so that a process has
-    /// the same identity whichever source told of it first.
+    /// The start is the kernel's own, which all records tell that tell one, those of the snapshot
+    /// included: so a process has the same identity whichever told of it first.
     pub(crate) fn entity(&self, process: Key) -> u128 {
         let mut hash = Sha256::new();
         hash.update(self.host.boot_id.as_bytes());
         hash.update(process.pid.to_le_bytes());
-        hash.update((process.start / TICK_NS).to_le_bytes());
+        hash.update(process.start.to_le_bytes());
         first_half(&hash.finalize())
     }
 

@@ -6,6 +6,8 @@
 //! | [`Engine`] | the door: take a record, update the table, evaluate, call back |
 //! | [`view`] | an event behind the names of the field table |
 //! | `table`, `process`, `lineage` | all processes of the host, bounded; ancestors and leaders |
+//! | `repeats` | alerts that would say the same again |
+//! | `variables` | what of an environment is kept and shown |
 //! | [`facts`], `cgroup` | names and cgroup paths that the host told |
 //! | [`detect`] | the state of all rules over a stream: sequences, counts, pipes |
 //! | [`eval`], [`interest`] | running a program, and what it needs from the sensors |
@@ -20,17 +22,20 @@ mod host;
 pub mod interest;
 mod lineage;
 mod process;
+mod repeats;
 mod scratch;
 mod table;
 #[cfg(test)]
 mod testing;
+mod variables;
 pub mod view;
 
 pub use detect::{Counted, Counters, Detector, Event, Found, Limits};
-pub use engine::{Engine, Questions, Stats};
+pub use engine::{Engine, Prepared, Questions, Stats};
 pub use facts::{Fact, Question};
 pub use host::Host;
 pub use lineage::ANCESTORS_MAX;
 pub use process::{TABLE_ARGS_MAX, TABLE_ENV_MAX};
+pub use repeats::{REPEAT_NS, REPEATS_MAX};
 pub use table::{ENDED_MAX, IMAGES_BYTES_MAX, KEEP_NS, PROCESSES_MAX, TableStats};
 pub use view::View;

@@ -72,7 +72,8 @@ fn entry_kind(facts: &Facts, process: &Process, parent: Option<&Process>) -> Opt
     let parent = parent?;
     let differs = |own: u32, theirs: u32| own != 0 && theirs != 0 && own != theirs;
     let (own, theirs) = (process.ns, parent.ns);
-    let is_container = facts.cgroup(process.cgroup).is_some_and(|it| it.container().is_some());
+    let is_container =
+        facts.place(process.cgroup, Some(process)).is_some_and(|it| it.container().is_some());
     if is_container && (differs(own.pid, theirs.pid) || differs(own.mnt, theirs.mnt)) {
         return Some("container");
     }

@@ -2,33 +2,26 @@
 
 use std::sync::Arc;
 
-use model::wire::{
-    FLAG_CUT_ARGS, RecHeader, RecTask, Record, Span, TASK_DELETED, TASK_KTHREAD, TASK_MEMFD,
-};
+use model::wire::{FLAG_CUT_ARGS, RecHeader, RecTask, Record, Span, TASK_DELETED, TASK_MEMFD};
 
-/// Resolution in which starts are compared: that of `/proc/PID/stat`. A pid is not used twice
-/// within one tick, because the kernel hands out all others first.
-pub(crate) const TICK_NS: u64 = 10_000_000;
+use crate::cgroup::Cgroup;
+use crate::variables::Variables;
+
 /// An id that the source did not know.
 pub(crate) const NO_ID: u32 = u32::MAX;
 /// Bytes of arguments kept for a process; its own exec event has all of them.
 pub const TABLE_ARGS_MAX: usize = 4096;
-/// Bytes of environment kept for a process: what rules ask for is a handful of variables.
+/// Bytes of the variables kept for a process: rules ask for a handful.
 pub const TABLE_ENV_MAX: usize = 2048;
 
 /// What identifies a process on one boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Key {
     pub(crate) pid: u32,
-    /// Start of the process, ns since boot; of a coarse source, rounded down to [`TICK_NS`].
+    /// Start of the process as the kernel counts it, ns since boot. Nothing coarser will do: in a
+    /// small pid namespace, or by writing to `ns_last_pid`, a pid can be had twice within the
+    /// 10 ms in which `/proc` counts.
     pub(crate) start: u64,
-}
-
-impl Key {
-    /// Whether both mean the same process, one of them perhaps told by a coarse source.
-    pub(crate) fn same(self, other: Key) -> bool {
-        self.pid == other.pid && self.start / TICK_NS == other.start / TICK_NS
-    }
 }
 
 /// Where a part of an [`Image`] lies in its bytes.
@@ -58,12 +51,19 @@ pub(crate) struct Image {
 impl Image {
     /// The image in a record; parts that the record lacks come from `older`, if that is an image
     /// of the same executable.
-    pub(crate) fn of(record: &Record<'_>, task: &RecTask, older: Option<&Image>) -> Image {
-        let exe = record.bytes(task.exe);
+    pub(crate) fn of(
+        record: &Record<'_>,
+        task: &RecTask,
+        older: Option<&Image>,
+        variables: &Variables,
+    ) -> Image {
+        let text = |span: Span| record.bytes(span);
+        let exe = text(task.exe);
         let older = older.filter(|older| exe.is_empty() || older.exe() == exe);
+        let mut environment = Vec::new();
+        variables.push(&mut environment, text(task.env));
         let mut bytes = Vec::new();
-        let mut keep = |span: Span, old: Option<&[u8]>, max: usize| -> Part {
-            let new = record.bytes(span);
+        let mut keep = |new: &[u8], old: Option<&[u8]>, max: usize| -> Part {
             let part = if new.is_empty() { old.unwrap_or_default() } else { new };
             let part = part.get(..max).unwrap_or(part);
             let at = bytes.len();
@@ -72,12 +72,12 @@ impl Image {
             (u16::try_from(at).unwrap_or_default(), u16::try_from(part.len()).unwrap_or_default())
         };
         let path = model::wire::PATH_MAX_BYTES as usize;
-        let exe = keep(task.exe, older.map(Image::exe), path);
-        let args = keep(task.args, older.map(Image::args), TABLE_ARGS_MAX);
-        let env = keep(task.env, older.map(Image::env), TABLE_ENV_MAX);
-        let cwd = keep(task.cwd, older.map(Image::cwd), path);
-        let script = keep(task.script, older.map(Image::script), path);
-        let comm = keep(task.comm, older.map(Image::comm), 16);
+        let exe = keep(exe, older.map(Image::exe), path);
+        let args = keep(text(task.args), older.map(Image::args), TABLE_ARGS_MAX);
+        let env = keep(&environment, older.map(Image::env), TABLE_ENV_MAX);
+        let cwd = keep(text(task.cwd), older.map(Image::cwd), path);
+        let script = keep(text(task.script), older.map(Image::script), path);
+        let comm = keep(text(task.comm), older.map(Image::comm), 16);
         let given = usize::from(task.args.len);
         let told_file = task.exe_ino != 0;
         let cut = given > TABLE_ARGS_MAX || record.has(FLAG_CUT_ARGS);
@@ -128,9 +128,10 @@ impl Image {
         self.part(self.comm)
     }
 
-    /// Last component of the executable; a kernel thread has none and goes by its comm.
+    /// Last component of the executable. Where that is unknown, as for kernel threads, which have
+    /// none, the process goes by its comm.
     pub(crate) fn name(&self) -> &[u8] {
-        if self.flags & TASK_KTHREAD != 0 { self.comm() } else { base_name(self.exe()) }
+        if self.exe().is_empty() { self.comm() } else { base_name(self.exe()) }
     }
 
     pub(crate) fn is_memfd(&self) -> bool {
@@ -195,6 +196,14 @@ pub(crate) struct Namespaces {
     pub(crate) user: u32,
 }
 
+/// Where a process is in the cgroups of version 1.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) cgroup: Arc<Cgroup>,
+    /// Pid and mount namespace that it had then; zero until they are told.
+    pub(crate) namespaces: (u32, u32),
+}
+
 /// One process, running or ended.
 #[derive(Debug, Default)]
 pub(crate) struct Process {
@@ -212,6 +221,8 @@ pub(crate) struct Process {
     pub(crate) sid: u32,
     pub(crate) tty: u32,
     pub(crate) cgroup: u64,
+    /// Asked for only where version 1 is in use.
+    pub(crate) place: Option<Place>,
     /// Time of the last record that told ids, session and namespaces; 0: none did, and all that is
     /// known is that it exists.
     pub(crate) told: u64,
@@ -219,6 +230,8 @@ pub(crate) struct Process {
     pub(crate) touched: u64,
     /// When it ended; 0: it runs.
     pub(crate) ended: u64,
+    /// Whether its end was told, and not only concluded.
+    pub(crate) left: bool,
     /// Processes in the table whose parent this is.
     pub(crate) children: u32,
     /// Whether it waits in the queue of ended processes.
@@ -263,15 +276,18 @@ impl Process {
         ] {
             set(field, told, 0);
         }
+        if let Some(place) = self.place.as_mut().filter(|place| place.namespaces == (0, 0)) {
+            place.namespaces = (self.ns.pid, self.ns.mnt);
+        }
         self.caps = Some((task.cap_permitted, task.cap_effective));
         self.tty = task.tty;
         self.told = task.h.time.max(1);
     }
 
-    /// Takes over what every record tells of its process; false if it is older than the last.
-    pub(crate) fn touch(&mut self, header: &RecHeader) -> bool {
+    /// Takes over what every record tells of its process, unless a later one has told it.
+    pub(crate) fn touch(&mut self, header: &RecHeader) {
         if header.time < self.touched {
-            return false;
+            return;
         }
         self.touched = header.time;
         if header.flags & model::wire::FLAG_NO_CREDS == 0 {
@@ -279,7 +295,6 @@ impl Process {
             set(&mut self.ids.gid, header.gid, NO_ID);
         }
         set(&mut self.cgroup, header.cgroup, 0);
-        true
     }
 }
 

@@ -10,6 +10,7 @@ const KEEP_BYTES: usize = 16 << 10;
 pub(crate) enum Made {
     EntityId,
     CommandLine,
+    Variables,
     CapsPermitted,
     CapsEffective,
     NamespacesChanged,

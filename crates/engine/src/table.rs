@@ -17,7 +17,8 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
-use crate::process::{Image, Key, Process, TICK_NS};
+use crate::process::{Image, Key, Process};
+use crate::variables::Variables;
 
 /// Most processes, running and ended. Hosts run hundreds to a few thousand; at about 300 bytes
 /// each this is 20 MB.
@@ -69,10 +70,17 @@ pub(crate) struct Table {
     now: u64,
     /// Where the search for a process to evict goes on.
     hand: usize,
+    /// Variables of environments that are kept and shown.
+    pub(crate) variables: Variables,
     stats: TableStats,
 }
 
 impl Table {
+    /// A table that knows no process, and keeps those variables.
+    pub(crate) fn new(variables: Variables) -> Table {
+        Table { variables, ..Table::default() }
+    }
+
     pub(crate) fn stats(&self) -> TableStats {
         self.stats
     }
@@ -92,7 +100,7 @@ impl Table {
     /// The process with that pid and start.
     pub(crate) fn find(&self, key: Key) -> Option<Slot> {
         let slots = self.pids.get(&key.pid)?.iter().rev().map(|slot| Slot(*slot));
-        slots.into_iter().find(|slot| self.get(*slot).is_some_and(|known| known.key.same(key)))
+        slots.into_iter().find(|slot| self.get(*slot).is_some_and(|known| known.key == key))
     }
 
     /// The process that had the pid at that time.
@@ -108,12 +116,7 @@ impl Table {
 
     /// The process that is known to exist, if no more than that is known.
     fn ensure(&mut self, key: Key) -> Slot {
-        let Some(slot) = self.find(key) else { return self.insert(key) };
-        if let Some(process) = self.get_mut(slot).filter(|known| known.key.start < key.start) {
-            // The first to tell of it was a coarse source.
-            process.key = key;
-        }
-        slot
+        self.find(key).unwrap_or_else(|| self.insert(key))
     }
 
     fn insert(&mut self, key: Key) -> Slot {
@@ -186,7 +189,7 @@ impl Table {
         let fits = |process: &Process| {
             process.parent.pid == 0
                 && process.key.pid != parent.pid
-                && parent.start / TICK_NS <= process.key.start / TICK_NS
+                && parent.start <= process.key.start
         };
         if parent.pid == 0 || !self.get(slot).is_some_and(fits) {
             return;

@@ -106,6 +106,7 @@ pub(crate) fn host() -> Host {
         hostname: "web1".to_owned(),
         agent_id: "agent-1".to_owned(),
         ips: vec!["10.0.0.1".parse().unwrap()],
+        cgroup_v1: false,
         boot_time_unix_ns: 1_000_000_000_000,
     }
 }

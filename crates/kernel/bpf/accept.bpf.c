@@ -28,7 +28,7 @@ int BPF_PROG(fexit_accept, struct sock *listener)
 /* Before 5.17: four arguments. */
 SEC("fexit/inet_csk_accept")
 int BPF_PROG(fexit_accept_old, struct sock *listener, int flags, int *error, bool kern,
-	     struct sock *result)
+             struct sock *result)
 {
 	return accepted(result);
 }

@@ -11,7 +11,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* Addresses that were asked for; for bind the local, else the remote one. */
 static __always_inline void fill_asked(struct rec_net *r, struct bpf_sock_addr *ctx, bool local,
-					__u32 family)
+                                       __u32 family)
 {
 	unsigned char *addr = local ? r->saddr : r->daddr;
 	__u32 *words = (__u32 *)addr;
@@ -33,8 +33,7 @@ static __always_inline void fill_asked(struct rec_net *r, struct bpf_sock_addr *
 	words[3] = ctx->user_ip6[3];
 }
 
-static __always_inline int asked(struct bpf_sock_addr *ctx, __u32 kind, bool local,
-				 __u32 family)
+static __always_inline int asked(struct bpf_sock_addr *ctx, __u32 kind, bool local, __u32 family)
 {
 	struct task_struct *task = current_task();
 	struct rec_net *r;

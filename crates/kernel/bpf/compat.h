@@ -28,10 +28,12 @@
 #if defined(__TARGET_ARCH_x86)
 #define SYSCALL_PREFIX "__x64_sys_"
 #define NR_MEMFD_CREATE 319
+#define NR_CAPSET 126
 #define compat_syscall(regs) BPF_CORE_READ(regs, orig_ax)
 #else
 #define SYSCALL_PREFIX "__arm64_sys_"
 #define NR_MEMFD_CREATE 279
+#define NR_CAPSET 91
 #define compat_syscall(regs) BPF_CORE_READ(regs, syscallno)
 #endif
 

@@ -88,7 +88,8 @@ static __always_inline bool dotted(struct question *q)
 
 static __always_inline bool load_question(struct question *q, struct __sk_buff *skb, __u32 udp)
 {
-	__u32 at = udp + UDP_HEADER + DNS_HEADER, len = skb->len - at;
+	__u32 at = udp + UDP_HEADER + DNS_HEADER;
+	__u64 len;
 	__u8 flags;
 
 	if (at >= skb->len || bpf_skb_load_bytes(skb, udp + UDP_HEADER + 2, &flags, 1))
@@ -96,9 +97,9 @@ static __always_inline bool load_question(struct question *q, struct __sk_buff *
 	/* The highest bit tells an answer. */
 	if (flags & 0x80)
 		return false;
-	len = at_most(len, QUESTION);
-	if (!len)
-		return false;
+	len = at_most(skb->len - at, QUESTION);
+	/* Never 0, as checked above; before 6.2 the verifier wants to see it in 64 bits. */
+	asm volatile("if %0 > 0 goto +1\n\t%0 = 1" : "+r"(len));
 	return !bpf_skb_load_bytes(skb, at, q->name, len) && dotted(q);
 }
 

@@ -43,9 +43,23 @@ static __always_inline __u64 wake_flags(__u32 ring)
 
 #define submit(ring, record)                                                                       \
 	({                                                                                         \
-		count_in(&sent, ((struct rec_header *)(record))->kind & (KIND_MAX - 1), 1);        \
+		count_in(&sent, ((struct rec_header *)(record))->kind &(KIND_MAX - 1), 1);         \
 		bpf_ringbuf_submit((record), wake_flags(ring));                                    \
 	})
+
+/* Keeps `value` below `size`, a power of two. For values that are below it anyway, which the
+ * verifier does not know: it follows one way only, and not two as with a comparison. */
+#define within(value, size)                                                                        \
+	({                                                                                         \
+		__u64 masked_ = (value);                                                           \
+		__u64 mask_ = (__u64)(size) - 1;                                                   \
+		asm volatile("%0 &= %1" : "+r"(masked_) : "r"(mask_));                             \
+		masked_;                                                                           \
+	})
+
+/* Makes the verifier forget what it knows of an object on the stack, by a copy onto itself. Else
+ * it follows each combination of known values through all that comes behind (until 6.2 always). */
+#define forget(object) bpf_probe_read_kernel((object), sizeof(*(object)), (object))
 
 /* Keeps `value` at most `max` in a way that neither the compiler nor the verifier loses. */
 #define at_most(value, max)                                                                        \

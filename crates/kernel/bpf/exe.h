@@ -26,18 +26,18 @@ static __always_inline bool is_memfd(struct dentry *dentry, __u32 magic)
 
 static __always_inline void fill_exe(struct rec_task *r, struct file *exe)
 {
-	struct dentry *dentry = BPF_CORE_READ(exe, f_path.dentry);
-	struct inode *inode = BPF_CORE_READ(exe, f_inode);
+	struct dentry *dentry = exe->f_path.dentry;
+	struct inode *inode = exe->f_inode;
 
-	r->exe_ino = BPF_CORE_READ(inode, i_ino);
-	r->exe_dev = BPF_CORE_READ(inode, i_sb, s_dev);
-	r->exe_size = BPF_CORE_READ(inode, i_size);
-	r->exe_mode = BPF_CORE_READ(inode, i_mode);
-	r->exe_uid = BPF_CORE_READ(inode, i_uid.val);
-	r->exe_gid = BPF_CORE_READ(inode, i_gid.val);
-	if (is_memfd(dentry, BPF_CORE_READ(inode, i_sb, s_magic)))
+	r->exe_ino = inode->i_ino;
+	r->exe_dev = inode->i_sb->s_dev;
+	r->exe_size = inode->i_size;
+	r->exe_mode = inode->i_mode;
+	r->exe_uid = inode->i_uid.val;
+	r->exe_gid = inode->i_gid.val;
+	if (is_memfd(dentry, inode->i_sb->s_magic))
 		r->task_flags |= TASK_MEMFD;
-	else if (!BPF_CORE_READ(inode, i_nlink) || !BPF_CORE_READ(dentry, d_hash.pprev))
+	else if (!inode->i_nlink || !dentry->d_hash.pprev)
 		r->task_flags |= TASK_DELETED;
 }
 
@@ -81,7 +81,7 @@ struct task_paths {
 };
 
 static __always_inline void measure_paths(struct task_paths *p, struct task_struct *task,
-					  struct file *exe)
+                                          struct file *exe)
 {
 	struct fs_struct *fs = BPF_CORE_READ(task, fs);
 

@@ -8,12 +8,12 @@
 /* Classes of reservation. Nearly all execs fit the first; the last holds the longest. */
 #define EXEC_SMALL 1024
 #define EXEC_MIDDLE 4096
-#define EXEC_LARGE 61440
-/* A chunk copied at a time where the length is not known to the verifier. */
-#define CHUNK 512
-/* Space behind the used part that a copy of unknown length may touch. */
-#define EXEC_SLACK CHUNK
-#define STRING_CHUNK 64
+#define EXEC_LARGE 65536
+/* What is copied at a time in a class, a power of two; four times that is enough for each string.
+ * The reservation has that much behind the used part, where the verifier sees a copy end. */
+#define CHUNK(cap) ((cap) >= EXEC_LARGE ? ENV_MAX_BYTES : (cap) / CHUNKS)
+#define CHUNKS 4
+#define STRING_CHUNK 256
 
 struct exec_plan {
 	struct task_struct *task;
@@ -34,7 +34,8 @@ __weak __noinline __u32 string_length(__u64 string)
 	__u32 total = 0;
 
 	for (int i = 0; i < PATH_MAX_BYTES / (STRING_CHUNK - 1); i++) {
-		long len = bpf_probe_read_kernel_str(chunk, sizeof(chunk), (void *)(string + total));
+		long len =
+		        bpf_probe_read_kernel_str(chunk, sizeof(chunk), (void *)(string + total));
 
 		if (len <= 0)
 			break;
@@ -47,26 +48,32 @@ __weak __noinline __u32 string_length(__u64 string)
 
 /*
  * Appends `len` bytes to the record, in chunks, since they go to an offset that the verifier does
- * not know; `span` tells how many could be read. Needs CHUNK bytes behind them.
+ * not know; `span` tells how many could be read. How far it came is kept in the record, of which
+ * the verifier knows nothing: so each round looks the same to it.
  */
-static __noinline int append_bytes(struct rec_header *rec, __u32 cap, struct span *span, __u64 from,
-				   __u64 len_user)
+static __noinline int append_bytes(struct rec_header *rec, __u32 cap, volatile struct span *span,
+                                   __u64 from, __u64 len_user)
 {
-	__u32 len = len_user, off = rec->len, done = 0;
+	__u32 len = len_user, off = rec->len, chunk = CHUNK(cap);
 	bool user = len_user >> 32;
 
-	for (int i = 0; i < ENV_MAX_BYTES / CHUNK && done < len; i++) {
-		char *to = (char *)rec + at_most(off + done, cap - CHUNK);
-		__u32 part = at_most(len - done, CHUNK);
-
-		if (user ? bpf_probe_read_user(to, part, (void *)(from + done))
-			 : bpf_probe_read_kernel(to, part, (void *)(from + done)))
-			break;
-		done += part;
-	}
 	span->off = off;
-	span->len = done;
-	rec->len = off + done;
+	span->len = 0;
+	for (int i = 0; i < CHUNKS; i++) {
+		__u32 done = span->len, part = len - done;
+		char *to = (char *)rec + within(off + done, cap);
+
+		if (done >= len)
+			break;
+		if (part >= chunk)
+			part = chunk - 1;
+		part = within(part, chunk);
+		if (user ? bpf_probe_read_user(to, part, (void *)(from + done))
+		         : bpf_probe_read_kernel(to, part, (void *)(from + done)))
+			break;
+		span->len = done + part;
+	}
+	rec->len = off + span->len;
 	return 0;
 }
 
@@ -97,26 +104,23 @@ static __always_inline __u32 exec_measure(struct exec_plan *p, const struct conf
 	}
 	p->script = BPF_CORE_READ(bprm, filename);
 	p->script_len = string_length((__u64)p->script);
-	return TASK_FIXED + p->args_len + p->env_len + p->script_len + EXEC_SLACK +
-	       p->paths.exe.len + p->paths.cwd.len;
+	forget(p);
+	return TASK_FIXED + p->args_len + p->env_len + p->script_len + p->paths.exe.len +
+	       p->paths.cwd.len;
 }
 
-/* Directly behind the fixed part, where one read can take them. */
-static __always_inline void append_args(struct rec_task *r, __u32 cap, const struct exec_plan *p)
+/* Directly behind the fixed part, where one read can take them. Nonzero when it cannot. */
+static __always_inline long append_args(struct rec_task *r, __u32 cap, const struct exec_plan *p)
 {
 	struct linux_binprm *bprm = p->bprm;
-	__u32 len = at_most(at_most(p->args_len, ARGS_MAX_BYTES), cap - TASK_FIXED);
+	__u32 len = within(p->args_len, cap >= EXEC_LARGE ? 2 * ARGS_MAX_BYTES : cap);
 
 	r->argc = BPF_CORE_READ(bprm, argc);
 	r->args_bytes = p->args_all;
-	if (bpf_probe_read_user((char *)r + TASK_FIXED, len, (void *)p->args_start)) {
-		count_lost(RING_LIFE, LOSS_ARGS);
-		r->h.flags |= FLAG_CUT_ARGS;
-		return;
-	}
 	r->args.off = TASK_FIXED;
 	r->args.len = len;
 	r->h.len = TASK_FIXED + len;
+	return bpf_probe_read_user((char *)r + TASK_FIXED, len, (void *)p->args_start);
 }
 
 static __always_inline void append_env(struct rec_task *r, __u32 cap, const struct exec_plan *p)
@@ -130,32 +134,40 @@ static __always_inline void append_env(struct rec_task *r, __u32 cap, const stru
 	}
 }
 
-static __noinline int exec_fill(struct rec_task *r, __u32 cap, const struct exec_plan *p)
+/* `task` comes with its type; what the plan holds is plain numbers to the verifier by now. */
+static __noinline int exec_fill(struct rec_task *r, __u32 cap, const struct exec_plan *p,
+                                struct task_struct *task)
 {
-	struct task_struct *task = p->task;
 	struct linux_binprm *bprm = p->bprm;
+	long unread;
 
 	fill_task(r, task, KIND_EXEC, PROVIDER_TRACEPOINT);
 	fill_comm(r, task);
-	fill_exe(r, BPF_CORE_READ(task, mm, exe_file));
+	fill_exe(r, task->mm->exe_file);
 	fill_stdio(r, task);
 	r->h.flags |= p->flags;
 	if (BPF_CORE_READ(bprm, interp) != p->script)
 		r->task_flags |= TASK_SCRIPT;
 	if (BPF_CORE_READ_BITFIELD_PROBED(bprm, secureexec))
 		r->task_flags |= TASK_SECURE;
-	append_args(r, cap, p);
+	unread = append_args(r, cap, p);
 	append_paths(r, cap, &p->paths);
 	append_bytes(&r->h, cap, &r->script, (__u64)p->script, p->script_len);
 	append_env(r, cap, p);
+	/* Last: the verifier would follow both ways through all that comes behind. */
+	if (unread) {
+		count_lost(RING_LIFE, LOSS_ARGS);
+		r->h.flags |= FLAG_CUT_ARGS;
+		r->args.len = 0;
+	}
 	return 0;
 }
 
-#define exec_emit(plan, size)                                                                      \
+#define exec_emit(plan, size, task)                                                                \
 	({                                                                                         \
-		struct rec_task *r_ = reserve(RING_LIFE, size);                                    \
+		struct rec_task *r_ = reserve(RING_LIFE, (size) + CHUNK(size));                    \
 		if (r_) {                                                                          \
-			exec_fill(r_, (size), (plan));                                             \
+			exec_fill(r_, (size), (plan), (task));                                     \
 			submit(RING_LIFE, r_);                                                     \
 		}                                                                                  \
 		0;                                                                                 \

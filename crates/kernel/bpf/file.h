@@ -7,15 +7,16 @@
 #include "task.h"
 
 /* Nearly all paths fit the first class; the last holds the two longest. */
-#define FILE_SMALL 768
-#define FILE_LARGE 9216
-/* Bytes kept of a file system type, a mount source, a name of an anonymous file. */
+#define FILE_SMALL 512
+#define FILE_LARGE 16384
+/* Bytes kept of a file system type, a mount source, a name of an anonymous file; at most
+ * PATH_SLACK. */
 #define FILE_NAME_BYTES 256
 
 struct file_plan {
 	struct measured path, old;
 	struct inode *inode;
-	const char *name;	/* file system type, name of an anonymous file */
+	const char *name;       /* file system type, name of an anonymous file */
 	const char *old_string; /* source of a mount */
 	__u32 kind, provider;
 	__u32 mode, uid, gid, open_flags, changed;
@@ -34,15 +35,14 @@ static __always_inline void fill_inode(struct rec_file *r, struct inode *inode)
 }
 
 static __always_inline void append_name(struct rec_header *h, __u32 cap, struct span *span,
-					const char *from)
+                                        const char *from)
 {
 	__u32 off = h->len;
 	long len;
 
 	if (!from)
 		return;
-	len = bpf_probe_read_kernel_str((char *)h + at_most(off, cap - FILE_NAME_BYTES),
-					FILE_NAME_BYTES, from);
+	len = bpf_probe_read_kernel_str((char *)h + within(off, cap), FILE_NAME_BYTES, from);
 	if (len <= 1)
 		return;
 	span->off = off;
@@ -73,7 +73,7 @@ static __noinline int file_fill(struct rec_file *r, __u32 cap, const struct file
 
 #define file_emit_class(plan, size)                                                                \
 	({                                                                                         \
-		struct rec_file *r_ = reserve(RING_REST, size);                                    \
+		struct rec_file *r_ = reserve(RING_REST, (size) + PATH_SLACK);                     \
 		if (r_) {                                                                          \
 			file_fill(r_, (size), (plan));                                             \
 			submit(RING_REST, r_);                                                     \
@@ -81,9 +81,12 @@ static __noinline int file_fill(struct rec_file *r, __u32 cap, const struct file
 		0;                                                                                 \
 	})
 
-static __always_inline int file_emit(const struct file_plan *p)
+static __always_inline int file_emit(struct file_plan *p)
 {
-	__u32 need = sizeof(struct rec_file) + p->path.len + p->old.len + NAME_BYTES + 1;
+	__u32 need;
+
+	forget(p);
+	need = sizeof(struct rec_file) + p->path.len + p->old.len;
 
 	if (p->name)
 		need += FILE_NAME_BYTES;
@@ -96,7 +99,7 @@ static __always_inline int file_emit(const struct file_plan *p)
 
 /* An entry of a directory: hooks give the directory's path and the entry. */
 static __always_inline void measure_entry(struct measured *m, const struct path *dir,
-					  struct dentry *entry)
+                                          struct dentry *entry)
 {
 	__u32 len;
 

@@ -11,14 +11,14 @@ int BPF_PROG(tp_exec, struct task_struct *task, pid_t old_pid, struct linux_binp
 	const struct config *conf = config_get();
 	__u32 need;
 
-	if (!conf || !is_wanted(KIND_EXEC, PROVIDER_TRACEPOINT, BPF_CORE_READ(task, tgid)))
+	if (!conf || !is_wanted(KIND_EXEC, PROVIDER_TRACEPOINT, task->tgid))
 		return 0;
 	need = exec_measure(&plan, conf);
 	if (need <= EXEC_SMALL)
-		return exec_emit(&plan, EXEC_SMALL);
+		return exec_emit(&plan, EXEC_SMALL, task);
 	if (need <= EXEC_MIDDLE)
-		return exec_emit(&plan, EXEC_MIDDLE);
-	return exec_emit(&plan, EXEC_LARGE);
+		return exec_emit(&plan, EXEC_MIDDLE, task);
+	return exec_emit(&plan, EXEC_LARGE, task);
 }
 
 static __always_inline int life_emit(struct task_struct *task, __u32 kind, __u32 exit_code)
@@ -37,10 +37,10 @@ static __always_inline int life_emit(struct task_struct *task, __u32 kind, __u32
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(tp_fork, struct task_struct *parent, struct task_struct *child)
 {
-	__u32 tgid = BPF_CORE_READ(child, tgid);
+	__u32 tgid = child->tgid;
 
 	/* A new thread is no new process. */
-	if (tgid != (__u32)BPF_CORE_READ(child, pid) || !is_wanted(KIND_FORK, PROVIDER_TRACEPOINT, tgid))
+	if (tgid != (__u32)child->pid || !is_wanted(KIND_FORK, PROVIDER_TRACEPOINT, tgid))
 		return 0;
 	return life_emit(child, KIND_FORK, 0);
 }
@@ -51,11 +51,10 @@ int BPF_PROG(tp_exit, struct task_struct *task)
 	__u32 code;
 
 	/* The process ends with its last thread, whichever that is. */
-	if (!is_wanted(KIND_EXIT, PROVIDER_TRACEPOINT, BPF_CORE_READ(task, tgid)) ||
-	    BPF_CORE_READ(task, signal, live.counter))
+	if (!is_wanted(KIND_EXIT, PROVIDER_TRACEPOINT, task->tgid) || task->signal->live.counter)
 		return 0;
-	code = BPF_CORE_READ(task, signal, group_exit_code);
-	if (!(BPF_CORE_READ(task, signal, flags) & SIGNAL_GROUP_EXIT))
-		code = BPF_CORE_READ(task, exit_code);
+	code = task->signal->group_exit_code;
+	if (!(task->signal->flags & SIGNAL_GROUP_EXIT))
+		code = task->exit_code;
 	return life_emit(task, KIND_EXIT, code);
 }

@@ -6,9 +6,10 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define PTRACE_MODE_ATTACH 0x02
 #define PTRACE_ATTACH 16
+#define PTRACE_TRACEME 0
 #define BPF_PROG_LOAD_COMMAND 5
 #define MODULE_NAME_BYTES 64
-#define ACT_BYTES 5120
+#define ACT_BYTES 8192
 /* Loads of modules under way at the same time; more than there are CPUs to do it. */
 #define LOADING_MAX 64
 
@@ -28,6 +29,13 @@ int BPF_PROG(lsm_ptrace, struct task_struct *child, unsigned int mode)
 	return act_on(KIND_PTRACE, PROVIDER_LSM, child, PTRACE_ATTACH, 0);
 }
 
+/* The process asks to be traced by its parent: it is what is acted on. */
+SEC("lsm/ptrace_traceme")
+int BPF_PROG(lsm_traceme, struct task_struct *parent)
+{
+	return act_on(KIND_PTRACE, PROVIDER_LSM, current_task(), PTRACE_TRACEME, 0);
+}
+
 SEC("lsm/bpf")
 int BPF_PROG(lsm_bpf, int command, union bpf_attr *attr)
 {
@@ -35,8 +43,7 @@ int BPF_PROG(lsm_bpf, int command, union bpf_attr *attr)
 	struct rec_act *r;
 	long len;
 
-	if (command != BPF_PROG_LOAD_COMMAND ||
-	    !is_wanted(KIND_BPF, PROVIDER_LSM, current_tgid()))
+	if (command != BPF_PROG_LOAD_COMMAND || !is_wanted(KIND_BPF, PROVIDER_LSM, current_tgid()))
 		return 0;
 	r = reserve(RING_REST, sizeof(*r) + BPF_OBJ_NAME_LEN);
 	if (!r)
@@ -77,7 +84,7 @@ int BPF_PROG(tp_module, struct module *module)
 
 	if (!is_wanted(KIND_MODULE, PROVIDER_TRACEPOINT, current_tgid()))
 		return 0;
-	r = reserve(RING_REST, ACT_BYTES);
+	r = reserve(RING_REST, ACT_BYTES + PATH_SLACK);
 	if (!r)
 		return 0;
 	fill_act(r, KIND_MODULE, PROVIDER_TRACEPOINT);

@@ -1,52 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /* Changes of credentials, with the kernel's own old and new ones. */
-#include "task.h"
+#include "ids.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
-
-static __always_inline int ids_emit(__u32 kind, const struct cred *new, const struct cred *old)
-{
-	struct task_struct *task = current_task();
-	struct rec_ids *r;
-
-	if (!is_wanted(kind, PROVIDER_LSM, BPF_CORE_READ(task, tgid)))
-		return 0;
-	r = reserve(RING_LIFE, sizeof(*r));
-	if (!r)
-		return 0;
-	zero_words(r, sizeof(*r));
-	fill_header(&r->h, task, kind, PROVIDER_LSM, sizeof(*r));
-	r->h.uid = BPF_CORE_READ(new, euid.val);
-	r->h.gid = BPF_CORE_READ(new, egid.val);
-	r->old_uid = BPF_CORE_READ(old, euid.val);
-	r->old_gid = BPF_CORE_READ(old, egid.val);
-	r->ruid = BPF_CORE_READ(new, uid.val);
-	r->rgid = BPF_CORE_READ(new, gid.val);
-	r->suid = BPF_CORE_READ(new, suid.val);
-	r->sgid = BPF_CORE_READ(new, sgid.val);
-	r->cap_permitted = compat_cap(&new->cap_permitted);
-	r->cap_effective = compat_cap(&new->cap_effective);
-	r->sid = task_id(task, PIDTYPE_SID);
-	r->pgid = task_id(task, PIDTYPE_PGID);
-	submit(RING_LIFE, r);
-	return 0;
-}
 
 SEC("lsm/task_fix_setuid")
 int BPF_PROG(lsm_setuid, struct cred *new, const struct cred *old)
 {
-	return ids_emit(KIND_SETUID, new, old);
+	return ids_emit(KIND_SETUID, PROVIDER_LSM, new, old);
 }
 
 SEC("lsm/task_fix_setgid")
 int BPF_PROG(lsm_setgid, struct cred *new, const struct cred *old)
 {
-	return ids_emit(KIND_SETGID, new, old);
+	return ids_emit(KIND_SETGID, PROVIDER_LSM, new, old);
 }
 
 SEC("lsm/capset")
 int BPF_PROG(lsm_capset, struct cred *new, const struct cred *old, const kernel_cap_t *effective,
-	     const kernel_cap_t *inheritable, const kernel_cap_t *permitted)
+             const kernel_cap_t *inheritable, const kernel_cap_t *permitted)
 {
-	return ids_emit(KIND_CAPSET, new, old);
+	return ids_emit(KIND_CAPSET, PROVIDER_LSM, new, old);
 }

@@ -19,7 +19,7 @@ static __always_inline bool file_wanted(__u32 kind)
 }
 
 static __always_inline int entry_event(__u32 kind, const struct path *dir, struct dentry *entry,
-				       __u32 mode)
+                                       __u32 mode)
 {
 	struct file_plan plan = {.kind = kind, .provider = PROVIDER_LSM, .mode = mode};
 
@@ -61,7 +61,7 @@ int BPF_PROG(lsm_rmdir, const struct path *dir, struct dentry *entry)
 }
 
 static __always_inline int two_entries(__u32 kind, const struct path *old_dir, struct dentry *old,
-				       const struct path *new_dir, struct dentry *new)
+                                       const struct path *new_dir, struct dentry *new)
 {
 	struct file_plan plan = {.kind = kind, .provider = PROVIDER_LSM};
 
@@ -75,7 +75,7 @@ static __always_inline int two_entries(__u32 kind, const struct path *old_dir, s
 
 SEC("lsm/path_rename")
 int BPF_PROG(lsm_rename, const struct path *old_dir, struct dentry *old, const struct path *new_dir,
-	     struct dentry *new)
+             struct dentry *new)
 {
 	return two_entries(KIND_RENAME, old_dir, old, new_dir, new);
 }
@@ -107,7 +107,7 @@ SEC("lsm/path_chown")
 int BPF_PROG(lsm_chown, const struct path *path, unsigned long long uid, unsigned long long gid)
 {
 	struct file_plan plan = {
-		.kind = KIND_ATTR, .provider = PROVIDER_LSM, .changed = ATTR_OWNER, .has_owner = 1};
+	        .kind = KIND_ATTR, .provider = PROVIDER_LSM, .changed = ATTR_OWNER, .has_owner = 1};
 	struct inode *inode = BPF_CORE_READ(path, dentry, d_inode);
 
 	if (!file_wanted(KIND_ATTR))
@@ -116,5 +116,19 @@ int BPF_PROG(lsm_chown, const struct path *path, unsigned long long uid, unsigne
 	plan.inode = inode;
 	plan.uid = (__u32)uid == UNCHANGED ? BPF_CORE_READ(inode, i_uid.val) : (__u32)uid;
 	plan.gid = (__u32)gid == UNCHANGED ? BPF_CORE_READ(inode, i_gid.val) : (__u32)gid;
+	return file_emit(&plan);
+}
+
+/* Times have no hook of the LSM that knows the path. */
+SEC("fentry/vfs_utimes")
+int BPF_PROG(fentry_times, const struct path *path)
+{
+	struct file_plan plan = {
+	        .kind = KIND_ATTR, .provider = PROVIDER_FENTRY, .changed = ATTR_TIMES};
+
+	if (!file_wanted(KIND_ATTR))
+		return 0;
+	measure_path(&plan.path, path);
+	plan.inode = BPF_CORE_READ(path, dentry, d_inode);
 	return file_emit(&plan);
 }

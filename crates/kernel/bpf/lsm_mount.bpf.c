@@ -11,7 +11,7 @@ static __always_inline bool mount_wanted(__u32 kind)
 
 SEC("lsm/sb_mount")
 int BPF_PROG(lsm_mount, const char *source, const struct path *path, const char *type,
-	     unsigned long flags)
+             unsigned long flags)
 {
 	struct file_plan plan = {.kind = KIND_MOUNT, .provider = PROVIDER_LSM};
 

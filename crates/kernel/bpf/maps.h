@@ -16,7 +16,7 @@ struct config {
 	/* Index: enum kind. The enum provider that is to report this kind; 0: nobody wants it. */
 	__u8 by[KIND_MAX];
 	__u32 own[OWN_PIDS]; /* thread groups of the agent; 0: none */
-	__u32 env;	     /* whether exec records carry the environment */
+	__u32 env;           /* whether exec records carry the environment */
 	__u32 unused;
 };
 
@@ -46,7 +46,7 @@ struct {
 /* Index: enum loss * RING_COUNT + enum ring. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, LOSS_COUNT * RING_COUNT);
+	__uint(max_entries, LOSS_COUNT *RING_COUNT);
 	__type(key, __u32);
 	__type(value, __u64);
 } lost __weak SEC(".maps");
@@ -83,7 +83,7 @@ static __always_inline struct config *config_get(void)
 static __always_inline bool is_own(const struct config *conf, __u32 tgid)
 {
 	return tgid && (tgid == conf->own[0] || tgid == conf->own[1] || tgid == conf->own[2] ||
-			tgid == conf->own[3]);
+	                tgid == conf->own[3]);
 }
 
 /* The first thing a hook asks: is this kind wanted from this provider, and from this process? */

@@ -15,7 +15,7 @@ int BPF_PROG(tp_connect, struct sock *sk, int from, int to)
 	if (!is_wanted(kind, PROVIDER_TRACEPOINT, current_tgid()))
 		return 0;
 	return net_emit(sk, current_task(), kind, PROVIDER_TRACEPOINT,
-			to == TCP_SYN_SENT ? RESULT_UNKNOWN : 0);
+	                to == TCP_SYN_SENT ? RESULT_UNKNOWN : 0);
 }
 
 /* Writes down who connects and listens; tells of accepted and of ended connections. */
@@ -60,8 +60,7 @@ int iter_listeners(struct bpf_iter__task_file *ctx)
 	if (!socket)
 		return 0;
 	sk = socket->sk;
-	if (sk && sk->__sk_common.skc_state == TCP_LISTEN &&
-	    !bpf_sk_storage_get(&owners, sk, 0, 0))
+	if (sk && sk->__sk_common.skc_state == TCP_LISTEN && !bpf_sk_storage_get(&owners, sk, 0, 0))
 		own_socket(sk, task);
 	return 0;
 }

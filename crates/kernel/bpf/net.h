@@ -15,6 +15,8 @@ static __always_inline void fill_sock(struct rec_net *r, const struct sock *sk)
 {
 	r->family = BPF_CORE_READ(sk, __sk_common.skc_family);
 	r->sport = BPF_CORE_READ(sk, __sk_common.skc_num);
+	if (!r->sport) /* given back already when a connection ends */
+		r->sport = bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
 	r->dport = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
 	r->protocol = BPF_CORE_READ(sk, sk_protocol);
 	r->sock_type = BPF_CORE_READ(sk, sk_type);
@@ -30,7 +32,7 @@ static __always_inline void fill_sock(struct rec_net *r, const struct sock *sk)
 
 /* What `task` does with a socket. */
 static __always_inline int net_emit(const struct sock *sk, struct task_struct *task, __u32 kind,
-				    __u32 provider, int result)
+                                    __u32 provider, int result)
 {
 	struct rec_net *r = reserve(RING_REST, sizeof(*r));
 

@@ -41,7 +41,7 @@ static __always_inline void owner_of_task(struct owner *o, struct task_struct *t
 }
 
 static __always_inline void fill_owner(struct rec_header *h, const struct owner *o, __u32 kind,
-				       __u32 provider, __u32 len)
+                                       __u32 provider, __u32 len)
 {
 	h->time = bpf_ktime_get_boot_ns();
 	h->start = o->start;
@@ -61,7 +61,7 @@ static __always_inline void fill_owner(struct rec_header *h, const struct owner 
 #define own_socket(sk, task)                                                                       \
 	({                                                                                         \
 		struct owner *owner_ =                                                             \
-			bpf_sk_storage_get(&owners, (sk), 0, BPF_SK_STORAGE_GET_F_CREATE);         \
+		        bpf_sk_storage_get(&owners, (sk), 0, BPF_SK_STORAGE_GET_F_CREATE);         \
 		if (owner_)                                                                        \
 			owner_of_task(owner_, (task));                                             \
 		else                                                                               \

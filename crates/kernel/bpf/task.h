@@ -17,7 +17,7 @@ static __always_inline __u64 task_cgroup(struct task_struct *task)
 
 /* The header for an act of `task` at this moment. */
 static __always_inline void fill_header(struct rec_header *h, struct task_struct *task, __u32 kind,
-					__u32 provider, __u32 len)
+                                        __u32 provider, __u32 len)
 {
 	const struct cred *cred = BPF_CORE_READ(task, cred);
 
@@ -54,20 +54,26 @@ static __always_inline void zero_words(void *at, __u32 bytes)
 		word[i] = 0;
 }
 
+/*
+ * What follows reads a task through a typed pointer (of tp_btf and iterators): the verifier turns
+ * each member access into one load, where BPF_CORE_READ would call a helper.
+ */
 static __always_inline void fill_creds(struct rec_task *r, struct task_struct *task)
 {
-	const struct cred *cred = BPF_CORE_READ(task, cred);
+	const struct cred *cred = task->cred;
 
-	r->ruid = BPF_CORE_READ(cred, uid.val);
-	r->rgid = BPF_CORE_READ(cred, gid.val);
-	r->suid = BPF_CORE_READ(cred, suid.val);
-	r->sgid = BPF_CORE_READ(cred, sgid.val);
+	r->h.uid = cred->euid.val;
+	r->h.gid = cred->egid.val;
+	r->ruid = cred->uid.val;
+	r->rgid = cred->gid.val;
+	r->suid = cred->suid.val;
+	r->sgid = cred->sgid.val;
 	r->cap_permitted = compat_cap(&cred->cap_permitted);
 	r->cap_effective = compat_cap(&cred->cap_effective);
 	r->cap_inheritable = compat_cap(&cred->cap_inheritable);
-	r->loginuid = compat_loginuid(task);
-	r->audit_session = compat_audit_session(task);
-	r->ns_user = BPF_CORE_READ(cred, user_ns, ns.inum);
+	r->loginuid = bpf_core_field_exists(task->loginuid) ? task->loginuid.val : ~0U;
+	r->audit_session = bpf_core_field_exists(task->sessionid) ? task->sessionid : ~0U;
+	r->ns_user = cred->user_ns->ns.inum;
 }
 
 /* The number of the task's id of that type, in the initial pid namespace. */
@@ -78,8 +84,8 @@ static __always_inline __u32 task_id(struct task_struct *task, int type)
 
 static __always_inline __u32 pid_namespace(struct task_struct *task)
 {
-	struct pid *pid = BPF_CORE_READ(task, thread_pid);
-	__u32 level = BPF_CORE_READ(pid, level);
+	struct pid *pid = task->thread_pid;
+	__u32 level = pid->level;
 	struct upid upid = {};
 
 	bpf_core_read(&upid, sizeof(upid), &pid->numbers[level]);
@@ -88,44 +94,52 @@ static __always_inline __u32 pid_namespace(struct task_struct *task)
 
 static __always_inline void fill_namespaces(struct rec_task *r, struct task_struct *task)
 {
-	struct nsproxy *ns = BPF_CORE_READ(task, nsproxy);
+	struct nsproxy *ns = task->nsproxy;
 
 	r->ns_pid = pid_namespace(task);
-	r->ns_mnt = BPF_CORE_READ(ns, mnt_ns, ns.inum);
-	r->ns_net = BPF_CORE_READ(ns, net_ns, ns.inum);
-	r->ns_uts = BPF_CORE_READ(ns, uts_ns, ns.inum);
-	r->ns_ipc = BPF_CORE_READ(ns, ipc_ns, ns.inum);
-	r->ns_cgroup = BPF_CORE_READ(ns, cgroup_ns, ns.inum);
+	/* A task that has exited has none any more. */
+	if (!ns)
+		return;
+	r->ns_mnt = ns->mnt_ns->ns.inum;
+	r->ns_net = ns->net_ns->ns.inum;
+	r->ns_uts = ns->uts_ns->ns.inum;
+	r->ns_ipc = ns->ipc_ns->ns.inum;
+	r->ns_cgroup = ns->cgroup_ns->ns.inum;
 }
 
 static __always_inline __u32 task_tty(struct task_struct *task)
 {
-	struct tty_struct *tty = BPF_CORE_READ(task, signal, tty);
-	__u32 major, minor;
+	struct tty_struct *tty = task->signal->tty;
 
 	if (!tty)
 		return 0;
-	major = BPF_CORE_READ(tty, driver, major);
-	minor = BPF_CORE_READ(tty, driver, minor_start) + BPF_CORE_READ(tty, index);
-	return major << 8 | (minor & 0xff);
+	return tty->driver->major << 8 | ((tty->driver->minor_start + tty->index) & 0xff);
 }
 
 /* Everything of rec_task that has a fixed place, except what belongs to one kind of record. */
 static __always_inline void fill_task(struct rec_task *r, struct task_struct *task, __u32 kind,
-				      __u32 provider)
+                                      __u32 provider)
 {
-	struct task_struct *parent = BPF_CORE_READ(task, real_parent, group_leader);
+	struct task_struct *parent = task->real_parent->group_leader;
 
 	zero_words(r, sizeof(*r));
-	fill_header(&r->h, task, kind, provider, sizeof(*r));
-	r->parent_start = BPF_CORE_READ(parent, start_boottime);
-	r->ppid = BPF_CORE_READ(parent, tgid);
+	r->h.time = bpf_ktime_get_boot_ns();
+	r->h.start = task->group_leader->start_boottime;
+	r->h.cgroup = task->cgroups->dfl_cgrp->kn->id;
+	r->h.pid = task->tgid;
+	r->h.tid = task->pid;
+	r->h.len = sizeof(*r);
+	r->h.kind = kind;
+	r->h.provider = provider;
+	r->h.cpu = bpf_get_smp_processor_id();
+	r->parent_start = parent->start_boottime;
+	r->ppid = parent->tgid;
 	r->pgid = task_id(task, PIDTYPE_PGID);
 	r->sid = task_id(task, PIDTYPE_SID);
 	r->tty = task_tty(task);
 	fill_creds(r, task);
 	fill_namespaces(r, task);
-	if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
+	if (task->flags & PF_KTHREAD)
 		r->task_flags |= TASK_KTHREAD;
 }
 

@@ -11,7 +11,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, char[SNAPSHOT_BYTES]);
+	__type(value, char[SNAPSHOT_BYTES + PATH_SLACK]);
 } snapshot SEC(".maps");
 
 SEC("iter/task")
@@ -28,8 +28,9 @@ int iter_tasks(struct bpf_iter__task *ctx)
 	r = bpf_map_lookup_elem(&snapshot, &zero);
 	if (!r)
 		return 0;
-	exe = BPF_CORE_READ(task, mm, exe_file);
+	exe = task->mm->exe_file;
 	measure_paths(&paths, task, exe);
+	forget(&paths);
 	fill_task(r, task, KIND_TASK, PROVIDER_ITER);
 	fill_comm(r, task);
 	if (exe)

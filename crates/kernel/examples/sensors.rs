@@ -69,23 +69,52 @@ fn describe(record: &Record<'_>) -> String {
     let what = match record.body() {
         Body::Task(t) => format!(
             "ppid {} {:?} exe {:?} script {:?} args {:.60?} cwd {:?} flags {:#x} argc {} exit {:#x}",
-            t.ppid, text(t.comm), text(t.exe), text(t.script), text(t.args), text(t.cwd),
-            t.task_flags, t.argc, t.exit_code
+            t.ppid,
+            text(t.comm),
+            text(t.exe),
+            text(t.script),
+            text(t.args),
+            text(t.cwd),
+            t.task_flags,
+            t.argc,
+            t.exit_code
         ),
         Body::File(f) => format!(
             "{:?} old {:?} name {:?} ino {} mode {:o} owner {}:{} changed {}",
-            text(f.path), text(f.old_path), text(f.name), f.ino, f.mode, f.uid, f.gid, f.changed
+            text(f.path),
+            text(f.old_path),
+            text(f.name),
+            f.ino,
+            f.mode,
+            f.uid,
+            f.gid,
+            f.changed
         ),
         Body::Net(n) => format!(
             "family {} {:?}:{} -> {:?}:{} proto {} name {:?} type {}",
-            n.family, n.saddr, n.sport, n.daddr, n.dport, n.protocol, text(n.name), n.dns_type
+            n.family,
+            n.saddr,
+            n.sport,
+            n.daddr,
+            n.dport,
+            n.protocol,
+            text(n.name),
+            n.dns_type
         ),
         Body::Act(a) => format!(
             "target {} op {} code {} name {:?} path {:?} value {:#x}",
-            a.target_pid, a.op, a.code, text(a.name), text(a.path), a.value
+            a.target_pid,
+            a.op,
+            a.code,
+            text(a.name),
+            text(a.path),
+            a.value
         ),
         Body::Ids(i) => format!("uid {} <- {} gid {} <- {}", h.uid, i.old_uid, h.gid, i.old_gid),
     };
     let (kind, provider) = (record.kind().name(), h.provider);
-    format!("{kind} by {provider} pid {} uid {} start {} flags {:#x}: {what}", h.pid, h.uid, h.start, h.flags)
+    format!(
+        "{kind} by {provider} pid {} uid {} start {} flags {:#x}: {what}",
+        h.pid, h.uid, h.start, h.flags
+    )
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 /// An error of the kernel half: what failed, where, and what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[expect(clippy::error_impl_error, reason = "it is the one error of the crate, known by its path")]
 pub enum Error {
     /// The kernel was built without type information.
     #[error("{} is missing: this kernel was built without BTF; use a kernel with CONFIG_DEBUG_INFO_BTF=y (all current distribution kernels have it)", path.display())]

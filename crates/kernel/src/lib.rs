@@ -11,18 +11,21 @@
 //! | [`rings`] | the worker's end of the rings |
 
 pub mod bench;
+#[cfg(test)]
+mod budget;
 pub mod counters;
 pub mod error;
 mod ffi;
+mod hooks;
 pub mod inject;
 mod messages;
 mod object;
 pub mod probe;
 pub mod report;
-pub mod source;
 pub mod rings;
 pub mod sensors;
 pub mod sink;
+pub mod source;
 mod ways;
 
 pub use counters::Counters;

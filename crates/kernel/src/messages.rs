@@ -41,7 +41,11 @@ pub(crate) fn blamed(messages: &[String]) -> Option<(String, String)> {
         what.contains("fail").then(|| (name.to_owned(), what.trim().to_owned()))
     });
     let (name, what) = blame?;
-    Some((name, verdict(messages).unwrap_or(what)))
+    let missing = messages.iter().find_map(|message| {
+        let hook = message.split("kernel BTF type ID of '").nth(1)?.split('\'').next()?;
+        Some(format!("this kernel has no {hook}"))
+    });
+    Some((name, missing.or_else(|| verdict(messages)).unwrap_or(what)))
 }
 
 /// The verifier's own last line before its statistics, where it said something.

@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
-use libbpf_rs::{Link, Map, MapCore, MapFlags, Object, ObjectBuilder, OpenObject, ProgramMut};
+use libbpf_rs::{Map, MapCore, MapFlags, MapHandle, Object, ObjectBuilder, OpenObject, ProgramMut};
 
 use crate::error::Error;
 use crate::messages;
@@ -41,45 +41,40 @@ fn open(bytes: &[u8]) -> Result<OpenObject, Error> {
     opened.map_err(|error| Error::Load { reason: format!("{error}: {}", said.join(" ")) })
 }
 
-/// Loads one program of the probe object and attaches it with `attach`.
-pub(crate) fn probe(
-    program: &str,
-    attach: impl FnOnce(&ProgramMut<'_>) -> libbpf_rs::Result<Option<Link>>,
-) -> Result<(), String> {
-    let mut opened = open(&PROBE.0).map_err(|error| error.to_string())?;
-    for mut prog in opened.progs_mut() {
-        let chosen = prog.name() == OsStr::new(program);
-        prog.set_autoload(chosen);
-    }
-    let (loaded, said) = messages::during(|| opened.load());
-    let object = loaded.map_err(|error| match messages::blamed(&said) {
-        Some((_, reason)) if !reason.is_empty() => format!("{error} ({reason})"),
-        _ => error.to_string(),
-    })?;
-    let prog = object.progs_mut().find(|prog| prog.name() == OsStr::new(program));
-    let prog = prog.ok_or_else(|| format!("no probe named {program}"))?;
-    let (attached, _) = messages::during(|| attach(&prog));
-    attached.map(drop).map_err(|error| error.to_string())
-}
-
 impl Loaded {
-    /// Loads all programs that `skip` does not name a reason against, leaving out one after
-    /// another what the kernel refuses.
+    /// Loads all sensors that `skip` does not name a reason against and that the kernel takes.
     pub(crate) fn load(
         options: &Options,
-        skip: impl Fn(&OsStr, &OsStr) -> Option<String>,
+        skip: impl Fn(&OsStr) -> Option<String>,
+    ) -> Result<Loaded, Error> {
+        Loaded::accepted(&SENSORS.0, skip, |opened| size_rings(opened, options))
+    }
+
+    /// Loads the probe programs that the kernel takes.
+    pub(crate) fn probes() -> Result<Loaded, Error> {
+        Loaded::accepted(&PROBE.0, |_| None, |_| Ok(()))
+    }
+
+    /// Leaves out one program after another that the kernel refuses: each time the load begins
+    /// again, so what is known to be refused is better skipped.
+    fn accepted(
+        bytes: &[u8],
+        skip: impl Fn(&OsStr) -> Option<String>,
+        prepare: impl Fn(&mut OpenObject) -> Result<(), Error>,
     ) -> Result<Loaded, Error> {
         let mut refused = BTreeMap::new();
+        let mut first = true;
         loop {
-            let mut opened = open(&SENSORS.0)?;
-            size_rings(&mut opened, options)?;
+            let mut opened = open(bytes)?;
+            prepare(&mut opened)?;
             for mut program in opened.progs_mut() {
                 let name = program.name().to_string_lossy().into_owned();
-                if let Some(reason) = skip(program.section(), program.name()) {
-                    refused.entry(name.clone()).or_insert(reason);
+                if let Some(reason) = first.then(|| skip(program.section())).flatten() {
+                    refused.insert(name.clone(), reason);
                 }
                 program.set_autoload(!refused.contains_key(&name));
             }
+            first = false;
             let (loaded, said) = messages::during(|| opened.load());
             let error = match loaded {
                 Ok(object) => return Ok(Loaded { object, refused }),
@@ -114,6 +109,11 @@ impl Loaded {
     /// Replaces one value of a map.
     pub(crate) fn set(&self, name: &'static str, key: &[u8], value: &[u8]) -> Result<(), Error> {
         self.map(name)?.update(key, value, MapFlags::ANY).map_err(|e| Error::map(name, &e))
+    }
+
+    /// A map that can be used apart from the object.
+    pub(crate) fn map_handle(&self, name: &'static str) -> Result<MapHandle, Error> {
+        MapHandle::try_from(&self.map(name)?).map_err(|error| Error::map(name, &error))
     }
 
     /// The descriptor of a map; it lives as long as the object.

@@ -10,7 +10,8 @@ use model::interest::Interest;
 use model::op::{Kind, KindSet};
 
 use crate::error::Error;
-use crate::object::probe;
+use crate::messages;
+use crate::object::Loaded;
 use crate::report::{Report, Tier};
 use crate::sensors::{Options, Sensors};
 
@@ -54,23 +55,15 @@ pub(crate) struct Classes {
 
 impl Classes {
     /// Loads and attaches one program of each class.
-    pub(crate) fn find(cgroup: Option<&Path>) -> Classes {
+    pub(crate) fn find(cgroup: Option<&Path>) -> Result<Classes, Error> {
+        let loaded = Loaded::probes()?;
         let mut refused = BTreeMap::new();
         for (class, program, _) in CLASSES {
-            let tried = match class {
-                // Runs on demand only: there is nothing to attach to.
-                Class::Syscall => probe(program, |_| Ok(None)),
-                Class::Cgroup => match open_cgroup(cgroup) {
-                    Ok(root) => probe(program, |p| p.attach_cgroup(root.as_raw_fd()).map(Some)),
-                    Err(error) => Err(error.to_string()),
-                },
-                _ => probe(program, |p| p.attach().map(Some)),
-            };
-            if let Err(reason) = tried {
+            if let Err(reason) = try_one(&loaded, *class, program, cgroup) {
                 refused.insert(*class, reason);
             }
         }
-        Classes { refused }
+        Ok(Classes { refused })
     }
 
     /// Why a class is refused; none: it is not.
@@ -89,6 +82,29 @@ impl Classes {
             Tier::Observe
         }
     }
+}
+
+/// Attaches a probe program and detaches it again.
+fn try_one(
+    loaded: &Loaded,
+    class: Class,
+    program: &str,
+    cgroup: Option<&Path>,
+) -> Result<(), String> {
+    let Some(program) = loaded.program(program) else {
+        return Err(loaded.refused(program).unwrap_or("not in the object").to_owned());
+    };
+    let root = match class {
+        Class::Cgroup => Some(open_cgroup(cgroup).map_err(|error| error.to_string())?),
+        _ => None,
+    };
+    let (attached, _) = messages::during(|| match (class, &root) {
+        // Runs on demand only: there is nothing to attach to.
+        (Class::Syscall, _) => Ok(None),
+        (_, Some(root)) => program.attach_cgroup(root.as_raw_fd()).map(Some),
+        _ => program.attach().map(Some),
+    });
+    attached.map(drop).map_err(|error| error.to_string())
 }
 
 /// Opens the root of the version 2 hierarchy.

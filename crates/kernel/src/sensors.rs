@@ -15,11 +15,13 @@ use crate::bench::Producer;
 use crate::counters::Counters;
 use crate::error::Error;
 use crate::ffi::open_iterator;
+use crate::hooks::Hooks;
 use crate::inject::Injector;
 use crate::object::{Loaded, RINGS};
 use crate::probe::{Class, Classes, class_of, kernel_release, open_cgroup};
 use crate::report::{Operation, Provider, Report, State};
-use crate::source::{self, Offer, SourceId, Sources};
+use crate::sink::Sink;
+use crate::source::{self, Offer, SourceId, Sources, WATCHED, WatchMaps};
 use crate::ways::{self, LAST, WAYS, Way};
 
 /// Thread groups whose own events are dropped; `OWN_PIDS` in maps.h.
@@ -69,6 +71,16 @@ pub struct Sensors {
     source_errors: Vec<String>,
     own: Vec<u32>,
     env: bool,
+    /// What was chosen for each kind at the last subscription.
+    chosen: BTreeMap<Kind, Choice>,
+}
+
+/// Where there is no way into the rings, only sources without records of their own are at work.
+struct Nowhere;
+
+impl Sink for Nowhere {
+    fn submit(&mut self, _ring: u32, _record: &mut [u8]) {}
+    fn lost(&mut self, _ring: u32, _cause: u32, _count: u64) {}
 }
 
 /// How an operation is seen.
@@ -82,19 +94,23 @@ impl Sensors {
     /// Loads all programs that this kernel takes. Nothing is attached yet.
     pub fn load(options: Options) -> Result<Sensors, Error> {
         let cgroup = open_cgroup(options.cgroup_root.as_deref()).ok();
-        let classes = Classes::find(options.cgroup_root.as_deref());
-        let loaded = Loaded::load(&options, |section, _| {
-            class_of(section).and_then(|class| classes.refused(class)).map(str::to_owned)
+        let classes = Classes::find(options.cgroup_root.as_deref())?;
+        let hooks = Hooks::read();
+        let loaded = Loaded::load(&options, |section| {
+            let refused = class_of(section).and_then(|class| classes.refused(class));
+            refused.map(str::to_owned).or_else(|| hooks.missing(section))
         })?;
         let [alarm, life, rest] = RINGS;
         let rings = [loaded.map_fd(alarm)?, loaded.map_fd(life)?, loaded.map_fd(rest)?];
-        let sources = Sources::new(&options.own_pids)
+        let mut sources = Sources::new(&options.own_pids)
             .map_err(|error| Error::io("create an epoll descriptor", error))?;
+        let handle = |name| loaded.map_handle(name);
+        sources.set_maps(WatchMaps { inodes: handle("watched")?, names: handle("watched_names")? });
         let injector = Injector::new(&loaded);
         // Without injection their records could not reach the rings.
         let (offers, errors) =
             if injector.is_some() { source::probe() } else { (Vec::new(), Vec::new()) };
-        let mut sensors = Sensors {
+        let sensors = Sensors {
             loaded,
             classes,
             cgroup,
@@ -108,6 +124,7 @@ impl Sensors {
             source_errors: errors.iter().map(ToString::to_string).collect(),
             own: options.own_pids,
             env: false,
+            chosen: BTreeMap::new(),
         };
         sensors.configure(&BTreeMap::new())?;
         Ok(sensors)
@@ -120,6 +137,8 @@ impl Sensors {
         self.configure(&chosen)?;
         let by_source = chosen.iter().filter(|(_, choice)| matches!(choice, Choice::Source(_)));
         let kinds = by_source.map(|(kind, _)| *kind).collect();
+        let programs = |(kind, choice)| matches!(choice, &Choice::Programs(_)).then_some(kind);
+        self.sources.follow(chosen.iter().filter_map(programs).copied().collect());
         self.start_sources(kinds, interest, &mut chosen);
         let used = |name: &str| {
             let programs = |choice: &Choice| match choice {
@@ -129,7 +148,17 @@ impl Sensors {
             chosen.values().any(programs)
         };
         self.links.retain(|name, _| used(name));
-        Ok(self.report(&chosen))
+        let report = self.report(&chosen);
+        self.chosen = chosen;
+        Ok(report)
+    }
+
+    /// Other processes are the agent's now (at most four): what they do is not reported, save
+    /// that what others do to them goes to the ring of alarms.
+    pub fn set_own(&mut self, own: &[u32]) -> Result<(), Error> {
+        self.own = own.to_vec();
+        self.sources.set_own(own);
+        self.configure(&self.chosen)
     }
 
     /// For each wanted kind the first way that attaches.
@@ -138,13 +167,32 @@ impl Sensors {
         for kind in kinds.iter() {
             let choice = self
                 .attach_first(WAYS, kind)
-                .or_else(|| self.offers.iter().find(|o| o.kind == kind).cloned().map(Choice::Source))
+                .or_else(|| {
+                    self.offers.iter().find(|o| o.kind == kind).cloned().map(Choice::Source)
+                })
                 .or_else(|| self.attach_first(LAST, kind));
             if let Some(choice) = choice {
                 chosen.insert(kind, choice);
             }
         }
+        self.same_for_watched(&mut chosen);
         chosen
+    }
+
+    /// A watched file is told either by programs or by fanotify, both opens and writes.
+    fn same_for_watched(&self, chosen: &mut BTreeMap<Kind, Choice>) {
+        let by_source = |(kind, choice): (&Kind, &Choice)| {
+            WATCHED.contains(*kind) && matches!(choice, Choice::Source(_))
+        };
+        if !chosen.iter().any(by_source) {
+            return;
+        }
+        let offers = self.offers.iter().filter(|offer| WATCHED.contains(offer.kind));
+        for offer in
+            offers.filter(|offer| chosen.contains_key(&offer.kind)).cloned().collect::<Vec<_>>()
+        {
+            chosen.insert(offer.kind, Choice::Source(offer));
+        }
     }
 
     fn attach_first(&mut self, table: &'static [Way], kind: Kind) -> Option<Choice> {
@@ -160,10 +208,16 @@ impl Sensors {
         interest: &Interest,
         chosen: &mut BTreeMap<Kind, Choice>,
     ) {
-        let Some(injector) = &mut self.injector else { return };
-        for error in self.sources.set(kinds, interest, injector) {
-            chosen.retain(|_, choice| {
-                !matches!(choice, Choice::Source(offer) if offer.source == error.source_id)
+        let sink: &mut dyn Sink = match &mut self.injector {
+            Some(injector) => injector,
+            None => &mut Nowhere,
+        };
+        for error in self.sources.set(kinds, interest, sink) {
+            let follows = error.source_id == SourceId::Fanotify;
+            chosen.retain(|kind, choice| match choice {
+                Choice::Source(offer) => offer.source != error.source_id,
+                // Nobody would tell the programs which files are watched.
+                Choice::Programs(_) => !(follows && WATCHED.contains(*kind)),
             });
             self.source_errors.push(error.to_string());
         }
@@ -226,7 +280,7 @@ impl Sensors {
     }
 
     /// Tells the programs who reports what.
-    fn configure(&mut self, chosen: &BTreeMap<Kind, Choice>) -> Result<(), Error> {
+    fn configure(&self, chosen: &BTreeMap<Kind, Choice>) -> Result<(), Error> {
         let mut config = [0u8; CONFIG_BYTES];
         for (kind, choice) in chosen {
             if let (Choice::Programs(way), Some(by)) = (choice, config.get_mut(*kind as usize)) {
@@ -328,15 +382,13 @@ impl Sensors {
     /// A descriptor that yields a KIND_TASK record for each process, padded to 8 bytes each.
     pub fn snapshot(&mut self) -> Result<OwnedFd, Error> {
         let failed = |reason: String| Error::Refused { program: "iter_tasks".to_owned(), reason };
-        let link = match self.snapshot.take() {
-            Some(link) => link,
-            None => {
-                let program = self.loaded.program("iter_tasks");
-                let program = program.ok_or_else(|| {
-                    failed(self.loaded.refused("iter_tasks").unwrap_or_default().to_owned())
-                })?;
-                program.attach().map_err(|error| failed(error.to_string()))?
-            }
+        let link = if let Some(link) = self.snapshot.take() {
+            link
+        } else {
+            let program = self.loaded.program("iter_tasks").ok_or_else(|| {
+                failed(self.loaded.refused("iter_tasks").unwrap_or_default().to_owned())
+            })?;
+            program.attach().map_err(|error| failed(error.to_string()))?
         };
         let pass = open_iterator(link.as_fd());
         self.snapshot = Some(link);
@@ -350,8 +402,9 @@ impl Sensors {
 
     /// Takes what the sources in user space have and puts it into the rings.
     pub fn service(&mut self) -> Result<(), Error> {
-        if let Some(injector) = &mut self.injector {
-            self.sources.service(injector);
+        match &mut self.injector {
+            Some(injector) => self.sources.service(injector),
+            None => self.sources.service(&mut Nowhere),
         }
         Ok(())
     }
@@ -364,6 +417,12 @@ impl Sensors {
     /// The way of user-space records into the rings; none before 5.14.
     pub fn injector(&self) -> Option<Injector> {
         Injector::new(&self.loaded)
+    }
+
+    /// Whether a program was loaded.
+    #[cfg(test)]
+    pub(crate) fn has_program(&self, name: &str) -> bool {
+        self.loaded.program(name).is_some()
     }
 
     /// The producer of the throughput benchmark.

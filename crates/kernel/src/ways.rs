@@ -30,6 +30,8 @@ const fn program(
 /// Sees operations that then fail, too.
 const BEFORE: &str = "told before the operation: an attempt that fails is reported as well";
 
+const WRITE: &str = "told before the first write to an open file";
+
 /// All ways by programs; for one kind the better stands before the worse. Sources in user space
 /// come after the ways here, and before [`LAST`].
 pub(crate) const WAYS: &[Way] = &[
@@ -40,6 +42,21 @@ pub(crate) const WAYS: &[Way] = &[
     program(Kind::Setuid, Provider::Lsm, "task_fix_setuid", &["lsm_setuid"], ""),
     program(Kind::Setgid, Provider::Lsm, "task_fix_setgid", &["lsm_setgid"], ""),
     program(Kind::Capset, Provider::Lsm, "capset", &["lsm_capset"], ""),
+    program(Kind::Open, Provider::Lsm, "file_open of watched files", &["lsm_open"], ""),
+    program(
+        Kind::Write,
+        Provider::Lsm,
+        "file_open, file_permission, mmap_file, path_truncate, file_truncate of watched files",
+        &["lsm_open", "lsm_write", "lsm_map", "lsm_truncate", "lsm_file_truncate"],
+        WRITE,
+    ),
+    program(
+        Kind::Write,
+        Provider::Lsm,
+        "file_open, file_permission, mmap_file, path_truncate of watched files",
+        &["lsm_open", "lsm_write", "lsm_map", "lsm_truncate"],
+        "told before the first write to an open file, and before a truncation, each time",
+    ),
     program(
         Kind::Create,
         Provider::Lsm,
@@ -59,9 +76,24 @@ pub(crate) const WAYS: &[Way] = &[
     program(
         Kind::Attr,
         Provider::Lsm,
+        "path_chmod, path_chown, fentry vfs_utimes",
+        &["lsm_chmod", "lsm_chown", "fentry_times"],
+        "changes of extended attributes are not told; an attempt that fails is",
+    ),
+    program(
+        Kind::Attr,
+        Provider::Lsm,
         "path_chmod, path_chown",
         &["lsm_chmod", "lsm_chown"],
         "changes of times and extended attributes are not told; an attempt that fails is",
+    ),
+    // Before 6.1 a program cannot take the ids of path_chown, which are structures.
+    program(
+        Kind::Attr,
+        Provider::Lsm,
+        "path_chmod, fentry vfs_utimes",
+        &["lsm_chmod", "fentry_times"],
+        "changes of owner and extended attributes are not told; an attempt that fails is",
     ),
     program(
         Kind::Mount,
@@ -77,7 +109,7 @@ pub(crate) const WAYS: &[Way] = &[
         Provider::Tracepoint,
         "inet_sock_set_state, cgroup connect",
         &["tp_connect", "cg_connect4", "cg_connect6"],
-        "the local port is not chosen yet",
+        "TCP by the tracepoint, other protocols by the cgroup hooks; the local port is not chosen yet",
     ),
     program(Kind::Accept, Provider::Fentry, "fexit inet_csk_accept", &["fexit_accept"], ""),
     program(Kind::Accept, Provider::Fentry, "fexit inet_csk_accept", &["fexit_accept_old"], ""),
@@ -86,7 +118,7 @@ pub(crate) const WAYS: &[Way] = &[
         Provider::Tracepoint,
         "inet_sock_set_state",
         &["tp_connection"],
-        "the process is the one that listens, not the worker that accepts",
+        "the process is the one that listens, not the one of its workers that accepts",
     ),
     program(Kind::Bind, Provider::Cgroup, "cgroup bind", &["cg_bind4", "cg_bind6"], BEFORE),
     program(Kind::Listen, Provider::Tracepoint, "inet_sock_set_state", &["tp_connect"], ""),
@@ -111,7 +143,13 @@ pub(crate) const WAYS: &[Way] = &[
         &["dns_egress", "dns_connect4", "dns_connect6", "dns_sendmsg4", "dns_sendmsg6"],
         "questions over UDP port 53; a small program sees each packet that is sent",
     ),
-    program(Kind::Ptrace, Provider::Lsm, "ptrace_access_check", &["lsm_ptrace"], BEFORE),
+    program(
+        Kind::Ptrace,
+        Provider::Lsm,
+        "ptrace_access_check, ptrace_traceme",
+        &["lsm_ptrace", "lsm_traceme"],
+        BEFORE,
+    ),
     program(Kind::Signal, Provider::Tracepoint, "signal_generate", &["tp_signal"], ""),
     program(
         Kind::Module,
@@ -131,14 +169,32 @@ pub(crate) const WAYS: &[Way] = &[
     program(Kind::IoUring, Provider::Tracepoint, "io_uring_create", &["tp_io_uring"], ""),
 ];
 
-/// Ways that tax what has nothing to do with the operation: only when nothing else is there.
-pub(crate) const LAST: &[Way] = &[program(
-    Kind::Memfd,
-    Provider::Syscall,
-    "raw tracepoint sys_exit",
-    &["raw_memfd"],
-    "every system call of every process pays for it (some 80 ns) while it is attached",
-)];
+/// Ways that tax what has nothing to do with the operation, or depend on how the kernel was compiled:
+/// only when nothing else is there.
+pub(crate) const LAST: &[Way] = &[
+    program(
+        Kind::Setsid,
+        Provider::Fentry,
+        "fexit ksys_setsid",
+        &["fexit_setsid"],
+        "silent on a kernel whose compiler put the function into its caller",
+    ),
+    program(
+        Kind::Memfd,
+        Provider::Syscall,
+        "raw tracepoint sys_exit",
+        &["raw_memfd"],
+        "every system call of every process pays for it (some 80 ns) while it is attached",
+    ),
+    program(
+        Kind::Capset,
+        Provider::Syscall,
+        "raw tracepoint sys_exit",
+        &["raw_capset"],
+        "every system call of every process pays for it (some 80 ns) while it is attached; the \
+         capabilities from before are not told",
+    ),
+];
 
 /// The ways of one kind in a table, the best first.
 pub(crate) fn of(table: &'static [Way], kind: Kind) -> impl Iterator<Item = &'static Way> {

@@ -4,9 +4,9 @@ use model::program::{Response, Rule, RuleMeta, Severity};
 use toml::de::DeTable;
 
 use crate::diagnostic::{Code, Diagnostic, Span, nearest};
+use crate::dialect::{CaseMode, Dialect};
 use crate::limits::{MAX_RULES, MAX_TEST_EVENTS, MAX_TESTS};
 use crate::load::RuleTest;
-use crate::dialect::{CaseMode, Dialect};
 use crate::query::CompiledQuery;
 use crate::schema::{Schema, Unknown};
 use crate::sigma::Taxonomy;
@@ -147,8 +147,9 @@ fn late(table: &mut Table<'_, '_>) -> bool {
     if word != "any" {
         let message = format!("`{word}` is no placement");
         table.found.push(
-            Diagnostic::new(Code::BadValue, place, message)
-                .help("`any` lets a response come after the act; without it `deny` must come before"),
+            Diagnostic::new(Code::BadValue, place, message).help(
+                "`any` lets a response come after the act; without it `deny` must come before",
+            ),
         );
     }
     word == "any"

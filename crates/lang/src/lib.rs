@@ -38,15 +38,15 @@ mod query;
 pub mod render;
 mod schema;
 mod sigma;
-mod table;
 #[cfg(test)]
 mod statements;
+mod table;
 #[cfg(test)]
 mod tests;
 mod words;
 
 pub use diagnostic::{Code, Diagnostic, Level, Span};
-pub use load::{Loaded, Origin, RuleTest, Source, Unbounded, load};
 pub use dialect::{CaseMode, Dialect};
+pub use load::{Loaded, Origin, RuleTest, Source, Unbounded, load};
 pub use query::{CompiledQuery, query};
 pub use schema::{Schema, Unknown};

@@ -93,7 +93,7 @@ fields! {
     EVENT_KIND, "event.kind", Keyword, Constant, "`event`, or `alert` in an alert.";
     EVENT_CATEGORY, "event.category", Keywords, Kernel, "`process`, `file`, `network`, `dns`, `configuration`, `driver`, `session`, `iam`; an event may carry several.";
     EVENT_TYPE, "event.type", Keywords, Kernel, "ECS event types: `start`, `end`, `change`, `info`, `creation`, `deletion`, `access`, `connection`, `process_started` ….";
-    EVENT_ACTION, "event.action", Keyword, Kernel, "What happened: `exec`, `fork`, `end`, `open`, `creation`, `modification`, `rename`, `deletion`, `link`, `attribute_change`, `connection_attempted`, `connection_accepted` … (the table of actions is in the same reference).";
+    EVENT_ACTION, "event.action", Keyword, Kernel, "What happened: `exec`, `fork`, `end`, `open`, `creation`, `modification`, `rename`, `deletion`, `link`, `attribute_change`, `connection_attempted`, `connection_accepted` … (all of them are in the table of operations).";
     EVENT_OUTCOME, "event.outcome", Keyword, Kernel, "`success` or `failure`, where the source knows.";
     EVENT_MODULE, "event.module", Keyword, Constant, "Always `aegisbpf`.";
     EVENT_DATASET, "event.dataset", Keyword, Constant, "`aegisbpf.` and the first category.";
@@ -111,7 +111,7 @@ fields! {
     PROCESS_PID, "process.pid", Int, Kernel, "Process id in the initial pid namespace.";
     PROCESS_THREAD_ID, "process.thread.id", Int, Kernel, "Thread that acted.";
     PROCESS_START, "process.start", Time, Kernel, "When the process started.";
-    PROCESS_NAME, "process.name", Keyword, Kernel, "Last component of `process.executable`; for a script started through an interpreter, the interpreter's name.";
+    PROCESS_NAME, "process.name", Keyword, Kernel, "Last component of `process.executable`; for a script started through an interpreter, the interpreter's name; where the executable is unknown, the kernel's short name (comm).";
     PROCESS_EXECUTABLE, "process.executable", Path, Kernel, "Path of the running executable.";
     PROCESS_ARGS, "process.args", Keywords, Kernel, "Arguments, program name first.";
     PROCESS_ARGS_COUNT, "process.args_count", Int, Kernel, "Number of arguments.";

@@ -10,11 +10,13 @@
 //! | [`alert`] | what a match becomes |
 //! | [`op`], [`interest`] | operations, and what of them the rules need |
 //! | [`action`], [`names`] | what operations and the kernel's numbers are called |
+//! | [`applies`] | which operations can fill a field |
 //! | [`json`] | events to ECS JSON, and JSON documents as events |
 #![forbid(unsafe_code)]
 
 pub mod action;
 pub mod alert;
+pub mod applies;
 pub mod field;
 pub mod interest;
 pub mod json;

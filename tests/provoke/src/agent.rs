@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::event::Stream;
 
 /// How long the agent may take from its start until a client can connect (emulated guests are slow).
-const START: Duration = Duration::from_mins(1);
+const START: Duration = Duration::from_mins(3);
 /// How long it may take to end after SIGTERM.
 const STOP: Duration = Duration::from_secs(10);
 
@@ -26,8 +26,12 @@ pub(crate) struct Operation {
     pub(crate) state: String,
     /// Where its events come from.
     pub(crate) provider: String,
+    /// The hook, or the hooks, by the kernel's names.
+    pub(crate) hook: String,
     /// What is lost, and why it is absent.
     pub(crate) note: String,
+    /// What the operator can do for a better way.
+    pub(crate) improve: String,
 }
 
 impl Operation {
@@ -72,7 +76,9 @@ impl Doctor {
                 bail!("doctor gives {name} an unknown state: {row}");
             }
             let (provider, note) = (text(row, "provider"), text(row, "note"));
-            operations.insert(kind, Operation { state, provider, note });
+            let hook = text(row, "hook");
+            let improve = text(row, "improve");
+            operations.insert(kind, Operation { state, provider, hook, note, improve });
         }
         Ok(Doctor { tier: text(report, "tier"), operations })
     }
@@ -81,6 +87,8 @@ impl Doctor {
 /// A running agent and its client; both end when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Agent {
+    program: PathBuf,
+    runtime: PathBuf,
     processes: Vec<Child>,
     /// Events that the client receives.
     pub(crate) events: Stream,
@@ -89,8 +97,15 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    /// Starts the agent with those rules and a client that asks for all `kinds`.
-    pub(crate) fn start(agent: &Path, runtime: &Path, rules: &Path, kinds: &str) -> Result<Agent> {
+    /// Starts the agent with those rules and a client that asks for all `kinds` of what `exe` and
+    /// its children do. The agent selects: a busy host has many other events, and those that a
+    /// client is too slow to read are dropped.
+    pub(crate) fn start(
+        agent: &Path,
+        runtime: &Path,
+        rules: &Path,
+        (kinds, exe): (&str, &str),
+    ) -> Result<Agent> {
         let mut run = Command::new(agent)
             .args(["run", "-o", "json", "--runtime-dir"])
             .arg(runtime)
@@ -101,11 +116,21 @@ impl Agent {
             .spawn()
             .with_context(|| format!("starting {} run", agent.display()))?;
         let alerts = Stream::read(run.stdout.take().context("the agent has no stdout")?);
-        let mut started = Agent { processes: vec![run], events: Stream::default(), alerts };
+        let mut started = Agent {
+            program: agent.to_owned(),
+            runtime: runtime.to_owned(),
+            processes: vec![run],
+            events: Stream::default(),
+            alerts,
+        };
         started.wait_ready(agent, runtime)?;
         let mut client = Command::new(agent)
             .args(["events", "--follow", "-o", "json", "--kinds", kinds, "--runtime-dir"])
             .arg(runtime)
+            .arg("--where")
+            .arg(format!(
+                r#"process.executable == "{exe}" or process.parent.executable == "{exe}""#
+            ))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -137,7 +162,20 @@ impl Agent {
         }
     }
 
-    /// Pid of the agent, for cases about the agent itself.
+    /// Pid of the agent's guard, for cases about the agent itself.
+    pub(crate) fn pid(&self) -> Result<u32> {
+        self.processes.first().map(Child::id).context("no agent runs")
+    }
+
+    /// What the agent says it sent and lost.
+    pub(crate) fn status(&self) -> Result<Value> {
+        let mut command = Command::new(&self.program);
+        command.args(["status", "-o", "json", "--runtime-dir"]).arg(&self.runtime);
+        let output = command.output().context("asking for the status")?;
+        serde_json::from_slice(&output.stdout).context("status -o json")
+    }
+
+    /// Whether the agent and its client still run.
     pub(crate) fn alive(&mut self) -> bool {
         self.processes.iter_mut().all(|child| matches!(child.try_wait(), Ok(None)))
     }

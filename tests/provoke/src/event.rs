@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -44,6 +45,7 @@ fn text(value: &Value) -> String {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stream {
     inner: Arc<(Mutex<VecDeque<Event>>, Condvar)>,
+    lost: Arc<AtomicU64>,
 }
 
 impl Stream {
@@ -52,14 +54,23 @@ impl Stream {
         let stream = Stream::default();
         let writer = stream.clone();
         std::thread::spawn(move || {
-            for line in BufReader::new(source).lines().map_while(Result::ok) {
-                match serde_json::from_str(&line) {
-                    Ok(value) => writer.add(Event(value)),
+            let lines = BufReader::new(source).lines().map_while(Result::ok);
+            for line in lines {
+                match serde_json::from_str::<Value>(&line) {
+                    Ok(value) => match value.get("lost").and_then(Value::as_u64) {
+                        Some(lost) => _ = writer.lost.fetch_add(lost, Ordering::Relaxed),
+                        None => writer.add(Event(value)),
+                    },
                     Err(error) => eprintln!("provoke: not JSON ({error}): {line}"),
                 }
             }
         });
         stream
+    }
+
+    /// Events that the writer says it dropped because this program read too slowly.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
     }
 
     fn add(&self, event: Event) {
@@ -96,5 +107,20 @@ impl Stream {
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Event>> {
         self.inner.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_are_counted_and_are_no_events() {
+        let text =
+            "{\"event\":{\"action\":\"exec\"}}\n{\"lost\":3}\n{\"event\":{\"action\":\"end\"}}\n";
+        let stream = Stream::read(text.as_bytes());
+        let end = |event: &Event| event.text("event.action").as_deref() == Some("end");
+        assert!(stream.wait(Duration::from_secs(10), end).is_some());
+        assert_eq!((stream.lost(), stream.all(|_| true).len()), (3, 2));
     }
 }

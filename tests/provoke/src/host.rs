@@ -10,7 +10,8 @@ use model::op::Kind;
 
 use crate::agent::{Agent, Doctor, write_rules};
 use crate::cases;
-use crate::lab::{Actor, Lab};
+use crate::lab::{Actor, ContainerCgroup, Lab};
+use crate::promise;
 
 /// What was asked for on the command line.
 #[derive(Debug, Default)]
@@ -113,13 +114,7 @@ fn promised(options: &Options, doctor: &Doctor, tally: &mut Tally) {
     let all = options.require.iter().any(|name| name == "all");
     let required = |kind: &Kind| all || options.require.iter().any(|name| name == kind.name());
     for kind in Kind::ALL.iter().copied().filter(|k| *k != Kind::Task).filter(required) {
-        let failure = match doctor.operations.get(&kind) {
-            None => Some("expected a row of doctor, got none".to_owned()),
-            Some(row) if !row.seen() => {
-                Some(format!("expected observed, got absent: {}", row.note))
-            }
-            Some(_) => None,
-        };
+        let failure = promise::broken(doctor, kind, options.tier.as_deref());
         tally.case(&format!("doctor/{}", kind.name()), &Vec::from_iter(failure));
     }
 }
@@ -148,14 +143,21 @@ fn in_directory(
     veteran.fact("child")?;
     let seen: Vec<&str> =
         doctor.operations.iter().filter(|(_, row)| row.seen()).map(|(k, _)| k.name()).collect();
-    let agent = Agent::start(&options.agent, &runtime, &rules, &seen.join(","))?;
+    let agent = Agent::start(&options.agent, &runtime, &rules, (&seen.join(","), &exe))?;
     let busybox = busybox()?;
     let module = options.module.clone();
-    let mut lab = Lab { scratch, exe, busybox, module, agent, doctor, veteran };
+    let cgroup = ContainerCgroup::find();
+    let mut lab = Lab { scratch, exe, busybox, module, agent, doctor, cgroup, veteran };
     settle(&lab)?;
     let wanted =
         |kind: Kind| options.only.is_empty() || options.only.iter().any(|name| name == kind.name());
     cases::run(&mut lab, &wanted, tally);
+    let lost = lab.agent.events.lost();
+    let lost = (lost > 0).then(|| format!("expected no event to be lost, the client lost {lost}"));
+    tally.case("agent/client keeps up", &Vec::from_iter(lost));
+    if tally.failed > 0 {
+        println!("STATUS {}", lab.agent.status()?);
+    }
     let ended =
         (!lab.agent.alive()).then(|| "expected agent and client to run, got an end".to_owned());
     tally.case("agent/alive", &Vec::from_iter(ended));

@@ -10,11 +10,50 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use model::op::Kind;
+
 use crate::agent::{Agent, Doctor};
 use crate::event::Event;
 
 /// How long an event may take to arrive; emulated guests are slow.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A cgroup that is named as a container's; it is removed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct ContainerCgroup {
+    /// Where it is.
+    pub(crate) directory: PathBuf,
+    /// Its path below the root of the hierarchy.
+    pub(crate) path: String,
+    /// Id of the container.
+    pub(crate) container: String,
+}
+
+impl ContainerCgroup {
+    /// In the hierarchy of version 2, if there is one.
+    pub(crate) fn find() -> Option<ContainerCgroup> {
+        let mounts = fs::read_to_string("/proc/mounts").ok()?;
+        let root = mounts.lines().find_map(|line| {
+            let mut words = line.split(' ').skip(1);
+            let (place, kind) = (words.next()?, words.next()?);
+            (kind == "cgroup2").then(|| PathBuf::from(place))
+        })?;
+        let container = format!("{:064x}", std::process::id());
+        let path = format!("/docker/{container}");
+        let directory = root.join("docker").join(&container);
+        Some(ContainerCgroup { directory, path, container })
+    }
+}
+
+impl Drop for ContainerCgroup {
+    fn drop(&mut self) {
+        if self.directory.is_dir() && fs::remove_dir(&self.directory).is_err() {
+            eprintln!("provoke: {} could not be removed", self.directory.display());
+        }
+        // That of a real docker is not empty and stays.
+        _ = self.directory.parent().map(fs::remove_dir);
+    }
+}
 
 /// Everything a case needs.
 #[derive(Debug)]
@@ -31,6 +70,8 @@ pub(crate) struct Lab {
     pub(crate) agent: Agent,
     /// What it says it sees.
     pub(crate) doctor: Doctor,
+    /// For actors that look like those of a container.
+    pub(crate) cgroup: Option<ContainerCgroup>,
     /// An actor that was there before the agent.
     pub(crate) veteran: Actor,
 }
@@ -197,6 +238,11 @@ impl Lab {
         let path = self.path(name);
         fs::copy(&self.busybox, &path).with_context(|| format!("copying to {path}"))?;
         Ok(path)
+    }
+
+    /// Where doctor says that events of that kind come from.
+    pub(crate) fn provider(&self, kind: Kind) -> &str {
+        self.doctor.operations.get(&kind).map_or("", |row| row.provider.as_str())
     }
 
     /// An event of that process with that action, if it is there already.

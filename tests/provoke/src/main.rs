@@ -14,6 +14,7 @@ mod event;
 mod expect;
 mod host;
 mod lab;
+mod promise;
 
 use std::process::ExitCode;
 

@@ -29,8 +29,11 @@ pub(super) fn diagnostics(tree: &Tree) -> Vec<Finding> {
     let codes: BTreeSet<&str> = sources.flat_map(|file| quoted_codes(&file.text)).collect();
     let page = tree.get(DIAGNOSTICS).unwrap_or_default();
     let headings = page.lines().filter(|line| line.starts_with('#'));
-    let sections: BTreeSet<&str> =
-        headings.flat_map(|line| line.split_whitespace()).filter(|word| is_code(word)).collect();
+    let sections: BTreeSet<&str> = headings
+        .flat_map(|line| line.split_whitespace())
+        .map(|word| word.trim_end_matches(':'))
+        .filter(|word| is_code(word))
+        .collect();
     let missing = codes.difference(&sections).map(|c| format!("{DIAGNOSTICS}: no section on {c}"));
     let stale = sections.difference(&codes).map(|c| format!("{DIAGNOSTICS}: there is no {c}"));
     missing.chain(stale).collect()
@@ -80,7 +83,7 @@ mod tests {
         let source = "Toml, \"E001\", Error, \"x\"; Odd, \"W010\", Warning, \"E 12\";";
         let tree = Tree::of(&[
             ("crates/lang/src/diagnostic.rs", source),
-            (DIAGNOSTICS, "# Diagnostics\n## E001 not valid\n## E999 gone\nsee W010\n"),
+            (DIAGNOSTICS, "# Diagnostics\n## E001: not valid\n## E999: gone\nsee W010\n"),
         ]);
         let expected = [
             "docs/reference/diagnostics.md: no section on W010",

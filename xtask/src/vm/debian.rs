@@ -97,9 +97,16 @@ impl Mirror {
     /// Installs a newer package on this machine, from its release's backports.
     pub(super) fn install_backport(&self, package: &str) -> Result<()> {
         self.refresh()?;
+        // Libraries of newer releases must not be candidates: they need a newer libc.
+        let all = self.root.join("sources.list");
+        let all = std::fs::read_to_string(&all).context("reading the private sources")?;
+        let list = self.root.join("backports.list");
+        std::fs::write(&list, of_release(&all, "bookworm")).context("writing the sources")?;
         let output = sh::as_root("env")?
             .arg(format!("APT_CONFIG={}", self.root.join("apt.conf").display()))
             .args(["DEBIAN_FRONTEND=noninteractive", "apt-get"])
+            .arg("-o")
+            .arg(format!("Dir::Etc::sourcelist={}", list.display()))
             .args(["-o", "DPkg::Lock::Timeout=300", "install", "-qq", "-y"])
             .args(["--no-install-recommends", "-t", "bookworm-backports", package])
             .output()
@@ -251,6 +258,16 @@ fn sources(machine: &str) -> Result<String> {
     Ok(all.join("\n") + "\n")
 }
 
+/// Those of the sources that belong to one release of Debian.
+fn of_release(sources: &str, codename: &str) -> String {
+    let suite = |line: &str| line.split_whitespace().rev().nth(1).map(str::to_owned);
+    let lines = sources.lines().filter(|line| {
+        let suite = suite(line).unwrap_or_default();
+        suite.strip_prefix(codename).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    });
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
+
 /// Numbers of a kernel package's name, for comparing: `linux-image-6.12.3+deb13-…` is 6, 12, 3.
 fn version(package: &str) -> Vec<u32> {
     let release = package.trim_start_matches("linux-image-");
@@ -319,5 +336,8 @@ mod tests {
         assert!(text.contains("http://a.example/debian bookworm-backports main"));
         assert!(text.contains("http://b.example/debian-security bullseye-security main"));
         assert!(sources("# nothing\n").is_err());
+        let one = of_release(&text, "bookworm");
+        assert_eq!(one.lines().count(), 3, "its own, security and backports: {one}");
+        assert!(!one.contains("trixie") && one.contains("bookworm-backports"), "{one}");
     }
 }

@@ -65,8 +65,8 @@ fn facts() -> Json {
 
 fn text(found: &Json) -> String {
     let at = |pointer: &str| found.pointer(pointer).and_then(Json::as_str);
-    let mut out = String::new();
-    let mut line = |name: &str, value: &str| out.push_str(&format!("{name:12} {value}\n"));
+    let mut head = Vec::new();
+    let mut line = |name: &str, value: &str| head.push(format!("{name:12} {value}"));
     line("tier", &format!("{} ({})", at("/tier").unwrap_or("?"), tier(at("/tier"))));
     line("kernel", at("/kernel").unwrap_or("?"));
     let btf = found.get("btf") == Some(&Json::Bool(true));
@@ -89,11 +89,10 @@ fn text(found: &Json) -> String {
         format!("{}: each taxes every system call while a rule needs it", taxing.join(", "))
     };
     line("cost", &tax);
-    out.push('\n');
-    out.push_str(&operations_table(&operations));
+    let mut out = head.join("\n") + "\n\n" + &operations_table(&operations);
     let notes = notes(&operations);
     if !notes.is_empty() {
-        out.push_str(&format!("\nnotes\n{notes}"));
+        out.extend(["\nnotes\n", &notes, "\n"]);
     }
     out
 }
@@ -130,7 +129,7 @@ fn operations_table(operations: &[Json]) -> String {
     for one in operations {
         let name = cell(one, "operation");
         if let Some((_, group)) = GROUPS.iter().find(|(first, _)| *first == name) {
-            rows.push(vec![(*group).to_uppercase(), String::new(), String::new(), String::new()]);
+            rows.push(vec![(*group).to_uppercase()]);
         }
         let keys = ["state", "provider", "hook"].map(|key| cell(one, key));
         let [state, provider, hook] = keys;
@@ -158,7 +157,8 @@ fn notes(operations: &[Json]) -> String {
             }
         }
     }
-    lines.iter().map(|(words, names)| format!("  {}: {words}\n", names.join(", "))).collect()
+    let shown = lines.iter().map(|(words, names)| format!("  {}: {words}", names.join(", ")));
+    shown.collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

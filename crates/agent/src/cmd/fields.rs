@@ -2,40 +2,44 @@
 
 use std::io::Write;
 
-use model::field::{FIELDS, Field, FieldType, Source};
+use model::field::{FIELDS, Field, FieldId, FieldType, Source};
+use model::op::Kind;
+use model::{action, applies};
 use serde_json::{Value as Json, json};
 
 use crate::cli::{FieldsArgs, FieldsOutput};
 use crate::exit::{Exit, Failure};
 use crate::render::table;
 
-/// Prints them.
+const FIELDS_HEAD: [&str; 5] = ["FIELD", "TYPE", "SOURCE", "OPERATIONS", "MEANING"];
+const OPERATIONS_HEAD: [&str; 5] = ["OPERATION", "CATEGORY", "TYPE", "ACTION", "MEANING"];
+
+/// Prints them, and what operations are called, unless only some fields are asked for.
 pub(crate) fn run(args: &FieldsArgs) -> Result<Exit, Failure> {
     let prefix = args.prefix.as_deref().unwrap_or_default();
-    let fields: Vec<&Field> =
-        FIELDS.iter().filter(|field| field.name.starts_with(prefix)).collect();
+    let fields: Vec<(FieldId, &Field)> = (0..)
+        .map(FieldId)
+        .zip(FIELDS)
+        .filter(|(_, field)| field.name.starts_with(prefix))
+        .collect();
+    let rows = fields.iter().map(|(id, field)| words(*id, field));
+    let operations = prefix.is_empty();
     let mut out = anstream::stdout().lock();
     match args.output {
         FieldsOutput::Json => {
-            let list: Json = fields.iter().copied().map(object).collect();
+            let list: Json = fields.iter().map(|(id, field)| object(*id, field)).collect();
             writeln!(out, "{list:#}")?;
         }
         FieldsOutput::Text => {
-            let rows = fields.iter().map(|field| {
-                let [name, kind, source, tiers] = words(field).map(str::to_owned);
-                vec![name, kind, source, tiers, field.doc.to_owned()]
-            });
-            write!(
-                out,
-                "{}",
-                table::plain(&["FIELD", "TYPE", "SOURCE", "TIERS", "MEANING"], rows)
-            )?;
+            write!(out, "{}", table::plain(&FIELDS_HEAD, rows.map(Vec::from)))?;
+            if operations {
+                write!(out, "\n{}", table::plain(&OPERATIONS_HEAD, actions().map(Vec::from)))?;
+            }
         }
         FieldsOutput::Markdown => {
-            writeln!(out, "| field | type | source | tiers | meaning |\n|---|---|---|---|---|")?;
-            for field in &fields {
-                let [name, kind, source, tiers] = words(field);
-                writeln!(out, "| `{name}` | {kind} | {source} | {tiers} | {} |", field.doc)?;
+            write!(out, "{}", markdown(&FIELDS_HEAD, rows))?;
+            if operations {
+                write!(out, "\n{OPERATIONS_TEXT}\n{}", markdown(&OPERATIONS_HEAD, actions()))?;
             }
         }
     }
@@ -45,13 +49,46 @@ pub(crate) fn run(args: &FieldsArgs) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn object(field: &Field) -> Json {
-    let [name, kind, source, tiers] = words(field);
-    json!({ "name": name, "type": kind, "source": source, "tiers": tiers, "meaning": field.doc })
+/// What precedes the table of operations in the documentation.
+const OPERATIONS_TEXT: &str = "\
+## Operations
+
+What each operation is called in an event, and in `aegisbpf doctor`, which tells for the kernel at hand which source
+reports it and what that source cannot tell. `open` and `write` are reported for files that rules name.
+";
+
+fn markdown(head: &[&str; 5], rows: impl Iterator<Item = [String; 5]>) -> String {
+    let head = head.map(str::to_lowercase).join(" | ");
+    let mut text = format!("| {head} |\n|---|---|---|---|---|\n");
+    for [name, cells @ ..] in rows {
+        text.extend(["| `", &name, "` | ", &cells.join(" | "), " |\n"]);
+    }
+    text
 }
 
-fn words(field: &Field) -> [&'static str; 4] {
-    [field.name, kind(field.kind), source(field.source), tiers(field)]
+fn object(id: FieldId, field: &Field) -> Json {
+    let operations: Vec<&str> = applies::kinds(id).iter().map(Kind::name).collect();
+    json!({
+        "name": field.name,
+        "type": kind(field.kind),
+        "source": source(field.source),
+        "operations": operations,
+        "meaning": field.doc,
+    })
+}
+
+fn words(id: FieldId, field: &Field) -> [String; 5] {
+    let [kind, source] = [kind(field.kind), source(field.source)].map(str::to_owned);
+    [field.name.to_owned(), kind, source, applies::words(id), field.doc.to_owned()]
+}
+
+/// What operations are called.
+fn actions() -> impl Iterator<Item = [String; 5]> {
+    applies::events().iter().map(|kind| {
+        let words = action::of(kind);
+        let [categories, types] = [words.category, words.types].map(|list| list.join(", "));
+        [kind.name(), &categories, &types, words.action, kind.doc()].map(str::to_owned)
+    })
 }
 
 fn kind(kind: FieldType) -> &'static str {
@@ -78,28 +115,15 @@ fn source(source: Source) -> &'static str {
     }
 }
 
-/// On which tiers a field is filled. What depends on which provider an operation has is told by
-/// `doctor`, operation by operation: then this says `by operation`.
-fn tiers(field: &Field) -> &'static str {
-    let by_operation =
-        ["file.", "source.", "destination.", "network.", "dns.", "user.changes.", "event.outcome"];
-    match field.source {
-        Source::Kernel if by_operation.iter().any(|prefix| field.name.starts_with(prefix)) => {
-            "by operation"
-        }
-        _ => "all",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn each_field_is_described() {
-        for field in FIELDS {
-            assert!(words(field).iter().all(|word| !word.is_empty()), "{}", field.name);
-            assert!(!field.doc.contains('|'), "{} would break the table", field.name);
+        let fields = (0..).map(FieldId).zip(FIELDS).map(|(id, field)| words(id, field));
+        for row in fields.chain(actions()) {
+            assert!(row.iter().all(|word| !word.is_empty() && !word.contains('|')), "{row:?}");
         }
     }
 }

@@ -3,6 +3,7 @@
 mod doctor;
 mod events;
 mod fields;
+mod reload;
 mod status;
 
 use std::io::Write;
@@ -24,6 +25,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         }
         Command::Doctor(args) => doctor::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Reload(args) => reload::run(&args),
         Command::Events(args) => events::run(&args),
         Command::Alerts(args) => events::alerts(&args),
         Command::Fields(args) => fields::run(&args),

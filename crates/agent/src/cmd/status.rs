@@ -60,7 +60,7 @@ fn text(status: &Json) -> String {
         ),
         ("rules", format!("{}{refused}", at("/rules/loaded"))),
         ("processes", at("/events/processes")),
-        ("alerts", at("/events/alerts")),
+        ("alerts", format!("{}, {} repeated", at("/events/alerts"), at("/events/alerts_repeated"))),
         (
             "events",
             format!("{} handled, {} malformed", at("/events/events"), at("/events/malformed")),
@@ -69,7 +69,8 @@ fn text(status: &Json) -> String {
         ("output", format!("{} lines dropped", at("/events/output_dropped"))),
         ("clients", at("/events/clients")),
     ];
-    lines.iter().map(|(name, value)| format!("{name:10} {value}\n")).collect()
+    let shown = lines.iter().map(|(name, value)| format!("{name:10} {value}"));
+    shown.collect::<Vec<_>>().join("\n") + "\n"
 }
 
 /// `nothing`, or what was lost by ring and cause.

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 /// Delay before the first restart: a worker that was killed is back within a second.
 const FIRST: Duration = Duration::from_millis(50);
-/// Longest delay, for a worker that dies again and again.
-const LONGEST: Duration = Duration::from_secs(30);
+/// Longest delay, for a worker that dies again and again. Meanwhile events wait in the rings, which
+/// hold some seconds of a busy host: whoever kills workers must not make the agent blind.
+const LONGEST: Duration = Duration::from_secs(1);
 /// A worker that lived this long is sound: the next restart is quick again.
-const SOUND: Duration = Duration::from_secs(60);
+const SOUND: Duration = Duration::from_mins(1);
 
 /// Doubles the delay with each death that follows soon on the one before.
 #[derive(Debug)]

@@ -27,6 +27,8 @@ use runtime::Runtime;
 
 /// Requests handled before the other descriptors get their turn.
 const REQUESTS_AT_ONCE: usize = 32;
+/// How long a source may keep to itself what it has not told yet: some do not wake us for each record.
+const SERVICE_PERIOD: Duration = Duration::from_millis(50);
 
 /// Runs until a signal ends it.
 pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
@@ -36,11 +38,13 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let started = seconds_since_boot();
     let mut worker = Worker::spawn(args, started, 0)?;
     // Nothing is loaded into the kernel for rules that cannot run.
-    if let Some(end) = first_word(&signals, &mut worker)? {
+    let mut reload = false;
+    if let Some(end) = first_word(&signals, &mut worker, &mut reload)? {
         return Ok(end);
     }
     let sensors = Sensors::load(kernel::Options::default()).map_err(|error| failure(&error))?;
-    let mut guard = Guard { args, sensors, signals, started, backoff: Backoff::new(), restarts: 0 };
+    let backoff = Backoff::new();
+    let mut guard = Guard { args, sensors, signals, started, backoff, restarts: 0, reload };
     let end = guard.supervise(worker);
     // The sensors are detached before the lock is given up.
     drop(guard);
@@ -49,7 +53,11 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
 }
 
 /// Waits until the worker has read its rules; how we end if it ended instead, or a signal came.
-fn first_word(signals: &SignalFd, worker: &mut Worker) -> Result<Option<Exit>, Failure> {
+fn first_word(
+    signals: &SignalFd,
+    worker: &mut Worker,
+    reload: &mut bool,
+) -> Result<Option<Exit>, Failure> {
     loop {
         let mut fds = [
             PollFd::from_borrowed_fd(worker.socket(), PollFlags::IN),
@@ -67,8 +75,12 @@ fn first_word(signals: &SignalFd, worker: &mut Worker) -> Result<Option<Exit>, F
                 code => Err(Failure::new(Exit::Internal, format!("the worker ended with {code}"))),
             };
         }
-        if !signal.is_empty() && told_to_stop(signals)? {
-            return Ok(Some(Exit::Ok));
+        if !signal.is_empty() {
+            let told = read_signals(signals)?;
+            *reload |= told.reload;
+            if told.stop {
+                return Ok(Some(Exit::Ok));
+            }
         }
     }
 }
@@ -104,6 +116,8 @@ struct Guard<'a> {
     started: u64,
     backoff: Backoff,
     restarts: u32,
+    /// The worker is to read its rules again as soon as it can be told.
+    reload: bool,
 }
 
 /// Why the wait for descriptors ended.
@@ -143,10 +157,16 @@ impl Guard<'_> {
         }
     }
 
-    /// Hands over the rings.
-    fn greet(&self, worker: &Worker) {
+    /// Hands over the rings. From now on the worker's own doings are the agent's.
+    fn greet(&mut self, worker: &Worker) {
+        if let Err(error) = self.sensors.set_own(&[std::process::id(), worker.pid()]) {
+            tracing::error!(%error, "what the worker itself does will be reported");
+        }
         if let Err(error) = proto::send_rings(worker.socket(), self.sensors.ring_fds()) {
             tracing::error!(%error, "cannot hand the rings to the worker");
+        }
+        if std::mem::take(&mut self.reload) {
+            reload(worker);
         }
     }
 
@@ -154,8 +174,14 @@ impl Guard<'_> {
     fn serve(&mut self, worker: &mut Worker) -> Result<Option<i32>, Failure> {
         loop {
             let ready = self.wait(Some(worker), None)?;
-            if ready.signals && told_to_stop(&self.signals)? {
-                return Ok(None);
+            if ready.signals {
+                let told = read_signals(&self.signals)?;
+                if told.stop {
+                    return Ok(None);
+                }
+                if told.reload {
+                    reload(worker);
+                }
             }
             if ready.sensors {
                 self.service();
@@ -186,7 +212,8 @@ impl Guard<'_> {
                 return Ok(false);
             }
             let ready = self.wait(None, Some(left))?;
-            if ready.signals && told_to_stop(&self.signals)? {
+            // The next worker reads its rules anyway: there is nobody else to tell.
+            if ready.signals && read_signals(&self.signals)?.stop {
                 return Ok(true);
             }
             if ready.sensors {
@@ -205,11 +232,13 @@ impl Guard<'_> {
         if let Some(worker) = worker {
             fds.push(PollFd::from_borrowed_fd(worker.socket(), PollFlags::IN));
         }
-        let limit = limit.map(|limit| Timespec {
+        let limit = limit.map_or(SERVICE_PERIOD, |limit| limit.min(SERVICE_PERIOD));
+        let limit = Some(Timespec {
             tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: limit.subsec_nanos().into(),
         });
         match poll(&mut fds, limit.as_ref()) {
+            Ok(0) => return Ok(Ready { sensors: true, ..Ready::default() }),
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => return Ok(Ready::default()),
             Err(error) => {
@@ -275,13 +304,30 @@ impl Guard<'_> {
     }
 }
 
-/// Reads the waiting signals; true when one of them ends us.
-fn told_to_stop(signals: &SignalFd) -> Result<bool, Failure> {
-    let mut stop = false;
+fn reload(worker: &Worker) {
+    if let Err(error) = proto::send_reload(worker.socket()) {
+        tracing::error!(%error, "the worker cannot be told to read the rules again");
+    }
+}
+
+/// What signals have told.
+#[derive(Default)]
+struct Told {
+    stop: bool,
+    reload: bool,
+}
+
+/// Reads the waiting signals.
+fn read_signals(signals: &SignalFd) -> Result<Told, Failure> {
+    let mut told = Told::default();
     loop {
         match signals.read_signal() {
-            Ok(Some(signal)) => stop |= signal.ssi_signo != Signal::SIGCHLD as u32,
-            Ok(None) => return Ok(stop),
+            Ok(Some(signal)) => {
+                let number = signal.ssi_signo;
+                told.reload |= number == Signal::SIGHUP as u32;
+                told.stop |= [Signal::SIGTERM, Signal::SIGINT].iter().any(|s| number == *s as u32);
+            }
+            Ok(None) => return Ok(told),
             Err(error) => {
                 let message = format!("cannot read signals: {error}");
                 return Err(Failure::new(Exit::Internal, message));

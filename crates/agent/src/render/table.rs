@@ -3,12 +3,12 @@
 /// Spaces between two columns.
 const GAP: usize = 2;
 
-/// A table with its heading; the last column is as wide as it needs to be.
+/// A table with its heading. A row of a single cell is a title, and widens no column.
 pub(crate) fn plain(heading: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let heading = heading.iter().map(|cell| (*cell).to_owned()).collect();
     let rows: Vec<Vec<String>> = std::iter::once(heading).chain(rows).collect();
     let mut widths: Vec<usize> = Vec::new();
-    for row in &rows {
+    for row in rows.iter().filter(|row| row.len() > 1) {
         widths.resize(widths.len().max(row.len()), 0);
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
@@ -16,8 +16,10 @@ pub(crate) fn plain(heading: &[&str], rows: impl IntoIterator<Item = Vec<String>
     }
     let mut text = String::new();
     for row in rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:0$}", width + GAP));
-        text.push_str(cells.collect::<String>().trim_end());
+        for (cell, width) in row.iter().zip(&widths) {
+            text.extend([cell, &*" ".repeat((width + GAP).saturating_sub(cell.chars().count()))]);
+        }
+        text.truncate(text.trim_end_matches(' ').len());
         text.push('\n');
     }
     text

@@ -18,6 +18,8 @@ pub(crate) struct Figures {
     pub(crate) malformed: u64,
     /// Alerts raised.
     pub(crate) alerts: u64,
+    /// Alerts left out, because they would have said of the same file what was just said.
+    pub(crate) alerts_repeated: u64,
     /// Lines that standard output was too slow for.
     pub(crate) output_dropped: u64,
     /// Running processes in the table.
@@ -34,10 +36,22 @@ pub(crate) struct Figures {
     pub(crate) clients: u64,
 }
 
+/// The rules that run.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct RuleSet {
+    /// Rules that are loaded.
+    pub(crate) loaded: usize,
+    /// Rules that were left out (`--keep-going`).
+    pub(crate) refused: usize,
+    /// Where they came from.
+    pub(crate) directories: Vec<String>,
+}
+
 /// The board. Locks are held only to copy.
 #[derive(Debug)]
 pub(crate) struct Board {
     figures: Mutex<Figures>,
+    rules: Mutex<RuleSet>,
     report: Mutex<Json>,
     counters: Mutex<Json>,
     reports: watch::Sender<u64>,
@@ -49,6 +63,7 @@ impl Board {
     pub(crate) fn new() -> Board {
         Board {
             figures: Mutex::default(),
+            rules: Mutex::default(),
             report: Mutex::default(),
             counters: Mutex::default(),
             reports: watch::Sender::new(0),
@@ -66,14 +81,24 @@ impl Board {
         *lock(&self.figures) = figures;
     }
 
+    /// The rules that run.
+    pub(crate) fn rules(&self) -> RuleSet {
+        lock(&self.rules).clone()
+    }
+
+    /// Replaces them.
+    pub(crate) fn put_rules(&self, rules: RuleSet) {
+        *lock(&self.rules) = rules;
+    }
+
     /// What is attached.
     pub(crate) fn report(&self) -> Json {
         lock(&self.report).clone()
     }
 
     /// Replaces it, and lets those know who wait for their subscription.
-    pub(crate) fn put_report(&self, json: String) {
-        store(&self.report, &json, "report");
+    pub(crate) fn put_report(&self, json: &str) {
+        store(&self.report, json, "report");
         self.reports.send_modify(|count| *count += 1);
     }
 
@@ -83,8 +108,8 @@ impl Board {
     }
 
     /// Replaces it, and lets those know who asked.
-    pub(crate) fn put_counters(&self, json: String) {
-        store(&self.counters, &json, "counters");
+    pub(crate) fn put_counters(&self, json: &str) {
+        store(&self.counters, json, "counters");
         self.counted.send_modify(|count| *count += 1);
     }
 

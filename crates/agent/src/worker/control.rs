@@ -8,6 +8,7 @@
 //! | `GET /v1/doctor` | one object: what is attached now |
 //! | `GET /v1/events` | JSON lines; `follow=true`, `kinds=a,b`, `where=EQL` |
 //! | `GET /v1/alerts` | JSON lines; `follow=true` |
+//! | `POST /v1/reload` | one object: the rules that run, once they do; 422: why the old ones stay |
 
 use std::convert::Infallible;
 use std::os::unix::fs::PermissionsExt;
@@ -25,7 +26,7 @@ use axum::extract::{Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::serve::IncomingStream;
 use model::json::Document;
 use model::op::{Kind, KindSet};
@@ -98,6 +99,7 @@ fn serve(listener: std::os::unix::net::UnixListener, control: Control) -> std::i
             .route("/v1/doctor", get(get_doctor))
             .route("/v1/events", get(get_events))
             .route("/v1/alerts", get(get_alerts))
+            .route("/v1/reload", post(post_reload))
             .layer(from_fn(admit))
             .with_state(Arc::new(control))
             .into_make_service_with_connect_info::<Peer>();
@@ -144,6 +146,24 @@ async fn get_status(State(control): Shared) -> Response {
 
 async fn get_doctor(State(control): Shared) -> Response {
     axum::Json(control.board.report()).into_response()
+}
+
+async fn post_reload(State(control): Shared) -> Response {
+    let (answer, done) = oneshot::channel();
+    if control.events.try_send(Command::Reload(answer)).is_err() {
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is busy; try again");
+    }
+    match done.await {
+        Ok(Ok(subscriptions)) => {
+            let mut reports = control.board.reports();
+            if !reaches(&mut reports, subscriptions, GUARD_WAIT).await {
+                tracing::warn!("the guard has not attached what the new rules need");
+            }
+            axum::Json(control.board.rules()).into_response()
+        }
+        Ok(Err(reason)) => refuse(StatusCode::UNPROCESSABLE_ENTITY, &reason),
+        Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "too many wait for the rules"),
+    }
 }
 
 /// What the address of a stream may say.

@@ -11,6 +11,7 @@ use kernel::rings::Rings;
 use model::alert::Match;
 use model::interest::Interest;
 use model::op::Kind;
+use model::value::{Fields, Value};
 use model::wire::{KIND_MAX, Record};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Map, Value as Json, json};
@@ -21,6 +22,7 @@ use super::hub::{Command, Hub, text};
 use super::link::{Asker, Link, News};
 use super::output::Output;
 use super::queue::Line;
+use super::reload::{Fresh, Reloader};
 use super::resolver::Resolver;
 use super::snapshot;
 use crate::cli::{Format, RunArgs};
@@ -34,8 +36,12 @@ const BUDGET: usize = 4096;
 const WAIT: Duration = Duration::from_millis(50);
 /// How often figures are published and clients that left are forgotten.
 const TICK: Duration = Duration::from_millis(200);
-/// How long the last records may take at the end: a flood must not keep the agent from ending.
+/// How long the records that wait may take at start and end: a flood must not keep the agent from
+/// answering or ending.
 const LAST: Duration = Duration::from_secs(1);
+/// How long after its time a record may come: what some sources in user space need, with room. No
+/// rule is told earlier that something did not happen.
+const LATE: Duration = Duration::from_millis(500);
 /// How often the files with names are looked at.
 const NAMES: Duration = Duration::from_secs(2);
 
@@ -51,6 +57,7 @@ pub(crate) struct Worker {
     malformed: u64,
     board: Arc<Board>,
     guard: Asker,
+    reloader: Reloader,
     show_events: bool,
 }
 
@@ -64,13 +71,7 @@ impl Worker {
         board: Arc<Board>,
         guard: Asker,
     ) -> Worker {
-        if rules_want.watch.len() > WATCH_MAX {
-            tracing::warn!(
-                watches = rules_want.watch.len(),
-                limit = WATCH_MAX,
-                "the rules name more files than can be watched; the rest is not"
-            );
-        }
+        warn_of_watches(&rules_want);
         let publisher = Publisher {
             hub: Hub::default(),
             output,
@@ -91,6 +92,7 @@ impl Worker {
             malformed: 0,
             board,
             guard,
+            reloader: Reloader::new(args),
             show_events: args.events,
         }
     }
@@ -126,6 +128,13 @@ impl Worker {
         }
     }
 
+    /// Handles what waited in the rings while there was no worker, before anything else can go
+    /// wrong: a worker that answers has caught up.
+    pub(crate) fn catch_up(&mut self, rings: &mut Rings) {
+        let end = Instant::now() + LAST;
+        while self.drain(rings, now_ns()) > 0 && Instant::now() < end {}
+    }
+
     /// Works until the guard says stop, or has gone.
     pub(crate) fn work(
         mut self,
@@ -144,6 +153,10 @@ impl Worker {
             while let Ok(command) = commands.try_recv() {
                 self.command(command)?;
             }
+            if link.wants_reload() {
+                self.reloader.ask(None);
+            }
+            self.take_rules()?;
             let now = Instant::now();
             if now.duration_since(tick) >= TICK {
                 tick = now;
@@ -153,7 +166,9 @@ impl Worker {
                 names = now;
                 self.resolver.refresh(&mut self.engine);
             }
-            if self.drain(&mut rings, now_ns()) == 0 {
+            let time = now_ns();
+            if self.drain(&mut rings, time) == 0 {
+                self.pass(time);
                 let internal = |e| Failure::new(Exit::Internal, format!("cannot wait: {e}"));
                 rings.wait(WAIT).map_err(internal)?;
             }
@@ -180,6 +195,13 @@ impl Worker {
         })
     }
 
+    /// All records have been handled: time goes on without them.
+    fn pass(&mut self, now: u64) {
+        let late = u64::try_from(LATE.as_nanos()).unwrap_or(u64::MAX);
+        let Worker { engine, publisher, .. } = self;
+        engine.tick(now.saturating_sub(late), &mut |matched| publisher.late(matched));
+    }
+
     fn command(&mut self, command: Command) -> Result<(), Failure> {
         match command {
             Command::Recent(stream, answer) => {
@@ -193,6 +215,34 @@ impl Worker {
                 if answer.send(joined.then_some(self.subscriptions)).is_err() {
                     tracing::debug!("a client left while it joined");
                 }
+            }
+            Command::Reload(answer) => self.reloader.ask(Some(answer)),
+        }
+        Ok(())
+    }
+
+    /// Runs the rules that have been read again, if they are ready. The old ones ran until here,
+    /// and the next record meets the new ones: none is left out.
+    fn take_rules(&mut self) -> Result<(), Failure> {
+        let Some((result, clients)) = self.reloader.result() else { return Ok(()) };
+        let answer = match result {
+            Ok(Fresh { prepared, interest, set }) => {
+                warn_of_watches(&interest);
+                self.engine.swap(prepared);
+                self.rules_want = interest;
+                self.subscribe()?;
+                tracing::info!(rules = set.loaded, "the rules were read again");
+                self.board.put_rules(set);
+                Ok(self.subscriptions)
+            }
+            Err(failure) => {
+                tracing::error!(error = %failure, "the rules stay as they were");
+                Err(failure.to_string())
+            }
+        };
+        for client in clients {
+            if client.send(answer.clone()).is_err() {
+                tracing::debug!("a client left while rules were read");
             }
         }
         Ok(())
@@ -215,6 +265,7 @@ impl Worker {
             events: stats.events,
             malformed: self.malformed,
             alerts: publisher.alerts,
+            alerts_repeated: stats.repeats,
             output_dropped: publisher.output.dropped(),
             processes: count(stats.table.running),
             processes_ended: count(stats.table.ended),
@@ -223,6 +274,16 @@ impl Worker {
             unresolved: stats.table.unresolved,
             clients: count(publisher.hub.clients()),
         });
+    }
+}
+
+fn warn_of_watches(interest: &Interest) {
+    if interest.watch.len() > WATCH_MAX {
+        tracing::warn!(
+            watches = interest.watch.len(),
+            limit = WATCH_MAX,
+            "the rules name more files than can be watched; the rest is not"
+        );
     }
 }
 
@@ -254,14 +315,30 @@ impl Publisher {
             let line = self.line(&document);
             self.output.put(line);
         }
+        let number = view.get(model::field::EVENT_SEQUENCE);
+        let is_about = |member: &u64| Value::Int(i64::try_from(*member).unwrap_or(-1)) == number;
         for matched in matches {
-            self.alerts += 1;
-            let document = alert::document(document.clone(), matched, ancestors(view));
-            self.hub.alert(&text(&document));
-            if self.show_alerts {
-                let line = self.line(&document);
-                self.output.put(line);
+            if matched.members.iter().any(is_about) {
+                self.alert(&alert::document(document.clone(), matched, ancestors(view)));
+            } else {
+                self.late(matched);
             }
+        }
+    }
+
+    /// A match of earlier events alone: what would have ended it has not come.
+    fn late(&mut self, matched: &Match<'_>) {
+        let last = matched.earlier.last().map(|(_, event)| Map::clone(event)).unwrap_or_default();
+        let ancestors = alert::ancestors(&last);
+        self.alert(&alert::document(last, matched, ancestors));
+    }
+
+    fn alert(&mut self, document: &Map<String, Json>) {
+        self.alerts += 1;
+        self.hub.alert(&text(document));
+        if self.show_alerts {
+            let line = self.line(document);
+            self.output.put(line);
         }
     }
 

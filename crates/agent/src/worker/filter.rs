@@ -26,9 +26,8 @@ impl Filter {
             return Err(format!("the condition is longer than {FILTER_MAX} bytes"));
         }
         let mut schema = Schema::new(Unknown::Error);
-        let mut query = |text: &str| {
-            lang::query(text, Dialect::Elastic, CaseMode::Sensitive, &mut schema)
-        };
+        let mut query =
+            |text: &str| lang::query(text, Dialect::Elastic, CaseMode::Sensitive, &mut schema);
         let (compiled, found) = match query(text) {
             (None, _) => query(&format!("any where {text}")),
             whole => whole,
@@ -37,8 +36,7 @@ impl Filter {
         let message = errors.map(|one| one.message.as_str()).collect::<Vec<_>>().join("; ");
         let rule = compiled.ok_or(message)?.rule(RuleMeta::default());
         let program = Program { rules: vec![rule], ..Program::default() };
-        let compiled = Compiled::new(Arc::new(program))
-            .map_err(|error| error.to_string())?;
+        let compiled = Compiled::new(Arc::new(program)).map_err(|error| error.to_string())?;
         Ok(Filter { compiled, scratch: Scratch::default(), matched: Vec::new() })
     }
 

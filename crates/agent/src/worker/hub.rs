@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::filter::Filter;
 use super::queue::{Line, LineSender};
+use super::reload::Answer;
 
 /// Clients that read events or alerts at the same time.
 pub(crate) const CLIENTS_MAX: usize = 8;
@@ -58,6 +59,8 @@ pub(crate) enum Command {
     Join(Box<Client>, oneshot::Sender<Option<u64>>),
     /// The recent past.
     Recent(Stream, oneshot::Sender<Vec<Line>>),
+    /// The rules are to be read again.
+    Reload(Answer),
 }
 
 /// Clients and the recent past.

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub(crate) enum News {
 pub(crate) struct Link {
     socket: Arc<OwnedFd>,
     news: Receiver<News>,
+    /// The operator wants the rules to be read again.
+    reload: Arc<AtomicBool>,
 }
 
 impl Link {
@@ -40,7 +43,7 @@ impl Link {
         let socket = std::io::stdin().as_fd().try_clone_to_owned().map_err(|e| stranger(&e))?;
         rustix::net::sockopt::socket_type(&socket).map_err(|error| stranger(&error))?;
         let (sender, news) = sync_channel(REPLIES_MAX);
-        Ok((Link { socket: Arc::new(socket), news }, sender))
+        Ok((Link { socket: Arc::new(socket), news, reload: Arc::default() }, sender))
     }
 
     /// Waits for the rings, the first thing that the guard sends.
@@ -55,9 +58,10 @@ impl Link {
     /// Starts the thread that reads what the guard says.
     pub(crate) fn listen(&self, board: &Arc<Board>, news: SyncSender<News>) -> Result<(), Failure> {
         let (socket, board) = (Arc::clone(&self.socket), Arc::clone(board));
+        let reload = Arc::clone(&self.reload);
         std::thread::Builder::new()
             .name("guard".into())
-            .spawn(move || read(&socket, &board, &news))
+            .spawn(move || read(&socket, &board, &reload, &news))
             .map(drop)
             .map_err(|e| Failure::new(Exit::Internal, format!("cannot start a thread: {e}")))
     }
@@ -70,6 +74,11 @@ impl Link {
     /// News, without waiting.
     pub(crate) fn news(&self) -> Option<News> {
         self.news.try_recv().ok()
+    }
+
+    /// Whether the rules are to be read again; told once.
+    pub(crate) fn wants_reload(&self) -> bool {
+        self.reload.swap(false, Ordering::Relaxed)
     }
 
     /// Waits for a snapshot of the processes.
@@ -99,15 +108,19 @@ impl Asker {
     }
 }
 
-fn read(socket: &OwnedFd, board: &Board, news: &SyncSender<News>) {
+fn read(socket: &OwnedFd, board: &Board, reload: &AtomicBool, news: &SyncSender<News>) {
     loop {
         let item = match proto::receive_reply(socket) {
             Ok(Reply::Report(json)) => {
-                board.put_report(json);
+                board.put_report(&json);
                 continue;
             }
             Ok(Reply::Counters(json)) => {
-                board.put_counters(json);
+                board.put_counters(&json);
+                continue;
+            }
+            Ok(Reply::Reload) => {
+                reload.store(true, Ordering::Relaxed);
                 continue;
             }
             Ok(Reply::Snapshot(fd)) => News::Snapshot(fd),

@@ -7,6 +7,7 @@
 //! | guard | reads what the guard says |
 //! | output | writes to standard output |
 //! | control | serves the control socket |
+//! | rules | reads the rules again, when that is asked for, and ends |
 
 mod board;
 mod control;
@@ -17,6 +18,7 @@ mod hub;
 mod link;
 mod output;
 mod queue;
+mod reload;
 mod resolver;
 mod rules;
 mod snapshot;
@@ -24,9 +26,12 @@ mod status;
 
 pub(crate) use host::read_limited;
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
+use engine::{Engine, Limits};
 use kernel::rings::Rings;
 
 use crate::cli::{Format, WorkerArgs};
@@ -46,18 +51,21 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
         tracing::debug!(%error, "the process keeps its name");
     }
     let (link, news) = Link::open()?;
-    let rules = rules::read(&args.run)?;
+    let mut wanted = args.run.clone();
+    // Rules that were broken while the agent ran must not end it: the sound ones go on.
+    wanted.keep_going |= args.restarts > 0;
+    let rules = rules::read(&wanted)?;
     let board = Arc::new(Board::new());
+    board.put_rules(rules.set());
     let program = Arc::new(rules.loaded.program);
     let about = status::About {
         started: args.started,
         worker_started: status::seconds_since_boot(),
         restarts: args.restarts,
-        rules: program.rules.len(),
-        rules_refused: rules.refused,
-        rule_dirs: rules.directories.iter().map(|dir| dir.display().to_string()).collect(),
     };
-    let engine = engine::Engine::new(Arc::clone(&program), host::identity::read())
+    // Whoever acts on the host must not be able to tell which join keys meet.
+    let limits = Limits { seed: RandomState::new().hash_one(()), ..Limits::default() };
+    let engine = Engine::with(Arc::clone(&program), host::identity::read(), limits)
         .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
     let notice = match args.run.output {
         Format::Compact => queue::text_notice,
@@ -74,12 +82,13 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     );
     // The guard loads nothing before the rules have been found sound and have said what they need.
     worker.subscribe()?;
-    let rings = Rings::new(link.rings()?)
+    let mut rings = Rings::new(link.rings()?)
         .map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;
     link.listen(&board, news)?;
     // Processes that start from here on are in the rings; the snapshot has those before.
     let News::Snapshot(fd) = link.snapshot()? else { return Ok(Exit::Ok) };
     worker.read_snapshot(fd);
+    worker.catch_up(&mut rings);
     worker.publish_figures();
     let socket = guard::runtime::socket_path(&args.run.runtime_dir);
     control::start(&socket, Control { board, guard: link.asker(), events: commands, about })?;

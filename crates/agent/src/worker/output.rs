@@ -12,6 +12,8 @@ use crate::exit::{Exit, Failure};
 const WAITING: Bounds = Bounds { lines: 4096, bytes: 4 * 1024 * 1024 };
 /// Lines written before they are flushed, when more wait.
 const BATCH: usize = 64;
+/// Bytes written together, about; a line is some 10 KB.
+const BATCH_BYTES: usize = 256 << 10;
 
 /// The queue to standard output.
 #[derive(Debug)]
@@ -58,17 +60,25 @@ impl Output {
 
 fn write_all(mut lines: LineReceiver) {
     let mut out = anstream::stdout().lock();
+    let mut text = String::new();
     while let Some(first) = lines.next_blocking() {
+        // One write for whole lines: a worker that is killed leaves no line without its end.
+        text.clear();
         let mut batch = Some(first);
-        let mut result = Ok(());
         for _ in 0..BATCH {
-            let Some(line) = batch else { break };
-            result = result.and_then(|()| writeln!(out, "{line}"));
+            let Some(line) = batch.take() else { break };
+            text.push_str(&line);
+            text.push('\n');
+            if text.len() > BATCH_BYTES {
+                break;
+            }
             batch = lines.next_now();
         }
         if let Some(line) = batch {
-            result = result.and_then(|()| writeln!(out, "{line}"));
+            text.push_str(&line);
+            text.push('\n');
         }
+        let result = out.write_all(text.as_bytes());
         if let Err(error) = result.and_then(|()| out.flush()) {
             // The agent goes on: alerts are still counted, and read through the control socket.
             let gone = error.kind() == ErrorKind::BrokenPipe;

@@ -4,6 +4,7 @@ use engine::{Engine, Fact, Question};
 use model::wire::Record;
 
 use super::host::cgroups::{Cgroups, Lookup};
+use super::host::process;
 use super::host::users::Names;
 
 /// Names and paths of this host.
@@ -54,6 +55,10 @@ impl Resolver {
                 Lookup::Gone => Fact::Cgroup { id, path: Vec::new() },
                 Lookup::Later => return None,
             },
+            Question::Membership { pid, start } => {
+                let hierarchies = process::cgroups(pid, start).unwrap_or_default();
+                Fact::Membership { pid, start, hierarchies }
+            }
         })
     }
 }

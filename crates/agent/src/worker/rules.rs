@@ -5,11 +5,14 @@ use std::path::PathBuf;
 use files::Trust;
 use lang::{Diagnostic, Loaded};
 
+use super::board::RuleSet;
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
 
 /// Where rules are, unless said otherwise: those of the package, then those of the host.
 const DIRECTORIES: &[&str] = &["/usr/lib/aegisbpf/rules", "/etc/aegisbpf/rules.d"];
+/// Endings of rule files: rules of our own and of Elastic, and Sigma.
+const EXTENSIONS: &[&str] = &["toml", "yml", "yaml"];
 /// Diagnostics printed at start; `kestrel check` shows all.
 const SHOWN_MAX: usize = 20;
 
@@ -22,6 +25,17 @@ pub(crate) struct Rules {
     pub(crate) directories: Vec<PathBuf>,
     /// How many findings kept a rule out (`--keep-going`).
     pub(crate) refused: usize,
+}
+
+impl Rules {
+    /// What is told of them.
+    pub(crate) fn set(&self) -> RuleSet {
+        RuleSet {
+            loaded: self.loaded.program.rules.len(),
+            refused: self.refused,
+            directories: self.directories.iter().map(|dir| dir.display().to_string()).collect(),
+        }
+    }
 }
 
 /// Reads them, and prints what is wrong with them on standard error.
@@ -38,7 +52,7 @@ pub(crate) fn read(args: &RunArgs) -> Result<Rules, Failure> {
         return Err(Failure::new(Exit::RulesUnreadable, message)
             .help("name a directory of rules with --rules DIR"));
     }
-    let (texts, unreadable) = files::read_all(&directories, "toml", trust);
+    let (texts, unreadable) = files::read_any(&directories, EXTENSIONS, trust);
     let keep = args.keep_going;
     if !keep && let Some(first) = unreadable.first() {
         let more = unreadable.len() - 1;

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 
+use model::value::List;
 use model::wire::{Body, Builder, RECORD_MAX, RecHeader, RecTask, Record, TASK_KTHREAD};
 
 use super::host::process;
@@ -54,8 +55,8 @@ fn records(buffer: &[u8], taken: &mut Taken, each: &mut dyn FnMut(&Record<'_>)) 
     let mut used = 0;
     while let Some(len) = next_len(buffer.get(used..).unwrap_or_default()) {
         let Some(bytes) = buffer.get(used..used + len) else { break };
-        // A copy of its own: allocations are aligned as records must be.
-        match Record::parse(&bytes.to_vec()) {
+        // The buffer begins, and each record ends, at a multiple of eight, as records must.
+        match Record::parse(bytes) {
             Ok(record) => {
                 taken.processes += 1;
                 with_arguments(&record, each);
@@ -102,8 +103,7 @@ fn rebuilt(record: &Record<'_>, task: &RecTask, args: &[u8]) -> Vec<u8> {
     fixed.env = tail.push(record.bytes(task.env));
     fixed.cwd = tail.push(record.bytes(task.cwd));
     fixed.args = tail.push(args);
-    let count = args.iter().filter(|byte| **byte == 0).count();
-    fixed.argc = u32::try_from(count).unwrap_or(u32::MAX);
+    fixed.argc = u32::try_from(List::Nul(args).len()).unwrap_or(u32::MAX);
     fixed.args_bytes = u32::try_from(args.len()).unwrap_or(u32::MAX);
     tail.finish(&fixed)
 }

@@ -19,12 +19,6 @@ pub(crate) struct About {
     pub(crate) worker_started: u64,
     /// How many workers came before this one.
     pub(crate) restarts: u32,
-    /// Rules that are loaded.
-    pub(crate) rules: usize,
-    /// Rules that were left out (`--keep-going`).
-    pub(crate) rules_refused: usize,
-    /// Where they came from.
-    pub(crate) rule_dirs: Vec<String>,
 }
 
 /// The status as one object. `fresh`: the counters are of now.
@@ -48,11 +42,7 @@ pub(crate) fn document(about: &About, board: &Board, fresh: bool) -> Json {
             "restarts": about.restarts,
             "uptime_s": now.saturating_sub(about.worker_started),
         },
-        "rules": {
-            "loaded": about.rules,
-            "refused": about.rules_refused,
-            "directories": about.rule_dirs,
-        },
+        "rules": board.rules(),
         "events": figures,
         "kernel_counters": board.counters(),
         "kernel_counters_fresh": fresh,
@@ -75,21 +65,17 @@ fn rss_kib(pid: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::board::RuleSet;
     use super::*;
 
     #[test]
     fn memory_is_told_as_it_is() {
         assert!(rss_kib("self").unwrap() > 500);
         assert_eq!(rss_kib("0"), None);
-        let about = About {
-            started: 0,
-            worker_started: 0,
-            restarts: 2,
-            rules: 3,
-            rules_refused: 0,
-            rule_dirs: vec!["/r".into()],
-        };
-        let status = document(&about, &Board::new(), false);
+        let about = About { started: 0, worker_started: 0, restarts: 2 };
+        let board = Board::new();
+        board.put_rules(RuleSet { loaded: 3, refused: 0, directories: vec!["/r".into()] });
+        let status = document(&about, &board, false);
         assert_eq!(status["worker"]["restarts"], 2);
         assert_eq!(status["rules"]["loaded"], 3);
         assert_eq!(status["events"]["alerts"], 0);

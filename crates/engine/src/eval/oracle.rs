@@ -85,7 +85,8 @@ fn passes(test: &Test, value: Value<'_>) -> bool {
             _ => false,
         },
         Test::Length(order, number) => on_text(&|text| {
-            let length = String::from_utf8(text.to_vec()).map_or(-1, |s| s.chars().count() as i64);
+            let length = String::from_utf8(text.to_vec())
+                .map_or(-1, |s| i64::try_from(s.chars().count()).unwrap());
             fits(*order, length.cmp(number))
         }),
     }
@@ -112,6 +113,7 @@ fn equals(value: Value<'_>, literal: &Literal, fold: bool) -> bool {
     }
 }
 
+#[expect(clippy::cast_precision_loss, reason = "numbers of tests are small")]
 fn ordered(value: Value<'_>, literal: &Literal) -> Option<std::cmp::Ordering> {
     match (value, literal) {
         (Value::Str(a), Literal::Str(b)) => Some(a.cmp(b.as_slice())),

@@ -65,8 +65,9 @@ fn number_test() -> impl Strategy<Value = Test> {
         several((-2i64..4).prop_map(Literal::Int))
             .prop_map(|any| Test::Equals { any, fold: false }),
         (order(), -2i64..4).prop_map(|(order, number)| Test::Compare(order, Literal::Int(number))),
-        (order(), -2i64..4)
-            .prop_map(|(order, half)| Test::Compare(order, Literal::Float(half as f64 / 2.0))),
+        (order(), -2i32..4).prop_map(|(order, half)| {
+            Test::Compare(order, Literal::Float(f64::from(half) / 2.0))
+        }),
     ]
 }
 

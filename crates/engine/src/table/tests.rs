@@ -99,6 +99,21 @@ fn a_late_fork_adds_only_what_is_missing() {
 }
 
 #[test]
+fn a_session_told_after_the_end_counts_unless_something_later_told_it() {
+    let mut sid = RecIds::new_zeroed();
+    for (told, by) in [(300 * MS, 51), (320 * MS, 50)] {
+        let mut table = started();
+        let child = key(51, 300 * MS);
+        put(&mut table, Task::exec(told, child, INIT, "/bin/ls").with(|task| task.sid = 50));
+        put(&mut table, Task::exit(330 * MS, child, INIT));
+        sid.h = header(model::wire::KIND_SETSID, 310 * MS, child);
+        let bytes = Bytes::of(Builder::<RecIds>::new(), &sid);
+        table.apply(&bytes.record());
+        assert_eq!(process(&table, child).sid, by, "described at {told}");
+    }
+}
+
+#[test]
 fn an_exit_that_comes_first_is_final() {
     let mut table = started();
     let child = key(51, 300 * MS);
@@ -146,13 +161,15 @@ fn a_source_that_knows_only_the_pid_finds_the_process_that_had_it() {
 }
 
 #[test]
-fn starts_of_proc_and_of_the_kernel_are_the_same_process() {
+fn a_pid_that_is_used_again_at_once_is_another_process() {
     let mut table = started();
-    let (coarse, exact) = (key(51, 300 * MS), key(51, 307 * MS));
-    put(&mut table, Task::found(400 * MS, coarse, INIT, "/bin/sh"));
-    put(&mut table, Task::exit(500 * MS, exact, INIT));
-    assert_eq!(table.stats().running, 1, "only process 1");
-    assert_eq!(process(&table, coarse).key, exact, "the exact start is kept");
+    let (first, second) = (key(51, 300 * MS), key(51, 300 * MS + 1));
+    put(&mut table, Task::fork(300 * MS, first, INIT));
+    put(&mut table, Task::exit(300 * MS, first, INIT));
+    put(&mut table, Task::exec(300 * MS + 1, second, INIT, "/bin/second"));
+    assert!(!process(&table, first).is_running() && process(&table, second).is_running());
+    assert_eq!(table.at(51, 301 * MS), table.find(second), "by pid alone, the newest is meant");
+    assert_eq!(table.stats().implied_ends, 0, "its exit was told");
 }
 
 #[test]

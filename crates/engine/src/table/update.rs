@@ -5,11 +5,12 @@ use std::sync::Arc;
 use model::op::Kind;
 use model::wire::{
     Body, FLAG_NO_START, PROVIDER_CONNECTOR, RecAct, RecHeader, RecIds, RecTask, Record,
-    TASK_KTHREAD, TASK_THREAD,
+    TASK_THREAD,
 };
 
 use super::{Slot, Table};
-use crate::process::{Image, Key, NO_ID, Process, set};
+use crate::cgroup::Cgroup;
+use crate::process::{Image, Key, NO_ID, Place, Process, set};
 
 /// What a record was about, and what it replaced.
 #[derive(Debug, Clone, Copy, Default)]
@@ -18,6 +19,8 @@ pub(crate) struct Applied {
     pub(crate) slot: Option<Slot>,
     /// Effective user before the record; [`NO_ID`]: unknown.
     pub(crate) old_uid: Option<u32>,
+    /// The record tells a second time what has been told: it is no event.
+    pub(crate) again: bool,
 }
 
 impl Table {
@@ -29,8 +32,11 @@ impl Table {
         let Some(slot) = self.actor(header) else { return Applied::default() };
         let Some(process) = self.get_mut(slot) else { return Applied::default() };
         let old_uid = Some(process.ids.uid).filter(|uid| *uid != NO_ID);
-        let is_news = process.touch(header);
+        process.touch(header);
+        // Two threads that end at once each find, on kernels before 6.16, that they were the last.
+        let again = record.kind() == Kind::Exit && std::mem::replace(&mut process.left, true);
         match record.body() {
+            Body::Task(_) if again => {}
             Body::Task(task) if task.task_flags & TASK_THREAD != 0 => {}
             Body::Task(task) => match record.kind() {
                 Kind::Exec => self.exec(slot, record, task),
@@ -38,14 +44,18 @@ impl Table {
                 Kind::Exit => self.exit(slot, record, task),
                 _ => self.found(slot, record, task),
             },
-            Body::Ids(ids) if is_news => change_ids(process, record.kind(), ids),
-            Body::Act(act) if is_news && record.kind() == Kind::Namespace => {
+            // Sources in user space tell late, even after the end; only what a record of ids,
+            // session and namespaces has told since must not be undone.
+            Body::Ids(ids) if header.time >= process.told => {
+                change_ids(process, record.kind(), ids);
+            }
+            Body::Act(act) if header.time >= process.told && record.kind() == Kind::Namespace => {
                 change_namespace(process, act);
             }
             _ => {}
         }
         self.expire();
-        Applied { slot: Some(slot), old_uid }
+        Applied { slot: Some(slot), old_uid, again }
     }
 
     /// The process that acted; it becomes known by that.
@@ -67,7 +77,7 @@ impl Table {
         self.link(slot, parent_of(task));
         let older = self.get(slot).and_then(|process| process.image.clone());
         // Nothing is taken from the older image: an exec replaces all of it.
-        let image = self.hold(Image::of(record, task, None));
+        let image = self.hold(Image::of(record, task, None, &self.variables));
         let Some(process) = self.get_mut(slot) else { return };
         let dropped = if process.told > record.header().time {
             // Told late: a later record of this very process has said what it runs now. (The image
@@ -83,6 +93,7 @@ impl Table {
 
     fn fork(&mut self, slot: Slot, record: &Record<'_>, task: &RecTask) {
         self.link(slot, parent_of(task));
+        self.inherit_place(slot);
         let Some(process) = self.get(slot) else { return };
         // Told late, the exec that came first has put its image there already.
         let is_late = process.image.is_some();
@@ -94,7 +105,7 @@ impl Table {
             let image = match shared {
                 Some(shared) => Some(shared),
                 None if exe.is_empty() => None,
-                None => Some(self.hold(Image::of(record, task, None))),
+                None => Some(self.hold(Image::of(record, task, None, &self.variables))),
             };
             if let Some(process) = self.get_mut(slot) {
                 let place = if is_late { &mut process.previous } else { &mut process.image };
@@ -103,6 +114,29 @@ impl Table {
         }
         if let Some(process) = self.get_mut(slot).filter(|process| process.told == 0) {
             process.describe(task);
+        }
+    }
+
+    /// A fork is in the cgroups of its parent. That a parent was gone before it could be asked says
+    /// nothing of its children.
+    fn inherit_place(&mut self, slot: Slot) {
+        let Some(process) = self.get(slot).filter(|process| process.place.is_none()) else {
+            return;
+        };
+        let parent = self.find(process.parent).and_then(|parent| self.get(parent));
+        let place = parent.and_then(|parent| parent.place.clone());
+        let place = place.filter(|place| place.cgroup.path().is_some());
+        if let Some(process) = self.get_mut(slot) {
+            process.place = place;
+        }
+    }
+
+    /// The host told where the process is.
+    pub(crate) fn place(&mut self, key: Key, cgroup: Cgroup) {
+        self.make_room();
+        let slot = self.ensure(key);
+        if let Some(process) = self.get_mut(slot) {
+            process.place = Some(Place { cgroup: Arc::new(cgroup), namespaces: (0, 0) });
         }
     }
 
@@ -123,11 +157,11 @@ impl Table {
         }
         let older = process.image.clone();
         let shows_image =
-            task.exe.len > 0 || task.args.len > 0 || task.task_flags & TASK_KTHREAD != 0;
+            task.exe.len > 0 || task.args.len > 0 || (older.is_none() && task.comm.len > 0);
         if !shows_image || older.as_ref().is_some_and(|older| older.time > time) {
             return;
         }
-        let image = self.hold(Image::of(record, task, older.as_deref()));
+        let image = self.hold(Image::of(record, task, older.as_deref(), &self.variables));
         let replaced = match self.get_mut(slot) {
             Some(process) => process.image.replace(image),
             None => Some(image),

@@ -203,11 +203,11 @@ impl<'a> View<'a> {
     }
 
     fn cgroup(&self) -> Option<&'a Cgroup> {
-        self.facts.cgroup(self.cgroup_id())
+        self.facts.place(self.cgroup_id(), self.process)
     }
 
     /// The acting process, also if the table does not know it.
-    fn key(&self) -> Option<Key> {
+    pub(crate) fn key(&self) -> Option<Key> {
         let header = self.header;
         let told = header.flags & FLAG_NO_START == 0 && header.pid != 0 && header.start != 0;
         let told = told.then_some(Key { pid: header.pid, start: header.start });

@@ -31,7 +31,8 @@ impl View<'_> {
 
     fn of_file(&self, field: FieldId, file: &RecFile) -> Value<'_> {
         let path = self.record.bytes(file.path);
-        let old = self.record.bytes(file.old_path);
+        let moves = matches!(self.kind(), Kind::Rename | Kind::Link | Kind::Mount);
+        let old = if moves { self.record.bytes(file.old_path) } else { &[] };
         // A source that knows the inode's attributes always knows the type in the mode.
         let known = |value| if file.mode == 0 { Value::Null } else { value };
         match field {
@@ -96,8 +97,8 @@ impl View<'_> {
                 Some(IpAddr::V6(_)) => Value::str("ipv6"),
                 None => Value::Null,
             },
-            field::DNS_QUESTION_NAME => text(self.record.bytes(net.name)),
-            field::DNS_QUESTION_TYPE => word(names::dns_type(net.dns_type)),
+            field::DNS_QUESTION_NAME if kind == Kind::Dns => text(self.record.bytes(net.name)),
+            field::DNS_QUESTION_TYPE if kind == Kind::Dns => word(names::dns_type(net.dns_type)),
             _ => Value::Null,
         }
     }

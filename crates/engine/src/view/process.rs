@@ -41,7 +41,9 @@ impl View<'_> {
             field::PROCESS_WORKING_DIRECTORY => maybe(self.image().map(Image::cwd)),
             field::PROCESS_ENV_VARS => {
                 let known = || self.image().map(Image::env).unwrap_or_default();
-                list(self.exec().map_or_else(known, |task| self.record.bytes(task.env)))
+                let all = self.exec().map_or_else(known, |task| self.record.bytes(task.env));
+                let pick = |buffer: &mut _| self.table.variables.push(buffer, all);
+                list(self.scratch.made(Made::Variables, pick))
             }
             field::PROCESS_TITLE => {
                 let told = self.task().map(|task| self.record.bytes(task.comm));

@@ -132,7 +132,7 @@ impl<'a> View<'a> {
                 list(leader.image.as_deref().map(Image::args).unwrap_or_default())
             }
             field::PROCESS_ENTRY_LEADER_SAME_AS_PROCESS => {
-                Value::Bool(self.key().is_some_and(|key| key.same(leader.key)))
+                Value::Bool(self.key() == Some(leader.key))
             }
             field::PROCESS_ENTRY_LEADER_ENTRY_META_TYPE => word(Some(entry.kind)),
             _ => Value::Null,

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use model::field::{self, FIELDS, FieldId};
-use model::program::Program;
+use model::program::{Expr, Filter, Logic, Place, Program, Query, Rule, RuleMeta, Test};
 use model::value::{Fields, Value};
 use model::wire::{
     self, Builder, RecAct, RecFile, RecIds, RecNet, TASK_DELETED, TASK_MEMFD, TASK_SCRIPT,
@@ -13,7 +13,7 @@ use model::wire::{
 use serde_json::{Map, Value as Json};
 use zerocopy::FromZeros;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Prepared};
 use crate::facts::Fact;
 use crate::process::Key;
 use crate::testing::{Bytes, MS, Task, header, host, key};
@@ -22,8 +22,19 @@ const INIT: Key = Key { pid: 1, start: 10 * MS };
 const SHELL: Key = Key { pid: 50, start: 200 * MS };
 const CHILD: Key = Key { pid: 51, start: 300 * MS };
 
+/// A program with a rule about a variable.
+fn asks_for(variable: &str) -> Arc<Program> {
+    let start = format!("{variable}=").into_bytes();
+    let test = Test::Part { place: Place::Start, any: vec![start], fold: false };
+    let condition = Expr::Test(field::PROCESS_ENV_VARS, test);
+    let query = Query::Event(Filter { category: None, condition });
+    let (meta, logic, pipes) = (RuleMeta::default(), Logic::Complement, Vec::new());
+    let rules = vec![Rule { meta, logic, query, pipes }];
+    Arc::new(Program { rules, ..Program::default() })
+}
+
 fn engine() -> Engine {
-    let mut engine = Engine::new(Arc::new(Program::default()), host()).unwrap();
+    let mut engine = Engine::new(asks_for("LD_PRELOAD"), host()).unwrap();
     for fact in [
         Fact::User { id: 0, name: b"root".to_vec() },
         Fact::User { id: 1000, name: b"ada".to_vec() },
@@ -55,7 +66,8 @@ fn rich(task: Task) -> Task {
             | TASK_STDIN_TTY
             | TASK_STDOUT_SOCKET;
     });
-    let (env, cwd, comm) = (task.part(b"LD_PRELOAD=x\0"), task.part(b"/root"), task.part(b"sh"));
+    let (env, cwd, comm) =
+        (task.part(b"TOKEN=secret\0LD_PRELOAD=x\0"), task.part(b"/root"), task.part(b"sh"));
     let script = task.part(b"/tmp/run.sh");
     task.with(|task| (task.env, task.cwd, task.comm, task.script) = (env, cwd, comm, script))
 }
@@ -153,6 +165,9 @@ fn every_field_of_the_table_is_filled_by_some_record() {
             for index in 0..u16::try_from(FIELDS.len()).unwrap() {
                 if !view.get(FieldId(index)).is_null() {
                     filled.insert(index);
+                    let applies = model::applies::kinds(FieldId(index)).contains(view.kind());
+                    let name = FIELDS[usize::from(index)].name;
+                    assert!(applies, "{name} is filled by {}", view.kind().name());
                 }
             }
         });
@@ -224,7 +239,7 @@ fn file_events_say_only_what_the_source_knows() {
             ("file.uid", "0".into()),
             ("file.Ext.setuid", true.into()),
             ("file.Ext.open.write", true.into()),
-            ("file.Ext.original.extension", "old".into()),
+            ("file.Ext.original.extension", Json::Null),
             ("file.Ext.changed", Json::Null),
             ("file.Ext.filesystem", Json::Null),
             ("process.name", Json::Null),
@@ -284,7 +299,7 @@ fn an_exit_status_is_shown_as_shells_do() {
 }
 
 #[test]
-fn an_identity_does_not_depend_on_the_source() {
+fn an_identity_depends_on_process_and_start_and_not_on_the_record() {
     let id = |task: Task| {
         let mut engine = engine();
         let mut id = Json::Null;
@@ -295,10 +310,9 @@ fn an_identity_does_not_depend_on_the_source() {
         id
     };
     let exact = id(Task::exec(MS, key(7, 123_456_789), INIT, "/bin/sh"));
-    let coarse = id(Task::fork(9 * MS, key(7, 120_000_000), INIT));
-    assert_eq!(exact, coarse);
-    assert_ne!(exact, id(Task::fork(9 * MS, key(8, 120_000_000), INIT)));
-    assert_ne!(exact, id(Task::fork(9 * MS, key(7, 130_000_000), INIT)));
+    assert_eq!(exact, id(Task::exit(900 * MS, key(7, 123_456_789), INIT)));
+    assert_ne!(exact, id(Task::fork(9 * MS, key(8, 123_456_789), INIT)), "another pid");
+    assert_ne!(exact, id(Task::fork(9 * MS, key(7, 123_456_790), INIT)), "within the same tick");
 }
 
 #[test]
@@ -312,4 +326,45 @@ fn values_that_are_put_together_do_not_outlive_their_event() {
             }
         });
     }
+}
+
+#[test]
+fn a_process_without_a_known_executable_goes_by_its_comm() {
+    let first = Task::found(100 * MS, INIT, Key::default(), "");
+    let mut first = first.with(|task| task.exe = model::wire::Span { off: 0, len: 0 });
+    let comm = first.part(b"init-of-host");
+    let first = first.with(|task| task.comm = comm).done();
+    let event = last(&[first, Task::fork(300 * MS, CHILD, INIT).done()]);
+    let name = Json::from("init-of-host");
+    assert_fields(
+        &event,
+        &[
+            ("process.parent.name", name.clone()),
+            ("process.parent.executable", Json::Null),
+            ("process.name", name),
+            ("process.executable", Json::Null),
+        ],
+    );
+}
+
+#[test]
+fn a_variable_that_no_rule_asks_for_is_seen_by_nobody() {
+    let samples = samples();
+    let shown = |engine: &mut Engine, sample: &Bytes| {
+        let (mut event, mut hits) = (Map::new(), 0);
+        engine.push(&sample.record(), &mut |view, matches| {
+            (event, hits) = (model::json::document(view), matches.len());
+            assert!(!format!("{view:?}").contains("secret"));
+        });
+        (Json::Object(event).pointer("/process/env_vars").cloned().unwrap_or_default(), hits)
+    };
+    let mut engine = engine();
+    let asked = Json::from(["LD_PRELOAD=x"]);
+    shown(&mut engine, &samples[0]);
+    assert_eq!(shown(&mut engine, &samples[1]), (asked.clone(), 1), "an exec, from its record");
+    assert_eq!(shown(&mut engine, &samples[2]), (asked, 1), "its fork, from the table");
+    // Other rules: what was kept for the old ones is not shown to them either.
+    engine.swap(Prepared::new(asks_for("TOKENS")).unwrap());
+    assert_eq!(shown(&mut engine, &samples[2]), (Json::Null, 0));
+    assert_eq!(shown(&mut engine, &samples[3]), (Json::Null, 0));
 }

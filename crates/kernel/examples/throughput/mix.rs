@@ -1,5 +1,7 @@
 //! The records that are measured: lives of short processes and what they do to files.
 
+use std::collections::BTreeMap;
+
 use model::wire::{
     Builder, KIND_CREATE, KIND_EXEC, KIND_EXIT, KIND_FORK, KIND_OPEN, KIND_UNLINK,
     PROVIDER_TRACEPOINT, RecFile, RecHeader, RecTask, Record,
@@ -34,7 +36,11 @@ impl Mix {
             mix.push(&task(KIND_FORK, start, pid, start));
             mix.push(&task(KIND_EXEC, tick(), pid, start));
             for number in 0..FILES {
-                let kind = [KIND_OPEN, KIND_CREATE, KIND_UNLINK][(number % 3) as usize];
+                let kind = match number % 3 {
+                    0 => KIND_OPEN,
+                    1 => KIND_CREATE,
+                    _ => KIND_UNLINK,
+                };
                 mix.push(&file(kind, tick(), pid, start));
             }
             mix.push(&task(KIND_EXIT, tick(), pid, start));
@@ -56,7 +62,7 @@ impl Mix {
 
     /// Says what the mix is: without it the figures mean nothing.
     pub(crate) fn describe(&self) {
-        let mut sizes: std::collections::BTreeMap<&str, (usize, usize)> = Default::default();
+        let mut sizes: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
         for bytes in self.records() {
             let name = Record::parse(bytes).map_or("unreadable", |record| record.kind().name());
             let entry = sizes.entry(name).or_default();

@@ -24,12 +24,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use model::interest::Interest;
 use model::op::{Kind, KindSet};
-use model::wire::{self, RecHeader};
+use model::wire::{self, RecAct, RecHeader};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use zerocopy::FromBytes;
 
 use crate::sink::Sink;
+pub(crate) use fanotify::{WATCHED, WatchMaps};
 
 /// One of the sources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -129,6 +130,8 @@ trait Source: fmt::Debug {
     fn fds(&self) -> Vec<(BorrowedFd<'_>, EpollFlags)>;
     /// What is not seen at the moment, for people.
     fn notes(&self) -> Vec<String>;
+    /// Another one takes over: only what waits is still to be handled.
+    fn retire(&mut self) {}
     /// Handles what waits, within a bound.
     fn service(&mut self, sink: &mut dyn Sink);
 }
@@ -149,9 +152,10 @@ pub fn probe() -> (Vec<Offer>, Vec<SourceError>) {
 fn offer(source: SourceId) -> Result<Vec<Offer>, SourceError> {
     let kinds = source.kinds();
     let (provider, notes) = match source {
-        SourceId::Fanotify => {
-            (wire::PROVIDER_FANOTIFY, fanotify::Fanotify::new(kinds, &Interest::default())?.notes())
-        }
+        SourceId::Fanotify => (
+            wire::PROVIDER_FANOTIFY,
+            fanotify::Fanotify::new(kinds, &Interest::default(), None)?.notes(),
+        ),
         SourceId::Connector => {
             (wire::PROVIDER_CONNECTOR, connector::Connector::new(kinds)?.notes())
         }
@@ -208,7 +212,7 @@ fn lost(kind: Kind) -> &'static str {
     }
 }
 
-/// Leaves out what the agent does itself.
+/// Leaves out what the agent does itself. What others do to the agent goes to the ring of alarms.
 struct NotOwn<'a> {
     own: &'a [u32],
     sink: &'a mut dyn Sink,
@@ -216,10 +220,16 @@ struct NotOwn<'a> {
 
 impl Sink for NotOwn<'_> {
     fn submit(&mut self, ring: u32, record: &mut [u8]) {
-        let pid = RecHeader::read_from_prefix(record).map(|(header, _)| header.pid).ok();
-        if pid.is_none_or(|pid| pid == 0 || !self.own.contains(&pid)) {
-            self.sink.submit(ring, record);
+        let Ok((header, _)) = RecHeader::read_from_prefix(record) else { return };
+        if header.pid != 0 && self.own.contains(&header.pid) {
+            return;
         }
+        let target = match RecAct::read_from_prefix(record) {
+            Ok((act, _)) if u32::from(header.kind) == wire::KIND_PTRACE => act.target_pid,
+            _ => 0,
+        };
+        let at_us = target != 0 && self.own.contains(&target);
+        self.sink.submit(if at_us { wire::RING_ALARM } else { ring }, record);
     }
 
     fn lost(&mut self, ring: u32, cause: u32, count: u64) {
@@ -233,6 +243,9 @@ pub struct Sources {
     epoll: Epoll,
     own: Vec<u32>,
     interest: Interest,
+    /// Kinds of watched files that programs report, and where these look up which files.
+    followed: KindSet,
+    maps: Option<WatchMaps>,
     active: Vec<(SourceId, KindSet, Box<dyn Source>)>,
 }
 
@@ -241,12 +254,31 @@ impl Sources {
     pub fn new(own: &[u32]) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let interest = Interest::default();
-        Ok(Sources { epoll, own: own.to_vec(), interest, active: Vec::new() })
+        let (followed, maps, active) = (KindSet::EMPTY, None, Vec::new());
+        Ok(Sources { epoll, own: own.to_vec(), interest, followed, maps, active })
     }
 
     /// Other processes are the agent's now.
     pub fn set_own(&mut self, own: &[u32]) {
         self.own = own.to_vec();
+    }
+
+    /// The maps in which the programs look up what is watched.
+    pub(crate) fn set_maps(&mut self, maps: WatchMaps) {
+        self.maps = Some(maps);
+    }
+
+    /// Kinds that programs report of watched files from the next call of [`Sources::set`] on; which
+    /// files, they are told here.
+    pub(crate) fn follow(&mut self, kinds: KindSet) {
+        let kinds = kinds.intersection(fanotify::WATCHED);
+        if kinds != self.followed {
+            // Makes the source differ from what it was.
+            self.active.iter_mut().filter(|(id, ..)| *id == SourceId::Fanotify).for_each(|entry| {
+                entry.1 = KindSet::EMPTY;
+            });
+        }
+        self.followed = kinds;
     }
 
     /// Puts exactly those sources to work that are needed for `kinds` (the kinds that these sources
@@ -262,7 +294,8 @@ impl Sources {
     ) -> Vec<SourceError> {
         let mut errors = Vec::new();
         for id in SourceId::ALL {
-            let wanted = kinds.intersection(id.kinds());
+            let followed = if id == SourceId::Fanotify { self.followed } else { KindSet::EMPTY };
+            let wanted = kinds.intersection(id.kinds()).union(followed);
             let at = self.active.iter().position(|(active, ..)| *active == id);
             let before = at.and_then(|at| self.active.get(at)).map(|(_, kinds, _)| *kinds);
             let same_watch = id != SourceId::Fanotify || self.interest.watch == interest.watch;
@@ -273,6 +306,7 @@ impl Sources {
             match new {
                 Ok(new) => {
                     if let Some((_, _, old)) = at.and_then(|at| self.active.get_mut(at)) {
+                        old.retire();
                         old.service(&mut NotOwn { own: &self.own, sink: &mut *sink });
                     }
                     // Closing its descriptors takes the old one out of the epoll set.
@@ -293,7 +327,11 @@ impl Sources {
         interest: &Interest,
     ) -> Result<Option<Box<dyn Source>>, SourceError> {
         let source: Box<dyn Source> = match id {
-            SourceId::Fanotify => Box::new(fanotify::Fanotify::new(kinds, interest)?),
+            SourceId::Fanotify => {
+                let followed = !self.followed.is_empty();
+                let maps = self.maps.as_ref().filter(|_| followed).and_then(WatchMaps::again);
+                Box::new(fanotify::Fanotify::new(kinds, interest, maps)?)
+            }
             SourceId::Connector => Box::new(connector::Connector::new(kinds)?),
             SourceId::Perf => Box::new(perf::Perf::new(kinds)?),
             SourceId::Mounts => Box::new(mounts::Mounts::new(kinds)?),

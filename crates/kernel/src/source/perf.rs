@@ -25,6 +25,9 @@ pub(crate) const KINDS: KindSet = KindSet::EMPTY.with(Kind::Namespace).with(Kind
 
 /// Bytes of the ring of each CPU: some 800 forks (each sends its namespaces) may wait.
 const RING_BYTES: usize = 128 << 10;
+/// Filled bytes at which the kernel wakes the guard: a fork alone must not, since every one of them
+/// sends a record. Until then records wait for the next call of `service`.
+const WAKE_BYTES: u32 = 32 << 10;
 /// Most CPUs, to bound the memory: 128 MB on a machine of that size.
 const CPUS_MAX: i32 = 1024;
 /// Records handled of each CPU in one call of `service`: more than fit into a ring, so that it is
@@ -42,6 +45,7 @@ const SAMPLE_TID: u64 = 1 << 1;
 const SAMPLE_TIME: u64 = 1 << 2;
 const SAMPLE_CPU: u64 = 1 << 7;
 const FLAG_SAMPLE_ID_ALL: u64 = 1 << 18;
+const FLAG_WATERMARK: u64 = 1 << 14;
 const FLAG_USE_CLOCK: u64 = 1 << 25;
 const FLAG_NAMESPACES: u64 = 1 << 28;
 const FLAG_KSYMBOL: u64 = 1 << 29;
@@ -165,8 +169,13 @@ fn attributes(kinds: KindSet) -> PerfAttr {
         sample_type: SAMPLE_TID | SAMPLE_TIME | SAMPLE_CPU,
         // Symbols (rare) are always asked for: the kernel does not look at an event that wants
         // namespaces alone.
-        flags: FLAG_SAMPLE_ID_ALL | FLAG_USE_CLOCK | FLAG_KSYMBOL | namespaces | bpf,
-        wakeup: 1,
+        flags: FLAG_SAMPLE_ID_ALL
+            | FLAG_WATERMARK
+            | FLAG_USE_CLOCK
+            | FLAG_KSYMBOL
+            | namespaces
+            | bpf,
+        wakeup: WAKE_BYTES,
         clock: libc::CLOCK_BOOTTIME,
         ..PerfAttr::default()
     }

@@ -14,6 +14,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// Whether the test can run; tells why not. The tests look at the whole host and some flood it, so
 /// one runs at a time, also where each has a process of its own.
+#[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 pub(crate) fn root() -> Option<File> {
     if !nix::unistd::geteuid().is_root() {
         println!("SKIP: needs root");

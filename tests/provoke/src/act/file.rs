@@ -1,6 +1,6 @@
 //! Operations on files and mounts.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, FileTimes, OpenOptions, Permissions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::time::{Duration, SystemTime};
@@ -18,6 +18,7 @@ pub(super) fn perform(name: &str, args: &Args<'_>) -> Option<Result<()>> {
         "tmpfile" => tmpfile(args),
         "mkdir" => args.path(0).and_then(|p| fs::create_dir(p).context("mkdir")),
         "write" => write(args),
+        "truncate" => truncate(args),
         "rename" => rename(args),
         "unlink" => args.path(0).and_then(|p| fs::remove_file(p).context("unlink")),
         "rmdir" => args.path(0).and_then(|p| fs::remove_dir(p).context("rmdir")),
@@ -60,6 +61,10 @@ fn write(args: &Args<'_>) -> Result<()> {
     file.write_all(b"provoked\n").context("write")
 }
 
+fn truncate(args: &Args<'_>) -> Result<()> {
+    nix::unistd::truncate(args.path(0)?, 3).context("truncate")
+}
+
 fn rename(args: &Args<'_>) -> Result<()> {
     fs::rename(args.path(0)?, args.path(1)?).context("rename")
 }
@@ -83,11 +88,12 @@ fn chown(args: &Args<'_>) -> Result<()> {
     std::os::unix::fs::chown(args.path(0)?, Some(uid), Some(gid)).context("chown")
 }
 
-/// Sets the time of the last change to the year 2001.
+/// Sets the times of a file to the year 2001.
 fn touch(args: &Args<'_>) -> Result<()> {
     let file = File::open(args.path(0)?).context("open")?;
-    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000))
-        .context("utimens")
+    let then = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    // Both: the kernel calls a change of one of them an access or a modification.
+    file.set_times(FileTimes::new().set_accessed(then).set_modified(then)).context("utimens")
 }
 
 fn setxattr(args: &Args<'_>) -> Result<()> {

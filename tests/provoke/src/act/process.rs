@@ -22,6 +22,7 @@ pub(super) fn perform(name: &str, args: &Args<'_>) -> Option<Result<()>> {
         "memfd" => memfd(args).map(|_| ()),
         "exec-memfd" => exec_memfd(args),
         "exec-deleted" => exec_deleted(args),
+        "in-cgroup" => in_cgroup(args),
         "setuid" => setuid(args),
         "setgid" => setgid(args),
         "setsid" => setsid(),
@@ -84,6 +85,13 @@ fn exec_deleted(args: &Args<'_>) -> Result<()> {
 fn exec_fd(file: impl AsFd, argv0: &str) -> Result<()> {
     let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
     Err(Command::new(path).arg0(argv0).exec()).context("exec")
+}
+
+/// Enters a cgroup and starts anew there: DIRECTORY.
+fn in_cgroup(args: &Args<'_>) -> Result<()> {
+    fs::write(args.path(0)?.join("cgroup.procs"), "0").context("entering the cgroup")?;
+    let exe = std::env::current_exe().context("own path")?;
+    Err(Command::new(&exe).args(["act", "noop"]).exec()).context("exec")
 }
 
 fn setuid(args: &Args<'_>) -> Result<()> {

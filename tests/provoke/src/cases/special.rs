@@ -1,6 +1,7 @@
 //! Cases that are about more than one event.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use model::op::Kind;
@@ -12,6 +13,8 @@ use crate::lab::{Done, Lab, PATIENCE};
 
 /// Where the kernel takes the next pid from, if it lets us say.
 const LAST_PID: &str = "/proc/sys/kernel/ns_last_pid";
+/// What the start of a process counts in.
+const TICK: Duration = Duration::from_millis(10);
 /// Attempts at getting one pid twice; another process may be faster.
 const ATTEMPTS: u32 = 20;
 
@@ -27,6 +30,10 @@ pub(super) fn run(lab: &mut Lab, wanted: &dyn Fn(Kind) -> bool, tally: &mut Tall
             Err(error) => tally.case("exec/pid used again", &[format!("{error:#}")]),
         }
     }
+    if seen(lab, Kind::Signal) {
+        let failures = agent_signalled(lab).unwrap_or_else(|error| vec![format!("{error:#}")]);
+        tally.case("signal/to the agent", &failures);
+    }
     if seen(lab, Kind::Open) {
         let failures = alert(lab).unwrap_or_else(|error| vec![format!("{error:#}")]);
         tally.case("alert/watched file opened", &failures);
@@ -37,6 +44,8 @@ pub(super) fn run(lab: &mut Lab, wanted: &dyn Fn(Kind) -> bool, tally: &mut Tall
 fn reuse(lab: &Lab) -> Result<Option<Vec<String>>> {
     for _ in 0..ATTEMPTS {
         let first = lab.act(&["noop", "first"])?;
+        // Start times count in ticks of 10 ms, so that every source gives a process the same id.
+        std::thread::sleep(TICK * 2);
         if fs::write(LAST_PID, (first.pid - 1).to_string()).is_err() {
             return Ok(None);
         }
@@ -68,9 +77,25 @@ fn two_entities(lab: &Lab, first: &Done, second: &Done) -> Vec<String> {
     .flatten()
     .collect();
     if one.text("process.entity_id") == two.text("process.entity_id") {
-        failures.push("expected two entity ids, got one".to_owned());
+        let starts = [one, two].map(|event| event.text("process.start").unwrap_or_default());
+        failures.push(format!("expected two entity ids, got one; started {}", starts.join(", ")));
     }
     failures
+}
+
+/// What the agent itself does is not told; what is done to it is.
+fn agent_signalled(lab: &Lab) -> Result<Vec<String>> {
+    const SIGCONT: &str = "18";
+    let agent = lab.agent.pid()?.to_string();
+    let done = lab.act(&["kill", &agent, SIGCONT])?;
+    let event = lab.wait(done.pid, "signal").context("expected a signal, got none")?;
+    let wants = [
+        is("process.Ext.signal.number", SIGCONT),
+        is("process.Ext.target.pid", &agent),
+        is("process.Ext.target.name", "aegisbpf"),
+        is("process.executable", &lab.exe),
+    ];
+    Ok(wants.iter().filter_map(|want| want.failure(&event)).collect())
 }
 
 /// A match of a rule reaches the agent's standard output, with the process that did it.

@@ -95,6 +95,16 @@ impl Cgroups {
     }
 }
 
+/// Whether any hierarchy of version 1 is mounted.
+pub(crate) fn version_1() -> bool {
+    let mounts = read_limited(Path::new("/proc/mounts"), MOUNTS_MAX).unwrap_or_default();
+    has_version_1(&String::from_utf8_lossy(&mounts))
+}
+
+fn has_version_1(mounts: &str) -> bool {
+    mounts.lines().any(|line| line.split(' ').nth(2) == Some("cgroup"))
+}
+
 /// Mount point of version 2.
 fn parse_mounts(mounts: &str) -> Option<PathBuf> {
     mounts.lines().find_map(|line| {
@@ -113,6 +123,7 @@ mod tests {
         let hybrid = "tmpfs /sys/fs/cgroup tmpfs rw 0 0\ncg /sys/fs/cgroup/cpu cgroup rw 0 0\n\
                       c2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
         assert_eq!(parse_mounts(hybrid), Some("/sys/fs/cgroup/unified".into()));
+        assert!(has_version_1(hybrid) && !has_version_1("c2 /sys/fs/cgroup cgroup2 rw 0 0"));
         assert_eq!(parse_mounts("proc /proc proc rw 0 0"), None);
     }
 
@@ -131,7 +142,7 @@ mod tests {
         let late = dir.path().join("late");
         std::fs::create_dir(&late).unwrap();
         let id = std::fs::metadata(&late).unwrap().ino();
-        cgroups.next_walk = Some(Instant::now() + Duration::from_secs(3600));
+        cgroups.next_walk = Some(Instant::now() + Duration::from_hours(1));
         assert_eq!(cgroups.find(id), Lookup::Later);
         cgroups.next_walk = None;
         assert_eq!(cgroups.find(id), Lookup::Path("/late"));

@@ -7,7 +7,7 @@ use engine::Host;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use sha2::{Digest, Sha256};
 
-use super::read_limited;
+use super::{cgroups, read_limited};
 
 /// Bytes read of each identity file.
 const FILE_MAX: u64 = 256;
@@ -22,6 +22,7 @@ pub(crate) fn read() -> Host {
         hostname: word("/proc/sys/kernel/hostname"),
         agent_id: agent_id(&machine_id),
         machine_id,
+        cgroup_v1: cgroups::version_1(),
         ips: addresses(),
         boot_time_unix_ns: boot_time(),
     }
@@ -39,7 +40,8 @@ fn agent_id(machine_id: &str) -> String {
         return String::new();
     }
     let digest = Sha256::digest(format!("aegisbpf agent {machine_id}"));
-    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    let half = digest.first_chunk::<16>().copied().unwrap_or_default();
+    format!("{:032x}", u128::from_be_bytes(half))
 }
 
 fn addresses() -> Vec<IpAddr> {

@@ -1,5 +1,5 @@
-//! What the process iterator cannot give: arguments of a process that was there before the agent,
-//! which live in that process's memory.
+//! What records cannot give: arguments of a process that was there before the agent, which live in
+//! that process's memory, and its cgroups of version 1.
 
 use std::path::PathBuf;
 
@@ -9,6 +9,8 @@ use super::read_limited;
 
 /// Bytes read of /proc/PID/stat.
 const STAT_MAX: u64 = 4096;
+/// Bytes read of /proc/PID/cgroup: some dozen hierarchies, each with a long path.
+const CGROUPS_MAX: u64 = 16 * 1024;
 /// Clock ticks in a second that /proc counts in; fixed in the kernel's user interface.
 const TICKS: u64 = 100;
 
@@ -16,18 +18,27 @@ const TICKS: u64 = 100;
 /// gone, or is another process by now.
 pub(crate) fn arguments(pid: u32, start_ns: u64) -> Option<Vec<u8>> {
     let mut args = read_limited(&file(pid, "cmdline"), u64::from(ARGS_MAX_BYTES)).ok()?;
-    let stat = read_limited(&file(pid, "stat"), STAT_MAX).ok()?;
-    // Read after the arguments: they are those of the process that still has this start time.
-    let same = start_ticks(&String::from_utf8_lossy(&stat))?
-        .abs_diff(start_ns / (1_000_000_000 / TICKS))
-        <= 1;
-    if args.is_empty() || !same {
+    // Asked after the arguments were read: they are those of the process that still has this start.
+    if args.is_empty() || !is_still(pid, start_ns) {
         return None;
     }
     if args.last() != Some(&0) {
         args.push(0);
     }
     Some(args)
+}
+
+/// The cgroups of a process, one a line; `None` when it is gone, or is another process by now.
+pub(crate) fn cgroups(pid: u32, start_ns: u64) -> Option<Vec<u8>> {
+    let cgroups = read_limited(&file(pid, "cgroup"), CGROUPS_MAX).ok()?;
+    is_still(pid, start_ns).then_some(cgroups)
+}
+
+/// Whether the process with that start still has the pid.
+fn is_still(pid: u32, start_ns: u64) -> bool {
+    let stat = read_limited(&file(pid, "stat"), STAT_MAX).unwrap_or_default();
+    let start = start_ticks(&String::from_utf8_lossy(&stat));
+    start.is_some_and(|start| start.abs_diff(start_ns / (1_000_000_000 / TICKS)) <= 1)
 }
 
 fn file(pid: u32, name: &str) -> PathBuf {
@@ -59,5 +70,8 @@ mod tests {
         let first = std::env::args().next().unwrap();
         assert!(args.starts_with(first.as_bytes()) && args.ends_with(&[0]));
         assert!(arguments(pid, start + 5_000_000_000).is_none(), "another start time");
+        let own = std::fs::read(file(pid, "cgroup")).unwrap();
+        assert_eq!(cgroups(pid, start), Some(own));
+        assert!(cgroups(pid, start + 5_000_000_000).is_none(), "another start time");
     }
 }

@@ -7,6 +7,7 @@ mod group;
 mod handle;
 mod plan;
 mod report;
+mod targets;
 mod tree;
 mod watch;
 
@@ -23,6 +24,8 @@ use super::mountinfo::MountInfo;
 use super::{Source, SourceError, SourceId};
 use crate::sink::Sink;
 
+pub(crate) use targets::WatchMaps;
+
 pub(crate) use group::{BY_MOUNT, Group, NAMESPACE, READ_BYTES, events};
 
 /// Reads of each group in one call of `service`; the next call goes on.
@@ -37,7 +40,8 @@ pub(crate) const KINDS: KindSet = KindSet::EMPTY
     .with(Kind::Attr)
     .with(Kind::Open)
     .with(Kind::Write);
-const WATCHED: KindSet = KindSet::EMPTY.with(Kind::Open).with(Kind::Write);
+/// Kinds that are told of watched files only.
+pub(crate) const WATCHED: KindSet = KindSet::EMPTY.with(Kind::Open).with(Kind::Write);
 
 /// The fanotify source.
 #[derive(Debug)]
@@ -51,15 +55,25 @@ pub(crate) struct Fanotify {
 }
 
 impl Fanotify {
-    /// Marks what the kinds and watches need.
-    pub(crate) fn new(kinds: KindSet, interest: &Interest) -> Result<Self, SourceError> {
+    /// Marks what the kinds and watches need. With `maps`, opens and writes are reported by programs
+    /// in the kernel, and this source only tells them of which files.
+    pub(crate) fn new(
+        kinds: KindSet,
+        interest: &Interest,
+        maps: Option<WatchMaps>,
+    ) -> Result<Self, SourceError> {
         let fail = |what| move |error| SourceError::new(SourceId::Fanotify, what, error);
         let rename = Tree::rename_event().map_err(fail("create a group that reports names"))?;
-        Self::with(kinds, interest, rename)
+        Self::with(kinds, interest, rename, maps)
     }
 
     /// The same, with the way in which renames are reported given.
-    fn with(kinds: KindSet, interest: &Interest, rename: u64) -> Result<Self, SourceError> {
+    fn with(
+        kinds: KindSet,
+        interest: &Interest,
+        rename: u64,
+        maps: Option<WatchMaps>,
+    ) -> Result<Self, SourceError> {
         let fail = |what| move |error| SourceError::new(SourceId::Fanotify, what, error);
         let tree = Tree::new(kinds, rename).map_err(fail("create a group that reports names"))?;
         let mounts = MountInfo::open().map_err(fail("open /proc/self/mountinfo"))?;
@@ -74,7 +88,7 @@ impl Fanotify {
         };
         source.cover().map_err(fail("read /proc/self/mountinfo"))?;
         if !watched.is_empty() {
-            let watcher = Watcher::new(watched, &interest.watch);
+            let watcher = Watcher::new(watched, &interest.watch, maps);
             source.watcher = Some(watcher.map_err(fail("create a group for watched files"))?);
         }
         Ok(source)
@@ -114,6 +128,12 @@ impl Source for Fanotify {
 
     fn notes(&self) -> Vec<String> {
         Fanotify::notes(self)
+    }
+
+    fn retire(&mut self) {
+        if let Some(watcher) = &mut self.watcher {
+            watcher.retire();
+        }
     }
 
     fn service(&mut self, sink: &mut dyn Sink) {
@@ -177,7 +197,7 @@ mod tests {
         }
         let kinds = KindSet::EMPTY.with(Kind::Rename);
         let pairs = libc::FAN_MOVED_FROM | libc::FAN_MOVED_TO;
-        let mut source = Fanotify::with(kinds, &Interest::default(), pairs).unwrap();
+        let mut source = Fanotify::with(kinds, &Interest::default(), pairs, None).unwrap();
         let mut expected = Vec::new();
         for (old, new) in [("a", "c"), ("b", "d")] {
             let mut mv = std::process::Command::new("mv");

@@ -23,6 +23,8 @@ pub(crate) const APPEAR: u64 = libc::FAN_CREATE | libc::FAN_MOVED_TO;
 pub(crate) const NAMES: u64 = APPEAR | libc::FAN_DELETE | libc::FAN_MOVED_FROM;
 /// What a write is told by.
 pub(crate) const WRITTEN: u64 = libc::FAN_MODIFY | libc::FAN_CLOSE_WRITE;
+/// What opens and writes are told by, of a file or of the children of a directory.
+pub(crate) const USES: u64 = libc::FAN_OPEN | WRITTEN | libc::FAN_EVENT_ON_CHILD;
 
 /// What to mark, and with which events.
 pub(crate) type Marks = BTreeMap<PathBuf, u64>;

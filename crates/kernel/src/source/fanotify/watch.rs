@@ -1,5 +1,8 @@
 //! Opens and writes of watched files; all other files bear no mark and cost nothing.
 //!
+//! Where programs in the kernel report them, the marks here only tell of names that appear and
+//! vanish, and [`Targets`] tells the programs what is watched now.
+//!
 //! Known limits: a file that is replaced is marked again when its directory tells of it, and what
 //! happens to the new one within that moment (some 10 us) is not seen; so for files made in a new
 //! directory below a recursive watch.
@@ -19,6 +22,7 @@ use nix::libc;
 use super::group::{self, Event, Group};
 use super::plan::{self, Marks};
 use super::report::{Name, Reporter, What, state};
+use super::targets::{Targets, WatchMaps, is_told};
 use crate::sink::Sink;
 use crate::source::recent::Recent;
 use crate::source::sys;
@@ -57,11 +61,18 @@ pub(crate) struct Watcher {
     stale: bool,
     /// Marks that could not be set, by path.
     failed: BTreeMap<PathBuf, String>,
+    /// What the programs in the kernel are told, where they report.
+    targets: Option<Targets>,
 }
 
 impl Watcher {
-    /// Marks what the watches need for those of their kinds that are in `kinds`.
-    pub(crate) fn new(kinds: KindSet, watches: &[Watch]) -> io::Result<Self> {
+    /// Marks what the watches need for those of their kinds that are in `kinds`; with `maps`, these
+    /// kinds are reported by programs in the kernel.
+    pub(crate) fn new(
+        kinds: KindSet,
+        watches: &[Watch],
+        maps: Option<WatchMaps>,
+    ) -> io::Result<Self> {
         let narrowed = watches
             .iter()
             .map(|watch| Watch { kinds: watch.kinds.intersection(kinds), ..watch.clone() });
@@ -76,6 +87,7 @@ impl Watcher {
             writers: Recent::new(WRITERS),
             stale: false,
             failed: BTreeMap::new(),
+            targets: maps.map(Targets::new),
         };
         watcher.apply_all();
         Ok(watcher)
@@ -111,6 +123,21 @@ impl Watcher {
         for at in 0..self.watches.len() {
             self.apply(at);
         }
+        self.tell();
+    }
+
+    /// Lets another watcher fill the maps from now on.
+    pub(crate) fn retire(&mut self) {
+        self.targets = None;
+    }
+
+    /// Tells the programs what is watched now.
+    fn tell(&mut self) {
+        let Some(targets) = &mut self.targets else { return };
+        let watches = self.watches.iter().map(|planned| (&planned.watch, &planned.marks));
+        if let Err(error) = targets.set(watches) {
+            self.failed.insert(PathBuf::from("/"), format!("not all files are watched: {error}"));
+        }
     }
 
     /// Gives one watch the marks that it needs now. Marks are set again even if they were there:
@@ -139,7 +166,12 @@ impl Watcher {
 
     fn mark(&mut self, marks: &Marks) {
         for (path, mask) in marks {
-            if let Err(error) = self.group.mark(group::INODE, *mask, path)
+            let told = self.targets.is_some() && is_told(path);
+            let mask = if told { mask & !plan::USES } else { *mask };
+            if mask & !libc::FAN_ONDIR == 0 {
+                continue;
+            }
+            if let Err(error) = self.group.mark(group::INODE, mask, path)
                 && error.kind() != io::ErrorKind::NotFound
             {
                 self.failed.insert(path.clone(), error.to_string());
@@ -209,17 +241,22 @@ impl Watcher {
         }
         let path = Path::new(OsStr::from_bytes(&name.path));
         let dir = mask & libc::FAN_ONDIR != 0;
+        let mut changed = false;
         for at in 0..self.watches.len() {
             let Some(planned) = self.watches.get_mut(at) else { continue };
             let marked = planned.marks.contains_key(path);
             let recursive = planned.watch.recursive;
             if Path::new(&planned.watch.path).starts_with(path) || (marked && !recursive) {
                 self.apply(at);
+                changed = true;
             } else if recursive && dir && mask & plan::APPEAR != 0 && inside(planned, path) {
                 self.extend(at, path);
             } else if marked {
                 planned.marks.remove(path);
             }
+        }
+        if changed {
+            self.tell();
         }
     }
 
@@ -234,6 +271,9 @@ impl Watcher {
         }
         planned.marks.extend(marks.clone());
         self.mark(&marks);
+        if let Some(Err(error)) = self.targets.as_mut().map(|targets| targets.add(&marks)) {
+            self.failed.insert(path.to_path_buf(), format!("not watched: {error}"));
+        }
     }
 
     /// A marked file, or one in a marked directory, was opened or written.

@@ -1,0 +1,59 @@
+//! Rules that are read again while the agent runs.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::lab::{Lab, root, signal, until};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_hangup_reads_the_rules_again_and_broken_ones_change_nothing() {
+    if !root("a_hangup_reads_the_rules_again_and_broken_ones_change_nothing") {
+        return;
+    }
+    let lab = Lab::new();
+    let agent = lab.start();
+    let worker = lab.status().unwrap()["worker"]["pid"].as_u64().unwrap();
+    let loaded = |lab: &Lab| lab.status().unwrap()["rules"]["loaded"].as_u64();
+    std::fs::copy("/bin/sleep", lab.path("y")).unwrap();
+    lab.rule("scratch-two", &lab.path("y").display().to_string());
+    // Programs go on being started while the rules are swapped: each is told, before and after.
+    let pids: Vec<u32> = std::thread::scope(|scope| {
+        let runs = scope.spawn(|| (0..60).map(|_| lab.run_scratch("x")).collect());
+        signal(agent.guard(), Signal::SIGHUP);
+        until("the second rule runs", SECOND * 5, || loaded(&lab) == Some(2));
+        runs.join().unwrap()
+    });
+    for pid in pids {
+        agent.alert(pid, SECOND).unwrap_or_else(|| panic!("{pid} was lost"));
+    }
+    let alert = agent.alert(lab.run_scratch("y"), SECOND).expect("an alert of the new rule");
+    assert_eq!(alert["rule"]["id"], "scratch-two");
+
+    // Broken rules: the command says why, the signal only logs, and the old rules stay.
+    std::fs::write(lab.path("rules/bad.toml"), "[[rule]]\nid = \"b\"\n").unwrap();
+    let refused = lab.ask(&["reload"]);
+    let text = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(78), "{text}");
+    assert!(text.contains("nothing is loaded"), "{text}");
+    signal(agent.guard(), Signal::SIGHUP);
+    let log = || std::fs::read_to_string(lab.path("log")).unwrap();
+    until("the log tells", SECOND * 5, || {
+        log().matches("the rules stay as they were").count() == 2
+    });
+    assert_eq!(loaded(&lab), Some(2));
+    agent.alert(lab.run_scratch("y"), SECOND).expect("the old rules run");
+
+    // A worker that is replaced meanwhile runs what is sound.
+    signal(u32::try_from(worker).unwrap(), Signal::SIGKILL);
+    agent.alert(lab.run_scratch("x"), SECOND * 2).expect("an alert of the next worker");
+    std::fs::remove_file(lab.path("rules/bad.toml")).unwrap();
+    std::fs::remove_file(lab.path("rules/scratch-two.toml")).unwrap();
+    let reloaded = lab.ask(&["reload"]);
+    assert!(reloaded.status.success(), "{reloaded:?}");
+    assert_eq!(String::from_utf8_lossy(&reloaded.stdout), "1 rules run\n");
+    assert_eq!(loaded(&lab), Some(1));
+    assert!(agent.stop().success());
+}

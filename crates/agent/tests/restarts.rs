@@ -1,0 +1,68 @@
+//! Workers that are killed while programs go on being started.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::lab::{Lab, root, signal, until};
+
+const KILLS: u64 = 20;
+/// Alerts that may be on their way out in the moments of the kills; one takes well under a
+/// millisecond.
+const UNPRINTED_MAX: usize = 3;
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[test]
+fn twenty_killed_workers_in_a_row_lose_no_event() {
+    if !root("twenty_killed_workers_in_a_row_lose_no_event") {
+        return;
+    }
+    let lab = Lab::new();
+    let agent = lab.start();
+    let first = agent.alert(lab.run_scratch("x"), PATIENCE).expect("an alert before");
+    let done = AtomicBool::new(false);
+    let mut waiting: HashSet<u64> = std::thread::scope(|scope| {
+        let runs = scope.spawn(|| {
+            let mut pids = HashSet::new();
+            while !done.load(Ordering::Relaxed) {
+                pids.insert(lab.run_scratch("x").into());
+            }
+            pids
+        });
+        for restarts in 0..KILLS {
+            let mut worker = 0;
+            until("the next worker answers", PATIENCE, || {
+                let status = lab.status().unwrap_or_default();
+                worker = status["worker"]["pid"].as_u64().unwrap_or_default();
+                status["worker"]["restarts"] == restarts
+            });
+            signal(u32::try_from(worker).unwrap(), Signal::SIGKILL);
+        }
+        done.store(true, Ordering::Relaxed);
+        runs.join().unwrap()
+    });
+    println!("{} programs were started", waiting.len());
+    assert!(waiting.len() > 100, "the test is about a busy host");
+    // The tree is the one that the first worker saw.
+    let tree = |alert: &Value| {
+        let process = &alert["process"];
+        let names = process["Ext"]["ancestors"].as_array().unwrap();
+        let names: Vec<Value> = names.iter().map(|ancestor| ancestor["name"].clone()).collect();
+        (process["parent"]["entity_id"].clone(), process["Ext"]["ancestry"].clone(), names)
+    };
+    while !waiting.is_empty()
+        && let Some(alert) = agent.next(PATIENCE)
+    {
+        assert_eq!(tree(&alert), tree(&first), "{alert:#}");
+        waiting.remove(&alert["process"]["pid"].as_u64().unwrap());
+    }
+    // No record is lost. An alert that was on its way to standard output dies with its worker.
+    let log = || std::fs::read_to_string(lab.path("log")).unwrap_or_default();
+    assert!(waiting.len() <= UNPRINTED_MAX, "without an alert: {waiting:?}\n{}", log());
+    let lost = &lab.status().unwrap()["kernel_counters"]["lost"];
+    assert_eq!(lost["life"]["ring_full"], 0, "{lost}");
+    assert!(agent.stop().success());
+}

@@ -104,7 +104,7 @@ fn meta(document: &DeTable<'_>, rule: &DeTable<'_>, layout: Layout) -> RuleMeta 
     RuleMeta {
         description: text(rule, "description").trim().to_owned(),
         severity: severity(text(rule, "severity")),
-        attack: techniques(threats.map(|threats| threats.get_ref())),
+        attack: techniques(threats.map(toml::Spanned::get_ref)),
         tags: texts(rule, "tags"),
         references: texts(rule, "references"),
         author: texts(rule, "author"),
@@ -152,9 +152,9 @@ fn techniques(threats: Option<&DeValue<'_>>) -> Vec<String> {
         if let Some(tactic) = threat.get("tactic").and_then(|one| one.get_ref().as_table()) {
             all.push(text(tactic, "id"));
         }
-        for technique in tables(threat.get("technique").map(|one| one.get_ref())) {
+        for technique in tables(threat.get("technique").map(toml::Spanned::get_ref)) {
             all.push(text(technique, "id"));
-            for sub in tables(technique.get("subtechnique").map(|one| one.get_ref())) {
+            for sub in tables(technique.get("subtechnique").map(toml::Spanned::get_ref)) {
                 all.push(text(sub, "id"));
             }
         }
@@ -173,14 +173,14 @@ fn tables<'t, 'i>(value: Option<&'t DeValue<'i>>) -> impl Iterator<Item = &'t De
 /// Actions of endpoint rules beside the rule, response actions of detection rules inside it.
 fn responses(document: &DeTable<'_>, rule: &DeTable<'_>) -> Vec<Response> {
     let mut all = Vec::new();
-    for action in tables(document.get("actions").map(|one| one.get_ref())) {
+    for action in tables(document.get("actions").map(toml::Spanned::get_ref)) {
         let field = Some(text(action, "field")).filter(|field| !field.is_empty());
         all.push(Response {
             action: text(action, "action").to_owned(),
             field: field.map(str::to_owned),
         });
     }
-    for action in tables(rule.get("response_actions").map(|one| one.get_ref())) {
+    for action in tables(rule.get("response_actions").map(toml::Spanned::get_ref)) {
         let action = text(action, "action_type_id").to_owned();
         all.push(Response { action, field: None });
     }

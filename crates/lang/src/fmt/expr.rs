@@ -74,7 +74,8 @@ impl Writer<'_> {
         let mut text =
             self.steps(&format!("sequence{}", span.unwrap_or_default()), &sequence.steps);
         if let Some(until) = &sequence.until {
-            let _ = write!(text, "\nuntil {}", self.step(until));
+            text.push_str("\nuntil ");
+            text.push_str(&self.step(until));
         }
         text
     }
@@ -117,8 +118,8 @@ impl Writer<'_> {
             Expr::And(all) => self.joined(all, " and ", "true", Outer::And, outer),
             Expr::Or(any) => self.joined(any, " or ", "false", Outer::Or, outer),
             Expr::Not(inner) => self.not(inner),
-            Expr::Test(id, test) => self.test(&self.field(*id), test, outer),
-            Expr::Computed(scalar, test) => self.test(&self.scalar(scalar), test, outer),
+            Expr::Test(id, test) => Self::test(&self.field(*id), test, outer),
+            Expr::Computed(scalar, test) => Self::test(&self.scalar(scalar), test, outer),
             Expr::Compare { left, order, right, fold } => {
                 let (left, right) = (self.scalar(left), self.scalar(right));
                 if *fold && *order == Order::Equal {
@@ -163,7 +164,7 @@ impl Writer<'_> {
         }
     }
 
-    fn test(&self, value: &str, test: &Test, outer: Outer) -> String {
+    fn test(value: &str, test: &Test, outer: Outer) -> String {
         match test {
             Test::Exists => format!("{value} != null"),
             Test::Equals { any, fold: false } if any.len() == 1 => {
@@ -304,9 +305,7 @@ fn quoted(bytes: &[u8]) -> String {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            other if other.is_control() => {
-                let _ = write!(out, "\\u{{{:02x}}}", u32::from(other));
-            }
+            other if other.is_control() => drop(write!(out, "\\u{{{:02x}}}", u32::from(other))),
             other => out.push(other),
         }
     }

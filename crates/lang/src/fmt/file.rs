@@ -85,7 +85,7 @@ fn collect_value(
             }
         }
         value_kind => {
-            all.push((value.span(), is_query && matches!(value_kind, DeValue::String(_))))
+            all.push((value.span(), is_query && matches!(value_kind, DeValue::String(_))));
         }
     }
 }

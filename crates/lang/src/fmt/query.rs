@@ -52,8 +52,7 @@ fn spaced(before: &Token<'_>, token: &Token<'_>) -> bool {
         (K::BlockComment | K::LineComment, _) | (_, K::BlockComment | K::LineComment) => true,
         (K::Prefix | K::Assign | K::Open, _) | (_, K::Assign | K::Close | K::Comma) => false,
         // A call, an index, the rest of a name: as written, since a step may follow a word too.
-        (K::Operand | K::Close, K::Open) => !token.glued,
-        (K::Operand | K::Close, K::Operand | K::Prefix) => !token.glued,
+        (K::Operand | K::Close, K::Open | K::Operand | K::Prefix) => !token.glued,
         _ => true,
     }
 }

@@ -167,11 +167,9 @@ fn quoted(rest: &str, quote: u8) -> Option<usize> {
 
 /// A name with its dots, or a number.
 fn word(rest: &str) -> (Kind, usize) {
-    let inside = |letter: char| letter.is_alphanumeric() || matches!(letter, '_' | '@' | '.' | '-');
+    let inside = |letter: char| letter.is_alphanumeric() || matches!(letter, '_' | '@' | '.');
     let number = rest.starts_with(|letter: char| letter.is_ascii_digit());
-    let length = rest
-        .find(|letter: char| !inside(letter) || (letter == '-' && !number) || (letter == '-'))
-        .unwrap_or(rest.len());
+    let length = rest.find(|letter: char| !inside(letter)).unwrap_or(rest.len());
     let mut length = length.max(1);
     let text = rest.get(..length).unwrap_or(rest);
     // `1e-3`: the sign belongs to the number.

@@ -22,9 +22,10 @@ pub(super) fn check(condition: &Expr, look: &mut Look<'_>) {
         let finding = look.push(Code::SlowRegex, message, &text);
         // As it stands between quotes where backslashes are escaped.
         finding.near.push(text.replace('\\', "\\\\"));
-        finding.help = "say what must be there by `like`, `startsWith` or `stringContains`, and \
-                        leave the rest to the expression"
-            .to_owned();
+        finding.help.push_str(
+            "say what must be there by `like`, `startsWith` or `stringContains`, and leave the \
+             rest to the expression",
+        );
     }
 }
 

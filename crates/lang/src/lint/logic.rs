@@ -25,7 +25,9 @@ fn inner(expr: &Expr, look: &mut Look<'_>) {
                 report(Code::AlwaysTrue, expr, id, look);
                 return;
             }
-            any.iter().for_each(|one| part(one, look));
+            for one in any {
+                part(one, look);
+            }
         }
         Expr::Not(negated) => part(negated, look),
         _ => {}

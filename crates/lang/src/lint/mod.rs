@@ -68,9 +68,11 @@ impl Look<'_> {
         if let Query::Sequence(sequence) = &rule.query
             && sequence.maxspan.is_none()
         {
-            self.push(Code::Unending, "the sequence has no bound in time", "sequence").help =
-                "add `with maxspan=…`: what is begun is kept until it ends or is evicted"
-                    .to_owned();
+            let finding =
+                self.push(Code::Unending, "the sequence has no bound in time", "sequence");
+            finding.help.push_str(
+                "add `with maxspan=…`: what is begun is kept until it ends or is evicted",
+            );
         }
         self.unfilled(rule);
         for filter in rule.filters() {
@@ -110,8 +112,8 @@ impl Look<'_> {
         let Some(first) = names.first() else { return };
         let message = format!("no sensor fills `{}`", names.join("`, `"));
         let finding = self.push(Code::NotFilled, message, first);
-        finding.label = "only events that are read from files can carry this".to_owned();
-        finding.help = "on live events such a field is absent".to_owned();
+        "only events that are read from files can carry this".clone_into(&mut finding.label);
+        finding.help.push_str("on live events such a field is absent");
         finding.near = names;
     }
 

@@ -109,13 +109,13 @@ impl Names<'_> {
         let alias = self.written.aliases.iter().find(|(alias, _)| alias == name);
         let own = match alias {
             None => name,
-            Some((_, fields)) => match fields.iter().find(|(of, _)| of == rule) {
-                Some((_, own)) => own.as_str(),
-                None => {
+            Some((_, fields)) => {
+                let Some((_, own)) = fields.iter().find(|(of, _)| of == rule) else {
                     let why = format!("the alias `{name}` says nothing about the rule `{rule}`");
                     return Err(Unresolved::Refused(why));
-                }
-            },
+                };
+                own.as_str()
+            }
         };
         let ecs = match target.taxonomy {
             Some(taxonomy) => taxonomy.fields(own).into_iter().next(),

@@ -106,7 +106,9 @@ fn dashes(pieces: &[Piece]) -> Result<Vec<Vec<Piece>>, String> {
     let mut all: Vec<Vec<Piece>> = vec![Vec::new()];
     for piece in pieces {
         let Piece::Plain(bytes) = piece else {
-            all.iter_mut().for_each(|one| one.push(piece.clone()));
+            for one in &mut all {
+                one.push(piece.clone());
+            }
             continue;
         };
         for part in split_dashes(bytes) {

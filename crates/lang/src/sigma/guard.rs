@@ -10,7 +10,7 @@ use crate::limits::{MAX_CONDITION, MAX_DEPTH, MAX_LIST, MAX_SIGMA_DOCUMENT};
 /// collection actions (`action: global`) is one piece, since its documents depend on each other.
 pub(super) fn documents(text: &str) -> Vec<Span> {
     if text.lines().any(|line| line.starts_with("action:")) {
-        return vec![0..text.len()];
+        return std::iter::once(0..text.len()).collect();
     }
     let mut all = Vec::new();
     let (mut start, mut at) = (0, 0);

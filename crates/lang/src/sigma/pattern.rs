@@ -1,5 +1,7 @@
 //! Texts with wildcards as tests.
 
+use std::fmt::Write as _;
+
 use model::program::{Literal, Place, Test};
 
 use super::tree::Piece;
@@ -75,7 +77,7 @@ fn regex(piece: &Piece) -> String {
             bytes.iter().fold(String::new(), |mut text, byte| {
                 match char::from(*byte) {
                     letter if letter.is_ascii_alphanumeric() => text.push(letter),
-                    _ => text.push_str(&format!("\\x{byte:02X}")),
+                    _ => drop(write!(text, "\\x{byte:02X}")),
                 }
                 text
             })
@@ -110,7 +112,7 @@ fn absorb(before: &mut Test, test: &Test) -> bool {
         (Test::Part { place, any, fold }, Test::Part { place: there, any: more, fold: same })
             if fold == same && place == there =>
         {
-            any.extend(more.iter().cloned())
+            any.extend(more.iter().cloned());
         }
         (Test::Cidr(any), Test::Cidr(more)) => any.extend(more.iter().copied()),
         _ => return false,

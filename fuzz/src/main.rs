@@ -2,6 +2,7 @@
 //!
 //! It is built on the stable compiler with the coverage passes that `cargo xtask fuzz` gives it.
 #![no_main]
+#![forbid(unsafe_code)]
 
 use std::sync::LazyLock;
 

@@ -1,5 +1,4 @@
 //! Inputs that once failed, and a few that reach each target, as ordinary tests.
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::path::Path;
 

@@ -4,7 +4,7 @@
 //! sequences go on in order on one thread, as an agent would do it. So the alerts are the same on
 //! any number of threads.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -192,7 +192,6 @@ fn show(
     }
     let mut out = anstream::stdout().lock();
     let (events, alerts, threads) = (spent.events, spent.alerts, options.threads);
-    use io::Write as _;
     writeln!(out, "{rules} rules, {events} events, {alerts} alerts, {threads} threads")?;
     writeln!(out, "compile    {:>9} ms", compile.as_millis())?;
     for (stage, time) in [

@@ -22,12 +22,11 @@ pub(crate) fn run(paths: &[PathBuf]) -> io::Result<Status> {
             let author = meta.author.join(", ");
             writeln!(out, "// by {}", crate::alert::escaped(&author))?;
         }
-        match lang::fmt::rule(rule, program) {
-            Some(text) => writeln!(out, "{}\n", text.trim_end())?,
-            None => {
-                complete = false;
-                writeln!(out, "// has no equivalent in EQL\n")?;
-            }
+        if let Some(text) = lang::fmt::rule(rule, program) {
+            writeln!(out, "{}\n", text.trim_end())?;
+        } else {
+            complete = false;
+            writeln!(out, "// has no equivalent in EQL\n")?;
         }
     }
     Ok(if complete { Status::Fine } else { Status::Findings })

@@ -121,6 +121,7 @@ fn explained(rule: &Rule, program: &Program, event: &Event, position: u64) -> Va
     json!({ "position": position, "decided_by": decided, "steps": steps })
 }
 
+#[expect(clippy::indexing_slicing, reason = "what a JSON value does not have is null")]
 fn text(shown: &Value) -> io::Result<()> {
     let word = |at: &str| shown.pointer(at).and_then(Value::as_str).unwrap_or_default();
     let (name, good, bad) = (style::NAME, style::GOOD, style::BAD);
@@ -144,9 +145,10 @@ fn text(shown: &Value) -> io::Result<()> {
                 format!("{bad}does not match{bad:#}")
             };
             write!(out, "  step {}: {verdict}", number + 1)?;
-            match step["has_category"] == true {
-                true => writeln!(out)?,
-                false => writeln!(out, ", its category is not {}", step["category"])?,
+            if step["has_category"] == true {
+                writeln!(out)?;
+            } else {
+                writeln!(out, ", its category is not {}", step["category"])?;
             }
             for one in list(step, "predicates") {
                 let mark = match one["value"].as_bool() {

@@ -58,7 +58,7 @@ fn compile(query: &Query) -> io::Result<Option<Program>> {
     let sources = [Source { name: NAME.to_owned(), text: query.text.clone() }];
     let mut err = anstream::stderr().lock();
     for mut one in found {
-        one.file = NAME.to_owned();
+        NAME.clone_into(&mut one.file);
         writeln!(err, "{}\n", render::text(&one, &sources, output::color_on_stderr()))?;
     }
     Ok(compiled.map(|compiled| Program {

@@ -37,7 +37,7 @@ impl Rules {
     pub(crate) fn load(paths: &[PathBuf], dialect: Option<DialectName>) -> Rules {
         let (texts, unread) = files::read_any(paths, EXTENSIONS, files::Trust::Anyone);
         let texts = texts.into_iter().map(|file| (file.name, file.text));
-        let mut loaded = lang::load(texts);
+        let mut loaded = lang::load_in(texts, dialect.map(Dialect::from).unwrap_or_default());
         for (rule, what) in interest::unbounded(&loaded.program) {
             loaded.warn_unbounded(
                 rule,

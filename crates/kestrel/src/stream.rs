@@ -44,15 +44,12 @@ impl Stream {
         &mut self,
         alert: &mut dyn FnMut(&Alert<'_>) -> io::Result<()>,
     ) -> io::Result<bool> {
-        let more = match self.events.next()? {
-            Some(placed) => {
-                self.detector.push(&placed, &mut self.found);
-                true
-            }
-            None => {
-                self.detector.finish(&mut self.found);
-                false
-            }
+        let more = if let Some(placed) = self.events.next()? {
+            self.detector.push(&placed, &mut self.found);
+            true
+        } else {
+            self.detector.finish(&mut self.found);
+            false
         };
         for found in self.found.drain(..) {
             let rule = usize::try_from(found.rule).ok();

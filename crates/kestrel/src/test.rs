@@ -141,7 +141,7 @@ impl Seen {
         }
     }
 
-    fn one_sided<'r>(self, compiled: &'r Compiled) -> Vec<Untested<'r>> {
+    fn one_sided(self, compiled: &Compiled) -> Vec<Untested<'_>> {
         let one_sided = self.0.into_iter().filter(|(_, (_, yes, no))| yes != no);
         one_sided
             .filter_map(|((rule, _, _), (predicate, always, _))| {

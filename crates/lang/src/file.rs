@@ -72,7 +72,7 @@ fn read_rule(
     let references = owned(table.texts("references"));
     let author = owned(table.texts("author"));
     let (responses, late) = (responses(&mut table), late(&mut table));
-    let dialect = dialect(&mut table);
+    let dialect = dialect(&mut table, schema.dialect);
     let query = table.text("query");
     let tests = read_tests(&mut table, id.as_ref().map(|(_, place)| place.clone()));
     let mut found = table.finish();
@@ -155,12 +155,12 @@ fn late(table: &mut Table<'_, '_>) -> bool {
     word == "any"
 }
 
-/// `dialect = "elastic"` unless the rule says otherwise.
-fn dialect(table: &mut Table<'_, '_>) -> Dialect {
+/// What the rule says, or else `default`.
+fn dialect(table: &mut Table<'_, '_>, default: Dialect) -> Dialect {
     if table.get("dialect").is_none() {
-        return Dialect::default();
+        return default;
     }
-    let Some((word, place)) = table.text("dialect") else { return Dialect::default() };
+    let Some((word, place)) = table.text("dialect") else { return default };
     Dialect::from_name(word).unwrap_or_else(|| {
         let names: Vec<&str> = Dialect::ALL.iter().map(|one| one.as_str()).collect();
         let message = format!("`{word}` is no dialect");
@@ -168,7 +168,7 @@ fn dialect(table: &mut Table<'_, '_>) -> Dialect {
             Diagnostic::new(Code::BadValue, place, message)
                 .help(format!("there are: {}", names.join(", "))),
         );
-        Dialect::default()
+        default
     })
 }
 

@@ -6,6 +6,7 @@ use model::program::{Program, Query, Response, Rule};
 use serde_json::{Map, Value};
 
 use crate::diagnostic::{Code, Diagnostic, Span};
+use crate::dialect::Dialect;
 use crate::file::FoundRule;
 use crate::formats::{self, FoundFile};
 use crate::limits::{MAX_DIAGNOSTICS, MAX_PROGRAM};
@@ -125,7 +126,13 @@ impl Unbounded {
 
 /// Reads rule files of any format: pairs of name and text.
 pub fn load(files: impl IntoIterator<Item = (String, String)>) -> Loaded {
+    load_in(files, Dialect::default())
+}
+
+/// The same with the dialect of queries whose rule does not tell it.
+pub fn load_in(files: impl IntoIterator<Item = (String, String)>, dialect: Dialect) -> Loaded {
     let mut load = Load::default();
+    load.schema.dialect = dialect;
     for (name, text) in files {
         load.file(name, text);
     }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use model::field::{self, FIELDS, FieldId, FieldType};
 use model::program::Filter;
 
+use crate::dialect::Dialect;
 use crate::limits::MAX_FIELDS;
 
 /// Whether a query may name fields that no sensor fills.
@@ -22,6 +23,8 @@ pub enum Unknown {
 pub struct Schema {
     /// What happens with names outside the field table.
     pub unknown: Unknown,
+    /// The dialect of rules that do not tell theirs.
+    pub(crate) dialect: Dialect,
     fields: Vec<String>,
     index: HashMap<String, FieldId>,
     /// Becomes `Program.lineages`.

@@ -20,6 +20,9 @@ const BUFFER: usize = 1 << 20;
 /// Number of a document in its input, from 1: of its line, or of the item of an array.
 pub(crate) type Position = u64;
 
+/// A document and its number, or why it is none.
+pub(crate) type Numbered<'a> = (Position, Result<&'a [u8], Bad>);
+
 /// The documents of one input, first to last.
 pub(crate) struct Lines {
     input: BufReader<Box<dyn Read + Send>>,
@@ -95,7 +98,7 @@ impl Lines {
 
     /// The next document and its number; blank lines are no documents. A line that is too long is
     /// stepped over.
-    pub(crate) fn next(&mut self) -> io::Result<Option<(Position, Result<&[u8], Bad>)>> {
+    pub(crate) fn next(&mut self) -> io::Result<Option<Numbered<'_>>> {
         if self.array.is_some() {
             return Ok(self.next_item());
         }

@@ -21,6 +21,9 @@ pub(crate) struct Names {
     count: usize,
 }
 
+/// A name, and the number of its branch.
+type Entry = (Box<[u8]>, u32);
+
 /// A name, and what it leads to.
 #[derive(Debug, Default)]
 pub(crate) struct Branch {
@@ -29,7 +32,7 @@ pub(crate) struct Branch {
     /// The field that it stands for unless that is given.
     pub(crate) alias: Option<FieldId>,
     /// Hash table of names below; a power of two of places, at most half of them taken.
-    table: Vec<Option<(Box<[u8]>, u32)>>,
+    table: Vec<Option<Entry>>,
     children: usize,
 }
 
@@ -82,18 +85,16 @@ impl Names {
         let mut at = 0;
         for part in name.split('.') {
             let known = self.nodes.get(at).and_then(|branch| branch.find(part.as_bytes()));
-            let next = match known.and_then(|number| usize::try_from(number).ok()) {
-                Some(next) => next,
-                None => {
-                    let next = self.nodes.len();
-                    self.nodes.push(Branch::default());
-                    if let Some(branch) = self.nodes.get_mut(at) {
-                        branch.insert(part.as_bytes().into(), u32::try_from(next).unwrap_or(0));
-                    }
-                    next
+            at = if let Some(next) = known.and_then(|number| usize::try_from(number).ok()) {
+                next
+            } else {
+                let next = self.nodes.len();
+                self.nodes.push(Branch::default());
+                if let Some(branch) = self.nodes.get_mut(at) {
+                    branch.insert(part.as_bytes().into(), u32::try_from(next).unwrap_or(0));
                 }
+                next
             };
-            at = next;
         }
         #[expect(clippy::indexing_slicing, reason = "made above")]
         &mut self.nodes[at]
@@ -133,7 +134,7 @@ impl Branch {
 }
 
 /// Puts a name at its place or the next free one; there is one, as half of them are free.
-fn place(table: &mut [Option<(Box<[u8]>, u32)>], name: Box<[u8]>, number: u32) {
+fn place(table: &mut [Option<Entry>], name: Box<[u8]>, number: u32) {
     let mask = table.len() - 1;
     let mut at = hash(&name) & mask;
     while table.get(at).is_some_and(Option::is_some) {

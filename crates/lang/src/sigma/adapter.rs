@@ -9,7 +9,7 @@ use super::tree::{
 
 /// The documents of a text that [`super::guard`] let through, and what is wrong with the others.
 pub(super) fn parse(text: &str) -> (Vec<Document>, Vec<String>) {
-    let collection = match rsigma::parse_sigma_yaml(text) {
+    let collection = match rsigma_parser::parse_sigma_yaml(text) {
         Ok(collection) => collection,
         Err(error) => return (Vec::new(), vec![error.to_string()]),
     };

@@ -41,7 +41,8 @@ fn elastic(part: &str, dialect: Dialect) -> Option<usize> {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let document: toml::Table = fs::read_to_string(&path).unwrap().parse().unwrap();
-        let text = document["rule"]["query"].as_str().unwrap().to_owned();
+        let rule = document.get("rule").and_then(toml::Value::as_table).unwrap();
+        let text = rule.get("query").and_then(toml::Value::as_str).unwrap().to_owned();
         count += 1;
         let found = errors(&text, dialect, CaseMode::Sensitive);
         if !found.is_empty() {

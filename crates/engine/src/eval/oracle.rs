@@ -1,11 +1,6 @@
 //! What a program means, written as plainly as possible and as slowly as it may be. Tests only:
 //! it shares no code with the compiled form, not even the matching of patterns.
-#![expect(
-    clippy::cast_possible_wrap,
-    clippy::cast_precision_loss,
-    clippy::cast_sign_loss,
-    reason = "numbers of tests are small"
-)]
+#![expect(clippy::cast_sign_loss, reason = "numbers of tests are small")]
 
 use std::net::IpAddr;
 

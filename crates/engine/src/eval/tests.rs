@@ -1,5 +1,4 @@
 //! The compiled form against the oracle, and what the index and the memo must not change.
-#![expect(clippy::cast_precision_loss, reason = "numbers of tests are small")]
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;

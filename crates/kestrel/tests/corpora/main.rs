@@ -1,7 +1,12 @@
 //! Rules that others wrote, with results that others computed. The corpora are no part of this
 //! repository: `AEGIS_CORPORA` names their directory, else it is looked for beside the repository.
 //! Without them these tests print SKIP and pass.
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::indexing_slicing,
+    reason = "helpers of tests: one that panics has failed"
+)]
 
 mod classic;
 mod elastic;

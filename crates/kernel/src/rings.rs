@@ -23,6 +23,10 @@ use ring::{Head, Ring};
 /// How long a record waits for earlier ones of another ring. Between reading the clock and the
 /// commit of a record a hook needs microseconds, milliseconds if it is preempted.
 pub const MERGE_WINDOW: Duration = Duration::from_millis(20);
+
+/// Shortest wait while records are held back: they come due one after another, and waking for each
+/// would cost the host more than reading it.
+const PAUSE: Duration = Duration::from_millis(20);
 /// A ring filled to one part in this many is not held back. Less than what makes the producers
 /// wake the reader for each record.
 pub const PRESSURE_SHARE: u64 = 16;
@@ -109,7 +113,7 @@ impl Rings {
     pub fn wait(&self, timeout: Duration) -> Result<(), Error> {
         let timeout = match self.rest {
             Rest::More => return Ok(()),
-            Rest::Held(ns) => timeout.min(Duration::from_nanos(ns)),
+            Rest::Held(ns) => timeout.min(Duration::from_nanos(ns).max(PAUSE)),
             Rest::Empty => timeout,
         };
         // Rounded up: a wait of zero would spin until the record is due.

@@ -75,7 +75,7 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     let mut worker = Worker::new(
         engine,
         engine::interest::of(&program),
-        Output::start(notice)?,
+        Output::start(notice, args.restarts > 0)?,
         &args.run,
         Arc::clone(&board),
         link.asker(),

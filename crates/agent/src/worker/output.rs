@@ -24,12 +24,13 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Starts the writer.
-    pub(crate) fn start(notice: Notice) -> Result<Output, Failure> {
+    /// Starts the writer. After a predecessor that was killed it begins with an empty line: a pipe
+    /// may hold the beginning of one that was never finished.
+    pub(crate) fn start(notice: Notice, is_successor: bool) -> Result<Output, Failure> {
         let (lines, receiver) = channel(WAITING, notice);
         let writer = std::thread::Builder::new()
             .name("output".into())
-            .spawn(move || write_all(receiver))
+            .spawn(move || write_all(receiver, is_successor))
             .map_err(|e| Failure::new(Exit::Internal, format!("cannot start a thread: {e}")))?;
         Ok(Output { dropped: lines.dropped(), lines, writer })
     }
@@ -58,12 +59,14 @@ impl Output {
     }
 }
 
-fn write_all(mut lines: LineReceiver) {
+fn write_all(mut lines: LineReceiver, is_successor: bool) {
     let mut out = anstream::stdout().lock();
     let mut text = String::new();
+    if is_successor {
+        text.push('\n');
+    }
     while let Some(first) = lines.next_blocking() {
-        // One write for whole lines: a worker that is killed leaves no line without its end.
-        text.clear();
+        // One write for whole lines, so that a worker that is killed rarely leaves a torn one.
         let mut batch = Some(first);
         for _ in 0..BATCH {
             let Some(line) = batch.take() else { break };
@@ -79,6 +82,7 @@ fn write_all(mut lines: LineReceiver) {
             text.push('\n');
         }
         let result = out.write_all(text.as_bytes());
+        text.clear();
         if let Err(error) = result.and_then(|()| out.flush()) {
             // The agent goes on: alerts are still counted, and read through the control socket.
             let gone = error.kind() == ErrorKind::BrokenPipe;

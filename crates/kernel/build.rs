@@ -15,6 +15,9 @@ const PROBE: &str = "probe";
 /// Compiled for its checks of the wire format only.
 const ABI: &str = "abi";
 
+/// Linked first, so loaded first: old kernels refuse some of these, and the loader begins again.
+const DOUBTFUL: &[&str] = &["net", "accept", "inject"];
+
 /// Linked last, so loaded last: they keep the verifier busiest, and each program that a kernel
 /// refuses makes the loader begin again.
 const HEAVY: &[&str] = &["lsm_mount", "tasks", "lsm_file", "life"];
@@ -51,12 +54,15 @@ fn sources(dir: &Path) -> Result<Vec<PathBuf>> {
             found.push(path);
         }
     }
+    let place = |list: &[&str], name: &str| list.iter().position(|listed| *listed == name);
     let rank = |path: &PathBuf| {
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        HEAVY
-            .iter()
-            .position(|heavy| name.strip_suffix(".bpf.c") == Some(heavy))
-            .map_or(0, |at| at + 1)
+        let name = name.strip_suffix(".bpf.c").unwrap_or(name);
+        match (place(DOUBTFUL, name), place(HEAVY, name)) {
+            (Some(at), _) => (0, at),
+            (None, None) => (1, 0),
+            (None, Some(at)) => (2, at),
+        }
     };
     found.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.cmp(b)));
     Ok(found)

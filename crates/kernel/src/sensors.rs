@@ -195,7 +195,15 @@ impl Sensors {
         }
     }
 
+    /// The maps of watched files are filled by who follows renames and new files: fanotify.
+    fn is_unfollowed(&self, kind: Kind) -> bool {
+        WATCHED.contains(kind) && self.injector.is_none()
+    }
+
     fn attach_first(&mut self, table: &'static [Way], kind: Kind) -> Option<Choice> {
+        if self.is_unfollowed(kind) {
+            return None;
+        }
         let mut ways = ways::of(table, kind);
         let way = ways.find(|way| way.programs.iter().all(|name| self.attach(name)))?;
         Some(Choice::Programs(way))
@@ -354,6 +362,11 @@ impl Sensors {
 
     /// Why a way is closed; none when nothing speaks against it.
     fn why_not(&self, way: &Way) -> Option<String> {
+        if self.is_unfollowed(way.kind) {
+            let why = "the watched files cannot be followed without fanotify, whose records need BPF \
+                       syscall programs (Linux 5.14)";
+            return Some(format!("{}: {why}", way.hook));
+        }
         way.programs.iter().find_map(|name| {
             let reason = self.failed.get(name).map(String::as_str);
             let reason = reason.or_else(|| self.loaded.refused(name))?;

@@ -78,6 +78,7 @@ pub(crate) fn run(lab: &mut Lab, wanted: &dyn Fn(Kind) -> bool, tally: &mut Tall
 fn untold(case: &Case, row: &Operation) -> bool {
     match (case.kind, case.name) {
         (Kind::Attr, "times") => row.provider == "lsm" && !row.hook.contains("vfs_utimes"),
+        (Kind::Attr, "chown") => row.note.contains("changes of owner"),
         (Kind::Attr, "extended attribute") => row.note.contains("extended attributes are not told"),
         (Kind::Ptrace, "trace me") => !row.hook.contains("ptrace_traceme"),
         _ => false,

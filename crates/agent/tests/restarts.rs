@@ -61,6 +61,8 @@ fn twenty_killed_workers_in_a_row_lose_no_event() {
     }
     // No record is lost. An alert that was on its way to standard output dies with its worker.
     let log = || std::fs::read_to_string(lab.path("log")).unwrap_or_default();
+    // The last worker told all alerts before it answers anybody.
+    until("the last worker answers", PATIENCE, || lab.status().is_some());
     assert!(waiting.len() <= UNPRINTED_MAX, "without an alert: {waiting:?}\n{}", log());
     // The last worker told all alerts before it answers anybody.
     until("the last worker answers", PATIENCE, || lab.status().is_some());

@@ -3,11 +3,11 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`sensors`] | loads, attaches the best way of each wanted operation, snapshots, counters |
-//! | [`ways`] | the table of ways to see an operation |
+//! | `sensors` | loads, attaches the best way of each wanted operation, snapshots, counters |
+//! | `ways` | the table of ways to see an operation |
 //! | [`probe`] | what this kernel offers, found by loading and attaching |
 //! | [`report`] | what `doctor` prints |
-//! | [`inject`], [`sink`] | the way of user-space records into the rings |
+//! | `inject`, `sink` | the way of user-space records into the rings |
 //! | [`rings`] | the worker's end of the rings |
 
 pub mod bench;

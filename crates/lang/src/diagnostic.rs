@@ -99,7 +99,7 @@ pub struct Diagnostic {
     pub code: Code,
     /// What is wrong, in one line.
     pub message: String,
-    /// Name of the file, as it was given to [`crate::load`].
+    /// Name of the file, as it was given to [`crate::load()`].
     pub file: String,
     /// Id of the rule that it is about, where that is known.
     pub rule: Option<String>,

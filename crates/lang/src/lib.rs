@@ -1,7 +1,7 @@
 //! Rule text into [`model::program::Program`]: rule files, the query language, diagnostics.
 //!
 //! A pure function of text and the field table: no file is opened here. One bad rule never hides
-//! the others: [`load`] returns all sound rules and everything that is wrong with the rest.
+//! the others: [`load()`] returns all sound rules and everything that is wrong with the rest.
 //!
 //! | module | does |
 //! |---|---|

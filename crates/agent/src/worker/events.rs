@@ -133,6 +133,8 @@ impl Worker {
     pub(crate) fn catch_up(&mut self, rings: &mut Rings) {
         let end = Instant::now() + LAST;
         while self.drain(rings, now_ns()) > 0 && Instant::now() < end {}
+        // Out of the rings, their alerts exist nowhere but on the way out.
+        self.publisher.output.settle(LAST);
     }
 
     /// Works until the guard says stop, or has gone.

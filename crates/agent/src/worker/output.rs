@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use super::queue::{Bounds, Line, LineReceiver, LineSender, Notice, channel};
 use crate::exit::{Exit, Failure};
@@ -20,6 +21,9 @@ const BATCH_BYTES: usize = 256 << 10;
 pub(crate) struct Output {
     lines: LineSender,
     dropped: Arc<AtomicU64>,
+    /// Lines put in, dropped ones included.
+    offered: u64,
+    written: Arc<AtomicU64>,
     writer: JoinHandle<()>,
 }
 
@@ -28,16 +32,29 @@ impl Output {
     /// may hold the beginning of one that was never finished.
     pub(crate) fn start(notice: Notice, is_successor: bool) -> Result<Output, Failure> {
         let (lines, receiver) = channel(WAITING, notice);
+        let written = Arc::<AtomicU64>::default();
+        let count = Arc::clone(&written);
         let writer = std::thread::Builder::new()
             .name("output".into())
-            .spawn(move || write_all(receiver, is_successor))
+            .spawn(move || write_all(receiver, is_successor, &count))
             .map_err(|e| Failure::new(Exit::Internal, format!("cannot start a thread: {e}")))?;
-        Ok(Output { dropped: lines.dropped(), lines, writer })
+        Ok(Output { dropped: lines.dropped(), lines, offered: 0, written, writer })
     }
 
     /// Puts a line out; never waits.
     pub(crate) fn put(&mut self, line: Line) {
+        self.offered += 1;
         self.lines.offer(line);
+    }
+
+    /// Waits until what was put in is written, at most for `limit`: for the moments in which
+    /// nothing may get lost and nothing else is to be done.
+    pub(crate) fn settle(&self, limit: Duration) {
+        let end = Instant::now() + limit;
+        let is_settled = || self.written.load(Ordering::Acquire) + self.dropped() >= self.offered;
+        while !is_settled() && !self.lines.is_closed() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Tells of losses when there is room again.
@@ -59,7 +76,7 @@ impl Output {
     }
 }
 
-fn write_all(mut lines: LineReceiver, is_successor: bool) {
+fn write_all(mut lines: LineReceiver, is_successor: bool, written: &AtomicU64) {
     let mut out = anstream::stdout().lock();
     let mut text = String::new();
     if is_successor {
@@ -68,8 +85,10 @@ fn write_all(mut lines: LineReceiver, is_successor: bool) {
     while let Some(first) = lines.next_blocking() {
         // One write for whole lines, so that a worker that is killed rarely leaves a torn one.
         let mut batch = Some(first);
+        let mut count = 0;
         for _ in 0..BATCH {
             let Some(line) = batch.take() else { break };
+            count += 1;
             text.push_str(&line);
             text.push('\n');
             if text.len() > BATCH_BYTES {
@@ -78,11 +97,13 @@ fn write_all(mut lines: LineReceiver, is_successor: bool) {
             batch = lines.next_now();
         }
         if let Some(line) = batch {
+            count += 1;
             text.push_str(&line);
             text.push('\n');
         }
         let result = out.write_all(text.as_bytes());
         text.clear();
+        written.fetch_add(count, Ordering::Release);
         if let Err(error) = result.and_then(|()| out.flush()) {
             // The agent goes on: alerts are still counted, and read through the control socket.
             let gone = error.kind() == ErrorKind::BrokenPipe;

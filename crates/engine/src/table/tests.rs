@@ -173,11 +173,12 @@ fn a_pid_that_is_used_again_at_once_is_another_process() {
 }
 
 #[test]
-fn ids_follow_changes_and_unknown_ones_change_nothing() {
+fn ids_follow_changes_and_what_a_change_does_not_tell_is_unknown() {
     let mut table = started();
     let sudo = key(51, 300 * MS);
     let exec = Task::exec(300 * MS, sudo, INIT, "/usr/bin/sudo").with(|task| {
         (task.h.uid, task.ruid, task.suid) = (1000, 1000, 1000);
+        (task.rgid, task.sgid) = (100, 100);
         task.cap_permitted = 1;
     });
     put(&mut table, exec);
@@ -190,7 +191,8 @@ fn ids_follow_changes_and_unknown_ones_change_nothing() {
     assert_eq!(applied.old_uid, Some(1000));
     let process = process(&table, sudo);
     let known = process.ids;
-    assert_eq!((known.uid, known.gid, known.ruid, known.suid), (0, 0, 0, 1000));
+    assert_eq!((known.uid, known.gid, known.ruid, known.suid), (0, 0, 0, NO_ID), "stale is worse");
+    assert_eq!((known.rgid, known.sgid), (100, 100), "a change of user is none of group");
     assert_eq!(process.caps, None, "the connector does not tell what became of them");
 }
 

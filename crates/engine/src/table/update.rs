@@ -183,10 +183,17 @@ fn image_at(process: &Process, time: u64) -> Option<&Arc<Image>> {
 
 fn change_ids(process: &mut Process, kind: Kind, told: &RecIds) {
     let ids = &mut process.ids;
-    set(&mut ids.ruid, told.ruid, NO_ID);
-    set(&mut ids.rgid, told.rgid, NO_ID);
-    set(&mut ids.suid, told.suid, NO_ID);
-    set(&mut ids.sgid, told.sgid, NO_ID);
+    match kind {
+        // What the source could not tell of changed ids is not known any more.
+        Kind::Setuid => (ids.ruid, ids.suid) = (told.ruid, told.suid),
+        Kind::Setgid => (ids.rgid, ids.sgid) = (told.rgid, told.sgid),
+        _ => {
+            set(&mut ids.ruid, told.ruid, NO_ID);
+            set(&mut ids.rgid, told.rgid, NO_ID);
+            set(&mut ids.suid, told.suid, NO_ID);
+            set(&mut ids.sgid, told.sgid, NO_ID);
+        }
+    }
     set(&mut process.sid, told.sid, 0);
     set(&mut process.pgid, told.pgid, 0);
     match kind {

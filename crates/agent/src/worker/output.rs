@@ -11,8 +11,8 @@ use crate::exit::{Exit, Failure};
 
 /// What may wait for a slow reader. More is dropped and counted.
 const WAITING: Bounds = Bounds { lines: 4096, bytes: 4 * 1024 * 1024 };
-/// Lines written before they are flushed, when more wait.
-const BATCH: usize = 64;
+/// Lines written together, when more wait.
+const BATCH: u64 = 64;
 /// Bytes written together, about; a line is some 10 KB.
 const BATCH_BYTES: usize = 256 << 10;
 
@@ -84,22 +84,13 @@ fn write_all(mut lines: LineReceiver, is_successor: bool, written: &AtomicU64) {
     }
     while let Some(first) = lines.next_blocking() {
         // One write for whole lines, so that a worker that is killed rarely leaves a torn one.
-        let mut batch = Some(first);
-        let mut count = 0;
-        for _ in 0..BATCH {
-            let Some(line) = batch.take() else { break };
+        let (mut next, mut count) = (Some(first), 0);
+        while let Some(line) = next {
             count += 1;
             text.push_str(&line);
             text.push('\n');
-            if text.len() > BATCH_BYTES {
-                break;
-            }
-            batch = lines.next_now();
-        }
-        if let Some(line) = batch {
-            count += 1;
-            text.push_str(&line);
-            text.push('\n');
+            let has_room = count < BATCH && text.len() <= BATCH_BYTES;
+            next = if has_room { lines.next_now() } else { None };
         }
         let result = out.write_all(text.as_bytes());
         text.clear();

@@ -13,3 +13,5 @@ mod reload;
 mod restarts;
 #[cfg(test)]
 mod running;
+#[cfg(test)]
+mod sequences;

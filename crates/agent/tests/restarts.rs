@@ -64,6 +64,8 @@ fn twenty_killed_workers_in_a_row_lose_no_event() {
     // The last worker told all alerts before it answers anybody.
     until("the last worker answers", PATIENCE, || lab.status().is_some());
     assert!(waiting.len() <= UNPRINTED_MAX, "without an alert: {waiting:?}\n{}", log());
+    // The last worker told all alerts before it answers anybody.
+    until("the last worker answers", PATIENCE, || lab.status().is_some());
     let lost = &lab.status().unwrap()["kernel_counters"]["lost"];
     assert_eq!(lost["life"]["ring_full"], 0, "{lost}");
     assert!(agent.stop().success());

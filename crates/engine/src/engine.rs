@@ -1,16 +1,19 @@
 //! The engine: records in, events and their matches out.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::alert::Match;
-use model::field;
+use model::field::{self, FieldId};
 use model::op::Kind;
 use model::program::Program;
 use model::value::{Fields, Value};
 use model::wire::{Body, FLAG_NO_CREDS, FLAG_NO_START, Record};
+use serde_json::{Map, Value as Json};
 use smallvec::SmallVec;
 
 use crate::cgroup::Cgroup;
+use crate::detect::{Counters, Detector, Event, Found, Limits};
 use crate::eval::{self, Compiled};
 use crate::facts::{Fact, Facts, Question};
 use crate::host::{Host, Known};
@@ -23,6 +26,9 @@ use crate::view::{Scene, View};
 
 /// Questions that one record can raise.
 pub type Questions = SmallVec<[Question; 4]>;
+
+/// Documents of events that a later match may name; the oldest go first. Some ten kilobytes each.
+const KEPT_MAX: usize = 8_192;
 
 /// What an engine has done so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,7 +50,7 @@ pub struct Stats {
 #[derive(Debug)]
 pub struct Prepared {
     program: Arc<Program>,
-    compiled: Compiled,
+    compiled: Arc<Compiled>,
     variables: Variables,
 }
 
@@ -52,7 +58,8 @@ impl Prepared {
     /// Fails if the program breaks a bound of [`eval`].
     pub fn new(program: Arc<Program>) -> Result<Prepared, eval::CompileError> {
         let variables = Variables::of(&program);
-        Ok(Prepared { compiled: Compiled::new(Arc::clone(&program))?, program, variables })
+        let compiled = Arc::new(Compiled::new(Arc::clone(&program))?);
+        Ok(Prepared { program, compiled, variables })
     }
 }
 
@@ -61,14 +68,14 @@ impl Prepared {
 #[derive(Debug)]
 pub struct Engine {
     program: Arc<Program>,
-    compiled: Compiled,
-    evaluation: eval::Scratch,
+    detector: Detector,
+    kept: Kept,
     host: Known,
     facts: Facts,
     table: Table,
     scratch: Scratch,
-    /// Indices of the rules that matched the event at hand.
-    hits: Vec<u32>,
+    /// What the event at hand completed.
+    found: Vec<Found>,
     repeats: Repeats,
     stats: Stats,
 }
@@ -76,26 +83,36 @@ pub struct Engine {
 impl Engine {
     /// An engine that knows no process yet. Fails if the program breaks a bound of [`eval`].
     pub fn new(program: Arc<Program>, host: Host) -> Result<Engine, eval::CompileError> {
+        Engine::with(program, host, Limits::default())
+    }
+
+    /// The same with bounds, and the secret of join keys, of one's own.
+    pub fn with(
+        program: Arc<Program>,
+        host: Host,
+        limits: Limits,
+    ) -> Result<Engine, eval::CompileError> {
         let Prepared { program, compiled, variables } = Prepared::new(program)?;
         Ok(Engine {
-            compiled,
-            evaluation: eval::Scratch::default(),
             program,
+            detector: Detector::new(compiled, limits),
+            kept: Kept::default(),
             host: Known::new(host),
             facts: Facts::default(),
             table: Table::new(variables),
             scratch: Scratch::default(),
-            hits: Vec::new(),
+            found: Vec::new(),
             repeats: Repeats::default(),
             stats: Stats::default(),
         })
     }
 
-    /// Runs another program from the next record on. All that is known of the host stays.
+    /// Runs another program from the next record on, at once and as a whole. All that is known of
+    /// the host stays, and rules that did not change keep their partial matches.
     pub fn swap(&mut self, prepared: Prepared) {
         let Prepared { program, compiled, variables } = prepared;
-        (self.program, self.compiled) = (program, compiled);
-        self.evaluation = eval::Scratch::default();
+        self.detector.replace(compiled);
+        self.program = program;
         self.table.variables = variables;
         self.repeats.clear();
     }
@@ -186,32 +203,121 @@ impl Engine {
             scratch: &self.scratch,
         };
         let view = View::new(record, process, applied.old_uid, self.stats.events, scene);
-        self.hits.clear();
-        self.compiled.eval(&view, &mut self.evaluation, &mut self.hits);
-        let found = self.hits.len();
+        let identity = || self.host.event(record.as_bytes());
+        let time = self.host.wall(record.header().time);
+        let number = self.stats.events;
+        let event = Live { view: &view, number, time, identity: &identity };
+        self.found.clear();
+        self.detector.push(&event, &mut self.found);
+        let found = self.found.len();
         if let (Value::Str(path), Some(process)) = (view.get(field::FILE_PATH), view.key()) {
             let time = record.header().time;
-            self.hits.retain(|rule| !self.repeats.is_repeat(*rule, process, path, time));
+            self.found.retain(|found| {
+                // Of several events each says something of its own.
+                let is_alone = found.members.as_slice() == [number];
+                !(is_alone && self.repeats.is_repeat(found.rule, process, path, time))
+            });
         }
-        self.stats.matches += self.hits.len() as u64;
-        self.stats.repeats += (found - self.hits.len()) as u64;
+        self.stats.matches += self.found.len() as u64;
+        self.stats.repeats += (found - self.found.len()) as u64;
+        let earlier: Vec<_> = self.found.iter().map(|found| self.kept.members(found)).collect();
         let matches: SmallVec<[Match<'_>; 4]> = self
-            .hits
+            .found
             .iter()
-            .filter_map(|rule| self.program.rules.get(usize::try_from(*rule).ok()?))
-            .map(|rule| Match {
-                rule: &rule.meta,
-                id: self.host.alert(&rule.meta.id, record.as_bytes()),
-            })
+            .zip(&earlier)
+            .filter_map(|(found, earlier)| matched(&self.program, found, earlier))
             .collect();
         each(&view, &matches);
+        // Only what has state can name this event again.
+        if self.detector.holds_last() && self.detector.partials() > 0 {
+            self.kept.put(number, model::json::document(&view));
+        }
         drop(matches);
         self.scratch.reset();
+    }
+
+    /// The time since boot has come to `now`, in ns, though no record came: what a rule waited for
+    /// in vain is then certain, and what is over is freed. Calls back once for each match.
+    pub fn tick(&mut self, now: u64, each: &mut dyn FnMut(&Match<'_>)) {
+        self.found.clear();
+        self.detector.tick(self.host.wall(now), &mut self.found);
+        self.stats.matches += self.found.len() as u64;
+        for found in &self.found {
+            let earlier = self.kept.members(found);
+            if let Some(matched) = matched(&self.program, found, &earlier) {
+                each(&matched);
+            }
+        }
+        if self.detector.partials() == 0 {
+            self.kept = Kept::default();
+        }
+    }
+
+    /// What each rule did so far, in the order of the program.
+    pub fn counters(&self) -> Vec<Counters> {
+        let rules = u32::try_from(self.program.rules.len()).unwrap_or(u32::MAX);
+        (0..rules).map(|rule| self.detector.counters(rule)).collect()
     }
 
     /// What happened so far.
     pub fn stats(&self) -> Stats {
         Stats { table: self.table.stats(), ..self.stats }
+    }
+}
+
+/// Events that are members of partial matches, by number.
+#[derive(Debug, Default)]
+struct Kept(BTreeMap<u64, Arc<Map<String, Json>>>);
+
+impl Kept {
+    fn put(&mut self, number: u64, document: Map<String, Json>) {
+        self.0.insert(number, Arc::new(document));
+        if self.0.len() > KEPT_MAX {
+            self.0.pop_first();
+        }
+    }
+
+    /// Those of a match that are still known.
+    fn members(&self, found: &Found) -> Vec<(u64, Arc<Map<String, Json>>)> {
+        let known = |number: &u64| Some((*number, Arc::clone(self.0.get(number)?)));
+        found.members.iter().filter_map(known).collect()
+    }
+}
+
+fn matched<'m>(
+    program: &'m Program,
+    found: &'m Found,
+    earlier: &'m [(u64, Arc<Map<String, Json>>)],
+) -> Option<Match<'m>> {
+    let rule = program.rules.get(usize::try_from(found.rule).ok()?)?;
+    Some(Match { rule: &rule.meta, id: found.id, members: &found.members, earlier })
+}
+
+/// A view in its place in the stream.
+struct Live<'l> {
+    view: &'l View<'l>,
+    number: u64,
+    time: i64,
+    identity: &'l dyn Fn() -> u64,
+}
+
+impl Fields for Live<'_> {
+    fn get(&self, field: FieldId) -> Value<'_> {
+        self.view.get(field)
+    }
+}
+
+impl Event for Live<'_> {
+    fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn time(&self) -> i64 {
+        self.time
+    }
+
+    fn identity(&self) -> u64 {
+        (self.identity)()
     }
 }
 

@@ -57,20 +57,21 @@ impl Known {
         first_half(&hash.finalize())
     }
 
-    /// Identity of an alert: rule, host boot and the bytes of the record, which hold time, process
-    /// and kind. The position in the stream is left out, so a replay gives the same.
-    pub(crate) fn alert(&self, rule: &str, record: &[u8]) -> u128 {
+    /// Identity of an event: host boot and the bytes of the record, which hold time, process and
+    /// kind. The position in the stream is left out, so a replay gives the same.
+    pub(crate) fn event(&self, record: &[u8]) -> u64 {
         let mut hash = Sha256::new();
         // The lengths keep `ab` + `c` and `a` + `bc` apart.
-        for part in [rule.as_bytes(), self.host.boot_id.as_bytes(), record] {
+        for part in [self.host.boot_id.as_bytes(), record] {
             hash.update(part.len().to_le_bytes());
             hash.update(part);
         }
-        first_half(&hash.finalize())
+        u64::try_from(first_half(&hash.finalize()) >> 64).unwrap_or(0)
     }
 }
 
-fn first_half(digest: &[u8]) -> u128 {
+/// The first 128 bits of a digest.
+pub(crate) fn first_half(digest: &[u8]) -> u128 {
     let half = digest.first_chunk::<16>().copied().unwrap_or_default();
     u128::from_be_bytes(half)
 }

@@ -55,7 +55,9 @@ pub fn of(program: &Program) -> Interest {
                 *wanted = wanted.with(kind);
             }
         }
-        variables(&rule.condition, &mut |name| env.extend(name.map(str::to_owned)));
+        for filter in rule.filters() {
+            variables(&filter.condition, &mut |name| env.extend(name.map(str::to_owned)));
+        }
     }
     let watch = watches
         .into_iter()
@@ -72,7 +74,9 @@ pub fn unbounded(program: &Program) -> Vec<(usize, Unbounded)> {
             all.push((number, Unbounded::Files));
         }
         let mut nameless = false;
-        variables(&rule.condition, &mut |name| nameless |= name.is_none());
+        for filter in rule.filters() {
+            variables(&filter.condition, &mut |name| nameless |= name.is_none());
+        }
         if nameless {
             all.push((number, Unbounded::Environment));
         }
@@ -90,7 +94,10 @@ struct Area {
 /// All areas of which an event of that kind must be in one for the rule to match; `None` if they
 /// cannot be told.
 fn watched(rule: &Rule, kind: Kind) -> Option<Vec<Area>> {
-    areas(&rule.condition, &action::of(kind), false).filter(|areas| areas.len() <= MAX_WATCHES)
+    let words = action::of(kind);
+    let filters = rule.filters().filter(|filter| filter.kinds().contains(kind));
+    let areas: Option<Vec<_>> = filters.map(|it| areas(&it.condition, &words, false)).collect();
+    areas.map(|areas| areas.concat()).filter(|areas| areas.len() <= MAX_WATCHES)
 }
 
 /// The same for a condition, or its complement if `negated`.
@@ -111,7 +118,15 @@ fn areas(condition: &Expr, words: &Action, negated: bool) -> Option<Vec<Area>> {
             Some(bounds.collect::<Option<Vec<_>>>()?.concat())
         }
         (Expr::Test(field::FILE_PATH | field::FILE_DIRECTORY, test), false) => by_path(test),
-        (Expr::Test(..) | Expr::Const(_), _) => None,
+        (
+            Expr::Test(..)
+            | Expr::Const(_)
+            | Expr::Computed(..)
+            | Expr::Compare { .. }
+            | Expr::Truth(_)
+            | Expr::Lineage(..),
+            _,
+        ) => None,
     }
 }
 
@@ -179,7 +194,12 @@ fn variables(condition: &Expr, visit: &mut impl FnMut(Option<&str>)) {
             }
             _ => visit(None),
         },
-        Expr::Const(_) | Expr::Test(..) => {}
+        Expr::Const(_)
+        | Expr::Test(..)
+        | Expr::Computed(..)
+        | Expr::Compare { .. }
+        | Expr::Truth(_)
+        | Expr::Lineage(..) => {}
     }
 }
 

@@ -9,10 +9,12 @@
 //! | `repeats` | alerts that would say the same again |
 //! | `variables` | what of an environment is kept and shown |
 //! | [`facts`], `cgroup` | names and cgroup paths that the host told |
+//! | [`detect`] | the state of all rules over a stream: sequences, counts, pipes |
 //! | [`eval`], [`interest`] | running a program, and what it needs from the sensors |
 #![forbid(unsafe_code)]
 
 mod cgroup;
+pub mod detect;
 mod engine;
 pub mod eval;
 pub mod facts;
@@ -28,6 +30,7 @@ mod testing;
 mod variables;
 pub mod view;
 
+pub use detect::{Counted, Counters, Detector, Event, Found, Limits};
 pub use engine::{Engine, Prepared, Questions, Stats};
 pub use facts::{Fact, Question};
 pub use host::Host;

@@ -96,7 +96,16 @@ pub struct Text {
 /// Reads all given files, and all files with that extension below given directories, in the order
 /// of `paths` and sorted within each. What cannot be read is reported; the rest is read.
 pub fn read_all(paths: &[PathBuf], extension: &str, trust: Trust) -> (Vec<Text>, Vec<ReadError>) {
-    let mut walk = Walk { extension, trust, files: Vec::new(), errors: Vec::new() };
+    read_any(paths, &[extension], trust)
+}
+
+/// The same for files with any of several extensions.
+pub fn read_any(
+    paths: &[PathBuf],
+    extensions: &[&str],
+    trust: Trust,
+) -> (Vec<Text>, Vec<ReadError>) {
+    let mut walk = Walk { extensions, trust, files: Vec::new(), errors: Vec::new() };
     for path in paths {
         // A link that was named is meant; links that are found are not followed.
         match fs::canonicalize(path).and_then(fs::metadata) {
@@ -109,7 +118,7 @@ pub fn read_all(paths: &[PathBuf], extension: &str, trust: Trust) -> (Vec<Text>,
 }
 
 struct Walk<'a> {
-    extension: &'a str,
+    extensions: &'a [&'a str],
     trust: Trust,
     files: Vec<Text>,
     errors: Vec<ReadError>,
@@ -123,12 +132,17 @@ impl Walk<'_> {
                 for (entry, kind) in entries {
                     if kind.is_dir() {
                         self.directory(&entry, depth + 1);
-                    } else if entry.extension().is_some_and(|found| found == self.extension) {
+                    } else if self.wanted(&entry) {
                         self.file(&entry, false);
                     }
                 }
             }
         }
+    }
+
+    fn wanted(&self, path: &Path) -> bool {
+        let has = |wanted: &&str| path.extension().is_some_and(|found| found == *wanted);
+        self.extensions.iter().any(has)
     }
 
     fn file(&mut self, path: &Path, follow: bool) {

@@ -1,30 +1,37 @@
 //! `kestrel check`
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 
-use lang::Level;
-use serde_json::json;
+use lang::{Level, placement};
+use serde_json::{Value, json};
 
-use crate::cli::Format;
-use crate::output::{self, Status};
+use crate::cli::{self, CheckForm};
+use crate::output::{self, Status, style};
 use crate::rules::Rules;
+use crate::sarif;
 
-/// Shows what is wrong; warnings count as findings, since someone asked.
-pub(crate) fn run(paths: &[PathBuf], format: Format) -> io::Result<Status> {
-    let rules = Rules::load(paths);
+/// Shows what is wrong and where each rule would run; warnings count as findings, since someone
+/// asked.
+pub(crate) fn run(given: &cli::Rules, form: CheckForm) -> io::Result<Status> {
+    let rules = Rules::load(&given.paths, given.dialect);
     let (errors, warnings) = (rules.count(Level::Error), rules.count(Level::Warning));
     let sound = rules.loaded.program.rules.len();
-    match format {
-        Format::Json => output::json(&json!({
+    match form {
+        CheckForm::Json => output::json(&json!({
             "rules": sound,
             "errors": errors,
             "warnings": warnings,
             "unread": rules.unread_json(),
             "diagnostics": rules.json(),
+            "placements": placements(&rules),
         }))?,
-        Format::Text => {
+        CheckForm::Sarif => {
+            rules.show_unread();
+            output::json(&sarif::document(&rules.json()))?;
+        }
+        CheckForm::Text => {
             rules.show()?;
+            text(&rules)?;
             let files = rules.loaded.sources.len();
             writeln!(
                 anstream::stdout(),
@@ -33,4 +40,41 @@ pub(crate) fn run(paths: &[PathBuf], format: Format) -> io::Result<Status> {
         }
     }
     Ok(if errors + warnings == 0 { Status::Fine } else { Status::Findings })
+}
+
+fn placements(rules: &Rules) -> Vec<Value> {
+    let program = &rules.loaded.program;
+    let placed = program.rules.iter().map(|rule| {
+        let place = placement::of(rule, program);
+        json!({
+            "rule": rule.meta.id,
+            "file": rule.meta.file,
+            "place": place.place.as_str(),
+            "because": place.because,
+            "reason": place.reason,
+        })
+    });
+    placed.collect()
+}
+
+/// One line a rule: where it runs and what decides that.
+fn text(rules: &Rules) -> io::Result<()> {
+    let program = &rules.loaded.program;
+    let mut out = anstream::stdout().lock();
+    let name = style::NAME;
+    for rule in &program.rules {
+        let place = placement::of(rule, program);
+        write!(
+            out,
+            "{:<7} {name}{}{name:#}: {}",
+            place.place.as_str(),
+            rule.meta.id,
+            place.reason
+        )?;
+        match place.because.as_str() {
+            "" => writeln!(out)?,
+            because => writeln!(out, ": {because}")?,
+        }
+    }
+    Ok(())
 }

@@ -5,17 +5,17 @@ use std::io::{self, Write};
 use model::field::{FIELDS, Field, FieldType, Source};
 use serde_json::json;
 
-use crate::cli::Format;
+use crate::cli::Form;
 use crate::output::{self, Status, style};
 
 /// Lists the field table.
-pub(crate) fn run(format: Format) -> io::Result<Status> {
+pub(crate) fn run(format: Form) -> io::Result<Status> {
     match format {
-        Format::Json => {
+        Form::Json => {
             let all: Vec<_> = FIELDS.iter().map(object).collect();
             output::json(&json!(all))?;
         }
-        Format::Text => {
+        Form::Text => {
             let width = FIELDS.iter().map(|field| field.name.len()).max().unwrap_or(0);
             let (name, reset) = (style::NAME, style::NAME.render_reset());
             let mut out = anstream::stdout().lock();

@@ -1,20 +1,23 @@
 //! `kestrel test`: runs the tests that rules bring along through the engine.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use engine::eval::{Compiled, Scratch};
+use engine::eval::{Compiled, blame};
+use engine::{Detector, Found, Limits};
 use lang::{Level, RuleTest};
-use model::field::{self, FieldId};
-use model::json::{self, Document};
 use model::program::Rule;
-use model::value::{Fields, Value};
 use serde_json::json as object;
 
-use crate::cli::Format;
+use crate::cli::{self, Form};
+use crate::input::{Event, Names, Placed};
 use crate::output::{self, Status, style};
-use crate::rules::Rules;
+use crate::predicates::{self, Outcome};
+use crate::rules::{self, Rules};
+
+/// Time between two events of a test that do not say theirs.
+const STEP_NS: i64 = 1_000_000;
 
 /// A test that did not go as it says.
 struct Failure<'r> {
@@ -23,73 +26,143 @@ struct Failure<'r> {
     reason: String,
 }
 
+/// A predicate that had only one value in all tests of its rule.
+struct Untested<'r> {
+    rule: &'r Rule,
+    predicate: String,
+    always: bool,
+}
+
 /// Runs all tests. Fails if a test fails or a rule has an error.
-pub(crate) fn run(paths: &[PathBuf], format: Format) -> io::Result<Status> {
-    let rules = Rules::load(paths);
-    let compiled = match Compiled::new(Arc::new(rules.loaded.program.clone())) {
-        Ok(compiled) => compiled,
-        Err(error) => {
-            output::complain(&error.to_string());
-            return Ok(Status::Findings);
-        }
-    };
-    let mut scratch = Scratch::default();
-    let failures: Vec<Failure<'_>> = rules
-        .loaded
-        .tests
-        .iter()
-        .filter_map(|test| {
-            let rule = rules.loaded.program.rules.get(test.rule)?;
-            let reason = failure(&compiled, &mut scratch, test)?;
-            Some(Failure { rule, test, reason })
-        })
-        .collect();
-    match format {
-        Format::Text => text(&rules, &failures)?,
-        Format::Json => output::json(&report(&rules, &failures))?,
+pub(crate) fn run(given: &cli::Rules, form: Form) -> io::Result<Status> {
+    let rules = Rules::load(&given.paths, given.dialect);
+    let Some(compiled) = rules.compile() else { return Ok(Status::Findings) };
+    let names = rules::names(&compiled);
+    let mut failures = Vec::new();
+    let mut seen = Seen::default();
+    for test in &rules.loaded.tests {
+        let Some(rule) = compiled.program().rules.get(test.rule) else { continue };
+        let reason = match events(test, &names) {
+            Err(reason) => Some(reason),
+            Ok(events) => {
+                seen.add(test.rule, rule, &compiled, &events);
+                failure(&compiled, test, rule, &events)
+            }
+        };
+        failures.extend(reason.map(|reason| Failure { rule, test, reason }));
+    }
+    let untested = seen.one_sided(&compiled);
+    match form {
+        Form::Text => text(&rules, &failures, &untested)?,
+        Form::Json => output::json(&report(&rules, &failures, &untested))?,
     }
     let sound = failures.is_empty() && rules.count(Level::Error) == 0;
     Ok(if sound { Status::Fine } else { Status::Findings })
 }
 
+/// The events of a test.
+fn events(test: &RuleTest, names: &Arc<Names>) -> Result<Vec<Event>, String> {
+    test.events
+        .iter()
+        .map(|given| {
+            let mut event = Event::new(Arc::clone(names));
+            let text = serde_json::to_vec(given).map_err(|error| error.to_string())?;
+            event.read(&text).map_err(|bad| format!("the event cannot be read: {bad}"))?;
+            Ok(event)
+        })
+        .collect()
+}
+
 /// What went wrong, if anything did.
-fn failure(compiled: &Compiled, scratch: &mut Scratch, test: &RuleTest) -> Option<String> {
-    let event = match Document::new(&test.event) {
-        Ok(event) => event,
-        Err(error) => return Some(format!("the event cannot be read: {error}")),
-    };
-    let mut matches = Vec::new();
-    compiled.eval(&event, scratch, &mut matches);
-    let alert = matches.iter().any(|rule| usize::try_from(*rule) == Ok(test.rule));
+fn failure(
+    compiled: &Arc<Compiled>,
+    test: &RuleTest,
+    rule: &Rule,
+    events: &[Event],
+) -> Option<String> {
+    let alert = raised(compiled, test.rule, events);
     let expectation = match (test.alert, alert) {
         (true, false) => "expected an alert, got none",
         (false, true) => "expected no alert, got one",
         _ => return None,
     };
-    let decided: Vec<String> = compiled
-        .explain(test.rule, &event)
-        .iter()
-        .filter_map(|blame| held(blame.field, &event))
-        .collect();
+    let program = compiled.program();
+    let mut decided = Vec::new();
+    for (event, filter) in
+        events.iter().flat_map(|event| rule.filters().map(move |one| (event, one)))
+    {
+        if events.len() > 1 && predicates::holds(filter, rule, event) != alert {
+            continue;
+        }
+        for blame in blame(filter, rule.logic, event) {
+            let (name, value) = predicates::held(blame.field, program, event);
+            let held = if value.is_null() {
+                format!("`{name}` is absent")
+            } else {
+                format!("`{name}` = {value}")
+            };
+            if !decided.contains(&held) {
+                decided.push(held);
+            }
+        }
+    }
     Some(format!("{expectation}; decided by: {}", decided.join(", ")))
 }
 
-/// What the event holds in a field.
-fn held(id: FieldId, event: &Document) -> Option<String> {
-    let row = field::field(id)?;
-    Some(match event.get(id) {
-        Value::Null => format!("`{}` is absent", row.name),
-        value => format!("`{}` = {}", row.name, json::render(row, value)),
-    })
+/// Whether a rule alerts on events, given in order to an engine that has seen nothing else.
+fn raised(compiled: &Arc<Compiled>, rule: usize, events: &[Event]) -> bool {
+    let mut detector = Detector::new(Arc::clone(compiled), Limits::default());
+    let mut found: Vec<Found> = Vec::new();
+    let mut time = 0;
+    for (number, event) in (1..).zip(events) {
+        time = event.time().unwrap_or(time + STEP_NS);
+        let placed = Placed { event, position: number, time, ordinal: number };
+        detector.push(&placed, &mut found);
+    }
+    detector.finish(&mut found);
+    found.iter().any(|found| usize::try_from(found.rule) == Ok(rule))
 }
 
-fn text(rules: &Rules, failures: &[Failure<'_>]) -> io::Result<()> {
+/// Values that predicates had in tests: rule, number of the filter and of the predicate in it.
+#[derive(Default)]
+struct Seen(BTreeMap<(usize, usize, usize), (String, bool, bool)>);
+
+impl Seen {
+    fn add(&mut self, number: usize, rule: &Rule, compiled: &Compiled, events: &[Event]) {
+        for (at, filter) in rule.filters().enumerate() {
+            for event in events.iter().filter(|event| predicates::has_category(filter, *event)) {
+                let outcomes = predicates::outcomes(filter, rule, compiled.program(), event);
+                for (leaf, Outcome { text, value, .. }) in outcomes.into_iter().enumerate() {
+                    let seen = self.0.entry((number, at, leaf)).or_insert((text, false, false));
+                    seen.1 |= value == Some(true);
+                    seen.2 |= value != Some(true);
+                }
+            }
+        }
+    }
+
+    fn one_sided(self, compiled: &Compiled) -> Vec<Untested<'_>> {
+        let one_sided = self.0.into_iter().filter(|(_, (_, yes, no))| yes != no);
+        one_sided
+            .filter_map(|((rule, _, _), (predicate, always, _))| {
+                let rule = compiled.program().rules.get(rule)?;
+                Some(Untested { rule, predicate, always })
+            })
+            .collect()
+    }
+}
+
+fn text(rules: &Rules, failures: &[Failure<'_>], untested: &[Untested<'_>]) -> io::Result<()> {
     rules.show()?;
     let mut out = anstream::stdout().lock();
     let (bad, good) = (style::BAD, style::GOOD);
     for Failure { rule, test, reason } in failures {
         writeln!(out, "{bad}FAIL{bad:#} {}: {}: {}", rule.meta.file, rule.meta.id, test.name)?;
         writeln!(out, "     {reason}")?;
+    }
+    for Untested { rule, predicate, always } in untested {
+        let (file, id) = (&rule.meta.file, &rule.meta.id);
+        writeln!(out, "note {file}: {id}: in every test {always}: {predicate}")?;
     }
     let (total, failed) = (rules.loaded.tests.len(), failures.len());
     let verdict =
@@ -104,7 +177,7 @@ fn text(rules: &Rules, failures: &[Failure<'_>]) -> io::Result<()> {
     )
 }
 
-fn report(rules: &Rules, failures: &[Failure<'_>]) -> serde_json::Value {
+fn report(rules: &Rules, failures: &[Failure<'_>], untested: &[Untested<'_>]) -> serde_json::Value {
     let failed: Vec<_> = failures
         .iter()
         .map(|Failure { rule, test, reason }| {
@@ -117,10 +190,18 @@ fn report(rules: &Rules, failures: &[Failure<'_>]) -> serde_json::Value {
             })
         })
         .collect();
+    let one_sided: Vec<_> = untested
+        .iter()
+        .map(|Untested { rule, predicate, always }| {
+            let (file, id) = (&rule.meta.file, &rule.meta.id);
+            object!({ "file": file, "rule": id, "predicate": predicate, "always": always })
+        })
+        .collect();
     object!({
         "rules": rules.loaded.program.rules.len(),
         "tests": rules.loaded.tests.len(),
         "failed": failed,
+        "one_sided": one_sided,
         "unread": rules.unread_json(),
         "diagnostics": rules.json(),
     })

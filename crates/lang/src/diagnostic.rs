@@ -44,7 +44,7 @@ codes! {
     DuplicateId, "E006", Error, "two rules have the same id";
     Syntax, "E010", Error, "the query is not well formed";
     Token, "E011", Error, "a literal or character cannot be read";
-    Unsupported, "E012", Error, "not supported yet";
+    Unsupported, "E012", Error, "not in this dialect";
     UnknownField, "E020", Error, "unknown field";
     WrongType, "E021", Error, "a literal does not fit the field";
     UnknownFunction, "E022", Error, "unknown function";
@@ -53,11 +53,24 @@ codes! {
     BadRegex, "E025", Error, "the regular expression cannot be used";
     BadAddress, "E026", Error, "not an address or network";
     BadTestEvent, "E030", Error, "a test event names something that events do not have";
+    NotEql, "E040", Error, "the rule is not written in EQL";
+    Yaml, "E041", Error, "the file is not YAML that is read here";
+    SigmaSyntax, "E042", Error, "the Sigma rule is not well formed";
+    LogSource, "E043", Error, "no event corresponds to the log source";
+    SigmaUnsupported, "E044", Error, "a Sigma construct that is not run";
+    Correlation, "E045", Error, "the correlation cannot be run";
+    LatePlacement, "E046", Error, "a response would come too late";
     WildcardLiteral, "W001", Warning, "`*` or `?` is compared literally";
     UnknownWord, "W002", Warning, "no event carries this value";
     NeverMatches, "W003", Warning, "the rule can never match";
     NoTest, "W004", Warning, "a rule lacks a test";
     Unbounded, "W005", Warning, "what a rule needs from sensors cannot be told";
+    NotFilled, "W006", Warning, "no sensor fills a field";
+    AlwaysTrue, "W007", Warning, "a predicate is always true";
+    Unending, "W008", Warning, "a sequence without a bound in time";
+    SlowRegex, "W009", Warning, "a regular expression costs much";
+    Shadowed, "W010", Warning, "another rule matches all that this one does";
+    NeverTrue, "W011", Warning, "a part of the condition is never true";
 }
 
 /// How bad a diagnostic is.

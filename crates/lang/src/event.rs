@@ -52,7 +52,7 @@ fn collect(
 }
 
 fn wrong(name: &str, kind: FieldType, value: &Spanned<DeValue<'_>>) -> Diagnostic {
-    let message = format!("`{name}` is {}", literal::describe(kind));
+    let message = format!("`{name}` is {}", literal::describe(Some(kind)));
     Diagnostic::new(Code::BadTestEvent, value.span(), message).label("does not fit")
 }
 

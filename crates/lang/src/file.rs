@@ -1,14 +1,17 @@
 //! A rule file: `[[rule]]` tables, each with its query and its tests.
 
-use model::program::{Rule, RuleMeta, Severity};
+use model::program::{Response, Rule, RuleMeta, Severity};
 use toml::de::DeTable;
 
 use crate::diagnostic::{Code, Diagnostic, Span, nearest};
-use crate::limits::{MAX_RULES, MAX_TESTS};
+use crate::dialect::{CaseMode, Dialect};
+use crate::limits::{MAX_RULES, MAX_TEST_EVENTS, MAX_TESTS};
 use crate::load::RuleTest;
-use crate::lower::lower;
+use crate::query::CompiledQuery;
+use crate::schema::{Schema, Unknown};
+use crate::sigma::Taxonomy;
 use crate::table::Table;
-use crate::{event, parser, words};
+use crate::{event, query};
 
 /// A rule without an error, its places, and its tests.
 pub(crate) struct FoundRule {
@@ -18,10 +21,20 @@ pub(crate) struct FoundRule {
     /// Place of the value of `query`.
     pub(crate) query: Span,
     pub(crate) tests: Vec<RuleTest>,
+    /// How Sigma correlations refer to it, if it is Sigma.
+    pub(crate) referred: Option<Referred>,
+}
+
+/// What Sigma correlations know of a Sigma rule.
+#[derive(Debug)]
+pub(crate) struct Referred {
+    pub(crate) name: Option<String>,
+    pub(crate) taxonomy: &'static Taxonomy,
 }
 
 /// Reads the rules of a file.
-pub(crate) fn read(text: &str) -> (Vec<FoundRule>, Vec<Diagnostic>) {
+pub(crate) fn read(text: &str, schema: &mut Schema) -> (Vec<FoundRule>, Vec<Diagnostic>) {
+    schema.unknown = Unknown::Error;
     let (document, errors) = DeTable::parse_recoverable(text);
     let mut found: Vec<Diagnostic> = errors
         .iter()
@@ -36,14 +49,19 @@ pub(crate) fn read(text: &str) -> (Vec<FoundRule>, Vec<Diagnostic>) {
     }
     let mut rules = Vec::new();
     for (keys, span) in tables.into_iter().take(MAX_RULES) {
-        let (rule, mut wrong) = read_rule(text, keys, span);
+        let (rule, mut wrong) = read_rule(text, keys, span, schema);
         found.append(&mut wrong);
         rules.extend(rule);
     }
     (rules, found)
 }
 
-fn read_rule(text: &str, keys: &DeTable<'_>, span: Span) -> (Option<FoundRule>, Vec<Diagnostic>) {
+fn read_rule(
+    text: &str,
+    keys: &DeTable<'_>,
+    span: Span,
+    schema: &mut Schema,
+) -> (Option<FoundRule>, Vec<Diagnostic>) {
     let mut table = Table::new(keys, span);
     let id = identifier(&mut table);
     let name = table.text("name").map(|(text, _)| text.to_owned());
@@ -52,14 +70,16 @@ fn read_rule(text: &str, keys: &DeTable<'_>, span: Span) -> (Option<FoundRule>, 
     let attack = techniques(&mut table);
     let tags = owned(table.texts("tags"));
     let references = owned(table.texts("references"));
+    let author = owned(table.texts("author"));
+    let (responses, late) = (responses(&mut table), late(&mut table));
+    let dialect = dialect(&mut table, schema.dialect);
     let query = table.text("query");
     let tests = read_tests(&mut table, id.as_ref().map(|(_, place)| place.clone()));
     let mut found = table.finish();
 
     let compiled = query.as_ref().and_then(|(query, place)| {
-        let map = QueryMap::new(text, place.clone(), query);
-        let (compiled, wrong) = compile(query);
-        found.extend(wrong.into_iter().map(|one| one.map_spans(|span| map.place(&span))));
+        let (compiled, wrong) = compile_in(text, query, place, dialect, schema);
+        found.extend(wrong);
         Some((compiled?, place.clone()))
     });
     for one in &mut found {
@@ -67,7 +87,7 @@ fn read_rule(text: &str, keys: &DeTable<'_>, span: Span) -> (Option<FoundRule>, 
     }
     let rule = (|| {
         let (id, id_span) = id?;
-        let ((category, condition), query) = compiled?;
+        let (compiled, query) = compiled?;
         let (name, description, severity) = (name?, description?, severity?);
         let meta = RuleMeta {
             id,
@@ -77,39 +97,79 @@ fn read_rule(text: &str, keys: &DeTable<'_>, span: Span) -> (Option<FoundRule>, 
             attack,
             tags,
             references,
-            file: String::new(),
+            author,
+            responses,
+            late,
+            ..RuleMeta::default()
         };
-        let rule = Rule { meta, category, condition };
-        Some(FoundRule { rule, id: id_span, query, tests })
+        let rule = compiled.rule(meta);
+        Some(FoundRule { rule, id: id_span, query, tests, referred: None })
     })();
     (rule.filter(|_| !found.iter().any(Diagnostic::is_error)), found)
 }
 
-type Compiled = (Option<String>, model::program::Expr);
+/// Compiles the query that is the TOML value at `place` of a file.
+pub(crate) fn compile_in(
+    text: &str,
+    query: &str,
+    place: &Span,
+    dialect: Dialect,
+    schema: &mut Schema,
+) -> (Option<CompiledQuery>, Vec<Diagnostic>) {
+    let map = QueryMap::new(text, place.clone(), query);
+    let (compiled, wrong) = query::query(query, dialect, CaseMode::Sensitive, schema);
+    (compiled, wrong.into_iter().map(|one| one.map_spans(|span| map.place(&span))).collect())
+}
 
-/// A query into category and condition, with what is wrong in it.
-pub(crate) fn compile(query: &str) -> (Option<Compiled>, Vec<Diagnostic>) {
-    let parsed = match parser::parse(query) {
-        Ok(parsed) => parsed,
-        Err(error) => return (None, vec![error]),
-    };
-    let mut found = Vec::new();
-    if let Some((name, span)) = &parsed.category {
-        words::warn_category(name, span, &mut found);
+/// What is done besides the alert.
+fn responses(table: &mut Table<'_, '_>) -> Vec<Response> {
+    let all = table.texts("response");
+    for (word, place) in &all {
+        if !Response::ALL.contains(word) {
+            let near = nearest(word, Response::ALL.iter().copied());
+            table.found.push(
+                Diagnostic::new(Code::BadValue, place.clone(), format!("`{word}` is no response"))
+                    .help(format!("there are: {}", Response::ALL.join(", ")))
+                    .help_if(near.map(|near| format!("`{near}` is one"))),
+            );
+        }
     }
-    let Some(condition) = lower(&parsed.condition, &mut found) else { return (None, found) };
-    let span = parsed.condition.span;
-    let category = parsed.category.map(|(name, _)| name);
-    let rule = Rule { meta: RuleMeta::default(), category, condition };
-    let explained = found.iter().any(|one| one.code == Code::UnknownWord);
-    if rule.kinds().is_empty() && !explained {
-        found.push(
-            Diagnostic::new(Code::NeverMatches, span, "no event can satisfy this")
-                .label("no operation has this category together with these types and actions")
-                .help("the table of actions in the reference says what goes together"),
+    let asked = all.into_iter().filter(|(word, _)| *word != "alert");
+    asked.map(|(word, _)| Response { action: word.to_owned(), field: None }).collect()
+}
+
+/// `placement = "any"`: a response may also come after the act.
+fn late(table: &mut Table<'_, '_>) -> bool {
+    if table.get("placement").is_none() {
+        return false;
+    }
+    let Some((word, place)) = table.text("placement") else { return false };
+    if word != "any" {
+        let message = format!("`{word}` is no placement");
+        table.found.push(
+            Diagnostic::new(Code::BadValue, place, message).help(
+                "`any` lets a response come after the act; without it `deny` must come before",
+            ),
         );
     }
-    (Some((rule.category, rule.condition)), found)
+    word == "any"
+}
+
+/// What the rule says, or else `default`.
+fn dialect(table: &mut Table<'_, '_>, default: Dialect) -> Dialect {
+    if table.get("dialect").is_none() {
+        return default;
+    }
+    let Some((word, place)) = table.text("dialect") else { return default };
+    Dialect::from_name(word).unwrap_or_else(|| {
+        let names: Vec<&str> = Dialect::ALL.iter().map(|one| one.as_str()).collect();
+        let message = format!("`{word}` is no dialect");
+        table.found.push(
+            Diagnostic::new(Code::BadValue, place, message)
+                .help(format!("there are: {}", names.join(", "))),
+        );
+        default
+    })
 }
 
 fn identifier(table: &mut Table<'_, '_>) -> Option<(String, Span)> {
@@ -204,10 +264,23 @@ fn read_tests(rule: &mut Table<'_, '_>, id: Option<Span>) -> Vec<RuleTest> {
         let mut table = Table::new(keys, span);
         let name = table.text("name").map(|(text, _)| text.to_owned());
         let alert = table.flag("alert");
-        let event = table.table("event").map(|keys| event::read(keys, &mut table.found));
+        let given = table.tables("events");
+        if let Some((_, span)) = given.get(MAX_TEST_EVENTS) {
+            let message = format!("more than {MAX_TEST_EVENTS} events of one test");
+            table.found.push(Diagnostic::new(Code::Limit, span.clone(), message));
+        }
+        let mut events: Vec<_> = given.into_iter().map(|(keys, _)| keys).collect();
+        if events.is_empty() {
+            events.extend(table.table("event"));
+        }
+        let events: Vec<_> = events
+            .into_iter()
+            .take(MAX_TEST_EVENTS)
+            .map(|keys| event::read(keys, &mut table.found))
+            .collect();
         rule.found.append(&mut table.finish());
-        if let (Some(name), Some(alert), Some(event)) = (name, alert, event) {
-            tests.push(RuleTest { rule: 0, name, alert, event });
+        if let (Some(name), Some(alert), false) = (name, alert, events.is_empty()) {
+            tests.push(RuleTest { rule: 0, name, alert, events });
         }
     }
     tests
@@ -254,7 +327,8 @@ impl QueryMap {
     fn place(&self, span: &Span) -> Span {
         let of = |at: usize| self.offsets.get(at).copied().unwrap_or(self.value.end);
         let (start, end) = (of(span.start), of(span.end));
-        start.min(self.value.end)..end.clamp(start, self.value.end)
+        let start = start.min(self.value.end);
+        start..end.clamp(start, self.value.end)
     }
 }
 

@@ -1,9 +1,10 @@
 //! Query text into tokens.
-#![expect(clippy::result_large_err, reason = "an error is made once a query, and ends it")]
 
 use logos::Logos;
 
 use crate::diagnostic::{Code, Diagnostic, Span};
+use crate::dialect::Dialect;
+use crate::limits::MAX_ERRORS;
 
 /// A token of a query.
 #[derive(Logos, Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,11 +95,20 @@ pub(crate) enum Token {
     Tilde,
     #[token("?")]
     Question,
-    #[regex(r"'[^'\n]*'?")]
+    #[token("$")]
+    Dollar,
+    #[token(".")]
+    Dot,
+    #[regex(r"'([^'\\\n]|\\[^\n])*'")]
     SingleQuoted,
+    /// Classic strings without escapes.
+    #[regex(r#"\?"(\\"|[^"\n])*""#)]
+    #[regex(r"\?'(\\'|[^'\n])*'")]
+    Raw,
     #[token("/*")]
     OpenComment,
     #[regex(r#""([^"\\\n]|\\[^\n])*"#)]
+    #[regex(r"'([^'\\\n]|\\[^\n])*")]
     OpenText,
     /// The end of the query; not made by the lexer proper.
     End,
@@ -114,19 +124,38 @@ fn raw_text(lexer: &mut logos::Lexer<'_, Token>) -> bool {
     true
 }
 
-/// All tokens with their places, ended by [`Token::End`].
-pub(crate) fn tokens(query: &str) -> Result<Vec<(Token, Span)>, Diagnostic> {
-    let mut all = Vec::new();
+/// All tokens with their places, ended by [`Token::End`], and what is wrong with them.
+pub(crate) struct Tokens {
+    pub(crate) all: Vec<(Token, Span)>,
+    pub(crate) errors: Vec<Diagnostic>,
+    /// Something had to be left out: what is left is no query.
+    pub(crate) broken: bool,
+}
+
+/// Cuts a query into tokens.
+pub(crate) fn tokens(query: &str, dialect: Dialect) -> Tokens {
+    let mut tokens = Tokens { all: Vec::new(), errors: Vec::new(), broken: false };
     for (token, span) in Token::lexer(query).spanned() {
-        all.push((token.map_err(|()| unreadable(query, span.clone()))?, span.clone()));
-        if let Some((token, _)) = all.last()
-            && let Some((message, help)) = complaint(*token)
-        {
-            return Err(Diagnostic::new(Code::Token, span, message).help(help));
+        if tokens.errors.len() >= MAX_ERRORS {
+            break;
+        }
+        match token {
+            Err(()) => {
+                tokens.broken = true;
+                tokens.errors.push(unreadable(query, span));
+            }
+            Ok(token) => {
+                if let Some((message, help, broken)) = complaint(token, dialect) {
+                    let found = Diagnostic::new(Code::Token, span.clone(), message).help(help);
+                    tokens.errors.push(found);
+                    tokens.broken |= broken;
+                }
+                tokens.all.push((token, span));
+            }
         }
     }
-    all.push((Token::End, query.trim_end().len()..query.trim_end().len()));
-    Ok(all)
+    tokens.all.push((Token::End, query.trim_end().len()..query.trim_end().len()));
+    tokens
 }
 
 fn unreadable(query: &str, span: Span) -> Diagnostic {
@@ -138,25 +167,36 @@ fn unreadable(query: &str, span: Span) -> Diagnostic {
     Diagnostic::new(Code::Token, span, format!("`{}` has no meaning here", text.escape_debug()))
 }
 
-/// What is wrong with a token that is never right, and what to write instead.
-fn complaint(token: Token) -> Option<(&'static str, &'static str)> {
+/// What is wrong with a token that is never right, what to write instead, and whether the rest
+/// makes no sense without it.
+fn complaint(token: Token, dialect: Dialect) -> Option<(&'static str, &'static str, bool)> {
     match token {
-        Token::Assign => Some(("`=` does not compare", "write `==`")),
-        Token::SingleQuoted => Some(("strings are not written in single quotes", "use `\"…\"`")),
-        Token::OpenComment => Some(("comment without end", "close it with `*/`")),
+        Token::SingleQuoted if !dialect.is_classic() => {
+            Some(("strings are not written in single quotes", "use `\"…\"`", false))
+        }
+        Token::Raw if !dialect.is_classic() => {
+            Some(("strings are not written with `?`", "use `\"\"\"…\"\"\"`", false))
+        }
+        Token::OpenComment => Some(("comment without end", "close it with `*/`", true)),
         Token::OpenText => Some((
             "string without end",
             "close it with `\"` on the same line; a quote within is written `\\\"`",
+            true,
         )),
         _ => None,
     }
 }
 
 /// The text that a string token stands for.
-pub(crate) fn unquote(token: Token, text: &str, at: usize) -> Result<String, Diagnostic> {
+pub(crate) fn unquote(token: Token, text: &str, at: usize) -> Result<String, Box<Diagnostic>> {
     if token == Token::RawText {
         let inner = text.get(3..text.len().saturating_sub(3)).unwrap_or_default();
         return Ok(inner.to_owned());
+    }
+    if token == Token::Raw {
+        let quote = text.get(1..2).unwrap_or_default();
+        let inner = text.get(2..text.len().saturating_sub(1)).unwrap_or_default();
+        return Ok(inner.replace(&format!("\\{quote}"), quote));
     }
     let inner = text.get(1..text.len().saturating_sub(1)).unwrap_or_default();
     let mut out = String::with_capacity(inner.len());
@@ -165,7 +205,8 @@ pub(crate) fn unquote(token: Token, text: &str, at: usize) -> Result<String, Dia
         let (before, escape) = rest.split_at(backslash);
         out.push_str(before);
         let start = at + 1 + inner.len() - escape.len();
-        let (decoded, length) = unescape(escape).ok_or_else(|| bad_escape(escape, start))?;
+        let (decoded, length) =
+            unescape(escape).ok_or_else(|| Box::new(bad_escape(escape, start)))?;
         out.push(decoded);
         rest = escape.get(length..).unwrap_or_default();
     }

@@ -10,27 +10,43 @@
 //! | `lower`, `literal`, `function` | syntax tree into a condition, names and types checked |
 //! | `words` | warnings about literals |
 //! | `event` | events of rule tests |
+//! | `elastic`, `sigma` | rules in the formats of others |
+//! | `lint` | what sound rules probably do not mean |
+//! | [`placement`] | where a rule can run |
+//! | [`fmt`] | the layout of rule files, and conditions as text |
 //! | [`diagnostic`], [`render`] | findings as data, and as text or JSON |
 #![forbid(unsafe_code)]
 
 mod ast;
 pub mod diagnostic;
+mod dialect;
+mod elastic;
 mod event;
 mod file;
+pub mod fmt;
+mod formats;
 mod function;
 mod lexer;
 pub mod limits;
+mod lint;
 mod literal;
 mod load;
 mod lower;
 mod parser;
+pub mod placement;
 mod query;
 pub mod render;
+mod schema;
+mod sigma;
+#[cfg(test)]
+mod statements;
 mod table;
 #[cfg(test)]
 mod tests;
 mod words;
 
 pub use diagnostic::{Code, Diagnostic, Level, Span};
-pub use load::{Loaded, Origin, RuleTest, Source, Unbounded, load};
-pub use query::query;
+pub use dialect::{CaseMode, Dialect};
+pub use load::{Loaded, Origin, RuleTest, Source, Unbounded, load, load_in};
+pub use query::{CompiledQuery, query};
+pub use schema::{Schema, Unknown};

@@ -8,6 +8,8 @@ pub const MAX_RULES: usize = 10_000;
 pub const MAX_PROGRAM: usize = 50_000;
 /// Tests of one rule.
 pub const MAX_TESTS: usize = 100;
+/// Events of one test.
+pub const MAX_TEST_EVENTS: usize = 100;
 /// Bytes of one query.
 pub const MAX_QUERY: usize = 64 << 10;
 /// Depth of parentheses, `not` and calls: parsing and evaluation recurse that deep.
@@ -16,3 +18,22 @@ pub const MAX_DEPTH: usize = 64;
 pub const MAX_LIST: usize = 4_096;
 /// Diagnostics of one file: beyond that they stop helping.
 pub const MAX_DIAGNOSTICS: usize = 200;
+/// Bytes of one Sigma document: a hundred times the longest that people write.
+pub const MAX_SIGMA_DOCUMENT: usize = 256 << 10;
+/// Bytes of one Sigma condition: its parser recurses by `not`.
+pub const MAX_CONDITION: usize = 4 << 10;
+/// Fields beyond the table that the rules of one load may name: field numbers have 16 bits, and
+/// each costs a look-up an event.
+pub const MAX_FIELDS: usize = 16_384;
+/// Steps of a sequence, each run counted.
+pub const MAX_STEPS: usize = 256;
+/// Filters of a sample.
+pub const MAX_SAMPLE: usize = 5;
+/// Largest `with runs`.
+pub const MAX_RUNS: u64 = 100;
+/// Pipes of a query.
+pub const MAX_PIPES: usize = 32;
+/// Errors of one query: beyond that they stop helping.
+pub const MAX_ERRORS: usize = 20;
+/// Queries over lineage in one load: each is a test of every event.
+pub const MAX_LINEAGES: usize = 1_000;

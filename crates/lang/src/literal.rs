@@ -11,49 +11,70 @@ use crate::diagnostic::{Code, Diagnostic, Span};
 
 type Found = Vec<Diagnostic>;
 
+/// The type of what is tested; `None` for computed values and fields that only documents have.
+pub(crate) type Kind = Option<FieldType>;
+
 /// A type in words.
-pub(crate) fn describe(kind: FieldType) -> &'static str {
+pub(crate) fn describe(kind: Kind) -> &'static str {
     match kind {
-        FieldType::Keyword => "text",
-        FieldType::Path => "a path",
-        FieldType::Keywords => "a list of texts",
-        FieldType::Id => "a numeric id",
-        FieldType::Int => "a whole number",
-        FieldType::Bool => "true or false",
-        FieldType::Ip => "an address",
-        FieldType::Ips => "a list of addresses",
-        FieldType::Time => "a time",
+        None => "of no known type",
+        Some(FieldType::Keyword) => "text",
+        Some(FieldType::Path) => "a path",
+        Some(FieldType::Keywords) => "a list of texts",
+        Some(FieldType::Id) => "a numeric id",
+        Some(FieldType::Int) => "a whole number",
+        Some(FieldType::Bool) => "true or false",
+        Some(FieldType::Ip) => "an address",
+        Some(FieldType::Ips) => "a list of addresses",
+        Some(FieldType::Time) => "a time",
     }
 }
 
 /// Whether values can be tested as text.
-pub(crate) fn is_text(kind: FieldType) -> bool {
+pub(crate) fn is_text(kind: Kind) -> bool {
     use FieldType as T;
-    matches!(kind, T::Keyword | T::Path | T::Keywords | T::Id)
+    matches!(kind, None | Some(T::Keyword | T::Path | T::Keywords | T::Id))
+}
+
+/// Whether values are addresses.
+pub(crate) fn is_address(kind: Kind) -> bool {
+    matches!(kind, Some(FieldType::Ip | FieldType::Ips))
+}
+
+/// Whether a literal can be compared with values of that type.
+pub(crate) fn fits(kind: Kind, literal: &Literal) -> bool {
+    use FieldType as T;
+    match (kind, literal) {
+        (Some(T::Ip | T::Ips), Literal::Text(text)) => network(text).is_some(),
+        (None, _)
+        | (Some(T::Keyword | T::Path | T::Keywords | T::Id), Literal::Text(_))
+        | (Some(T::Id | T::Int | T::Time), Literal::Int(_))
+        | (Some(T::Int | T::Time), Literal::Float(_))
+        | (Some(T::Bool), Literal::Bool(_)) => true,
+        _ => false,
+    }
 }
 
 /// The field's type does not allow that.
-pub(crate) fn mismatch(kind: FieldType, name: &str, what: &str, span: &Span) -> Diagnostic {
+pub(crate) fn mismatch(kind: Kind, name: &str, what: &str, span: &Span) -> Diagnostic {
     let message = format!("{what} does not apply to `{name}`");
     let found = Diagnostic::new(Code::WrongType, span.clone(), message)
         .label(format!("`{name}` is {}", describe(kind)));
-    match kind {
-        FieldType::Ip | FieldType::Ips => {
-            found.help(format!("for networks write `cidrMatch({name}, \"10.0.0.0/8\")`"))
-        }
-        _ => found,
+    if !is_address(kind) {
+        return found;
     }
+    found.help(format!("for networks write `cidrMatch({name}, \"10.0.0.0/8\")`"))
 }
 
 /// `==` or `in`: any of these literals.
 pub(crate) fn equals(
-    kind: FieldType,
+    kind: Kind,
     name: &str,
     literals: &[(&Literal, &Span)],
     fold: bool,
     found: &mut Found,
 ) -> Option<Test> {
-    if matches!(kind, FieldType::Ip | FieldType::Ips) {
+    if is_address(kind) {
         return cidr(kind, name, literals, found);
     }
     let before = found.len();
@@ -66,12 +87,13 @@ pub(crate) fn equals(
 
 /// One literal as a value of that type.
 fn value(
-    kind: FieldType,
+    kind: Kind,
     name: &str,
     literal: &Literal,
     span: &Span,
     found: &mut Found,
 ) -> Option<Value> {
+    let Some(kind) = kind else { return any_value(literal) };
     match (kind, literal) {
         (FieldType::Keyword | FieldType::Path | FieldType::Keywords, Literal::Text(text)) => {
             Some(Value::Str(text.clone().into_bytes()))
@@ -93,13 +115,24 @@ fn value(
         (FieldType::Int | FieldType::Time, Literal::Float(number)) => Some(Value::Float(*number)),
         (FieldType::Bool, Literal::Bool(flag)) => Some(Value::Bool(*flag)),
         _ => {
-            found.push(wrong_literal(kind, name, literal, span));
+            found.push(wrong_literal(Some(kind), name, literal, span));
             None
         }
     }
 }
 
-fn wrong_literal(kind: FieldType, name: &str, literal: &Literal, span: &Span) -> Diagnostic {
+/// A literal as it stands; null has no value.
+pub(crate) fn any_value(literal: &Literal) -> Option<Value> {
+    Some(match literal {
+        Literal::Null => return None,
+        Literal::Bool(flag) => Value::Bool(*flag),
+        Literal::Int(number) => Value::Int(*number),
+        Literal::Float(number) => Value::Float(*number),
+        Literal::Text(text) => Value::Str(text.clone().into_bytes()),
+    })
+}
+
+fn wrong_literal(kind: Kind, name: &str, literal: &Literal, span: &Span) -> Diagnostic {
     let is = match literal {
         Literal::Null => "null",
         Literal::Bool(_) => "true or false",
@@ -109,7 +142,7 @@ fn wrong_literal(kind: FieldType, name: &str, literal: &Literal, span: &Span) ->
     };
     let message = format!("`{name}` is {}, this is {is}", describe(kind));
     let help = match (kind, literal) {
-        (FieldType::Int | FieldType::Bool, Literal::Text(text)) => {
+        (Some(FieldType::Int | FieldType::Bool), Literal::Text(text)) => {
             format!("write `{text}` without quotes if that is meant")
         }
         (_, Literal::Int(number)) if is_text(kind) => format!("write `\"{number}\"`"),
@@ -120,18 +153,18 @@ fn wrong_literal(kind: FieldType, name: &str, literal: &Literal, span: &Span) ->
 
 /// The right side of `<` and the like.
 pub(crate) fn ordered(
-    kind: FieldType,
+    kind: Kind,
     name: &str,
     literal: &Literal,
     span: &Span,
     found: &mut Found,
 ) -> Option<Value> {
-    if matches!(kind, FieldType::Bool | FieldType::Ip | FieldType::Ips) {
+    if kind == Some(FieldType::Bool) || is_address(kind) {
         found.push(mismatch(kind, name, "an order", span));
         return None;
     }
     match value(kind, name, literal, span, found)? {
-        Value::Str(_) if kind == FieldType::Id => {
+        Value::Str(_) if kind == Some(FieldType::Id) => {
             found.push(wrong_literal(kind, name, literal, span));
             None
         }
@@ -141,7 +174,7 @@ pub(crate) fn ordered(
 
 /// The texts of literals of a test that works on text.
 pub(crate) fn texts<'l>(
-    kind: FieldType,
+    kind: Kind,
     name: &str,
     what: &str,
     literals: &[(&'l Literal, &Span)],
@@ -171,7 +204,7 @@ pub(crate) fn texts<'l>(
 
 /// `:`, `like`, `like~`. Patterns without a wildcard are plain equality.
 pub(crate) fn wildcard(
-    kind: FieldType,
+    kind: Kind,
     name: &str,
     literals: &[(&Literal, &Span)],
     fold: bool,
@@ -179,7 +212,7 @@ pub(crate) fn wildcard(
 ) -> Option<Test> {
     let texts = texts(kind, name, "a pattern", literals, found)?;
     let bytes = texts.iter().map(|text| text.as_bytes().to_vec());
-    if kind != FieldType::Id && texts.iter().all(|text| !text.contains(['*', '?'])) {
+    if kind != Some(FieldType::Id) && texts.iter().all(|text| !text.contains(['*', '?'])) {
         return Some(Test::Equals { any: bytes.map(Value::Str).collect(), fold });
     }
     Some(Test::Wildcard { any: bytes.collect(), fold })
@@ -187,7 +220,7 @@ pub(crate) fn wildcard(
 
 /// `regex`, `regex~`, `match`.
 pub(crate) fn regex(
-    kind: FieldType,
+    kind: Kind,
     name: &str,
     literals: &[(&Literal, &Span)],
     fold: bool,
@@ -229,7 +262,7 @@ fn bad_regex(error: &regex::Error, span: &Span) -> Diagnostic {
 
 /// Addresses and networks.
 pub(crate) fn cidr(
-    kind: FieldType,
+    kind: Kind,
     name: &str,
     literals: &[(&Literal, &Span)],
     found: &mut Found,
@@ -257,7 +290,7 @@ pub(crate) fn cidr(
 }
 
 /// An address with an optional prefix length; host bits may be set.
-fn network(text: &str) -> Option<(IpAddr, u8)> {
+pub(crate) fn network(text: &str) -> Option<(IpAddr, u8)> {
     let (address, length) = match text.split_once('/') {
         Some((address, length)) => (address, Some(length.parse::<u8>().ok()?)),
         None => (text, None),

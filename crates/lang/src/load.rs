@@ -2,12 +2,18 @@
 
 use std::collections::HashMap;
 
-use model::program::Program;
+use model::program::{Program, Query, Response, Rule};
 use serde_json::{Map, Value};
 
 use crate::diagnostic::{Code, Diagnostic, Span};
-use crate::file::{self, FoundRule};
-use crate::limits::{MAX_DIAGNOSTICS, MAX_FILE, MAX_PROGRAM};
+use crate::dialect::Dialect;
+use crate::file::FoundRule;
+use crate::formats::{self, FoundFile};
+use crate::limits::{MAX_DIAGNOSTICS, MAX_PROGRAM};
+use crate::schema::Schema;
+use crate::sigma::Pending;
+use crate::sigma::correlate::{Target, Unresolved};
+use crate::{lint, placement};
 
 /// What rule files hold.
 #[derive(Debug, Clone, Default)]
@@ -44,7 +50,7 @@ pub struct Origin {
     pub query: Span,
 }
 
-/// An event, and whether the rule must match it.
+/// Events, and whether the rule must match them.
 #[derive(Debug, Clone)]
 pub struct RuleTest {
     /// Index of the rule in the program.
@@ -53,8 +59,8 @@ pub struct RuleTest {
     pub name: String,
     /// Whether the rule must match.
     pub alert: bool,
-    /// The event, with nested or dotted keys.
-    pub event: Map<String, Value>,
+    /// The events in order, with nested or dotted keys; at least one.
+    pub events: Vec<Map<String, Value>>,
 }
 
 impl Loaded {
@@ -118,65 +124,209 @@ impl Unbounded {
     }
 }
 
-/// Reads rule files: pairs of name and text.
+/// Reads rule files of any format: pairs of name and text.
 pub fn load(files: impl IntoIterator<Item = (String, String)>) -> Loaded {
-    let mut loaded = Loaded::default();
-    let mut ids: HashMap<String, (String, Span)> = HashMap::new();
+    load_in(files, Dialect::default())
+}
+
+/// The same with the dialect of queries whose rule does not tell it.
+pub fn load_in(files: impl IntoIterator<Item = (String, String)>, dialect: Dialect) -> Loaded {
+    let mut load = Load::default();
+    load.schema.dialect = dialect;
     for (name, text) in files {
-        let (rules, mut found) = read(&text);
+        load.file(name, text);
+    }
+    load.correlations();
+    load.loaded.program.fields = load.schema.fields().to_vec();
+    load.loaded.program.lineages = load.schema.lineages;
+    let mut loaded = load.loaded;
+    review(&mut loaded);
+    loaded
+}
+
+/// What is kept while files are read.
+#[derive(Default)]
+struct Load {
+    loaded: Loaded,
+    /// Where each id was first used.
+    ids: HashMap<String, (String, Span)>,
+    /// What correlations may name: ids, and names of Sigma rules.
+    targets: HashMap<String, Target>,
+    pending: Vec<Pending>,
+    schema: Schema,
+}
+
+impl Load {
+    fn file(&mut self, name: String, text: String) {
+        let FoundFile { rules, correlations, mut found } =
+            formats::read(&name, &text, &mut self.schema);
         for rule in rules {
-            add(&mut loaded, &mut ids, &name, rule, &mut found);
+            self.add(&name, rule, &mut found);
         }
+        self.pending.extend(correlations.into_iter().map(|mut one| {
+            one.file.clone_from(&name);
+            one
+        }));
         found.sort_by_key(|one| one.span.start);
         found.truncate(MAX_DIAGNOSTICS);
         for one in &mut found {
             one.file.clone_from(&name);
         }
-        loaded.diagnostics.append(&mut found);
-        loaded.sources.push(Source { name, text });
+        self.loaded.diagnostics.append(&mut found);
+        self.loaded.sources.push(Source { name, text });
     }
-    loaded
-}
 
-fn read(text: &str) -> (Vec<FoundRule>, Vec<Diagnostic>) {
-    if text.len() > MAX_FILE {
-        let message = format!("the file has {} bytes, the limit is {MAX_FILE}", text.len());
-        return (Vec::new(), vec![Diagnostic::new(Code::Limit, 0..0, message)]);
+    /// Takes a rule into the program unless its id is taken.
+    fn add(&mut self, file: &str, found_rule: FoundRule, found: &mut Vec<Diagnostic>) {
+        let FoundRule { mut rule, id, query, tests, referred } = found_rule;
+        let index = self.loaded.program.rules.len();
+        let number = match u32::try_from(index) {
+            Ok(number) if index < MAX_PROGRAM => number,
+            _ => {
+                let message = format!("more than {MAX_PROGRAM} rules");
+                found.push(Diagnostic::new(Code::Limit, id, message));
+                return;
+            }
+        };
+        if let Some((other, place)) = self.ids.get(&rule.meta.id) {
+            let message = format!("there is another rule `{}`", rule.meta.id);
+            let mut twice =
+                Diagnostic::new(Code::DuplicateId, id, message).label("used again here");
+            twice.rule = Some(rule.meta.id);
+            found.push(if other == file {
+                twice.also(place.clone(), "first used here")
+            } else {
+                twice.help(format!("the other is in {other}"))
+            });
+            return;
+        }
+        self.ids.insert(rule.meta.id.clone(), (file.to_owned(), id.clone()));
+        let taxonomy = referred.as_ref().map(|one| one.taxonomy);
+        let target = Target { rule: number, taxonomy };
+        self.targets.insert(rule.meta.id.clone(), target);
+        if let Some(name) = referred.and_then(|one| one.name) {
+            self.targets.entry(name).or_insert(target);
+        }
+        file.rsplit('/').next().unwrap_or(file).clone_into(&mut rule.meta.file);
+        self.loaded.program.rules.push(rule);
+        self.loaded.origins.push(Origin { file: file.to_owned(), id, query });
+        self.loaded.tests.extend(tests.into_iter().map(|mut test| {
+            test.rule = index;
+            test
+        }));
     }
-    file::read(text)
-}
 
-/// Takes a rule into the program unless its id is taken.
-fn add(
-    loaded: &mut Loaded,
-    ids: &mut HashMap<String, (String, Span)>,
-    file: &str,
-    found_rule: FoundRule,
-    found: &mut Vec<Diagnostic>,
-) {
-    let FoundRule { mut rule, id, query, tests } = found_rule;
-    if loaded.program.rules.len() == MAX_PROGRAM {
-        found.push(Diagnostic::new(Code::Limit, id, format!("more than {MAX_PROGRAM} rules")));
-        return;
+    /// Ties correlations to their rules. One may name another: each round finds at least one more.
+    fn correlations(&mut self) {
+        loop {
+            let before = self.pending.len();
+            for one in std::mem::take(&mut self.pending) {
+                let resolved = one.resolve(&self.targets, &mut |name| {
+                    formats::document_field(&mut self.schema, name)
+                });
+                match resolved {
+                    Ok(rule) => self.correlation(&one, rule),
+                    Err(Unresolved::NoRule(_)) => self.pending.push(one),
+                    Err(Unresolved::Refused(why)) => self.refuse(&one, &why),
+                }
+            }
+            if self.pending.len() == before {
+                break;
+            }
+        }
+        for one in std::mem::take(&mut self.pending) {
+            if let Err(Unresolved::NoRule(name)) = one
+                .resolve(&self.targets, &mut |name| formats::document_field(&mut self.schema, name))
+            {
+                self.refuse(&one, &format!("it names `{name}`, and no rule has that id or name"));
+            }
+        }
     }
-    if let Some((other, place)) = ids.get(&rule.meta.id) {
-        let message = format!("there is another rule `{}`", rule.meta.id);
-        let mut twice = Diagnostic::new(Code::DuplicateId, id, message).label("used again here");
-        twice.rule = Some(rule.meta.id);
-        found.push(if other == file {
-            twice.also(place.clone(), "first used here")
-        } else {
-            twice.help(format!("the other is in {other}"))
+
+    fn correlation(&mut self, one: &Pending, rule: Rule) {
+        if let (Query::Correlation(correlation), false) = (&rule.query, one.generates()) {
+            for number in &correlation.rules {
+                let index = usize::try_from(*number).unwrap_or(usize::MAX);
+                if let Some(rule) = self.loaded.program.rules.get_mut(index) {
+                    rule.meta.silent = true;
+                }
+            }
+        }
+        let number = u32::try_from(self.loaded.program.rules.len()).unwrap_or(u32::MAX);
+        let (id, place) = (rule.meta.id.clone(), one.id.clone());
+        let mut found = Vec::new();
+        let file = one.file.clone();
+        let taken = self.ids.contains_key(&id);
+        let found_rule =
+            FoundRule { rule, id: place.clone(), query: place, tests: Vec::new(), referred: None };
+        self.add(&file, found_rule, &mut found);
+        if let (Some(name), false) = (one.name(), taken) {
+            let target = Target { rule: number, taxonomy: None };
+            self.targets.entry(name.to_owned()).or_insert(target);
+        }
+        self.loaded
+            .diagnostics
+            .extend(found.into_iter().map(|found| Diagnostic { file: file.clone(), ..found }));
+    }
+
+    fn refuse(&mut self, one: &Pending, why: &str) {
+        let message = format!("the correlation is not run: {why}");
+        let found = Diagnostic::new(Code::Correlation, one.id.clone(), message);
+        self.loaded.diagnostics.push(Diagnostic {
+            file: one.file.clone(),
+            rule: Some(one.meta.id.clone()),
+            ..found
         });
-        return;
     }
-    ids.insert(rule.meta.id.clone(), (file.to_owned(), id.clone()));
-    let index = loaded.program.rules.len();
-    file.rsplit('/').next().unwrap_or(file).clone_into(&mut rule.meta.file);
-    loaded.program.rules.push(rule);
-    loaded.origins.push(Origin { file: file.to_owned(), id, query });
-    loaded.tests.extend(tests.into_iter().map(|mut test| {
-        test.rule = index;
-        test
-    }));
+}
+
+/// What only all rules together show: lints, and responses that would come too late. A rule with
+/// such a response stays in the program, since its alert is still right; the error says that it
+/// does not do what it promises.
+fn review(loaded: &mut Loaded) {
+    let mut more = Vec::new();
+    for finding in lint::program(&loaded.program) {
+        let number = finding.rule;
+        more.extend(at_rule(loaded, number, |text, query| lint::diagnostic(&finding, text, query)));
+    }
+    for (number, rule) in loaded.program.rules.iter().enumerate() {
+        let denies = rule.meta.responses.iter().any(|one| one.action == Response::DENY);
+        if !denies || rule.meta.late {
+            continue;
+        }
+        let placement = placement::of(rule, &loaded.program);
+        if placement.place == placement::Place::Engine {
+            more.extend(at_rule(loaded, number, |_, query| too_late(&placement, query)));
+        }
+    }
+    // One rule that is wrong in many ways must not hide the others.
+    let mut by_rule: HashMap<Option<String>, usize> = HashMap::new();
+    more.retain(|one| {
+        let count = by_rule.entry(one.rule.clone()).or_default();
+        *count += 1;
+        *count <= MAX_DIAGNOSTICS
+    });
+    loaded.diagnostics.append(&mut more);
+}
+
+fn at_rule(
+    loaded: &Loaded,
+    number: usize,
+    make: impl Fn(&str, &Span) -> Diagnostic,
+) -> Option<Diagnostic> {
+    let (origin, rule) = (loaded.origins.get(number)?, loaded.program.rules.get(number)?);
+    let source = loaded.sources.iter().find(|source| source.name == origin.file)?;
+    let found = make(&source.text, &origin.query);
+    Some(Diagnostic { file: origin.file.clone(), rule: Some(rule.meta.id.clone()), ..found })
+}
+
+fn too_late(placement: &placement::Placement, query: &Span) -> Diagnostic {
+    let because = if placement.because.is_empty() {
+        placement.reason.clone()
+    } else {
+        format!("`{}`: {}", placement.because, placement.reason)
+    };
+    Diagnostic::new(Code::LatePlacement, query.clone(), "`deny` would come after the act")
+        .label(because)
+        .help("ask only for what the kernel decides, or write `placement = \"any\"` if a response after the act is enough")
 }

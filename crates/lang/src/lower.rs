@@ -1,37 +1,137 @@
-//! Syntax tree into a condition, with names and types checked against the field table.
+//! Syntax tree into a program, with names and types checked against the field table.
 //!
 //! All errors of a query are collected; a part with an error becomes `None`.
 
-use model::field::{self, FIELDS, FieldId, FieldType};
-use model::program::{Expr, Literal as Value, Order, Test};
+mod compare;
+pub(crate) mod constant;
+mod name;
+mod steps;
 
-use crate::ast::{Comparison, Literal, Node, NodeKind, Pattern};
-use crate::diagnostic::{Code, Diagnostic, Span, nearest};
-use crate::{literal, words};
+use model::field::FieldType;
+use model::program::{Expr, Filter, Literal as Value, Scalar, Test};
 
-/// Makes a condition, pushing what is wrong to `found`.
-pub(crate) fn lower(node: &Node, found: &mut Vec<Diagnostic>) -> Option<Expr> {
-    Lower { found }.condition(node)
-}
+use crate::ast::{self, Literal, Node, NodeKind, Relation};
+use crate::diagnostic::{Code, Diagnostic, Span};
+use crate::dialect::{CaseMode, Dialect};
+use crate::limits::MAX_LINEAGES;
+use crate::literal::{self, Kind};
+use crate::schema::Schema;
+use crate::words;
 
 pub(crate) struct Lower<'a> {
+    pub(crate) dialect: Dialect,
+    pub(crate) case: CaseMode,
+    pub(crate) schema: &'a mut Schema,
     pub(crate) found: &'a mut Vec<Diagnostic>,
+    /// Names of earlier steps, and their numbers.
+    aliases: Vec<(String, u16)>,
+    /// Variables of `arraySearch` in scope, innermost last.
+    variables: Vec<(String, u16)>,
+    next_variable: u16,
+    /// Within pipes: `events[n]` names a member.
+    in_pipe: bool,
+    /// Behind a pipe that counts: `count` and `percent` are fields.
+    counted: bool,
 }
 
-impl Lower<'_> {
+/// A value that is tested, and what is known of it.
+pub(crate) struct Subject {
+    pub(crate) scalar: Scalar,
+    pub(crate) kind: Kind,
+    /// As written, for messages.
+    pub(crate) name: String,
+}
+
+impl Subject {
+    pub(crate) fn computed(scalar: Scalar) -> Self {
+        Subject { scalar, kind: None, name: "this value".to_owned() }
+    }
+
+    /// A test of it: the fast form if it is a field.
+    pub(crate) fn test(&self, test: Test) -> Expr {
+        match &self.scalar {
+            Scalar::Field(id) => Expr::Test(*id, test),
+            other => Expr::Computed(other.clone(), test),
+        }
+    }
+
+    /// Its value, if it is a literal.
+    pub(crate) fn literal(&self) -> Option<Literal> {
+        constant::written(&self.scalar)
+    }
+}
+
+impl<'a> Lower<'a> {
+    pub(crate) fn new(
+        dialect: Dialect,
+        case: CaseMode,
+        schema: &'a mut Schema,
+        found: &'a mut Vec<Diagnostic>,
+    ) -> Self {
+        Lower {
+            dialect,
+            case,
+            schema,
+            found,
+            aliases: Vec::new(),
+            variables: Vec::new(),
+            next_variable: 0,
+            in_pipe: false,
+            counted: false,
+        }
+    }
+
+    /// Whether case is folded, for an operator that says so or not.
+    pub(crate) fn folds(&self, written: bool) -> bool {
+        written || self.case == CaseMode::Insensitive
+    }
+
+    pub(crate) fn filter(&mut self, filter: &ast::Filter) -> Option<Filter> {
+        if let Some((name, span)) = &filter.category
+            && !self.dialect.is_classic()
+        {
+            words::warn_category(name, span, self.found);
+        }
+        let before = self.found.len();
+        let condition = self.condition(&filter.condition)?;
+        let category = filter.category.as_ref().map(|(name, _)| name.clone());
+        let lowered = Filter { category, condition };
+        let explained = self.found.iter().skip(before.saturating_sub(1));
+        let explained = explained.into_iter().any(|one| one.code == Code::UnknownWord);
+        if !self.dialect.is_classic() && !explained && lowered.kinds().is_empty() {
+            self.found.push(
+                Diagnostic::new(
+                    Code::NeverMatches,
+                    filter.condition.span.clone(),
+                    "no event can satisfy this",
+                )
+                .label("no operation has this category together with these types and actions")
+                .help("the table of actions in the reference says what goes together"),
+            );
+        }
+        Some(lowered)
+    }
+
     pub(crate) fn condition(&mut self, node: &Node) -> Option<Expr> {
         match &node.kind {
+            NodeKind::Bad => None,
             NodeKind::Literal(Literal::Bool(value)) => Some(Expr::Const(*value)),
             NodeKind::Literal(_) => self.fail(
                 Diagnostic::new(Code::BadOperand, node.span.clone(), "a literal is no condition")
                     .label("compare it with a field"),
             ),
-            NodeKind::Field(name) => self.flag(name, &node.span),
+            NodeKind::Field(name) => {
+                let subject = self.reference(name, &node.span)?;
+                self.flag(&subject, &node.span)
+            }
             NodeKind::Not(inner) => self.condition(inner).map(not),
             NodeKind::All(all) => self.conditions(all).map(Expr::And),
             NodeKind::Any(any) => self.conditions(any).map(Expr::Or),
             NodeKind::Compare(how, left, right) => self.compare(*how, left, right, &node.span),
-            NodeKind::Arithmetic => self.arithmetic(&node.span),
+            NodeKind::Arithmetic(..) => self.fail(
+                Diagnostic::new(Code::BadOperand, node.span.clone(), "a number is no condition")
+                    .help("compare it"),
+            ),
             NodeKind::In { value, list, fold } => self.any_of(value, list, *fold),
             NodeKind::Pattern { pattern, value, list, fold } => {
                 self.pattern(*pattern, value, list, *fold)
@@ -39,6 +139,7 @@ impl Lower<'_> {
             NodeKind::Call { name, name_span, args, fold } => {
                 self.call(name, name_span, args, *fold, &node.span)
             }
+            NodeKind::Lineage(relation, filter) => self.lineage(*relation, filter, &node.span),
         }
     }
 
@@ -48,222 +149,59 @@ impl Lower<'_> {
         lowered.into_iter().collect()
     }
 
-    /// A field that stands alone.
-    fn flag(&mut self, name: &str, span: &Span) -> Option<Expr> {
-        let (id, kind) = self.field(name, span)?;
-        if kind != FieldType::Bool {
-            let message = format!("`{name}` alone is no condition");
-            return self.fail(
-                Diagnostic::new(Code::BadOperand, span.clone(), message)
-                    .label(format!("this is {}", literal::describe(kind)))
-                    .help(format!("to ask whether it is present write `{name} != null`")),
-            );
+    /// A field that stands alone: true or false, and in the classic dialect whether it is there.
+    fn flag(&mut self, subject: &Subject, span: &Span) -> Option<Expr> {
+        match subject.kind {
+            Some(FieldType::Bool) => {
+                Some(subject.test(Test::Equals { any: vec![Value::Bool(true)], fold: false }))
+            }
+            None => Some(Expr::Truth(subject.scalar.clone())),
+            kind => self.fail(
+                Diagnostic::new(
+                    Code::BadOperand,
+                    span.clone(),
+                    format!("`{}` alone is no condition", subject.name),
+                )
+                .label(format!("this is {}", literal::describe(kind)))
+                .help(format!("to ask whether it is present write `{} != null`", subject.name)),
+            ),
         }
-        Some(equals(id, vec![Value::Bool(true)], false))
     }
 
-    /// The field of that name, or a diagnostic with the nearest one.
-    pub(crate) fn field(&mut self, name: &str, span: &Span) -> Option<(FieldId, FieldType)> {
-        let row = field::by_name(name).and_then(|id| Some((id, field::field(id)?.kind)));
-        if row.is_none() {
-            let help = nearest(name, FIELDS.iter().map(|row| row.name))
-                .map(|near| format!("there is a field `{near}`"));
-            self.found.push(
-                Diagnostic::new(Code::UnknownField, span.clone(), format!("no field `{name}`"))
-                    .label("no sensor fills this")
-                    .help("`kestrel fields` lists all of them")
-                    .help_if(help),
-            );
+    /// `child of [ … ]`: the inner query becomes one of the program.
+    fn lineage(&mut self, relation: Relation, filter: &ast::Filter, span: &Span) -> Option<Expr> {
+        let lowered = self.filter(filter)?;
+        let number = self.schema.lineages.len();
+        if number >= MAX_LINEAGES {
+            let message = format!("more than {MAX_LINEAGES} queries over lineage");
+            return self.fail(Diagnostic::new(Code::Limit, span.clone(), message));
         }
-        row
+        self.schema.lineages.push(lowered);
+        u32::try_from(number).ok().map(|number| Expr::Lineage(relation, number))
     }
 
-    /// A node that must be a field.
-    pub(crate) fn operand(&mut self, node: &Node) -> Option<(FieldId, FieldType, String)> {
+    /// The value of a node.
+    pub(crate) fn subject(&mut self, node: &Node) -> Option<Subject> {
         match &node.kind {
-            NodeKind::Field(name) => {
-                let (id, kind) = self.field(name, &node.span)?;
-                Some((id, kind, name.clone()))
+            NodeKind::Bad => None,
+            NodeKind::Literal(literal) => {
+                let scalar = literal::any_value(literal).map_or(Scalar::Null, Scalar::Literal);
+                Some(Subject::computed(scalar))
             }
-            NodeKind::Arithmetic => self.arithmetic(&node.span),
-            NodeKind::Call { name, .. } => {
-                self.fail(unsupported(&node.span, &format!("`{name}(…)` as an operand here")))
+            NodeKind::Field(name) => self.reference(name, &node.span),
+            NodeKind::Arithmetic(operator, left, right) => {
+                let (left, right) = (self.subject(left), self.subject(right));
+                let (left, right) = (left?.scalar, right?.scalar);
+                Some(Subject::computed(constant::arithmetic(*operator, left, right)))
             }
-            _ => self.fail(
-                Diagnostic::new(Code::BadOperand, node.span.clone(), "a field is expected here")
-                    .label("not a field"),
-            ),
-        }
-    }
-
-    fn compare(&mut self, how: Comparison, left: &Node, right: &Node, span: &Span) -> Option<Expr> {
-        match (&left.kind, &right.kind) {
-            (NodeKind::Literal(_), NodeKind::Literal(_)) => self.fail(
-                Diagnostic::new(Code::BadOperand, span.clone(), "two literals are compared")
-                    .help("one side must be a field"),
-            ),
-            (NodeKind::Literal(_), _) => self.compare(how.flip(), right, left, span),
-            (NodeKind::Call { name, args, fold, .. }, NodeKind::Literal(value))
-                if name.eq_ignore_ascii_case("length") =>
-            {
-                self.length(how, args, *fold, value, left, right)
+            NodeKind::Call { name, name_span, args, fold } => {
+                self.value_of_call(name, name_span, args, *fold, &node.span)
             }
-            (NodeKind::Field(name), NodeKind::Literal(value)) => {
-                let (id, kind) = self.field(name, &left.span)?;
-                self.compare_field(how, (id, kind, name), value, right)
-            }
-            (NodeKind::Field(left_name), NodeKind::Field(right_name)) => {
-                self.field(left_name, &left.span)?;
-                self.field(right_name, &right.span)?;
-                self.fail(unsupported(span, "comparing two fields"))
-            }
-            (NodeKind::Arithmetic, _) | (_, NodeKind::Arithmetic) => self.arithmetic(span),
-            _ => self.fail(unsupported(span, "comparing the result of an expression").help(
-                "a condition is used as it is, or with `not` before it; \
-                 of the functions only `length` can be compared",
-            )),
-        }
-    }
-
-    fn compare_field(
-        &mut self,
-        how: Comparison,
-        (id, kind, name): (FieldId, FieldType, &str),
-        value: &Literal,
-        node: &Node,
-    ) -> Option<Expr> {
-        let exists = Expr::Test(id, Test::Exists);
-        match (how, value) {
-            (Comparison::Equal, Literal::Null) => Some(not(exists)),
-            (Comparison::NotEqual, Literal::Null) => Some(exists),
-            (_, Literal::Null) => self.fail(
-                Diagnostic::new(Code::BadOperand, node.span.clone(), "null has no order")
-                    .help("use `== null` or `!= null`"),
-            ),
-            (Comparison::Equal | Comparison::NotEqual, value) => {
-                words::warn_literal(id, value, &node.span, self.found);
-                let test = literal::equals(kind, name, &[(value, &node.span)], false, self.found)?;
-                let test = Expr::Test(id, test);
-                Some(if how == Comparison::Equal { test } else { not(test) })
-            }
-            (how, value) => {
-                let value = literal::ordered(kind, name, value, &node.span, self.found)?;
-                Some(Expr::Test(id, Test::Compare(order(how), value)))
+            _ => {
+                let condition = self.condition(node)?;
+                Some(Subject::computed(Scalar::Condition(Box::new(condition))))
             }
         }
-    }
-
-    fn any_of(&mut self, value: &Node, list: &[Node], fold: bool) -> Option<Expr> {
-        let operand = self.operand(value);
-        let literals = self.literals(list)?;
-        let (id, kind, name) = operand?;
-        if literals.is_empty() {
-            return self.empty_list(&value.span);
-        }
-        for (literal, span) in &literals {
-            words::warn_literal(id, literal, span, self.found);
-        }
-        let test = literal::equals(kind, &name, &literals, fold, self.found)?;
-        Some(Expr::Test(id, test))
-    }
-
-    fn pattern(
-        &mut self,
-        pattern: Pattern,
-        value: &Node,
-        list: &[Node],
-        fold: bool,
-    ) -> Option<Expr> {
-        let operand = self.operand(value);
-        let literals = self.literals(list)?;
-        let (id, kind, name) = operand?;
-        if literals.is_empty() {
-            return self.empty_list(&value.span);
-        }
-        self.pattern_of((id, kind, &name), pattern, &literals, fold)
-    }
-
-    /// A pattern test of a field, however it was written.
-    pub(crate) fn pattern_of(
-        &mut self,
-        (id, kind, name): (FieldId, FieldType, &str),
-        pattern: Pattern,
-        literals: &[(&Literal, &Span)],
-        fold: bool,
-    ) -> Option<Expr> {
-        let test = match pattern {
-            Pattern::Regex => literal::regex(kind, name, literals, fold, self.found)?,
-            Pattern::Wildcard => {
-                for (literal, span) in literals {
-                    words::warn_pattern(id, literal, span, self.found);
-                }
-                literal::wildcard(kind, name, literals, fold, self.found)?
-            }
-        };
-        Some(Expr::Test(id, test))
-    }
-
-    /// Nodes that must be literals other than null.
-    pub(crate) fn literals<'n>(
-        &mut self,
-        nodes: &'n [Node],
-    ) -> Option<Vec<(&'n Literal, &'n Span)>> {
-        let mut all = Vec::with_capacity(nodes.len());
-        let mut whole = true;
-        for node in nodes {
-            match &node.kind {
-                NodeKind::Literal(Literal::Null) => {
-                    whole = false;
-                    self.found.push(
-                        Diagnostic::new(Code::BadOperand, node.span.clone(), "null in a list")
-                            .help("ask for it apart: `field == null or …`"),
-                    );
-                }
-                NodeKind::Literal(literal) => all.push((literal, &node.span)),
-                _ => {
-                    whole = false;
-                    self.found.push(unsupported(&node.span, "anything but a literal here"));
-                }
-            }
-        }
-        whole.then_some(all)
-    }
-
-    fn length(
-        &mut self,
-        how: Comparison,
-        args: &[Node],
-        fold: bool,
-        value: &Literal,
-        call: &Node,
-        right: &Node,
-    ) -> Option<Expr> {
-        let ([argument], false) = (args, fold) else {
-            return self.fail(
-                Diagnostic::new(Code::BadArguments, call.span.clone(), "wrong use of `length`")
-                    .help("write `length(field)`"),
-            );
-        };
-        let (id, kind, name) = self.operand(argument)?;
-        if !literal::is_text(kind) {
-            return self.fail(literal::mismatch(kind, &name, "`length`", &argument.span));
-        }
-        let Literal::Int(number) = value else {
-            return self.fail(
-                Diagnostic::new(Code::WrongType, right.span.clone(), "a length is a whole number")
-                    .label("not a whole number"),
-            );
-        };
-        let test = Expr::Test(id, Test::Length(order(how), *number));
-        Some(if how == Comparison::NotEqual { not(test) } else { test })
-    }
-
-    fn empty_list<T>(&mut self, span: &Span) -> Option<T> {
-        self.fail(Diagnostic::new(Code::BadOperand, span.clone(), "the list is empty"))
-    }
-
-    fn arithmetic<T>(&mut self, span: &Span) -> Option<T> {
-        self.fail(unsupported(span, "arithmetic"))
     }
 
     pub(crate) fn fail<T>(&mut self, diagnostic: Diagnostic) -> Option<T> {
@@ -272,30 +210,10 @@ impl Lower<'_> {
     }
 }
 
-/// What this version does not run.
-pub(crate) fn unsupported(span: &Span, what: &str) -> Diagnostic {
-    Diagnostic::new(Code::Unsupported, span.clone(), format!("{what}: not supported yet"))
-}
-
 /// The complement; two of them cancel each other.
 pub(crate) fn not(expr: Expr) -> Expr {
     match expr {
         Expr::Not(inner) => *inner,
         other => Expr::Not(Box::new(other)),
-    }
-}
-
-fn equals(id: FieldId, any: Vec<Value>, fold: bool) -> Expr {
-    Expr::Test(id, Test::Equals { any, fold })
-}
-
-/// `!=` is made by `Not`.
-fn order(how: Comparison) -> Order {
-    match how {
-        Comparison::Equal | Comparison::NotEqual => Order::Equal,
-        Comparison::Less => Order::Less,
-        Comparison::LessEqual => Order::LessEqual,
-        Comparison::Greater => Order::Greater,
-        Comparison::GreaterEqual => Order::GreaterEqual,
     }
 }

@@ -1,15 +1,46 @@
-//! A query outside a rule file, such as a filter given on a command line.
+//! Queries, within rule files and outside of them.
 
-use model::program::{Rule, RuleMeta};
+use model::program::{Logic, Pipe, Query, Rule, RuleMeta};
 
 use crate::diagnostic::Diagnostic;
-use crate::file::compile;
+use crate::dialect::{CaseMode, Dialect};
+use crate::lower::Lower;
+use crate::parser;
+use crate::schema::Schema;
 
-/// Compiles one query into a rule without metadata. Places in the findings are bytes of `text`.
-pub fn query(text: &str) -> (Option<Rule>, Vec<Diagnostic>) {
-    let (compiled, found) = compile(text);
-    let sound = compiled.filter(|_| !found.iter().any(Diagnostic::is_error));
-    let rule =
-        sound.map(|(category, condition)| Rule { meta: RuleMeta::default(), category, condition });
-    (rule, found)
+/// What a query compiles to; its fields and lineage queries are numbered by the [`Schema`].
+#[derive(Debug, Clone)]
+pub struct CompiledQuery {
+    /// How absent fields behave.
+    pub logic: Logic,
+    /// What it looks for.
+    pub query: Query,
+    /// What happens to the results.
+    pub pipes: Vec<Pipe>,
+}
+
+impl CompiledQuery {
+    /// A rule of it.
+    pub fn rule(self, meta: RuleMeta) -> Rule {
+        Rule { meta, logic: self.logic, query: self.query, pipes: self.pipes }
+    }
+}
+
+/// Compiles one query. There is a result unless an error was found; places in the findings are
+/// bytes of `text`.
+pub fn query(
+    text: &str,
+    dialect: Dialect,
+    case: CaseMode,
+    schema: &mut Schema,
+) -> (Option<CompiledQuery>, Vec<Diagnostic>) {
+    let (parsed, mut found) = parser::parse(text, dialect);
+    let lineages = schema.lineages.len();
+    let compiled = parsed
+        .and_then(|parsed| Lower::new(dialect, case, schema, &mut found).query(&parsed))
+        .filter(|_| !found.iter().any(Diagnostic::is_error));
+    if compiled.is_none() {
+        schema.lineages.truncate(lineages);
+    }
+    (compiled, found)
 }

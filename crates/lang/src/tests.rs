@@ -1,17 +1,28 @@
 //! What queries mean, and that no text whatever breaks the front end.
 
 use expect_test::{Expect, expect};
-use model::program::Expr;
+use model::program::{Expr, Filter, Query, Scalar};
 use proptest::prelude::*;
 
 use crate::diagnostic::nearest;
-use crate::file::compile;
-use crate::{Diagnostic, load};
+use crate::{CaseMode, CompiledQuery, Diagnostic, Dialect, Schema, Unknown, load, query};
 
-fn condition(query: &str) -> Expr {
-    let (compiled, found) = compile(query);
-    assert!(!found.iter().any(Diagnostic::is_error), "{query}: {found:#?}");
-    compiled.unwrap().1
+fn compile(text: &str) -> (Option<CompiledQuery>, Vec<Diagnostic>) {
+    query(text, Dialect::Elastic, CaseMode::Sensitive, &mut Schema::new(Unknown::Error))
+}
+
+/// The filter of a query on single events.
+fn filter(text: &str) -> Filter {
+    let (compiled, found) = compile(text);
+    assert!(!found.iter().any(Diagnostic::is_error), "{text}: {found:#?}");
+    match compiled.unwrap().query {
+        Query::Event(filter) => filter,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn condition(text: &str) -> Expr {
+    filter(text).condition
 }
 
 /// A condition in prefix form: short enough to read.
@@ -26,6 +37,10 @@ fn brief(expr: &Expr) -> String {
             let name = model::field::field(*field).unwrap().name;
             format!("[{name} {}]", brief_test(test))
         }
+        Expr::Computed(Scalar::Call { function, .. }, test) => {
+            format!("[{function:?}(…) {}]", brief_test(test))
+        }
+        other => format!("{other:?}"),
     }
 }
 
@@ -123,9 +138,9 @@ fn functions_and_literals() {
 
 #[test]
 fn a_category_is_a_word_a_string_or_any() {
-    assert_eq!(compile("process where true").0.unwrap().0.as_deref(), Some("process"));
-    assert_eq!(compile("\"file\" where true").0.unwrap().0.as_deref(), Some("file"));
-    assert_eq!(compile("any where true").0.unwrap().0, None);
+    assert_eq!(filter("process where true").category.as_deref(), Some("process"));
+    assert_eq!(filter("\"file\" where true").category.as_deref(), Some("file"));
+    assert_eq!(filter("any where true").category, None);
 }
 
 #[test]
@@ -164,68 +179,92 @@ fn near_misses_are_found() {
     assert_eq!(nearest("frobnicate", ["length", "match"]), None);
 }
 
+/// Words and signs of the language, and what breaks them.
+const PIECES: &[&str] = &[
+    "process",
+    "any",
+    "where",
+    "and",
+    "or",
+    "not",
+    "in",
+    "in~",
+    "like",
+    "like~",
+    "regex",
+    ":",
+    "==",
+    "!=",
+    "<",
+    ">=",
+    "(",
+    ")",
+    "[",
+    "]",
+    ",",
+    "|",
+    "~",
+    "?",
+    "-",
+    "+",
+    "/",
+    "/*",
+    "*/",
+    "//",
+    "\n",
+    "\"",
+    "\"a\"",
+    "\"a*\"",
+    "\"\"\"",
+    "\"\\u{e9}\"",
+    "\\",
+    "'",
+    "`",
+    "é",
+    "null",
+    "true",
+    "1",
+    "1.5",
+    "1e999",
+    "process.name",
+    "process.pid",
+    "user.id",
+    "source.ip",
+    "process.interactive",
+    "event.type",
+    "startsWith",
+    "length",
+    "cidrMatch",
+    "sequence",
+    "sequence by process.pid",
+    "sample by",
+    "join",
+    "until",
+    "by",
+    "as e0",
+    "e0.process.pid",
+    "with maxspan=1m",
+    "with runs=2",
+    "fork",
+    "[process where true]",
+    "![",
+    "descendant of [",
+    "head 1",
+    "unique_count",
+    "filter count > 1",
+    "events[1].process.pid",
+    "arraySearch(process.args, v, v == \"a\")",
+    "between(process.name, \"a\", \"b\")",
+    "?'a'",
+    "=",
+    "$",
+    "\u{0}",
+    "\u{2028}",
+];
+
 /// Pieces that make most texts reach the parser and many the type check.
 fn piece() -> impl Strategy<Value = String> {
-    let pieces = vec![
-        "process",
-        "any",
-        "where",
-        "and",
-        "or",
-        "not",
-        "in",
-        "in~",
-        "like",
-        "like~",
-        "regex",
-        ":",
-        "==",
-        "!=",
-        "<",
-        ">=",
-        "(",
-        ")",
-        "[",
-        "]",
-        ",",
-        "|",
-        "~",
-        "?",
-        "-",
-        "+",
-        "/",
-        "/*",
-        "*/",
-        "//",
-        "\n",
-        "\"",
-        "\"a\"",
-        "\"a*\"",
-        "\"\"\"",
-        "\"\\u{e9}\"",
-        "\\",
-        "'",
-        "`",
-        "é",
-        "null",
-        "true",
-        "1",
-        "1.5",
-        "1e999",
-        "process.name",
-        "process.pid",
-        "user.id",
-        "source.ip",
-        "process.interactive",
-        "event.type",
-        "startsWith",
-        "length",
-        "cidrMatch",
-        "sequence",
-        "\u{0}",
-        "\u{2028}",
-    ];
-    prop_oneof![9 => prop::sample::select(pieces).prop_map(str::to_owned), 1 => "\\PC{0,3}"]
+    prop_oneof![9 => prop::sample::select(PIECES).prop_map(str::to_owned), 1 => "\\PC{0,3}"]
 }
 
 proptest! {
@@ -237,6 +276,11 @@ proptest! {
         prop_assert!(compiled.is_some() != found.iter().any(Diagnostic::is_error));
         for one in found {
             prop_assert!(query.get(one.span.clone()).is_some(), "{one:?}");
+        }
+        for dialect in [Dialect::Endpoint, Dialect::Classic] {
+            let mut schema = Schema::new(Unknown::Document);
+            let (compiled, found) = crate::query(&query, dialect, CaseMode::Insensitive, &mut schema);
+            prop_assert!(compiled.is_some() != found.iter().any(Diagnostic::is_error));
         }
     }
 

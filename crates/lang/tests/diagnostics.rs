@@ -13,7 +13,8 @@ fn golden(name: &str) -> PathBuf {
 }
 
 fn read(name: &str) -> Loaded {
-    let file = format!("{name}.toml");
+    let yaml = golden(&format!("{name}.yml")).exists();
+    let file = format!("{name}.{}", if yaml { "yml" } else { "toml" });
     let text = fs::read_to_string(golden(&file)).unwrap();
     load([(file, text)])
 }

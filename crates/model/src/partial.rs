@@ -7,11 +7,30 @@ use crate::action::{self, Action};
 use crate::field;
 use crate::field::FieldId;
 use crate::op::{Kind, KindSet};
-use crate::program::{Expr, Literal, Rule, Test};
+use crate::program::{Expr, Filter, Literal, Query, Rule, Test};
 use crate::{pattern, value::List, value::Value};
 
 impl Rule {
-    /// Operations whose events can satisfy the rule.
+    /// Operations whose events the rule looks at.
+    pub fn kinds(&self) -> KindSet {
+        self.filters().map(Filter::kinds).fold(KindSet::EMPTY, KindSet::union)
+    }
+
+    /// All filters of the query, in the order of the text. A correlation has none of its own.
+    pub fn filters(&self) -> impl Iterator<Item = &Filter> {
+        let (one, steps, until) = match &self.query {
+            Query::Event(filter) => (Some(filter), [].as_slice(), None),
+            Query::Sequence(sequence) => (None, sequence.steps.as_slice(), sequence.until.as_ref()),
+            Query::Sample(steps) => (None, steps.as_slice(), None),
+            Query::Join { steps, until } => (None, steps.as_slice(), until.as_ref()),
+            Query::Correlation(_) => (None, [].as_slice(), None),
+        };
+        one.into_iter().chain(steps.iter().chain(until).map(|step| &step.filter))
+    }
+}
+
+impl Filter {
+    /// Operations whose events can satisfy the filter.
     pub fn kinds(&self) -> KindSet {
         Kind::ALL.iter().copied().filter(|kind| self.can_match(*kind)).collect()
     }
@@ -37,6 +56,8 @@ pub fn truth(condition: &Expr, words: &Action) -> Option<bool> {
         Expr::Not(inner) => truth(inner, words).map(|value| !value),
         Expr::And(all) => decide(all, words, false),
         Expr::Or(any) => decide(any, words, true),
+        // Computed from fields that are not known.
+        Expr::Computed(..) | Expr::Compare { .. } | Expr::Truth(_) | Expr::Lineage(..) => None,
         Expr::Test(field, test) => {
             let mut result = Some(false);
             for value in known(*field, words)?.each() {

@@ -11,6 +11,11 @@ use crate::field::FieldId;
 pub struct Program {
     /// The rules.
     pub rules: Vec<Rule>,
+    /// Names of fields that only documents have: the field after the last of
+    /// [`crate::field::FIELDS`] is the first of these.
+    pub fields: Vec<String>,
+    /// Queries over the lineage of a process, named by [`Expr::Lineage`].
+    pub lineages: Vec<Filter>,
 }
 
 /// One rule: what it is about and when it matches.
@@ -18,10 +23,132 @@ pub struct Program {
 pub struct Rule {
     /// Metadata, as its author wrote it.
     pub meta: RuleMeta,
+    /// How comparisons with absent fields behave.
+    pub logic: Logic,
+    /// What it looks for.
+    pub query: Query,
+    /// What happens to the results, first to last.
+    pub pipes: Vec<Pipe>,
+}
+
+/// How absent fields behave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Logic {
+    /// A predicate on an absent field is false and `not` is its complement (statement 11).
+    #[default]
+    Complement,
+    /// Three values, as in SQL: unknown stays unknown under `not` (statement 12).
+    ThreeValued,
+}
+
+/// What a rule looks for.
+#[derive(Debug, Clone)]
+pub enum Query {
+    /// Single events.
+    Event(Filter),
+    /// Events in order.
+    Sequence(Sequence),
+    /// One event for each filter in any order, with equal keys. Each step has the same number of
+    /// keys, at least one.
+    Sample(Vec<Step>),
+    /// The classic `join`: one event for each filter in any order, the first ones that come.
+    Join {
+        /// The filters.
+        steps: Vec<Step>,
+        /// Drops what is pending for its key.
+        until: Option<Step>,
+    },
+    /// Several rules or values within a time (Sigma correlations).
+    Correlation(Correlation),
+}
+
+/// Events of a category that satisfy a condition.
+#[derive(Debug, Clone)]
+pub struct Filter {
     /// Value of `event.category` that must be present; `None` for `any`.
     pub category: Option<String>,
     /// The condition.
     pub condition: Expr,
+}
+
+/// Events in order.
+#[derive(Debug, Clone)]
+pub struct Sequence {
+    /// At least one, of which one is not `missing`. `with runs=N` has become N steps.
+    pub steps: Vec<Step>,
+    /// Ends what is pending for its key.
+    pub until: Option<Step>,
+    /// Longest time from the first to the last member, ns.
+    pub maxspan: Option<u64>,
+}
+
+/// One step of a sequence, sample or join.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// The events that fit.
+    pub filter: Filter,
+    /// Values that must be equal in all steps, the shared ones first.
+    pub by: Vec<Key>,
+    /// `![ ]`: no such event may happen here.
+    pub missing: bool,
+    /// The classic `fork`: the step may be matched more than once.
+    pub fork: bool,
+}
+
+/// A join key.
+#[derive(Debug, Clone)]
+pub struct Key {
+    /// What is compared.
+    pub value: Scalar,
+    /// `?field`: absent joins absent; else an event without the value is left out of the step.
+    pub optional: bool,
+}
+
+/// What happens to results.
+#[derive(Debug, Clone)]
+pub enum Pipe {
+    /// The first so many.
+    Head(u64),
+    /// The last so many.
+    Tail(u64),
+    /// The first of each distinct tuple.
+    Unique(Vec<Scalar>),
+    /// Those that satisfy a condition; in it [`Scalar::Member`] names members of a sequence.
+    Filter(Expr),
+    /// In the order of these values, ties as they were.
+    Sort(Vec<Scalar>),
+    /// Counts all, or by tuple.
+    Count(Vec<Scalar>),
+    /// The first of each tuple, with its count.
+    UniqueCount(Vec<Scalar>),
+}
+
+/// Several rules or values within a time (Sigma 2 correlation).
+#[derive(Debug, Clone)]
+pub struct Correlation {
+    /// What is counted.
+    pub kind: CorrelationKind,
+    /// Numbers of the rules in the program whose matches are correlated.
+    pub rules: Vec<u32>,
+    /// Values that must be equal; for each rule its own fields, all of the same length.
+    pub group_by: Vec<Vec<FieldId>>,
+    /// Window, ns.
+    pub timespan: u64,
+    /// The count must satisfy all of these.
+    pub condition: Vec<(Order, u64)>,
+}
+
+/// What a correlation counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CorrelationKind {
+    /// Matches.
+    EventCount,
+    /// Distinct values of a field.
+    ValueCount(FieldId),
+    /// Distinct rules, in any order.
+    Temporal,
+    /// Distinct rules, in the order given.
+    TemporalOrdered,
 }
 
 /// Metadata of a rule.
@@ -43,6 +170,34 @@ pub struct RuleMeta {
     pub references: Vec<String>,
     /// Base name of the file it came from.
     pub file: String,
+    /// Who wrote it; some licences ask that a match names them.
+    pub author: Vec<String>,
+    /// Licence of the rule text, as its author names it.
+    pub license: String,
+    /// Elastic's risk score, 0 to 100, where the rule has one.
+    pub risk_score: Option<u8>,
+    /// What is done besides the alert.
+    pub responses: Vec<Response>,
+    /// A response that must precede the act (`deny`) may also come after it (`placement = "any"`).
+    pub late: bool,
+    /// Its matches count only for the correlations that name it; no alert of its own.
+    pub silent: bool,
+}
+
+/// What a rule asks for besides the alert.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// `deny`, `kill` …, or the word of the format that the rule came in.
+    pub action: String,
+    /// The field that names what is acted on (`process.entity_id`), where the rule says so.
+    pub field: Option<String>,
+}
+
+impl Response {
+    /// Refuses the act itself: only possible before it happens.
+    pub const DENY: &'static str = "deny";
+    /// Words of our own rule files.
+    pub const ALL: &'static [&'static str] = &["alert", Response::DENY, "kill"];
 }
 
 /// How bad a match is.
@@ -74,8 +229,7 @@ impl Severity {
     }
 }
 
-/// A condition. Statement 11 of the EQL semantics holds: a predicate on an absent field is false,
-/// and `Not` is its complement.
+/// A condition. What an absent field does is said by [`Logic`].
 #[derive(Debug, Clone)]
 pub enum Expr {
     /// Always or never.
@@ -86,8 +240,130 @@ pub enum Expr {
     Or(Vec<Expr>),
     /// The complement.
     Not(Box<Expr>),
-    /// A test of one field, true if any of its values satisfies it.
+    /// A test of one field, true if any of its values satisfies it: the common and fast case.
     Test(FieldId, Test),
+    /// The same test of a computed value.
+    Computed(Scalar, Test),
+    /// Two values compared; unknown if either is absent.
+    Compare {
+        /// Left side.
+        left: Scalar,
+        /// How; `!=` is `Not` of `Equal`.
+        order: Order,
+        /// Right side.
+        right: Scalar,
+        /// Fold ASCII case of texts.
+        fold: bool,
+    },
+    /// A value that is a truth by itself.
+    Truth(Scalar),
+    /// Whether a relative of the process, or the process itself, had an event that satisfies a
+    /// filter of [`Program::lineages`].
+    Lineage(Relation, u32),
+}
+
+/// Whose events a lineage query is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Relation {
+    /// `child of`: the parent.
+    Child,
+    /// `descendant of`: any ancestor.
+    Descendant,
+    /// `event of`: the process itself.
+    Event,
+}
+
+/// A value of an event, a member of a sequence, or computed from them.
+#[derive(Debug, Clone)]
+pub enum Scalar {
+    /// A literal.
+    Literal(Literal),
+    /// Absent.
+    Null,
+    /// A field of the event.
+    Field(FieldId),
+    /// An element of a field that is a list (classic `a.b[0]`), and what it has below it.
+    Element(Box<Scalar>, Vec<Part>),
+    /// A field of an earlier member of the same sequence, by number of the step.
+    Member(u16, FieldId),
+    /// The variable of the innermost `arraySearch` that binds this number.
+    Variable(u16),
+    /// A function.
+    Call {
+        /// Which.
+        function: Function,
+        /// Its arguments.
+        args: Vec<Scalar>,
+        /// `name~`: fold ASCII case.
+        fold: bool,
+    },
+    /// Arithmetic; unknown if an operand is absent or no number.
+    Arithmetic(Operator, Box<Scalar>, Box<Scalar>),
+    /// A condition as a value.
+    Condition(Box<Expr>),
+    /// `arraySearch(list, variable, condition)` or, when counting, `arrayCount`.
+    Search {
+        /// The list.
+        list: Box<Scalar>,
+        /// Number of the variable that it binds.
+        variable: u16,
+        /// What an element must satisfy.
+        condition: Box<Expr>,
+        /// Whether the elements are counted.
+        count: bool,
+    },
+}
+
+/// A step into a nested value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// `[n]`
+    Index(usize),
+    /// `.name`
+    Name(String),
+}
+
+/// Arithmetic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operator {
+    /// `+`
+    Add,
+    /// `-`
+    Subtract,
+    /// `*`
+    Multiply,
+    /// `/`, floor of integers
+    Divide,
+    /// `%`
+    Modulo,
+}
+
+/// Functions whose result is a value; those that are tests of a field become [`Test`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as in the language; see docs/reference/functions.md")]
+pub enum Function {
+    Add,
+    ArrayContains,
+    Between,
+    CidrMatch,
+    Concat,
+    Divide,
+    EndsWith,
+    IndexOf,
+    Length,
+    Match,
+    Modulo,
+    Multiply,
+    Number,
+    Safe,
+    StartsWith,
+    String,
+    StringContains,
+    Substring,
+    Subtract,
+    ToUpper,
+    ToLower,
+    Wildcard,
 }
 
 /// A test of one value.

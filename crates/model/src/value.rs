@@ -25,6 +25,9 @@ pub enum Value<'a> {
     Ip(IpAddr),
     /// Several values; any of them can satisfy a predicate.
     List(List<'a>),
+    /// An object of a document that is no list of fields: it lies within a list, or a rule names it
+    /// as a whole. It is present, and equal to nothing; [`Value::at`] reads its members.
+    Map(&'a [(Box<str>, Node)]),
 }
 
 /// Several values of one field.
@@ -36,6 +39,42 @@ pub enum List<'a> {
     Words(&'a [&'static str]),
     /// Values of a document; never nested lists.
     Values(&'a [Value<'a>]),
+    /// Values of a document, of any depth.
+    Nodes(&'a [Node]),
+}
+
+/// A nested value of a document that owns itself.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Node {
+    /// null
+    Null,
+    /// true or false
+    Bool(bool),
+    /// An integer.
+    Int(i64),
+    /// A number that is no integer of 64 bits.
+    Float(f64),
+    /// Text.
+    Str(Box<[u8]>),
+    /// An array.
+    List(Vec<Node>),
+    /// An object, members in the order of the document.
+    Map(Vec<(Box<str>, Node)>),
+}
+
+impl Node {
+    /// The same, borrowed.
+    pub fn value(&self) -> Value<'_> {
+        match self {
+            Node::Null => Value::Null,
+            Node::Bool(flag) => Value::Bool(*flag),
+            Node::Int(number) => Value::Int(*number),
+            Node::Float(number) => Value::Float(*number),
+            Node::Str(text) => Value::Str(text),
+            Node::List(items) => Value::List(List::Nodes(items)),
+            Node::Map(members) => Value::Map(members),
+        }
+    }
 }
 
 impl<'a> Value<'a> {
@@ -47,6 +86,23 @@ impl<'a> Value<'a> {
     /// `Str` of a Rust string.
     pub fn str(text: &'a str) -> Self {
         Value::Str(text.as_bytes())
+    }
+
+    /// The member of an object, or the value of a name within any other value: none.
+    #[must_use]
+    pub fn at(self, name: &str) -> Value<'a> {
+        let Value::Map(members) = self else { return Value::Null };
+        let member = members.iter().find(|(known, _)| **known == *name);
+        member.map_or(Value::Null, |(_, node)| node.value())
+    }
+
+    /// The element of a list by position.
+    #[must_use]
+    pub fn nth(self, index: usize) -> Value<'a> {
+        match self {
+            Value::List(list) => Value::List(list).each().nth(index).unwrap_or(Value::Null),
+            _ => Value::Null,
+        }
     }
 
     /// The values to test one by one: the elements of a list, or the value itself; `Null` has none.
@@ -62,6 +118,7 @@ impl List<'_> {
             List::Nul(bytes) => memchr::memchr_iter(0, bytes).count(),
             List::Words(words) => words.len(),
             List::Values(values) => values.len(),
+            List::Nodes(nodes) => nodes.len(),
         }
     }
 
@@ -102,6 +159,11 @@ impl<'a> Iterator for Each<'a> {
                 let (first, tail) = values.split_first()?;
                 self.rest = Value::List(List::Values(tail));
                 Some(*first)
+            }
+            Value::List(List::Nodes(nodes)) => {
+                let (first, tail) = nodes.split_first()?;
+                self.rest = Value::List(List::Nodes(tail));
+                Some(first.value())
             }
             one => {
                 self.rest = Value::Null;

@@ -5,6 +5,7 @@
 
 mod agent;
 mod flood;
+mod language;
 mod life;
 mod sensors;
 mod smoke;
@@ -23,6 +24,11 @@ const BENCHES: &[Bench] = &[
     ("sensors", "daily work with and without the agent, interleaved", sensors::command),
     ("ring", "events a second through ring, decoding and process table", ring),
     ("flood", "process events that survive a million opens", flood::command),
+    (
+        "language",
+        "rules on a recorded stream, by stage and beside other engines",
+        language::command,
+    ),
     ("memory", "resident memory, idle and under a fork storm", life::memory),
     ("restart", "time until a killed worker is replaced, and what was lost", life::restart),
 ];

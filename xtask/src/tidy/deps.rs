@@ -13,8 +13,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("files", &["model"]),
     ("agent", &["model", "kernel", "lang", "engine", "files"]),
     ("kestrel", &["model", "lang", "engine", "files"]),
+    ("fuzz", &["model", "lang", "engine", "kestrel"]),
     ("provoke", &["model"]),
     ("bench-load", &[]),
+    ("bench-peer", &[]),
     ("xtask", &[]),
 ];
 

@@ -11,6 +11,7 @@ use kernel::rings::Rings;
 use model::alert::Match;
 use model::interest::Interest;
 use model::op::Kind;
+use model::value::{Fields, Value};
 use model::wire::{KIND_MAX, Record};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Map, Value as Json, json};
@@ -38,6 +39,9 @@ const TICK: Duration = Duration::from_millis(200);
 /// How long the records that wait may take at start and end: a flood must not keep the agent from
 /// answering or ending.
 const LAST: Duration = Duration::from_secs(1);
+/// How long after its time a record may come: what some sources in user space need, with room. No
+/// rule is told earlier that something did not happen.
+const LATE: Duration = Duration::from_millis(500);
 /// How often the files with names are looked at.
 const NAMES: Duration = Duration::from_secs(2);
 
@@ -164,7 +168,9 @@ impl Worker {
                 names = now;
                 self.resolver.refresh(&mut self.engine);
             }
-            if self.drain(&mut rings, now_ns()) == 0 {
+            let time = now_ns();
+            if self.drain(&mut rings, time) == 0 {
+                self.pass(time);
                 let internal = |e| Failure::new(Exit::Internal, format!("cannot wait: {e}"));
                 rings.wait(WAIT).map_err(internal)?;
             }
@@ -189,6 +195,13 @@ impl Worker {
                 tracing::debug!(%error, "a record cannot be decoded");
             }
         })
+    }
+
+    /// All records have been handled: time goes on without them.
+    fn pass(&mut self, now: u64) {
+        let late = u64::try_from(LATE.as_nanos()).unwrap_or(u64::MAX);
+        let Worker { engine, publisher, .. } = self;
+        engine.tick(now.saturating_sub(late), &mut |matched| publisher.late(matched));
     }
 
     fn command(&mut self, command: Command) -> Result<(), Failure> {
@@ -304,14 +317,30 @@ impl Publisher {
             let line = self.line(&document);
             self.output.put(line);
         }
+        let number = view.get(model::field::EVENT_SEQUENCE);
+        let is_about = |member: &u64| Value::Int(i64::try_from(*member).unwrap_or(-1)) == number;
         for matched in matches {
-            self.alerts += 1;
-            let document = alert::document(document.clone(), matched, ancestors(view));
-            self.hub.alert(&text(&document));
-            if self.show_alerts {
-                let line = self.line(&document);
-                self.output.put(line);
+            if matched.members.iter().any(is_about) {
+                self.alert(&alert::document(document.clone(), matched, ancestors(view)));
+            } else {
+                self.late(matched);
             }
+        }
+    }
+
+    /// A match of earlier events alone: what would have ended it has not come.
+    fn late(&mut self, matched: &Match<'_>) {
+        let last = matched.earlier.last().map(|(_, event)| Map::clone(event)).unwrap_or_default();
+        let ancestors = alert::ancestors(&last);
+        self.alert(&alert::document(last, matched, ancestors));
+    }
+
+    fn alert(&mut self, document: &Map<String, Json>) {
+        self.alerts += 1;
+        self.hub.alert(&text(document));
+        if self.show_alerts {
+            let line = self.line(document);
+            self.output.put(line);
         }
     }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use engine::eval::{Compiled, Scratch};
-use lang::Level;
-use model::program::Program;
+use lang::{CaseMode, Dialect, Level, Schema, Unknown};
+use model::program::{Program, RuleMeta};
 use model::value::Fields;
 
 /// Longest condition in bytes: it comes in the address of a request.
@@ -25,15 +25,18 @@ impl Filter {
         if text.len() > FILTER_MAX {
             return Err(format!("the condition is longer than {FILTER_MAX} bytes"));
         }
-        let (rule, found) = match lang::query(text) {
-            (None, _) => lang::query(&format!("any where {text}")),
+        let mut schema = Schema::new(Unknown::Error);
+        let mut query =
+            |text: &str| lang::query(text, Dialect::Elastic, CaseMode::Sensitive, &mut schema);
+        let (compiled, found) = match query(text) {
+            (None, _) => query(&format!("any where {text}")),
             whole => whole,
         };
         let errors = found.iter().filter(|one| one.code.level() == Level::Error);
         let message = errors.map(|one| one.message.as_str()).collect::<Vec<_>>().join("; ");
-        let rule = rule.ok_or(message)?;
-        let compiled = Compiled::new(Arc::new(Program { rules: vec![rule] }))
-            .map_err(|error| error.to_string())?;
+        let rule = compiled.ok_or(message)?.rule(RuleMeta::default());
+        let program = Program { rules: vec![rule], ..Program::default() };
+        let compiled = Compiled::new(Arc::new(program)).map_err(|error| error.to_string())?;
         Ok(Filter { compiled, scratch: Scratch::default(), matched: Vec::new() })
     }
 

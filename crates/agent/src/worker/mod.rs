@@ -26,9 +26,12 @@ mod status;
 
 pub(crate) use host::read_limited;
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
+use engine::{Engine, Limits};
 use kernel::rings::Rings;
 
 use crate::cli::{Format, WorkerArgs};
@@ -60,7 +63,9 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
         worker_started: status::seconds_since_boot(),
         restarts: args.restarts,
     };
-    let engine = engine::Engine::new(Arc::clone(&program), host::identity::read())
+    // Whoever acts on the host must not be able to tell which join keys meet.
+    let limits = Limits { seed: RandomState::new().hash_one(()), ..Limits::default() };
+    let engine = Engine::with(Arc::clone(&program), host::identity::read(), limits)
         .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
     let notice = match args.run.output {
         Format::Compact => queue::text_notice,

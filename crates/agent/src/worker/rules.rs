@@ -11,6 +11,8 @@ use crate::exit::{Exit, Failure};
 
 /// Where rules are, unless said otherwise: those of the package, then those of the host.
 const DIRECTORIES: &[&str] = &["/usr/lib/aegisbpf/rules", "/etc/aegisbpf/rules.d"];
+/// Endings of rule files: rules of our own and of Elastic, and Sigma.
+const EXTENSIONS: &[&str] = &["toml", "yml", "yaml"];
 /// Diagnostics printed at start; `kestrel check` shows all.
 const SHOWN_MAX: usize = 20;
 
@@ -50,7 +52,7 @@ pub(crate) fn read(args: &RunArgs) -> Result<Rules, Failure> {
         return Err(Failure::new(Exit::RulesUnreadable, message)
             .help("name a directory of rules with --rules DIR"));
     }
-    let (texts, unreadable) = files::read_all(&directories, "toml", trust);
+    let (texts, unreadable) = files::read_any(&directories, EXTENSIONS, trust);
     let keep = args.keep_going;
     if !keep && let Some(first) = unreadable.first() {
         let more = unreadable.len() - 1;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use model::field;
-use model::program::{Expr, Literal, Program, Rule, RuleMeta, Test};
+use model::program::{
+    Expr, Filter, Literal, Logic, Program, Query, Rule, RuleMeta, Sequence, Step, Test,
+};
 use model::value::{Fields, Value};
 use model::wire::{FLAG_NO_CREDS, KIND_UNLINK, RecFile};
 use zerocopy::FromZeros;
@@ -13,17 +15,41 @@ use crate::testing::{Bytes, MS, Task, header, host, key};
 
 const INIT: crate::process::Key = crate::process::Key { pid: 1, start: 10 * MS };
 
+fn rule(id: &str, query: Query) -> Rule {
+    let meta = RuleMeta { id: id.to_owned(), ..RuleMeta::default() };
+    Rule { meta, logic: Logic::Complement, query, pipes: Vec::new() }
+}
+
+fn program<const N: usize>(rules: [Rule; N]) -> Arc<Program> {
+    Arc::new(Program { rules: rules.into(), ..Program::default() })
+}
+
+/// Events of processes whose field is that text.
+fn processes(field: field::FieldId, text: &str) -> Filter {
+    let any = vec![Literal::Str(text.as_bytes().to_vec())];
+    let condition = Expr::Test(field, Test::Equals { any, fold: false });
+    Filter { category: Some("process".to_owned()), condition }
+}
+
+fn child_of(text: &str) -> Rule {
+    rule("child-of", Query::Event(processes(field::PROCESS_PARENT_NAME, text)))
+}
+
+/// The program `a` starts, and then, within a second, `b` does, or `b` does not.
+fn a_then_b(missing: bool) -> Rule {
+    let step = |name: &str, missing: bool| Step {
+        filter: processes(field::PROCESS_NAME, name),
+        by: Vec::new(),
+        missing,
+        fork: false,
+    };
+    let steps = vec![step("a", false), step("b", missing)];
+    let id = if missing { "a-without-b" } else { "a-then-b" };
+    rule(id, Query::Sequence(Sequence { steps, until: None, maxspan: Some(1_000 * MS) }))
+}
+
 fn engine(text: &str) -> Engine {
-    let equals = |text: &str| Test::Equals {
-        any: vec![Literal::Str(text.as_bytes().to_vec())],
-        fold: false,
-    };
-    let rule = Rule {
-        meta: RuleMeta { id: "child-of".to_owned(), ..RuleMeta::default() },
-        category: Some("process".to_owned()),
-        condition: Expr::Test(field::PROCESS_PARENT_NAME, equals(text)),
-    };
-    Engine::new(Arc::new(Program { rules: vec![rule] }), host()).unwrap()
+    Engine::new(program([child_of(text)]), host()).unwrap()
 }
 
 fn push(engine: &mut Engine, bytes: &Bytes) -> Vec<(i64, Vec<u128>)> {
@@ -157,12 +183,9 @@ fn where_version_1_is_in_use_a_family_is_asked_once_and_again_in_other_namespace
 
 #[test]
 fn a_file_written_in_one_go_is_one_alert() {
-    let any = Rule {
-        meta: RuleMeta { id: "cron".to_owned(), ..RuleMeta::default() },
-        category: Some("file".to_owned()),
-        condition: Expr::Const(true),
-    };
-    let mut engine = Engine::new(Arc::new(Program { rules: vec![any] }), host()).unwrap();
+    let filter = Filter { category: Some("file".to_owned()), condition: Expr::Const(true) };
+    let program = program([rule("cron", Query::Event(filter))]);
+    let mut engine = Engine::new(program, host()).unwrap();
     let file = |kind, time| {
         let mut tail = model::wire::Builder::<RecFile>::new();
         let mut fixed = RecFile::new_zeroed();
@@ -179,4 +202,45 @@ fn a_file_written_in_one_go_is_one_alert() {
     }
     assert_eq!(alerts, [1, 0, 0, 1]);
     assert_eq!((engine.stats().matches, engine.stats().repeats), (2, 2));
+}
+
+#[test]
+fn what_began_under_the_old_rules_ends_under_the_new_ones() {
+    let run = |swapped: Option<Rule>| {
+        let mut engine = Engine::new(program([a_then_b(false)]), host()).unwrap();
+        let start = Task::exec(200 * MS, key(50, 200 * MS), INIT, "/bin/a").done();
+        assert_eq!(push(&mut engine, &start), [(1, vec![])]);
+        if let Some(rule) = swapped {
+            engine.swap(Prepared::new(program([child_of("x"), rule])).unwrap());
+        }
+        let end = Task::exec(300 * MS, key(51, 300 * MS), INIT, "/bin/b").done();
+        let mut told = Vec::new();
+        engine.push(&end.record(), &mut |_, matches| {
+            for one in matches {
+                let name = one.earlier[0].1["process"]["name"].clone();
+                told.push((one.rule.id.clone(), one.id, one.members.to_vec(), name));
+            }
+        });
+        told
+    };
+    let (stays, kept) = (run(None), run(Some(a_then_b(false))));
+    assert_eq!((stays[0].2.as_slice(), &stays[0].3), ([1, 2].as_slice(), &Json::from("a")));
+    assert_eq!(stays, kept, "the rule has another number now, and is the same");
+    assert_eq!(run(Some(a_then_b(true))), [], "this one began with the swap");
+}
+
+#[test]
+fn what_did_not_come_is_told_without_another_record() {
+    let mut engine = Engine::new(program([a_then_b(true)]), host()).unwrap();
+    let start = Task::exec(200 * MS, key(50, 200 * MS), INIT, "/bin/a").done();
+    assert_eq!(push(&mut engine, &start), [(1, vec![])]);
+    let tick = |engine: &mut Engine, now: u64| {
+        let mut told = Vec::new();
+        engine.tick(now, &mut |one| told.push((one.members.to_vec(), one.earlier.len())));
+        told
+    };
+    assert_eq!(tick(&mut engine, 1_200 * MS), [], "it may still come");
+    assert_eq!(tick(&mut engine, 1_201 * MS), [(vec![1], 1)]);
+    assert_eq!(tick(&mut engine, 9_000 * MS), [], "told once");
+    assert_eq!((engine.stats().matches, engine.kept.0.len()), (1, 0), "and forgotten");
 }

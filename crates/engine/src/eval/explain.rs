@@ -1,11 +1,12 @@
-//! Why a rule matched an event, or did not.
+//! Why a filter holds for an event, or does not.
 
 use model::field::{self, FieldId};
-use model::program::{Expr, Literal, Rule, Test};
-use model::value::Fields;
+use model::program::{Expr, Filter, Logic, Scalar, Test};
+use model::value::{Fields, Value};
 
-use super::Compiled;
+use super::build::{Builder, walk, walk_scalar};
 use super::predicate::Check;
+use super::{Alone, Compiled, Env, Scratch};
 
 /// A test that decided the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,59 +18,92 @@ pub struct Blame {
 }
 
 impl Compiled {
-    /// The tests that decide whether the rule matches the event, in the order of the rule: had one
-    /// of them come out differently, the result might have too.
+    /// The tests that decide whether the first filter of the rule holds for the event, in the order
+    /// of the rule: had one of them come out differently, the result might have too.
     pub fn explain(&self, rule: usize, event: &dyn Fields) -> Vec<Blame> {
-        let mut blamed = Vec::new();
-        let Some(rule) = self.program.rules.get(rule) else { return blamed };
-        if !category(rule, event) {
-            return vec![Blame { field: field::EVENT_CATEGORY, satisfied: false }];
-        }
-        decide(&rule.condition, event, &mut blamed);
-        let mut seen = Vec::new();
-        blamed.retain(|blame| {
-            let new = !seen.contains(blame);
-            seen.push(*blame);
-            new
-        });
-        blamed
+        let Some(rule) = self.program.rules.get(rule) else { return Vec::new() };
+        rule.filters().next().map_or_else(Vec::new, |filter| blame(filter, rule.logic, event))
     }
 }
 
-/// Whether the event has the category of the rule.
-fn category(rule: &Rule, event: &dyn Fields) -> bool {
-    let Some(name) = &rule.category else { return true };
-    let any = vec![Literal::Str(name.clone().into_bytes())];
-    test(field::EVENT_CATEGORY, &Test::Equals { any, fold: false }, event)
+/// The tests that decide whether a filter holds for an event.
+pub fn blame(filter: &Filter, logic: Logic, event: &dyn Fields) -> Vec<Blame> {
+    let mut blamed = Vec::new();
+    if !category(filter, event) {
+        return vec![Blame { field: field::EVENT_CATEGORY, satisfied: false }];
+    }
+    decide(&filter.condition, logic, event, &mut blamed);
+    let mut seen = Vec::new();
+    blamed.retain(|blame| {
+        let new = !seen.contains(blame);
+        seen.push(*blame);
+        new
+    });
+    blamed
+}
+
+/// The value of any condition by itself: what `explain` shows of its parts.
+pub fn value_of(condition: &Expr, logic: Logic, event: &dyn Fields) -> Option<bool> {
+    let mut builder = Builder::default();
+    // Compiled before as part of the program, so it does compile.
+    let node = builder.node(condition).ok()?;
+    let compiled = builder.finish();
+    let mut scratch = Scratch::default();
+    compiled.begin(&mut scratch);
+    let env = Env { event, context: &Alone, three: logic == Logic::ThreeValued };
+    compiled.truth(&node, env, None, &mut scratch)
+}
+
+/// Whether the event has the category of the filter.
+fn category(filter: &Filter, event: &dyn Fields) -> bool {
+    filter.category.as_ref().is_none_or(|name| {
+        event.get(field::EVENT_CATEGORY).each().any(|one| one == Value::str(name))
+    })
 }
 
 fn test(field: FieldId, test: &Test, event: &dyn Fields) -> bool {
-    // Compiled before as part of the program, so it does compile.
-    Check::new(test).is_ok_and(|check| event.get(field).each().any(|value| check.holds(value)))
+    Check::new(test).is_ok_and(|check| check.any(event.get(field)))
 }
 
 /// The value of a condition; the tests that decided it are added.
-fn decide(condition: &Expr, event: &dyn Fields, blamed: &mut Vec<Blame>) -> bool {
+fn decide(condition: &Expr, logic: Logic, event: &dyn Fields, blamed: &mut Vec<Blame>) -> bool {
     match condition {
         Expr::Const(value) => *value,
-        Expr::Not(inner) => !decide(inner, event, blamed),
-        Expr::And(parts) => decide_all(parts, event, blamed, false),
-        Expr::Or(parts) => decide_all(parts, event, blamed, true),
+        Expr::Not(inner) => !decide(inner, logic, event, blamed),
+        Expr::And(parts) => decide_all(parts, logic, event, blamed, false),
+        Expr::Or(parts) => decide_all(parts, logic, event, blamed, true),
         Expr::Test(field, tested) => {
             let satisfied = test(*field, tested, event);
             blamed.push(Blame { field: *field, satisfied });
+            satisfied
+        }
+        Expr::Computed(..) | Expr::Compare { .. } | Expr::Truth(_) | Expr::Lineage(..) => {
+            let satisfied = value_of(condition, logic, event) == Some(true);
+            walk(condition, &mut |scalar| {
+                walk_scalar(scalar, &mut |scalar| {
+                    if let Scalar::Field(field) = scalar {
+                        blamed.push(Blame { field: *field, satisfied });
+                    }
+                });
+            });
             satisfied
         }
     }
 }
 
 /// If an operand has the decisive value, those that have it are to blame, else all.
-fn decide_all(parts: &[Expr], event: &dyn Fields, blamed: &mut Vec<Blame>, decisive: bool) -> bool {
+fn decide_all(
+    parts: &[Expr],
+    logic: Logic,
+    event: &dyn Fields,
+    blamed: &mut Vec<Blame>,
+    decisive: bool,
+) -> bool {
     let (mut decided, mut others) = (Vec::new(), Vec::new());
     let mut found = false;
     for part in parts {
         let mut own = Vec::new();
-        if decide(part, event, &mut own) == decisive {
+        if decide(part, logic, event, &mut own) == decisive {
             found = true;
             decided.append(&mut own);
         } else {

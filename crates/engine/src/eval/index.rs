@@ -1,54 +1,73 @@
-//! Which rules an event can concern: by category, and within it by one field that must have one
+//! Which filters an event can concern: by category, and within it by one field that must have one
 //! of some words.
 
 use hashbrown::HashMap;
 use model::field::{self, FieldId};
-use model::program::{Expr, Literal, Program, Rule, Test};
+use model::program::{Expr, Filter, Literal, Place, Test};
 use model::value::{Fields, Value};
 
-/// All rules, each under what it requires.
+/// All filters that rules ask for, each under what it requires.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     categories: HashMap<Vec<u8>, Bucket>,
     any: Bucket,
 }
 
-/// Fields by which rules are found, the most selective first: a rule is under the first for which
-/// it names all words that can satisfy it.
-const KEYS: [FieldId; 6] = [
-    field::PROCESS_NAME,
-    field::FILE_PATH,
-    field::FILE_NAME,
-    field::PROCESS_PARENT_NAME,
-    field::EVENT_ACTION,
-    field::EVENT_TYPE,
+/// What of a field's value is the word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Whole,
+    /// What is behind the last slash.
+    Name,
+}
+
+/// Fields by which filters are found, the most selective first: a filter is under the first for
+/// which it names all words that can satisfy it.
+const KEYS: [(FieldId, Part); 10] = [
+    (field::PROCESS_NAME, Part::Whole),
+    (field::PROCESS_EXECUTABLE, Part::Name),
+    (field::FILE_PATH, Part::Name),
+    (field::FILE_NAME, Part::Whole),
+    (field::PROCESS_PARENT_NAME, Part::Whole),
+    (field::PROCESS_PARENT_EXECUTABLE, Part::Name),
+    (field::PROCESS_ARGS, Part::Whole),
+    (field::FILE_EXTENSION, Part::Whole),
+    (field::EVENT_ACTION, Part::Whole),
+    (field::EVENT_TYPE, Part::Whole),
 ];
 
-/// Rules of one category.
+/// Words longer than this are not looked for: such filters are asked at each event.
+const WORD_MAX: usize = 256;
+
+/// Filters of one category.
 #[derive(Debug, Default)]
 struct Bucket {
-    /// For each of [`KEYS`]: rules by word.
+    /// For each of [`KEYS`]: filters by word in lower case.
     keyed: [HashMap<Vec<u8>, Vec<u32>>; KEYS.len()],
-    /// Rules without a key.
+    /// Filters without a key.
     rest: Vec<u32>,
 }
 
 impl Index {
-    /// `None` if there are more rules than numbers.
-    pub(super) fn new(program: &Program) -> Option<Index> {
+    /// Those of `filters` that are `wanted`.
+    pub(super) fn new(filters: &[Filter], wanted: impl Iterator<Item = u32>) -> Index {
         let mut index = Index::default();
-        for (number, rule) in program.rules.iter().enumerate() {
-            let number = u32::try_from(number).ok()?;
-            let bucket = match &rule.category {
+        let mut wanted: Vec<u32> = wanted.collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        for number in wanted {
+            let at = usize::try_from(number).ok();
+            let Some(filter) = at.and_then(|at| filters.get(at)) else { continue };
+            let bucket = match &filter.category {
                 Some(name) => index.categories.entry(name.clone().into_bytes()).or_default(),
                 None => &mut index.any,
             };
-            bucket.add(number, rule);
+            bucket.add(number, &filter.condition);
         }
-        Some(index)
+        index
     }
 
-    /// Visits each rule that the event can concern, some of them more than once.
+    /// Visits each filter that the event can concern, some of them more than once.
     pub(super) fn candidates(&self, event: &dyn Fields, mut visit: impl FnMut(u32)) {
         self.any.candidates(event, &mut visit);
         for category in event.get(field::EVENT_CATEGORY).each() {
@@ -62,13 +81,13 @@ impl Index {
 }
 
 impl Bucket {
-    fn add(&mut self, number: u32, rule: &Rule) {
-        for (key, map) in KEYS.iter().zip(&mut self.keyed) {
-            let Some(words) = required(&rule.condition, *key) else { continue };
+    fn add(&mut self, number: u32, condition: &Expr) {
+        for ((key, part), map) in KEYS.iter().zip(&mut self.keyed) {
+            let Some(words) = required(condition, *key, *part) else { continue };
             for word in words {
-                let rules = map.entry_ref(word).or_default();
-                if rules.last() != Some(&number) {
-                    rules.push(number);
+                let filters = map.entry(word).or_default();
+                if filters.last() != Some(&number) {
+                    filters.push(number);
                 }
             }
             return;
@@ -77,12 +96,16 @@ impl Bucket {
     }
 
     fn candidates(&self, event: &dyn Fields, visit: &mut impl FnMut(u32)) {
-        for (key, map) in KEYS.iter().zip(&self.keyed).filter(|(_, map)| !map.is_empty()) {
+        let mut buffer = [0; WORD_MAX];
+        for ((key, part), map) in KEYS.iter().zip(&self.keyed).filter(|(_, map)| !map.is_empty()) {
             for word in event.get(*key).each() {
-                if let Value::Str(word) = word
-                    && let Some(rules) = map.get(word)
-                {
-                    rules.iter().copied().for_each(&mut *visit);
+                let Some(text) = super::call::text(word) else { continue };
+                let word = cut(&text, *part);
+                let Some(lower) = buffer.get_mut(..word.len()) else { continue };
+                lower.copy_from_slice(word);
+                lower.make_ascii_lowercase();
+                if let Some(filters) = map.get(&*lower) {
+                    filters.iter().copied().for_each(&mut *visit);
                 }
             }
         }
@@ -90,21 +113,60 @@ impl Bucket {
     }
 }
 
-/// Words of which the field must have one for the condition to hold; `None` if there is no such
-/// list.
-fn required(condition: &Expr, field: FieldId) -> Option<Vec<&[u8]>> {
+fn cut(text: &[u8], part: Part) -> &[u8] {
+    match part {
+        Part::Whole => text,
+        Part::Name => {
+            let start = memchr::memrchr(b'/', text).map_or(0, |at| at + 1);
+            text.get(start..).unwrap_or_default()
+        }
+    }
+}
+
+/// Words, in lower case, of which the field must have one for the condition to hold; `None` if
+/// there is no such list.
+fn required(condition: &Expr, field: FieldId, part: Part) -> Option<Vec<Vec<u8>>> {
     match condition {
-        Expr::Test(tested, Test::Equals { any, fold: false }) if *tested == field => any
+        Expr::Test(tested, test) if *tested == field => words(test, part),
+        Expr::Const(false) => Some(Vec::new()),
+        Expr::And(all) => {
+            all.iter().filter_map(|inner| required(inner, field, part)).min_by_key(Vec::len)
+        }
+        Expr::Or(any) => {
+            let parts: Option<Vec<_>> =
+                any.iter().map(|inner| required(inner, field, part)).collect();
+            parts.map(|parts| parts.into_iter().flatten().collect())
+        }
+        _ => None,
+    }
+}
+
+fn words(test: &Test, part: Part) -> Option<Vec<Vec<u8>>> {
+    let lower = |text: &[u8]| {
+        let word = cut(text, part);
+        (word.len() <= WORD_MAX).then(|| word.to_ascii_lowercase())
+    };
+    match test {
+        Test::Equals { any, .. } => any
             .iter()
             .map(|literal| match literal {
-                Literal::Str(word) => Some(word.as_slice()),
+                Literal::Str(word) => lower(word),
                 _ => None,
             })
             .collect(),
-        Expr::And(all) => all.iter().filter_map(|part| required(part, field)).min_by_key(Vec::len),
-        Expr::Or(any) => {
-            let parts: Option<Vec<_>> = any.iter().map(|part| required(part, field)).collect();
-            parts.map(|parts| parts.into_iter().flatten().collect())
+        Test::Wildcard { any, .. } => any
+            .iter()
+            .map(|pattern| {
+                let fixed = |text: &[u8]| !text.iter().any(|byte| matches!(byte, b'*' | b'?'));
+                // What is behind a slash in the pattern is behind the last slash of the text.
+                let whole = fixed(pattern);
+                let named =
+                    part == Part::Name && pattern.contains(&b'/') && fixed(cut(pattern, part));
+                if whole || named { lower(pattern) } else { None }
+            })
+            .collect(),
+        Test::Part { place: Place::End, any, .. } if part == Part::Name => {
+            any.iter().map(|end| if end.contains(&b'/') { lower(end) } else { None }).collect()
         }
         _ => None,
     }

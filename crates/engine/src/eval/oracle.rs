@@ -1,23 +1,32 @@
 //! What a program means, written as plainly as possible and as slowly as it may be. Tests only:
 //! it shares no code with the compiled form, not even the matching of patterns.
+#![expect(clippy::cast_sign_loss, reason = "numbers of tests are small")]
 
 use std::net::IpAddr;
 
 use model::field;
-use model::program::{Expr, Literal, Order, Place, Program, Rule, Test};
+use model::program::{Expr, Filter, Literal, Logic, Order, Place, Program, Query, Rule, Test};
 use model::value::{Fields, Value};
 
-/// Numbers of the rules that the event satisfies.
-pub(super) fn eval(program: &Program, event: &dyn Fields) -> Vec<u32> {
-    (0..).zip(&program.rules).filter(|(_, rule)| matches(rule, event)).map(|(n, _)| n).collect()
+/// Numbers of the rules of single events that the event satisfies.
+pub(crate) fn eval(program: &Program, event: &dyn Fields) -> Vec<u32> {
+    let matching = |rule: &Rule| match &rule.query {
+        Query::Event(filter) => matches(filter, rule.logic, event),
+        _ => false,
+    };
+    (0..).zip(&program.rules).filter(|(_, rule)| matching(rule)).map(|(n, _)| n).collect()
 }
 
-fn matches(rule: &Rule, event: &dyn Fields) -> bool {
-    let in_category = match &rule.category {
+pub(crate) fn matches(filter: &Filter, logic: Logic, event: &dyn Fields) -> bool {
+    let in_category = match &filter.category {
         None => true,
         Some(name) => event.get(field::EVENT_CATEGORY).each().any(|one| one == Value::str(name)),
     };
-    in_category && holds(&rule.condition, event)
+    in_category
+        && match logic {
+            Logic::Complement => holds(&filter.condition, event),
+            Logic::ThreeValued => truth(&filter.condition, event) == Some(true),
+        }
 }
 
 fn holds(condition: &Expr, event: &dyn Fields) -> bool {
@@ -27,6 +36,22 @@ fn holds(condition: &Expr, event: &dyn Fields) -> bool {
         Expr::Or(any) => any.iter().any(|one| holds(one, event)),
         Expr::Not(inner) => !holds(inner, event),
         Expr::Test(field, test) => event.get(*field).each().any(|value| passes(test, value)),
+        other => panic!("the oracle does not know {other:?}"),
+    }
+}
+
+/// Kleene's tables, written as minimum and maximum of 0 (false), 1 (unknown) and 2 (true).
+fn truth(condition: &Expr, event: &dyn Fields) -> Option<bool> {
+    let rank = |part: &Expr| truth(part, event).map_or(1, |value| if value { 2 } else { 0 });
+    let value = |rank: i32| [Some(false), None, Some(true)][rank as usize];
+    match condition {
+        Expr::Const(value) => Some(*value),
+        Expr::And(all) => value(all.iter().map(rank).min().unwrap_or(2)),
+        Expr::Or(any) => value(any.iter().map(rank).max().unwrap_or(0)),
+        Expr::Not(inner) => value(2 - rank(inner)),
+        Expr::Test(field, Test::Exists) => Some(event.get(*field).each().next().is_some()),
+        Expr::Test(field, _) if event.get(*field).each().next().is_none() => None,
+        plain => Some(holds(plain, event)),
     }
 }
 

@@ -13,7 +13,7 @@ use super::words::Words;
 
 /// A compiled [`Test`].
 #[derive(Debug)]
-pub(super) enum Check {
+pub(crate) enum Check {
     Exists,
     Equals { words: Words, others: Vec<Literal> },
     Compare(Order, Literal),
@@ -24,7 +24,7 @@ pub(super) enum Check {
 
 /// Tests of a value as text; any of them suffices.
 #[derive(Debug, Default)]
-pub(super) struct Text {
+pub(crate) struct Text {
     fold: bool,
     words: Option<Words>,
     starts: Vec<Vec<u8>>,
@@ -59,6 +59,11 @@ impl Check {
         })
     }
 
+    /// Whether any of the values satisfies the test.
+    pub(super) fn any(&self, value: Value<'_>) -> bool {
+        value.each().any(|one| !one.is_null() && self.holds(one))
+    }
+
     /// Whether one value, which is no list, satisfies the test.
     pub(super) fn holds(&self, value: Value<'_>) -> bool {
         match self {
@@ -75,6 +80,10 @@ impl Check {
             Check::Text(text) => as_text(value, |value| text.holds(value)),
             Check::Cidr(networks) => match value {
                 Value::Ip(address) => networks.iter().any(|network| within(address, *network)),
+                // Fields of documents that no table knows are texts.
+                Value::Str(text) => address(text).is_some_and(|address| {
+                    networks.iter().any(|network| within(address, *network))
+                }),
                 _ => false,
             },
             Check::Length(order, number) => as_text(value, |text| {
@@ -161,7 +170,7 @@ fn search(any: &[Vec<u8>], fold: bool) -> Result<Option<AhoCorasick>, String> {
 }
 
 /// Applies a test to a value as text; numbers are decimal.
-fn as_text(value: Value<'_>, test: impl FnOnce(&[u8]) -> bool) -> bool {
+pub(super) fn as_text(value: Value<'_>, test: impl FnOnce(&[u8]) -> bool) -> bool {
     match value {
         Value::Str(text) => test(text),
         Value::Int(number) => {
@@ -206,7 +215,7 @@ fn compare(value: Value<'_>, literal: &Literal) -> Option<std::cmp::Ordering> {
     }
 }
 
-fn fits(order: Order, result: std::cmp::Ordering) -> bool {
+pub(super) fn fits(order: Order, result: std::cmp::Ordering) -> bool {
     match order {
         Order::Equal => result.is_eq(),
         Order::Less => result.is_lt(),
@@ -216,8 +225,41 @@ fn fits(order: Order, result: std::cmp::Ordering) -> bool {
     }
 }
 
+/// Order of two values; `None` if they have none. A number and its decimal text are equal.
+#[expect(clippy::cast_precision_loss, reason = "a fraction on one side asks for floats")]
+pub(crate) fn order(a: Value<'_>, b: Value<'_>, fold: bool) -> Option<std::cmp::Ordering> {
+    match (a, b) {
+        (Value::Int(a), Value::Int(b)) => Some(a.cmp(&b)),
+        (Value::Int(a), Value::Float(b)) => (a as f64).partial_cmp(&b),
+        (Value::Float(a), Value::Int(b)) => a.partial_cmp(&(b as f64)),
+        (Value::Float(a), Value::Float(b)) => a.partial_cmp(&b),
+        (Value::Bool(a), Value::Bool(b)) => Some(a.cmp(&b)),
+        (Value::Ip(a), Value::Ip(b)) => Some(a.to_canonical().cmp(&b.to_canonical())),
+        (Value::Str(a), Value::Str(b)) if fold => {
+            let lower = |text: &u8| text.to_ascii_lowercase();
+            Some(a.iter().map(lower).cmp(b.iter().map(lower)))
+        }
+        (Value::Str(a), Value::Str(b)) => Some(a.cmp(b)),
+        (Value::Str(a), Value::Int(b)) => number(a).map(|a| a.cmp(&b)),
+        (Value::Int(a), Value::Str(b)) => number(b).map(|b| a.cmp(&b)),
+        (Value::Str(a), Value::Ip(b)) => address(a).map(|a| a.cmp(&b.to_canonical())),
+        (Value::Ip(a), Value::Str(b)) => address(b).map(|b| a.to_canonical().cmp(&b)),
+        _ => None,
+    }
+}
+
+fn number(text: &[u8]) -> Option<i64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// An address written as text.
+pub(super) fn address(text: &[u8]) -> Option<IpAddr> {
+    let address: IpAddr = std::str::from_utf8(text).ok()?.parse().ok()?;
+    Some(address.to_canonical())
+}
+
 /// Whether an address lies in a network; an IPv4 address mapped into IPv6 counts as IPv4.
-fn within(address: IpAddr, (network, length): (IpAddr, u8)) -> bool {
+pub(super) fn within(address: IpAddr, (network, length): (IpAddr, u8)) -> bool {
     let length = u32::from(length);
     match (address.to_canonical(), network) {
         (IpAddr::V4(a), IpAddr::V4(b)) => {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use model::field::{self, FieldId};
 use model::json::Document;
-use model::program::{Expr, Literal, Order, Place, Program, Rule, RuleMeta, Test};
+use model::program::{
+    Expr, Filter, Literal, Logic, Order, Place, Program, Query, Rule, RuleMeta, Test,
+};
 use model::value::Fields;
 use proptest::prelude::*;
 use serde_json::{Map, Value as Json, json};
@@ -119,10 +121,9 @@ fn condition() -> impl Strategy<Value = Expr> {
 
 fn rule() -> impl Strategy<Value = Rule> {
     let category = prop::option::weighted(0.8, prop::sample::select(CATEGORIES));
-    (category, condition()).prop_map(|(category, condition)| Rule {
-        meta: RuleMeta::default(),
-        category: category.map(str::to_owned),
-        condition,
+    (category, condition(), any::<bool>()).prop_map(|(category, condition, three)| Rule {
+        logic: if three { Logic::ThreeValued } else { Logic::Complement },
+        ..single(category, condition)
     })
 }
 
@@ -160,7 +161,16 @@ fn event() -> impl Strategy<Value = Map<String, Json>> {
 }
 
 fn program(rules: Vec<Rule>) -> Arc<Program> {
-    Arc::new(Program { rules })
+    Arc::new(Program { rules, ..Program::default() })
+}
+
+fn single(category: Option<&str>, condition: Expr) -> Rule {
+    Rule {
+        meta: RuleMeta::default(),
+        logic: Logic::Complement,
+        query: Query::Event(Filter { category: category.map(str::to_owned), condition }),
+        pipes: Vec::new(),
+    }
 }
 
 proptest! {
@@ -186,12 +196,9 @@ proptest! {
 
     /// Negating a rule's condition complements it on every event, also where fields are absent.
     #[test]
-    fn not_is_the_complement(rule in rule(), event in event()) {
-        let mut negated = rule.clone();
-        negated.condition = Expr::Not(Box::new(negated.condition));
-        negated.category = None;
-        let mut plain = rule;
-        plain.category = None;
+    fn not_is_the_complement(condition in condition(), event in event()) {
+        let negated = single(None, Expr::Not(Box::new(condition.clone())));
+        let plain = single(None, condition);
         let compiled = Compiled::new(program(vec![plain, negated])).unwrap();
         let mut matches = Vec::new();
         compiled.eval(&Document::new(&event).unwrap(), &mut Scratch::default(), &mut matches);
@@ -206,11 +213,8 @@ fn equals(field: FieldId, word: &str) -> Expr {
 
 #[test]
 fn equal_tests_of_different_rules_are_one_predicate() {
-    let rule = |extra: Expr| Rule {
-        meta: RuleMeta::default(),
-        category: None,
-        condition: Expr::And(vec![equals(field::PROCESS_NAME, "sh"), extra]),
-    };
+    let rule =
+        |extra: Expr| single(None, Expr::And(vec![equals(field::PROCESS_NAME, "sh"), extra]));
     let rules = vec![
         rule(equals(field::USER_NAME, "a")),
         rule(equals(field::USER_NAME, "b")),
@@ -230,12 +234,13 @@ fn a_shared_predicate_reads_its_field_once_an_event() {
             model::value::Value::str("sh")
         }
     }
-    let rule = Rule {
-        meta: RuleMeta::default(),
-        category: None,
-        condition: equals(field::USER_NAME, "sh"),
+    // Different filters, one predicate.
+    let rule = |extra: &str| {
+        let any = vec![equals(field::USER_NAME, "sh"), equals(field::GROUP_NAME, extra)];
+        single(None, Expr::Or(any))
     };
-    let compiled = Compiled::new(program(vec![rule; 10])).unwrap();
+    let rules = ('a'..='j').map(|letter| rule(&letter.to_string())).collect();
+    let compiled = Compiled::new(program(rules)).unwrap();
     let event = Counting(std::cell::Cell::new(0));
     let (mut scratch, mut matches) = (Scratch::default(), Vec::new());
     compiled.eval(&event, &mut scratch, &mut matches);
@@ -249,7 +254,7 @@ fn a_pattern_that_is_too_large_names_its_rule() {
     let meta = RuleMeta { id: "big".into(), ..RuleMeta::default() };
     let any = vec!["(a{100}){100}{100}".to_owned()];
     let condition = Expr::Test(field::PROCESS_NAME, Test::Regex { any, fold: false });
-    let error = Compiled::new(program(vec![Rule { meta, category: None, condition }])).unwrap_err();
+    let error = Compiled::new(program(vec![Rule { meta, ..single(None, condition) }])).unwrap_err();
     assert!(error.to_string().contains("rule `big`"), "{error}");
 }
 
@@ -260,7 +265,7 @@ fn the_decisive_tests_are_named() {
         Expr::Not(Box::new(equals(field::USER_NAME, "root"))),
         equals(field::GROUP_NAME, "adm"),
     ]);
-    let rule = Rule { meta: RuleMeta::default(), category: None, condition };
+    let rule = single(None, condition);
     let compiled = Compiled::new(program(vec![rule])).unwrap();
     let event = json!({ "process.name": "sh", "user.name": "root", "group.name": "adm" });
     let event = Document::new(event.as_object().unwrap()).unwrap();

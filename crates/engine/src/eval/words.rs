@@ -9,7 +9,7 @@ const FOLD_STACK: usize = 256;
 
 /// Words, exactly or with ASCII case folded.
 #[derive(Debug)]
-pub(super) struct Words {
+pub(crate) struct Words {
     fold: bool,
     few: Vec<Vec<u8>>,
     many: HashSet<Vec<u8>>,

@@ -2,7 +2,7 @@
 //! language.
 
 use model::field::FieldId;
-use model::program::RuleMeta;
+use model::program::{Filter, Logic, Query, RuleMeta};
 
 use super::*;
 
@@ -22,7 +22,10 @@ fn not(expr: Expr) -> Expr {
 
 fn program(category: Option<&str>, condition: Expr) -> Program {
     let category = category.map(str::to_owned);
-    Program { rules: vec![Rule { meta: RuleMeta::default(), category, condition }] }
+    let query = Query::Event(Filter { category, condition });
+    let (meta, logic) = (RuleMeta::default(), Logic::Complement);
+    let rules = vec![Rule { meta, logic, query, pipes: Vec::new() }];
+    Program { rules, ..Program::default() }
 }
 
 /// Kinds beyond those that are always delivered.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use model::field::{self, FIELDS, FieldId};
-use model::program::{Expr, Place, Program, Rule, RuleMeta, Test};
+use model::program::{Expr, Filter, Logic, Place, Program, Query, Rule, RuleMeta, Test};
 use model::value::{Fields, Value};
 use model::wire::{
     self, Builder, RecAct, RecFile, RecIds, RecNet, TASK_DELETED, TASK_MEMFD, TASK_SCRIPT,
@@ -27,8 +27,10 @@ fn asks_for(variable: &str) -> Arc<Program> {
     let start = format!("{variable}=").into_bytes();
     let test = Test::Part { place: Place::Start, any: vec![start], fold: false };
     let condition = Expr::Test(field::PROCESS_ENV_VARS, test);
-    let rule = Rule { meta: RuleMeta::default(), category: None, condition };
-    Arc::new(Program { rules: vec![rule] })
+    let query = Query::Event(Filter { category: None, condition });
+    let (meta, logic, pipes) = (RuleMeta::default(), Logic::Complement, Vec::new());
+    let rules = vec![Rule { meta, logic, query, pipes }];
+    Arc::new(Program { rules, ..Program::default() })
 }
 
 fn engine() -> Engine {

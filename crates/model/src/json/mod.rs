@@ -9,7 +9,7 @@ pub use time::{parse_time, time};
 use serde_json::{Map, Value as Json};
 
 use crate::field::{FIELDS, Field, FieldId, FieldType};
-use crate::value::{Fields, Value};
+use crate::value::{Fields, Node, Value};
 
 /// The event as one nested JSON object, fields in the order of the table, absent ones left out.
 ///
@@ -39,6 +39,11 @@ pub fn render(field: &Field, value: Value<'_>) -> Json {
         Value::Float(number) => number.into(),
         Value::Str(bytes) => String::from_utf8_lossy(bytes).into(),
         Value::Ip(address) => address.to_string().into(),
+        Value::Map(members) => {
+            let member =
+                |(name, node): &(Box<str>, Node)| (name.to_string(), render(field, node.value()));
+            Json::Object(members.iter().map(member).collect())
+        }
     }
 }
 

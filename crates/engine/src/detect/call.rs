@@ -1,0 +1,54 @@
+//! An event as it is offered to a rule.
+
+use model::field;
+use model::value::Value;
+
+use super::key::Seed;
+use super::{Event, Member, Plan};
+use crate::eval::{Compiled, Context, Scratch};
+
+/// What is computed at most once an event, and only if somebody asks.
+#[derive(Debug, Default)]
+pub(super) struct Now {
+    pub(super) identity: Option<u64>,
+    pub(super) origin: Option<u32>,
+    /// The event has become a member of something.
+    pub(super) held: bool,
+}
+
+/// An event offered to a rule.
+pub(super) struct Call<'c> {
+    pub(super) compiled: &'c Compiled,
+    pub(super) plan: &'c Plan,
+    pub(super) filters: &'c [u32],
+    pub(super) event: &'c dyn Event,
+    pub(super) lineage: &'c dyn Context,
+    pub(super) seed: Seed,
+    pub(super) quota: usize,
+    pub(super) scratch: &'c mut Scratch,
+    pub(super) now: &'c mut Now,
+}
+
+impl Call<'_> {
+    pub(super) fn member(&mut self) -> Member {
+        self.now.held = true;
+        let identity = *self.now.identity.get_or_insert_with(|| self.event.identity());
+        Member { number: self.event.number(), identity }
+    }
+
+    /// Who made the event: its program and the parent. Flooding from one place costs that place.
+    pub(super) fn origin(&mut self) -> u32 {
+        let (event, seed) = (self.event, self.seed);
+        let first = |fields: &[field::FieldId]| {
+            fields.iter().find_map(|field| event.get(*field).each().next())
+        };
+        *self.now.origin.get_or_insert_with(|| {
+            let parent = first(&[field::PROCESS_PARENT_PID, field::PROCESS_PARENT_ENTITY_ID]);
+            let program = first(&[field::PROCESS_EXECUTABLE, field::PROCESS_NAME]);
+            let both = [parent, program].into_iter().map(|it| it.unwrap_or(Value::Null));
+            #[expect(clippy::cast_possible_truncation, reason = "any 32 bits of the hash do")]
+            let origin = seed.tuple(both) as u32;
+            origin
+        })
+    }
+}

@@ -1,0 +1,216 @@
+//! Correlations: several matches or values within a time, by group.
+//!
+//! A condition that asks for at least so many is met by the match that makes them so many; its
+//! window then begins anew, so that a flood of matches is one alert for each such number. A
+//! condition with an upper bound can only be judged when the window, which the first match opens,
+//! is over.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use hashbrown::{HashMap, HashSet};
+use model::program::{Correlation, CorrelationKind, Order};
+use model::value::Value;
+
+use super::key::Kept;
+use super::quota::{self, Candidate};
+use super::{Call, Member, Raw};
+
+/// Matches that one group remembers: larger counts are never met.
+pub(super) const HITS_MAX: usize = 65_536;
+/// Members that an alert names: the last of them.
+const MEMBERS_MAX: usize = 100;
+
+/// All groups of one correlation.
+#[derive(Debug, Default)]
+pub(super) struct Windows {
+    groups: HashMap<u128, Window>,
+    /// Windows that must be judged when they are over.
+    ends: BTreeSet<(i64, u128)>,
+    pub(super) evicted: u64,
+}
+
+#[derive(Debug, Default)]
+struct Window {
+    hits: VecDeque<Hit>,
+    serial: u64,
+    origin: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Hit {
+    time: i64,
+    member: Member,
+    /// Number of the rule in the list of the correlation.
+    slot: u16,
+    value: u64,
+}
+
+impl Windows {
+    pub(super) fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Takes a match of one of the rules.
+    pub(super) fn hit(
+        &mut self,
+        call: &mut Call<'_>,
+        plan: &Correlation,
+        slot: u16,
+        out: &mut Vec<Raw>,
+    ) {
+        let time = call.event.time();
+        let fields = plan.group_by.get(usize::from(slot)).map_or(&[][..], Vec::as_slice);
+        let first = |field| call.event.get(field).each().next().unwrap_or(Value::Null);
+        let value = match &plan.kind {
+            CorrelationKind::ValueCount(field) => match first(*field) {
+                Value::Null => return,
+                value => call.seed.value(value),
+            },
+            _ => 0,
+        };
+        // An event that lacks a field of the group belongs to none.
+        if fields.iter().any(|field| first(*field).is_null()) {
+            return;
+        }
+        let key = call.seed.tuple(fields.iter().map(|field| first(*field)));
+        let member = call.member();
+        let (serial, origin) = (member.number, call.origin());
+        let group = self.groups.entry(key).or_insert_with(|| Window {
+            hits: VecDeque::new(),
+            serial,
+            origin,
+        });
+        if bounded_above(plan) {
+            if group.hits.is_empty() {
+                self.ends.insert((time.saturating_add(span(plan)), key));
+            }
+            group.add(plan, Hit { time, member, slot, value }, HITS_MAX);
+        } else {
+            group.forget(time, span(plan));
+            group.add(plan, Hit { time, member, slot, value }, needed(plan));
+            if group.met(plan) {
+                out.push(group.take(time));
+                self.groups.remove(&key);
+            }
+        }
+        if self.groups.len() > call.quota {
+            self.evict(call.quota);
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<i64> {
+        self.ends.first().map(|(end, _)| *end)
+    }
+
+    /// Judges the windows that are over.
+    pub(super) fn due(&mut self, now: i64, plan: &Correlation, out: &mut Vec<Raw>) {
+        while self.deadline().is_some_and(|end| end < now || now == i64::MAX) {
+            let Some((end, key)) = self.ends.pop_first() else { break };
+            if let Some(mut group) = self.groups.remove(&key)
+                && group.met(plan)
+            {
+                out.push(group.take(end));
+            }
+        }
+    }
+
+    /// Frees groups whose last match is too old.
+    pub(super) fn expire(&mut self, now: i64, plan: &Correlation) {
+        if !bounded_above(plan) {
+            let old = |window: &Window| {
+                window.hits.back().is_none_or(|hit| now.saturating_sub(hit.time) > span(plan))
+            };
+            self.groups.retain(|_, window| !old(window));
+            if self.groups.capacity() > 4 * self.groups.len() + 1024 {
+                self.groups.shrink_to_fit();
+            }
+        }
+    }
+
+    /// Makes room below a quota.
+    pub(super) fn evict(&mut self, quota: usize) {
+        let all = self.groups.iter().map(|(key, window)| Candidate {
+            what: *key,
+            origin: window.origin,
+            serial: window.serial,
+            advanced: window.hits.len() > 1,
+        });
+        let mut all: Vec<_> = all.collect();
+        all.sort_unstable_by_key(|one| (one.serial, one.what));
+        for key in quota::victims(all, quota) {
+            self.groups.remove(&key);
+            self.evicted += 1;
+        }
+        let groups = &self.groups;
+        self.ends.retain(|(_, key)| groups.contains_key(key));
+    }
+}
+
+impl Window {
+    fn forget(&mut self, now: i64, span: i64) {
+        while self.hits.front().is_some_and(|hit| now.saturating_sub(hit.time) > span) {
+            self.hits.pop_front();
+        }
+    }
+
+    /// Of equal values, and of matches of one rule where only their presence counts, the last stays.
+    fn add(&mut self, plan: &Correlation, hit: Hit, most: usize) {
+        match plan.kind {
+            CorrelationKind::ValueCount(_) => self.hits.retain(|other| other.value != hit.value),
+            CorrelationKind::Temporal => self.hits.retain(|other| other.slot != hit.slot),
+            CorrelationKind::EventCount | CorrelationKind::TemporalOrdered => {}
+        }
+        self.hits.push_back(hit);
+        while self.hits.len() > most.min(HITS_MAX) {
+            self.hits.pop_front();
+        }
+    }
+
+    fn met(&self, plan: &Correlation) -> bool {
+        let count = match plan.kind {
+            CorrelationKind::EventCount | CorrelationKind::ValueCount(_) => self.hits.len(),
+            CorrelationKind::Temporal => {
+                self.hits.iter().map(|hit| hit.slot).collect::<HashSet<_>>().len()
+            }
+            CorrelationKind::TemporalOrdered => {
+                let next = |done: u16, hit: &Hit| done + u16::from(hit.slot == done);
+                usize::from(self.hits.iter().fold(0, next))
+            }
+        };
+        if plan.condition.is_empty() {
+            return count >= plan.rules.len();
+        }
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        plan.condition.iter().all(|(order, number)| match order {
+            Order::Equal => count == *number,
+            Order::Less => count < *number,
+            Order::LessEqual => count <= *number,
+            Order::Greater => count > *number,
+            Order::GreaterEqual => count >= *number,
+        })
+    }
+
+    fn take(&mut self, time: i64) -> Raw {
+        let skip = self.hits.len().saturating_sub(MEMBERS_MAX);
+        let members = self.hits.drain(..).skip(skip).map(|hit| hit.member).collect();
+        Raw { members, kept: Kept::new(), time }
+    }
+}
+
+fn span(plan: &Correlation) -> i64 {
+    i64::try_from(plan.timespan).unwrap_or(i64::MAX)
+}
+
+fn bounded_above(plan: &Correlation) -> bool {
+    let upper = |order: &Order| matches!(order, Order::Equal | Order::Less | Order::LessEqual);
+    plan.condition.iter().any(|(order, _)| upper(order))
+}
+
+/// Matches that are enough to meet the condition.
+fn needed(plan: &Correlation) -> usize {
+    if plan.kind == CorrelationKind::TemporalOrdered {
+        return HITS_MAX;
+    }
+    let most = plan.condition.iter().map(|(_, number)| number.saturating_add(1)).max();
+    most.map_or(HITS_MAX, |most| usize::try_from(most).unwrap_or(HITS_MAX))
+}

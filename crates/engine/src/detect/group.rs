@@ -1,0 +1,174 @@
+//! `sample` and the classic `join`: one event for each filter with equal keys, in any order.
+
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+
+use super::key::{self, Kept, tuples};
+use super::quota::{self, Candidate};
+use super::{Call, Member, Raw};
+use crate::eval::Env;
+
+/// What is pending, by key.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    groups: HashMap<u128, Group>,
+    pub(super) evicted: u64,
+}
+
+#[derive(Debug)]
+struct Group {
+    /// For each filter the first events that satisfy it, at most as many as there are filters.
+    slots: Vec<SmallVec<[Item; 1]>>,
+    /// A sample has been found: there is one for each key.
+    done: bool,
+    serial: u64,
+    origin: u32,
+}
+
+#[derive(Debug, Clone)]
+struct Item {
+    member: Member,
+    kept: Kept,
+}
+
+impl Groups {
+    pub(super) fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Offers an event to a sample of so many filters: no event stands for two of them.
+    pub(super) fn sample(
+        &mut self,
+        call: &mut Call<'_>,
+        filters: usize,
+        parts: &[u16],
+        out: &mut Vec<Raw>,
+    ) {
+        let mut changed = SmallVec::<[u128; 2]>::new();
+        self.fill(call, filters, parts, filters, &mut changed);
+        for key in changed {
+            let Some(group) = self.groups.get_mut(&key).filter(|group| !group.done) else {
+                continue;
+            };
+            let mut chosen = Vec::with_capacity(filters);
+            if choose(&group.slots, &mut chosen) {
+                group.done = true;
+                group.slots = Vec::new();
+                out.push(raw(chosen, call.event.time()));
+            }
+        }
+        self.bound(call.quota);
+    }
+
+    /// Offers an event to a join of so many filters: the first that comes is taken.
+    pub(super) fn join(
+        &mut self,
+        call: &mut Call<'_>,
+        filters: usize,
+        parts: &[u16],
+        out: &mut Vec<Raw>,
+    ) {
+        let mut changed = SmallVec::<[u128; 2]>::new();
+        self.fill(call, filters, parts, 1, &mut changed);
+        for key in changed {
+            let full = |group: &&mut Group| group.slots.iter().all(|slot| !slot.is_empty());
+            if self.groups.get_mut(&key).as_ref().is_some_and(full)
+                && let Some(group) = self.groups.remove(&key)
+            {
+                out.push(raw(group.slots.into_iter().flatten().collect(), call.event.time()));
+            }
+        }
+        let until = u16::try_from(filters).unwrap_or(u16::MAX);
+        if parts.contains(&until) {
+            for key in Self::keys(call, until) {
+                self.groups.remove(&key);
+            }
+        }
+        self.bound(call.quota);
+    }
+
+    fn keys(call: &mut Call<'_>, part: u16) -> key::Tuples {
+        let Some(keys) = call.plan.keys.get(usize::from(part)) else { return key::Tuples::new() };
+        let env = Env { event: call.event, context: call.lineage, three: call.plan.three };
+        tuples(call.compiled, keys, env, call.seed, call.scratch)
+    }
+
+    fn fill(
+        &mut self,
+        call: &mut Call<'_>,
+        filters: usize,
+        parts: &[u16],
+        most: usize,
+        changed: &mut SmallVec<[u128; 2]>,
+    ) {
+        for part in parts.iter().copied().filter(|part| usize::from(*part) < filters) {
+            for key in Self::keys(call, part) {
+                let mut item = Item { member: call.member(), kept: Kept::new() };
+                key::keep(&mut item.kept, &call.plan.keep, part, call.event);
+                let (serial, origin) = (call.event.number(), call.origin());
+                let group = self.groups.entry(key).or_insert_with(|| Group {
+                    slots: vec![SmallVec::new(); filters],
+                    done: false,
+                    serial,
+                    origin,
+                });
+                if let Some(slot) = group.slots.get_mut(usize::from(part))
+                    && slot.len() < most
+                {
+                    slot.push(item);
+                    if !changed.contains(&key) {
+                        changed.push(key);
+                    }
+                }
+            }
+        }
+    }
+
+    fn bound(&mut self, quota: usize) {
+        if self.groups.len() > quota {
+            self.evict(quota);
+        }
+    }
+
+    /// Makes room below a quota.
+    pub(super) fn evict(&mut self, quota: usize) {
+        let all = self.groups.iter().map(|(key, group)| Candidate {
+            what: *key,
+            origin: group.origin,
+            serial: group.serial,
+            advanced: group.slots.iter().filter(|slot| !slot.is_empty()).count() > 1,
+        });
+        let mut all: Vec<_> = all.collect();
+        all.sort_unstable_by_key(|one| (one.serial, one.what));
+        for key in quota::victims(all, quota) {
+            self.groups.remove(&key);
+            self.evicted += 1;
+        }
+    }
+}
+
+/// Chooses a different event for each filter, if there is one. Each filter holds as many as there
+/// are filters, so there is one whenever there is one at all; the filters are at most a few.
+fn choose(slots: &[SmallVec<[Item; 1]>], chosen: &mut Vec<Item>) -> bool {
+    let Some(slot) = slots.get(chosen.len()) else { return true };
+    for item in slot {
+        if chosen.iter().any(|other| other.member.number == item.member.number) {
+            continue;
+        }
+        chosen.push(item.clone());
+        if choose(slots, chosen) {
+            return true;
+        }
+        chosen.pop();
+    }
+    false
+}
+
+fn raw(items: Vec<Item>, time: i64) -> Raw {
+    let mut found = Raw { members: SmallVec::new(), kept: Kept::new(), time };
+    for mut item in items {
+        found.members.push(item.member);
+        found.kept.append(&mut item.kept);
+    }
+    found
+}

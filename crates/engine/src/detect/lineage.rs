@@ -1,0 +1,144 @@
+//! Which processes had events that satisfy lineage queries, and who descends from them.
+
+use std::collections::VecDeque;
+
+use hashbrown::HashMap;
+use model::field;
+use model::field::FieldId;
+use model::program::Relation;
+use model::value::{Fields, Value};
+use smallvec::SmallVec;
+
+use super::key::Seed;
+use crate::eval::{Compiled, Context, Scratch};
+
+/// Processes remembered; the oldest go first. More than the kernel lets run at once by default.
+const PROCESSES_MAX: usize = 262_144;
+/// Ancestors followed: deeper than process trees are, and an end for a loop in strange documents.
+const DEPTH_MAX: usize = 128;
+
+/// A set of query numbers.
+type Bits = SmallVec<[u64; 2]>;
+
+#[derive(Debug, Default)]
+pub(super) struct Lineage {
+    processes: HashMap<u64, Process>,
+    order: VecDeque<u64>,
+    pub(super) forgotten: u64,
+}
+
+#[derive(Debug, Default)]
+struct Process {
+    parent: Option<u64>,
+    own: Bits,
+}
+
+/// The lineage of the event at hand.
+#[derive(Debug)]
+pub(super) struct Place<'l> {
+    lineage: &'l Lineage,
+    process: Option<u64>,
+    parent: Option<u64>,
+    now: Bits,
+}
+
+impl Lineage {
+    /// Takes an event: its process, its parent, and the queries that it satisfies.
+    pub(super) fn place<'l>(
+        &'l mut self,
+        compiled: &Compiled,
+        event: &dyn Fields,
+        seed: Seed,
+        scratch: &mut Scratch,
+    ) -> Place<'l> {
+        let first = |fields: [FieldId; 2]| {
+            let value = |field: FieldId| event.get(field).each().next();
+            fields.into_iter().find_map(value).map(|value| seed.value(value))
+        };
+        let process = first([field::PROCESS_ENTITY_ID, field::PROCESS_PID]);
+        let parent = first([field::PROCESS_PARENT_ENTITY_ID, field::PROCESS_PARENT_PID]);
+        if let Some(process) = process {
+            self.link(process, parent);
+        }
+        let mut place = Place { lineage: self, process, parent, now: Bits::new() };
+        for (query, filter) in (0u32..).zip(compiled.lineages()) {
+            let Some(condition) = compiled.filter(*filter) else { continue };
+            if compiled.fits(condition, event, &place, scratch) {
+                set(&mut place.now, query);
+            }
+        }
+        let now = std::mem::take(&mut place.now);
+        if let Some(known) = process.and_then(|process| self.processes.get_mut(&process)) {
+            for (query, _) in (0u32..).zip(compiled.lineages()) {
+                if has(&now, query) {
+                    set(&mut known.own, query);
+                }
+            }
+        }
+        Place { lineage: self, process, parent, now }
+    }
+
+    fn link(&mut self, process: u64, parent: Option<u64>) {
+        let known = self.processes.entry(process).or_insert_with(|| {
+            self.order.push_back(process);
+            Process::default()
+        });
+        // A process is no ancestor of itself, whatever a document says.
+        known.parent = parent.filter(|parent| *parent != process).or(known.parent);
+        if self.processes.len() > PROCESSES_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.processes.remove(&oldest);
+            self.forgotten += 1;
+        }
+    }
+
+    fn own(&self, process: u64, query: u32) -> bool {
+        self.processes.get(&process).is_some_and(|process| has(&process.own, query))
+    }
+}
+
+impl Context for Place<'_> {
+    fn member(&self, _: u16, _: FieldId) -> Value<'_> {
+        Value::Null
+    }
+
+    fn lineage(&self, relation: Relation, query: u32) -> Option<bool> {
+        let own = |process: u64| self.lineage.own(process, query);
+        if relation == Relation::Event {
+            return Some(has(&self.now, query) || own(self.process?));
+        }
+        let known = self.process.and_then(|process| self.lineage.processes.get(&process));
+        let mut at = self.parent.or(known?.parent);
+        for _ in 0..DEPTH_MAX {
+            let Some(process) = at else { break };
+            if own(process) {
+                return Some(true);
+            }
+            if relation == Relation::Child {
+                break;
+            }
+            at = self.lineage.processes.get(&process).and_then(|process| process.parent);
+        }
+        Some(false)
+    }
+}
+
+fn has(bits: &Bits, query: u32) -> bool {
+    let (word, bit) = split(query);
+    bits.get(word).is_some_and(|word| word & bit != 0)
+}
+
+fn set(bits: &mut Bits, query: u32) {
+    let (word, bit) = split(query);
+    if bits.len() <= word {
+        bits.resize(word + 1, 0);
+    }
+    if let Some(word) = bits.get_mut(word) {
+        *word |= bit;
+    }
+}
+
+fn split(query: u32) -> (usize, u64) {
+    (usize::try_from(query / 64).unwrap_or(usize::MAX), 1 << (query % 64))
+}

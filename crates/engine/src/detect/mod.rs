@@ -1,0 +1,397 @@
+//! What a program finds in a stream of events: the state of all rules.
+//!
+//! A [`Detector`] belongs to one stream. Whether an event satisfies the filters of all rules depends
+//! on the event alone (unless the program asks for lineage), so that part, which is nearly all of the
+//! work, can be done on any thread by [`Compiled::hits`]; what has state, [`Detector::advance`], is
+//! then done in the order of the events. So one thread and many give the same.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `found`, `call` | what a detector takes and gives, and what rules are given |
+//! | `plan` | rules in the shape in which they run |
+//! | `state` | the state of one rule |
+//! | `sequence`, `missing` | sequences, and events that must not happen |
+//! | `group` | samples and joins |
+//! | `correlation` | counts within a time |
+//! | `pipes` | what happens to results |
+//! | `key`, `quota`, `lineage` | join keys, bounds, ancestors |
+
+mod call;
+mod correlation;
+mod found;
+mod group;
+mod key;
+mod lineage;
+mod missing;
+mod pipes;
+mod plan;
+mod quota;
+mod sequence;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use model::field;
+use sha2::{Digest, Sha256};
+use smallvec::SmallVec;
+
+use crate::eval::{Alone, Compiled, Context, Scratch};
+use call::{Call, Now};
+pub use found::{Counted, Counters, Event, Found, Limits};
+use key::{Kept, Seed};
+use lineage::Lineage;
+pub(crate) use plan::Plan;
+use state::State;
+
+/// Between two sweeps for what is over, in event time.
+const SWEEP_NS: i64 = 1_000_000_000;
+/// Correlations of correlations are followed this far.
+const DEPTH_MAX: usize = 8;
+
+/// A member of a match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Member {
+    number: u64,
+    identity: u64,
+}
+
+/// A match before pipes.
+#[derive(Debug, Clone)]
+struct Raw {
+    members: SmallVec<[Member; 4]>,
+    kept: Kept,
+    time: i64,
+}
+
+/// The state of all rules over one stream of events.
+#[derive(Debug)]
+pub struct Detector {
+    compiled: Arc<Compiled>,
+    limits: Limits,
+    states: Vec<State>,
+    /// For each filter: which part of which rule it is.
+    uses: Vec<SmallVec<[(u32, u16); 2]>>,
+    /// For each rule: the correlations that it counts for, and its number there.
+    counts_for: Vec<SmallVec<[(u32, u16); 1]>>,
+    lineage: Lineage,
+    scratch: Scratch,
+    hits: Vec<u32>,
+    touched: Vec<(u32, u16)>,
+    now: Now,
+    partials: usize,
+    deadline: i64,
+    sweep: i64,
+    names: [Option<field::FieldId>; 2],
+}
+
+impl Detector {
+    /// A detector that has seen nothing.
+    pub fn new(compiled: Arc<Compiled>, limits: Limits) -> Detector {
+        let states = compiled.plans().iter().map(State::new).collect();
+        let mut detector = Detector {
+            uses: Vec::new(),
+            counts_for: Vec::new(),
+            compiled,
+            limits,
+            states,
+            lineage: Lineage::default(),
+            scratch: Scratch::default(),
+            hits: Vec::new(),
+            touched: Vec::new(),
+            now: Now::default(),
+            partials: 0,
+            deadline: i64::MAX,
+            sweep: i64::MIN,
+            names: [None; 2],
+        };
+        detector.link();
+        detector
+    }
+
+    /// What it runs.
+    pub fn compiled(&self) -> &Arc<Compiled> {
+        &self.compiled
+    }
+
+    fn link(&mut self) {
+        let compiled = Arc::clone(&self.compiled);
+        self.uses = vec![SmallVec::new(); compiled.filter_count()];
+        self.counts_for = vec![SmallVec::new(); compiled.plans().len()];
+        for (number, (rule, plan)) in compiled
+            .plans()
+            .iter()
+            .enumerate()
+            .map(|(at, plan)| (at, (u32::try_from(at).unwrap_or(u32::MAX), plan)))
+        {
+            for (part, filter) in (0u16..).zip(compiled.parts(number)) {
+                let filter = usize::try_from(*filter).ok();
+                if let Some(uses) = filter.and_then(|filter| self.uses.get_mut(filter)) {
+                    uses.push((rule, part));
+                }
+            }
+            let plan::Shape::Correlation(correlation) = &plan.shape else { continue };
+            for (slot, counted) in (0u16..).zip(&correlation.rules) {
+                let counted = usize::try_from(*counted).ok();
+                if let Some(list) = counted.and_then(|it| self.counts_for.get_mut(it)) {
+                    list.push((rule, slot));
+                }
+            }
+        }
+        let fields = &compiled.program().fields;
+        self.names = ["count", "percent"].map(|name| {
+            let at = fields.iter().position(|field| field == name)?;
+            u16::try_from(field::FIELDS.len() + at).ok().map(field::FieldId)
+        });
+    }
+
+    /// Takes an event: what it completes is added to `out`, in the order of the rules.
+    pub fn push(&mut self, event: &dyn Event, out: &mut Vec<Found>) {
+        let mut hits = std::mem::take(&mut self.hits);
+        if self.compiled.stateless() {
+            self.compiled.hits(event, &mut self.scratch, &mut hits);
+        }
+        self.advance(event, &mut hits, out);
+        self.hits = hits;
+    }
+
+    /// The same with the filters that the event satisfies, as [`Compiled::hits`] told them. If the
+    /// program asks for lineage they are found anew.
+    pub fn advance(&mut self, event: &dyn Event, hits: &mut Vec<u32>, out: &mut Vec<Found>) {
+        self.tick(event.time(), out);
+        self.now = Now::default();
+        let compiled = Arc::clone(&self.compiled);
+        let mut lineage = std::mem::take(&mut self.lineage);
+        if compiled.stateless() {
+            if !hits.is_empty() {
+                compiled.begin(&mut self.scratch);
+                self.offer(&compiled, event, &Alone, hits, out);
+            }
+        } else {
+            compiled.begin(&mut self.scratch);
+            let seed = Seed(self.limits.seed);
+            let place = lineage.place(&compiled, event, seed, &mut self.scratch);
+            compiled.hits_in(event, &place, &mut self.scratch, hits);
+            self.offer(&compiled, event, &place, hits, out);
+        }
+        self.lineage = lineage;
+    }
+
+    fn offer(
+        &mut self,
+        compiled: &Compiled,
+        event: &dyn Event,
+        lineage: &dyn Context,
+        hits: &[u32],
+        out: &mut Vec<Found>,
+    ) {
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.clear();
+        for hit in hits {
+            let uses = usize::try_from(*hit).ok().and_then(|hit| self.uses.get(hit));
+            touched.extend(uses.into_iter().flatten());
+        }
+        touched.sort_unstable();
+        for group in touched.chunk_by(|a, b| a.0 == b.0) {
+            let Some((rule, _)) = group.first() else { continue };
+            let parts: SmallVec<[u16; 8]> = group.iter().map(|(_, part)| *part).collect();
+            let mut found = Vec::new();
+            self.with(compiled, *rule, Some((event, lineage)), |state, call| {
+                state.offer(call, &parts, &mut found);
+            });
+            self.emit(compiled, *rule, found, Some((event, lineage)), 0, out);
+        }
+        self.touched = touched;
+        self.bound();
+    }
+
+    /// Does something to the state of a rule, and keeps the sums right.
+    fn with(
+        &mut self,
+        compiled: &Compiled,
+        rule: u32,
+        event: Option<(&dyn Event, &dyn Context)>,
+        action: impl FnOnce(&mut State, &mut Call<'_>),
+    ) {
+        let Ok(number) = usize::try_from(rule) else { return };
+        let plan = compiled.plans().get(number);
+        let (Some(state), Some(plan), Some((event, lineage))) =
+            (self.states.get_mut(number), plan, event)
+        else {
+            return;
+        };
+        let before = state.len();
+        let mut call = Call {
+            compiled,
+            plan,
+            filters: compiled.parts(number),
+            event,
+            lineage,
+            seed: Seed(self.limits.seed),
+            quota: self.limits.partials_per_rule.max(1),
+            scratch: &mut self.scratch,
+            now: &mut self.now,
+        };
+        action(state, &mut call);
+        self.partials = (self.partials + state.len()).saturating_sub(before);
+        self.deadline = self.deadline.min(state.deadline().unwrap_or(i64::MAX));
+    }
+
+    /// Sends matches through the pipes of their rule, and to the correlations that count them.
+    fn emit(
+        &mut self,
+        compiled: &Compiled,
+        rule: u32,
+        found: Vec<Raw>,
+        event: Option<(&dyn Event, &dyn Context)>,
+        depth: usize,
+        out: &mut Vec<Found>,
+    ) {
+        if found.is_empty() || depth > DEPTH_MAX {
+            return;
+        }
+        let Ok(number) = usize::try_from(rule) else { return };
+        let (Some(state), Some(plan)) = (self.states.get_mut(number), compiled.plans().get(number))
+        else {
+            return;
+        };
+        let names = names(compiled, self.names, self.limits);
+        let count = found.len();
+        for raw in found {
+            state.result(plan, rule, raw, names, &mut self.scratch, out);
+        }
+        for (correlation, slot) in self.counts_for.get(number).cloned().unwrap_or_default() {
+            let mut more = Vec::new();
+            for _ in 0..count {
+                self.with(compiled, correlation, event, |state, call| {
+                    state.hit(call, slot, &mut more);
+                });
+            }
+            self.emit(compiled, correlation, more, event, depth + 1, out);
+        }
+    }
+
+    /// Keeps all rules together within their bound: the largest gives way.
+    fn bound(&mut self) {
+        while self.partials > self.limits.partials {
+            let largest = self.states.iter_mut().max_by_key(|state| state.len());
+            let Some(state) = largest else { return };
+            let before = state.len();
+            state.evict(before.saturating_sub(1).max(1));
+            let freed = before - state.len();
+            if freed == 0 {
+                return;
+            }
+            self.partials -= freed;
+        }
+    }
+
+    /// Event time has come to `now`, ns since the epoch: what waited for that is decided, and what
+    /// is over is freed. Each event does this too.
+    pub fn tick(&mut self, now: i64, out: &mut Vec<Found>) {
+        if now > self.deadline {
+            self.due(now, out);
+        }
+        if now >= self.sweep {
+            self.sweep = now.saturating_add(SWEEP_NS);
+            let compiled = Arc::clone(&self.compiled);
+            for (state, plan) in self.states.iter_mut().zip(compiled.plans()) {
+                state.expire(now, plan);
+            }
+            self.partials = self.states.iter().map(State::len).sum();
+        }
+    }
+
+    fn due(&mut self, now: i64, out: &mut Vec<Found>) {
+        let compiled = Arc::clone(&self.compiled);
+        for rule in 0..u32::try_from(self.states.len()).unwrap_or(u32::MAX) {
+            let Ok(number) = usize::try_from(rule) else { return };
+            let (Some(state), Some(plan)) =
+                (self.states.get_mut(number), compiled.plans().get(number))
+            else {
+                continue;
+            };
+            let mut found = Vec::new();
+            state.due(now, plan, &mut found);
+            self.emit(&compiled, rule, found, None, 0, out);
+        }
+        let deadlines = self.states.iter().filter_map(State::deadline);
+        self.deadline = deadlines.min().unwrap_or(i64::MAX);
+    }
+
+    /// The stream has ended: what waited is decided, and pipes give out what they hold back.
+    pub fn finish(&mut self, out: &mut Vec<Found>) {
+        self.due(i64::MAX, out);
+        let compiled = Arc::clone(&self.compiled);
+        let names = names(&compiled, self.names, self.limits);
+        for (rule, (state, plan)) in (0u32..).zip(self.states.iter_mut().zip(compiled.plans())) {
+            state.finish(plan, rule, names, &mut self.scratch, out);
+        }
+    }
+
+    /// Goes on with another program. Rules that did not change keep their partial matches.
+    pub fn replace(&mut self, compiled: Arc<Compiled>) {
+        let old = std::mem::take(&mut self.states);
+        let mut known: std::collections::HashMap<u64, State> =
+            self.compiled.plans().iter().map(|plan| plan.digest).zip(old).collect();
+        let plans = compiled.plans().iter();
+        self.states =
+            plans.map(|plan| known.remove(&plan.digest).unwrap_or(State::new(plan))).collect();
+        let lineages = |of: &Compiled| format!("{:?}", of.program().lineages);
+        if lineages(&self.compiled) != lineages(&compiled) {
+            self.lineage = Lineage::default();
+        }
+        self.compiled = compiled;
+        self.scratch = Scratch::default();
+        self.partials = self.states.iter().map(State::len).sum();
+        let deadlines = self.states.iter().filter_map(State::deadline);
+        self.deadline = deadlines.min().unwrap_or(i64::MAX);
+        self.link();
+    }
+
+    /// Whether the last event has become a member of a match, complete or not: then a later match
+    /// may name it.
+    pub fn holds_last(&self) -> bool {
+        self.now.held
+    }
+
+    /// Partial matches of all rules.
+    pub fn partials(&self) -> usize {
+        self.partials
+    }
+
+    /// What a rule did so far.
+    pub fn counters(&self, rule: u32) -> Counters {
+        let state = usize::try_from(rule).ok().and_then(|rule| self.states.get(rule));
+        state.map(State::counters).unwrap_or_default()
+    }
+
+    /// Processes whose lineage was given up for lack of room.
+    pub fn forgotten_processes(&self) -> u64 {
+        self.lineage.forgotten
+    }
+}
+
+fn names(
+    compiled: &Compiled,
+    [count, percent]: [Option<field::FieldId>; 2],
+    limits: Limits,
+) -> pipes::Names<'_> {
+    pipes::Names { compiled, count, percent, seed: Seed(limits.seed) }
+}
+
+/// Identity of an alert: the same rule and events give the same, in each run.
+fn identity(rule: &str, members: &[Member], counted: Option<&Counted>) -> u128 {
+    let mut hash = Sha256::new();
+    hash.update(rule.len().to_le_bytes());
+    hash.update(rule.as_bytes());
+    for member in members {
+        hash.update(member.identity.to_le_bytes());
+    }
+    if let Some(counted) = counted {
+        hash.update(format!("{:?}", counted.key).as_bytes());
+        hash.update(counted.count.to_le_bytes());
+    }
+    crate::host::first_half(&hash.finalize())
+}

@@ -1,0 +1,204 @@
+//! What is known of a rule before any event: its steps in the shape in which they run.
+
+use model::field::{self, FieldId};
+use model::program::{Correlation, Expr, Logic, Pipe, Program, Query, Rule, Scalar, Step};
+
+use crate::eval::build::{Builder, Failure, walk, walk_scalar};
+use crate::eval::{Node, Term};
+
+/// A rule in the shape in which it runs.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(super) shape: Shape,
+    /// For each part (steps, then `until`): its keys.
+    pub(super) keys: Vec<Vec<KeyPlan>>,
+    /// Fields of members that later steps and pipes ask for, by number of the step.
+    pub(super) keep: Vec<(u16, FieldId)>,
+    pub(super) pipes: Vec<PipePlan>,
+    pub(super) three: bool,
+    pub(super) silent: bool,
+    /// Names the rule in alert ids, and recognizes it after a reload.
+    pub(super) id: String,
+    pub(super) digest: u64,
+}
+
+#[derive(Debug)]
+pub(super) enum Shape {
+    Event,
+    Sequence(SequencePlan),
+    /// Number of filters.
+    Sample(usize),
+    /// Number of filters; `until` is the part after them.
+    Join(usize),
+    Correlation(Correlation),
+}
+
+/// A sequence without its missing steps, which stand beside it.
+#[derive(Debug, Clone)]
+pub(super) struct SequencePlan {
+    /// Parts that are matched, in order.
+    pub(super) stages: Vec<Stage>,
+    /// Missing parts after the last stage.
+    pub(super) trailing: Vec<u16>,
+    /// The part that ends what is pending.
+    pub(super) until: Option<u16>,
+    pub(super) maxspan: Option<i64>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Stage {
+    pub(super) part: u16,
+    pub(super) fork: bool,
+    /// Missing parts before this stage.
+    pub(super) before: Vec<u16>,
+}
+
+#[derive(Debug)]
+pub(super) struct KeyPlan {
+    pub(super) term: Term,
+    pub(super) optional: bool,
+}
+
+/// A pipe; its terms read fields of the first member.
+#[derive(Debug)]
+pub(super) enum PipePlan {
+    Head(u64),
+    Tail(u64),
+    Unique(Vec<Term>),
+    Filter(Node),
+    Sort(Vec<Term>),
+    Count(Vec<Term>),
+    UniqueCount(Vec<Term>),
+}
+
+impl Plan {
+    pub(crate) fn new(
+        rule: &Rule,
+        program: &Program,
+        builder: &mut Builder,
+    ) -> Result<Plan, Failure> {
+        let (steps, until): (&[Step], Option<&Step>) = match &rule.query {
+            Query::Event(_) | Query::Correlation(_) => (&[], None),
+            Query::Sequence(sequence) => (&sequence.steps, sequence.until.as_ref()),
+            Query::Sample(steps) => (steps, None),
+            Query::Join { steps, until } => (steps, until.as_ref()),
+        };
+        let shape = match &rule.query {
+            Query::Event(_) => Shape::Event,
+            Query::Correlation(correlation) => Shape::Correlation(correlation.clone()),
+            Query::Sequence(sequence) => Shape::Sequence(stages(sequence)),
+            Query::Sample(steps) => Shape::Sample(steps.len()),
+            Query::Join { steps, .. } => Shape::Join(steps.len()),
+        };
+        let keys = steps.iter().chain(until).map(|step| {
+            let key = |key: &model::program::Key| {
+                let term = builder.term(&key.value)?;
+                Ok(KeyPlan { term, optional: key.optional })
+            };
+            step.by.iter().map(key).collect::<Result<Vec<_>, Failure>>()
+        });
+        let keys = keys.collect::<Result<Vec<_>, Failure>>()?;
+        let pipes = rule.pipes.iter().map(|pipe| plan_pipe(pipe, builder));
+        // Rules that correlations name need no text here; their meaning is in the rules themselves.
+        let text = format!("{:?} {:?} {:?} {}", rule.query, rule.pipes, rule.logic, rule.meta.id);
+        let text = format!("{text} {:?}", named(rule, program));
+        Ok(Plan {
+            shape,
+            keys,
+            keep: kept(rule),
+            pipes: pipes.collect::<Result<_, _>>()?,
+            three: rule.logic == Logic::ThreeValued,
+            silent: rule.meta.silent,
+            id: rule.meta.id.clone(),
+            digest: super::key::plain(text.as_bytes()),
+        })
+    }
+
+    /// Results come at the end, in the order of their first member.
+    pub(super) fn ordered(&self) -> bool {
+        matches!(self.shape, Shape::Sequence(_)) && !self.three && !self.pipes.is_empty()
+    }
+}
+
+/// Ids of the rules that a correlation names: their numbers change with a reload. Names of fields
+/// that only documents have are numbered anew too.
+fn named<'p>(rule: &Rule, program: &'p Program) -> (Vec<&'p str>, &'p [String]) {
+    let Query::Correlation(correlation) = &rule.query else {
+        return (Vec::new(), &program.fields);
+    };
+    let rules = correlation.rules.iter().filter_map(|rule| {
+        program.rules.get(usize::try_from(*rule).ok()?).map(|rule| rule.meta.id.as_str())
+    });
+    (rules.collect(), &program.fields)
+}
+
+fn stages(sequence: &model::program::Sequence) -> SequencePlan {
+    let mut stages = Vec::new();
+    let mut before = Vec::new();
+    for (part, step) in (0u16..).zip(&sequence.steps) {
+        if step.missing {
+            before.push(part);
+        } else {
+            stages.push(Stage { part, fork: step.fork, before: std::mem::take(&mut before) });
+        }
+    }
+    let until = sequence.until.as_ref().and_then(|_| u16::try_from(sequence.steps.len()).ok());
+    let maxspan = sequence.maxspan.map(|span| i64::try_from(span).unwrap_or(i64::MAX));
+    SequencePlan { stages, trailing: before, until, maxspan }
+}
+
+/// What of members is asked later.
+fn kept(rule: &Rule) -> Vec<(u16, FieldId)> {
+    let mut keep = Vec::new();
+    let mut member = |scalar: &Scalar| {
+        if let Scalar::Member(step, field) = scalar {
+            keep.push((*step, *field));
+        }
+    };
+    for filter in rule.filters() {
+        walk(&filter.condition, &mut member);
+    }
+    let mut piped = |scalar: &Scalar| match scalar {
+        Scalar::Member(step, field) => keep.push((*step, *field)),
+        Scalar::Field(field) => keep.push((0, *field)),
+        _ => {}
+    };
+    for pipe in &rule.pipes {
+        match pipe {
+            Pipe::Head(_) | Pipe::Tail(_) => {}
+            Pipe::Filter(condition) => walk_all(condition, &mut piped),
+            Pipe::Unique(scalars)
+            | Pipe::Sort(scalars)
+            | Pipe::Count(scalars)
+            | Pipe::UniqueCount(scalars) => {
+                for scalar in scalars {
+                    walk_scalar(scalar, &mut piped);
+                }
+            }
+        }
+    }
+    keep.sort_unstable();
+    keep.dedup();
+    keep
+}
+
+fn walk_all(condition: &Expr, visit: &mut dyn FnMut(&Scalar)) {
+    walk(condition, visit);
+    // Filters after a count may ask for the category as any other field.
+    visit(&Scalar::Field(field::EVENT_CATEGORY));
+}
+
+fn plan_pipe(pipe: &Pipe, builder: &mut Builder) -> Result<PipePlan, Failure> {
+    let mut terms = |scalars: &[Scalar]| {
+        scalars.iter().map(|scalar| builder.term(scalar)).collect::<Result<Vec<_>, _>>()
+    };
+    Ok(match pipe {
+        Pipe::Head(count) => PipePlan::Head(*count),
+        Pipe::Tail(count) => PipePlan::Tail(*count),
+        Pipe::Unique(scalars) => PipePlan::Unique(terms(scalars)?),
+        Pipe::Sort(scalars) => PipePlan::Sort(terms(scalars)?),
+        Pipe::Count(scalars) => PipePlan::Count(terms(scalars)?),
+        Pipe::UniqueCount(scalars) => PipePlan::UniqueCount(terms(scalars)?),
+        Pipe::Filter(condition) => PipePlan::Filter(builder.node(condition)?),
+    })
+}

@@ -1,0 +1,283 @@
+//! Sequences: for each key tuple at most one pending partial a stage.
+//!
+//! An event is offered to the stages last to first, so that it never fills two places of one
+//! partial. A stage takes the partial of the stage before, whatever becomes of it.
+
+use std::collections::VecDeque;
+
+use hashbrown::HashMap;
+
+use super::key::{self, Kept, Members, tuples};
+use super::missing::Missing;
+use super::plan::{SequencePlan, Stage};
+use super::quota::{self, Candidate};
+use super::{Call, Member, Raw};
+use crate::eval::Env;
+
+/// Entries of the expiry queue beyond twice the partials: then those that are gone are removed.
+const QUEUE_SLACK: usize = 1024;
+
+/// A partial by its key and stage.
+type Slot = (u128, u16);
+
+/// All partials of one rule.
+#[derive(Debug, Default)]
+pub(super) struct Sequence {
+    partials: HashMap<Slot, Partial>,
+    /// What has been started, in the order of time: when it is over.
+    queue: VecDeque<Started>,
+    missing: Missing,
+    pub(super) evicted: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Started {
+    time: i64,
+    key: u128,
+    serial: u64,
+}
+
+/// Events that have matched the first steps. There may be hundreds of thousands, so what few need
+/// is in `extra`.
+#[derive(Debug)]
+pub(super) struct Partial {
+    pub(super) members: Box<[Member]>,
+    pub(super) first: i64,
+    pub(super) last: i64,
+    pub(super) extra: Option<Box<Extra>>,
+    origin: u32,
+}
+
+/// What few partials have.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Extra {
+    pub(super) kept: Kept,
+    /// Something that must not happen between two members has happened.
+    pub(super) broken: bool,
+    /// When something last happened before the first member that must not.
+    pub(super) leading: Option<i64>,
+}
+
+impl Partial {
+    fn serial(&self) -> u64 {
+        self.members.first().map_or(0, |member| member.number)
+    }
+}
+
+impl Sequence {
+    pub(super) fn len(&self) -> usize {
+        self.partials.len() + self.missing.len()
+    }
+
+    /// Offers an event that satisfies these parts.
+    pub(super) fn offer(
+        &mut self,
+        call: &mut Call<'_>,
+        plan: &SequencePlan,
+        parts: &[u16],
+        out: &mut Vec<Raw>,
+    ) {
+        self.missing.due(call.event.time(), out);
+        for (number, stage) in plan.stages.iter().enumerate().rev() {
+            let Ok(number) = u16::try_from(number) else { continue };
+            if parts.contains(&stage.part) {
+                for key in keys(call, stage.part) {
+                    self.advance(call, plan, number, stage, key, out);
+                }
+            }
+        }
+        let lead = plan.stages.first().map_or(&[][..], |stage| &stage.before);
+        let between = plan.stages.iter().skip(1).flat_map(|stage| &stage.before);
+        for part in lead.iter().chain(between).filter(|part| parts.contains(part)) {
+            for key in keys(call, *part) {
+                self.missing.seen((key, *part), call.event.time());
+            }
+        }
+        for part in plan.trailing.iter().filter(|part| parts.contains(part)) {
+            for key in keys(call, *part) {
+                self.missing.refute(key, call.event.number(), call.event.time());
+            }
+        }
+        if let Some(until) = plan.until.filter(|until| parts.contains(until)) {
+            for key in keys(call, until) {
+                for stage in (0u16..).zip(&plan.stages).map(|(number, _)| number) {
+                    self.partials.remove(&(key, stage));
+                }
+            }
+        }
+        self.bound(call.quota, plan);
+    }
+
+    fn advance(
+        &mut self,
+        call: &mut Call<'_>,
+        plan: &SequencePlan,
+        number: u16,
+        stage: &Stage,
+        key: u128,
+        out: &mut Vec<Raw>,
+    ) {
+        let (time, quota) = (call.event.time(), call.quota);
+        let partial = match number.checked_sub(1) {
+            None => self.start(call, plan, key, stage),
+            Some(before) => {
+                let slot = (key, before);
+                let Some(partial) = self.partials.get(&slot) else { return };
+                if !holds_late(call, stage.part, partial) {
+                    return;
+                }
+                let partial =
+                    if stage.fork { Some(copy(partial)) } else { self.partials.remove(&slot) };
+                let Some(partial) = partial else { return };
+                if plan.maxspan.is_some_and(|span| time.saturating_sub(partial.first) > span) {
+                    return;
+                }
+                self.extend(call, stage, key, partial)
+            }
+        };
+        if usize::from(number) + 1 == plan.stages.len() {
+            self.missing.complete(partial, key, plan, quota, out);
+        } else {
+            self.partials.insert((key, number), partial);
+        }
+    }
+
+    fn start(
+        &mut self,
+        call: &mut Call<'_>,
+        plan: &SequencePlan,
+        key: u128,
+        stage: &Stage,
+    ) -> Partial {
+        let time = call.event.time();
+        let member = call.member();
+        let seen = stage.before.iter().filter_map(|part| self.missing.last(&(key, *part)));
+        let mut extra = Extra { leading: seen.max(), ..Extra::default() };
+        key::keep(&mut extra.kept, &call.plan.keep, stage.part, call.event);
+        let needed = extra.leading.is_some() || !extra.kept.is_empty();
+        if plan.maxspan.is_some() && plan.stages.len() > 1 {
+            self.queue.push_back(Started { time, key, serial: member.number });
+        }
+        Partial {
+            members: Box::new([member]),
+            first: time,
+            last: time,
+            extra: needed.then(|| Box::new(extra)),
+            origin: call.origin(),
+        }
+    }
+
+    /// A partial with the event as its next member.
+    fn extend(
+        &mut self,
+        call: &mut Call<'_>,
+        stage: &Stage,
+        key: u128,
+        mut partial: Partial,
+    ) -> Partial {
+        let time = call.event.time();
+        let between = |part: &u16| {
+            self.missing.before(&(key, *part), time).is_some_and(|at| at > partial.last)
+        };
+        let broken = stage.before.iter().any(between);
+        let mut kept = Kept::new();
+        key::keep(&mut kept, &call.plan.keep, stage.part, call.event);
+        if broken || !kept.is_empty() {
+            let extra = partial.extra.get_or_insert_default();
+            extra.broken |= broken;
+            extra.kept.append(&mut kept);
+        }
+        let mut members = Vec::with_capacity(partial.members.len() + 1);
+        members.extend_from_slice(&partial.members);
+        members.push(call.member());
+        partial.members = members.into();
+        partial.last = time;
+        partial
+    }
+
+    /// Whether anything waits for a time.
+    pub(super) fn due(&mut self, now: i64, out: &mut Vec<Raw>) {
+        self.missing.due(now, out);
+    }
+
+    /// The earliest time at which something that waits is due.
+    pub(super) fn deadline(&self) -> Option<i64> {
+        self.missing.deadline()
+    }
+
+    /// Frees what can never be completed.
+    pub(super) fn expire(&mut self, now: i64, plan: &SequencePlan) {
+        let Some(span) = plan.maxspan else { return };
+        while let Some(started) = self.queue.front().copied() {
+            if now.saturating_sub(started.time) <= span {
+                break;
+            }
+            self.queue.pop_front();
+            for stage in (0u16..).zip(&plan.stages).map(|(number, _)| number) {
+                let slot = (started.key, stage);
+                if self.partials.get(&slot).is_some_and(|it| it.serial() == started.serial) {
+                    self.partials.remove(&slot);
+                }
+            }
+        }
+        self.missing.expire(now, span);
+        if self.partials.capacity() > 4 * self.partials.len() + QUEUE_SLACK {
+            self.partials.shrink_to_fit();
+            self.queue.shrink_to_fit();
+        }
+    }
+
+    fn bound(&mut self, quota: usize, plan: &SequencePlan) {
+        if self.partials.len() > quota {
+            self.evict(quota);
+        }
+        self.evicted += self.missing.bound(quota);
+        if self.queue.len() > 2 * self.partials.len() + QUEUE_SLACK {
+            let stages = plan.stages.len();
+            let partials = &self.partials;
+            self.queue.retain(|started| {
+                (0u16..).take(stages).any(|stage| {
+                    let partial = partials.get(&(started.key, stage));
+                    partial.is_some_and(|it| it.serial() == started.serial)
+                })
+            });
+        }
+    }
+
+    /// Makes room below a quota.
+    pub(super) fn evict(&mut self, quota: usize) {
+        let all = self.partials.iter().map(|(slot, partial)| Candidate {
+            what: *slot,
+            origin: partial.origin,
+            serial: partial.serial(),
+            advanced: slot.1 > 0,
+        });
+        let mut all: Vec<_> = all.collect();
+        // The table's own order is not the same in each run.
+        all.sort_unstable_by_key(|one| (one.serial, one.what));
+        for slot in quota::victims(all, quota) {
+            self.partials.remove(&slot);
+            self.evicted += 1;
+        }
+    }
+}
+
+fn keys(call: &mut Call<'_>, part: u16) -> key::Tuples {
+    let Some(keys) = call.plan.keys.get(usize::from(part)) else { return key::Tuples::new() };
+    let env = Env { event: call.event, context: call.lineage, three: call.plan.three };
+    tuples(call.compiled, keys, env, call.seed, call.scratch)
+}
+
+/// Whether the step holds for this partial, where that depends on its members.
+fn holds_late(call: &mut Call<'_>, part: u16, partial: &Partial) -> bool {
+    let filter = call.filters.get(usize::from(part)).and_then(|it| call.compiled.filter(*it));
+    let Some(condition) = filter.filter(|condition| condition.late.is_some()) else { return true };
+    let none = Kept::new();
+    let kept = partial.extra.as_ref().map_or(&none, |extra| &extra.kept);
+    let context = Members { kept, lineage: call.lineage };
+    call.compiled.late(condition, call.event, &context, call.scratch)
+}
+
+fn copy(partial: &Partial) -> Partial {
+    Partial { members: partial.members.clone(), extra: partial.extra.clone(), ..*partial }
+}

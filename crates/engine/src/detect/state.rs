@@ -1,0 +1,187 @@
+//! The state of one rule.
+
+use super::correlation::Windows;
+use super::group::Groups;
+use super::pipes::{Names, Pipes, Row};
+use super::plan::{Plan, Shape};
+use super::sequence::Sequence;
+use super::{Call, Counters, Found, Raw, identity};
+use crate::detect::key::{self, Kept};
+use crate::eval::Scratch;
+
+/// What a rule remembers.
+#[derive(Debug)]
+pub(super) struct State {
+    shape: Pending,
+    pipes: Pipes,
+    /// Results that come at the end, in the order of their first member.
+    ordered: Vec<Row>,
+    counters: Counters,
+}
+
+#[derive(Debug)]
+enum Pending {
+    Event,
+    Sequence(Box<Sequence>),
+    Groups(Groups),
+    Windows(Windows),
+}
+
+impl State {
+    pub(super) fn new(plan: &Plan) -> State {
+        let shape = match plan.shape {
+            Shape::Event => Pending::Event,
+            Shape::Sequence(_) => Pending::Sequence(Box::default()),
+            Shape::Sample(_) | Shape::Join(_) => Pending::Groups(Groups::default()),
+            Shape::Correlation(_) => Pending::Windows(Windows::default()),
+        };
+        let (pipes, counters) = (Pipes::default(), Counters::default());
+        State { shape, pipes, ordered: Vec::new(), counters }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        match &self.shape {
+            Pending::Event => 0,
+            Pending::Sequence(sequence) => sequence.len(),
+            Pending::Groups(groups) => groups.len(),
+            Pending::Windows(windows) => windows.len(),
+        }
+    }
+
+    /// Takes an event that satisfies these parts of the rule.
+    pub(super) fn offer(&mut self, call: &mut Call<'_>, parts: &[u16], out: &mut Vec<Raw>) {
+        self.counters.evaluations += 1;
+        match (&mut self.shape, &call.plan.shape) {
+            (Pending::Sequence(sequence), Shape::Sequence(plan)) => {
+                sequence.offer(call, plan, parts, out);
+            }
+            (Pending::Groups(groups), Shape::Sample(filters)) => {
+                groups.sample(call, *filters, parts, out);
+            }
+            (Pending::Groups(groups), Shape::Join(filters)) => {
+                groups.join(call, *filters, parts, out);
+            }
+            (Pending::Event, Shape::Event) => {
+                let mut kept = Kept::new();
+                key::keep(&mut kept, &call.plan.keep, 0, call.event);
+                let members = [call.member()].into_iter().collect();
+                out.push(Raw { members, kept, time: call.event.time() });
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes a match that a correlation counts.
+    pub(super) fn hit(&mut self, call: &mut Call<'_>, slot: u16, out: &mut Vec<Raw>) {
+        self.counters.evaluations += 1;
+        if let (Pending::Windows(windows), Shape::Correlation(plan)) =
+            (&mut self.shape, &call.plan.shape)
+        {
+            windows.hit(call, plan, slot, out);
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<i64> {
+        match &self.shape {
+            Pending::Sequence(sequence) => sequence.deadline(),
+            Pending::Windows(windows) => windows.deadline(),
+            Pending::Event | Pending::Groups(_) => None,
+        }
+    }
+
+    /// Decides what waited for a time.
+    pub(super) fn due(&mut self, now: i64, plan: &Plan, out: &mut Vec<Raw>) {
+        match (&mut self.shape, &plan.shape) {
+            (Pending::Sequence(sequence), _) => sequence.due(now, out),
+            (Pending::Windows(windows), Shape::Correlation(plan)) => windows.due(now, plan, out),
+            _ => {}
+        }
+    }
+
+    /// Frees what is over.
+    pub(super) fn expire(&mut self, now: i64, plan: &Plan) {
+        match (&mut self.shape, &plan.shape) {
+            (Pending::Sequence(sequence), Shape::Sequence(plan)) => sequence.expire(now, plan),
+            (Pending::Windows(windows), Shape::Correlation(plan)) => windows.expire(now, plan),
+            _ => {}
+        }
+    }
+
+    /// Makes room below a quota.
+    pub(super) fn evict(&mut self, quota: usize) {
+        match &mut self.shape {
+            Pending::Event => {}
+            Pending::Sequence(sequence) => sequence.evict(quota),
+            Pending::Groups(groups) => groups.evict(quota),
+            Pending::Windows(windows) => windows.evict(quota),
+        }
+    }
+
+    /// Sends a match through the pipes.
+    pub(super) fn result(
+        &mut self,
+        plan: &Plan,
+        rule: u32,
+        raw: Raw,
+        names: Names<'_>,
+        scratch: &mut Scratch,
+        out: &mut Vec<Found>,
+    ) {
+        let row = Row { raw, counted: None };
+        if plan.ordered() {
+            if self.ordered.len() < super::pipes::ROWS_MAX {
+                self.ordered.push(row);
+            } else {
+                self.pipes.dropped += 1;
+            }
+            return;
+        }
+        let mut rows = Vec::new();
+        self.pipes.push(plan, 0, row, names, scratch, &mut rows);
+        self.give(plan, rule, rows, out);
+    }
+
+    /// The stream has ended.
+    pub(super) fn finish(
+        &mut self,
+        plan: &Plan,
+        rule: u32,
+        names: Names<'_>,
+        scratch: &mut Scratch,
+        out: &mut Vec<Found>,
+    ) {
+        let mut rows = Vec::new();
+        let mut ordered = std::mem::take(&mut self.ordered);
+        ordered.sort_by_key(|row| row.raw.members.first().map(|member| member.number));
+        for row in ordered {
+            self.pipes.push(plan, 0, row, names, scratch, &mut rows);
+        }
+        self.pipes.finish(plan, names, scratch, &mut rows);
+        self.give(plan, rule, rows, out);
+    }
+
+    fn give(&mut self, plan: &Plan, rule: u32, rows: Vec<Row>, out: &mut Vec<Found>) {
+        self.counters.matches += rows.len() as u64;
+        if plan.silent {
+            return;
+        }
+        out.extend(rows.into_iter().map(|row| Found {
+            rule,
+            id: identity(&plan.id, &row.raw.members, row.counted.as_ref()),
+            members: row.raw.members.iter().map(|member| member.number).collect(),
+            time: row.raw.time,
+            counted: row.counted,
+        }));
+    }
+
+    pub(super) fn counters(&self) -> Counters {
+        let evictions = match &self.shape {
+            Pending::Event => 0,
+            Pending::Sequence(sequence) => sequence.evicted,
+            Pending::Groups(groups) => groups.evicted,
+            Pending::Windows(windows) => windows.evicted,
+        };
+        let partials = self.len() as u64;
+        Counters { evictions, partials, dropped: self.pipes.dropped, ..self.counters }
+    }
+}

@@ -1,0 +1,274 @@
+//! A program to numbered predicates and filters, each distinct one once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use model::field::{self, FieldId, FieldType};
+use model::program::{Expr, Filter, Logic, Part, Program, Scalar, Test};
+
+use super::call::Call;
+use super::index::Index;
+use super::node::Node;
+use super::predicate::Check;
+use super::term::Term;
+use super::{CompileError, Compiled, Condition, Predicate, is_event};
+use crate::detect::Plan;
+
+/// Results of a test are remembered by string from this cost on; cheaper tests are repeated.
+const LABEL_COST: u32 = 2;
+
+#[derive(Debug)]
+pub(crate) enum Failure {
+    Pattern(String),
+    TooLarge,
+}
+
+pub(super) fn compile(program: Arc<Program>) -> Result<Compiled, CompileError> {
+    let mut builder = Builder::default();
+    let mut parts = Vec::with_capacity(program.rules.len());
+    let name = |rule: &str, failure: Failure| match failure {
+        Failure::Pattern(reason) => CompileError::Pattern { rule: rule.to_owned(), reason },
+        Failure::TooLarge => CompileError::TooLarge,
+    };
+    let mut plans = Vec::with_capacity(program.rules.len());
+    for rule in &program.rules {
+        let filters = rule.filters().map(|filter| builder.filter(filter, rule.logic));
+        let filters: Result<Vec<u32>, Failure> = filters.collect();
+        parts.push(filters.map_err(|failure| name(&rule.meta.id, failure))?);
+        let plan = Plan::new(rule, &program, &mut builder);
+        plans.push(plan.map_err(|failure| name(&rule.meta.id, failure))?);
+    }
+    // Where a lineage query was written is no longer known; it has the logic of the first rule.
+    let logic = program.rules.first().map(|rule| rule.logic).unwrap_or_default();
+    let lineages = program.lineages.iter().map(|filter| builder.filter(filter, logic));
+    let lineages: Result<Vec<u32>, Failure> = lineages.collect();
+    let lineages = lineages.map_err(|failure| name("lineage", failure))?;
+    let mut events = vec![Vec::new(); builder.filters.len()];
+    for (number, (rule, parts)) in program.rules.iter().zip(&parts).enumerate() {
+        let number = u32::try_from(number).map_err(|_| CompileError::TooLarge)?;
+        let part = parts.first().and_then(|part| usize::try_from(*part).ok());
+        if is_event(&rule.query)
+            && let Some(list) = part.and_then(|part| events.get_mut(part))
+        {
+            list.push(number);
+        }
+    }
+    let wanted = parts.iter().flatten().copied();
+    let index = Index::new(&builder.sources, wanted);
+    let Builder { predicates, filters, .. } = builder;
+    Ok(Compiled { program, predicates, filters, parts, events, lineages, index, plans })
+}
+
+/// Numbers predicates and filters.
+#[derive(Debug, Default)]
+pub(crate) struct Builder {
+    predicates: Vec<Predicate>,
+    numbers: HashMap<(FieldId, String), u32>,
+    filters: Vec<Condition>,
+    sources: Vec<Filter>,
+    filter_numbers: HashMap<String, u32>,
+    /// For each field the group of its labels and how many predicates it has.
+    labels: HashMap<FieldId, (usize, usize)>,
+}
+
+impl Builder {
+    fn filter(&mut self, filter: &Filter, logic: Logic) -> Result<u32, Failure> {
+        // The debug text names a filter completely; compiling is not where time matters.
+        let key = format!("{logic:?} {filter:?}");
+        if let Some(number) = self.filter_numbers.get(&key) {
+            return Ok(*number);
+        }
+        let number = u32::try_from(self.filters.len()).map_err(|_| Failure::TooLarge)?;
+        let (early, late) = split(&filter.condition);
+        let condition = Condition {
+            category: filter.category.as_ref().map(|name| name.clone().into_bytes()),
+            node: self.node(&early)?,
+            late: late.map(|late| self.node(&late)).transpose()?,
+            three: logic == Logic::ThreeValued,
+        };
+        self.filters.push(condition);
+        self.sources.push(Filter { category: filter.category.clone(), condition: early });
+        self.filter_numbers.insert(key, number);
+        Ok(number)
+    }
+
+    /// The predicates alone, for a condition that is asked by itself.
+    pub(super) fn finish(self) -> Compiled {
+        Compiled {
+            program: Arc::default(),
+            predicates: self.predicates,
+            filters: Vec::new(),
+            parts: Vec::new(),
+            events: Vec::new(),
+            lineages: Vec::new(),
+            index: Index::default(),
+            plans: Vec::new(),
+        }
+    }
+
+    pub(crate) fn node(&mut self, expr: &Expr) -> Result<Node, Failure> {
+        Ok(match expr {
+            Expr::Const(value) => Node::Const(*value),
+            Expr::Not(inner) => Node::Not(Box::new(self.node(inner)?)),
+            Expr::And(all) => Node::And(self.nodes(all)?),
+            Expr::Or(any) => Node::Or(self.nodes(any)?),
+            Expr::Test(field, test) => Node::Predicate(self.predicate(*field, test)?),
+            Expr::Computed(scalar, test) => {
+                let check = Check::new(test).map_err(Failure::Pattern)?;
+                Node::Computed(self.term(scalar)?, Box::new(check))
+            }
+            Expr::Compare { left, order, right, fold } => Node::Compare {
+                left: self.term(left)?,
+                order: *order,
+                right: self.term(right)?,
+                fold: *fold,
+            },
+            Expr::Truth(scalar) => Node::Truth(self.term(scalar)?),
+            Expr::Lineage(relation, query) => Node::Lineage(*relation, *query),
+        })
+    }
+
+    fn predicate(&mut self, field: FieldId, test: &Test) -> Result<u32, Failure> {
+        let key = (field, format!("{test:?}"));
+        if let Some(number) = self.numbers.get(&key) {
+            return Ok(*number);
+        }
+        let number = u32::try_from(self.predicates.len()).map_err(|_| Failure::TooLarge)?;
+        let check = Check::new(test).map_err(Failure::Pattern)?;
+        let label = (check.cost() >= LABEL_COST && repeats(field)).then(|| {
+            let groups = self.labels.len();
+            let (group, count) = self.labels.entry(field).or_insert((groups, 0));
+            *count += 1;
+            (*group, *count - 1)
+        });
+        self.predicates.push(Predicate { field, check, label });
+        self.numbers.insert(key, number);
+        Ok(number)
+    }
+
+    pub(crate) fn term(&mut self, scalar: &Scalar) -> Result<Term, Failure> {
+        Ok(match scalar {
+            Scalar::Literal(literal) => Term::Literal(literal.clone()),
+            Scalar::Null => Term::Null,
+            Scalar::Field(field) => Term::Field(*field),
+            Scalar::Element(inner, parts) => {
+                Term::Element(Box::new(self.term(inner)?), parts.clone().into_boxed_slice())
+            }
+            Scalar::Member(step, field) => Term::Member(*step, *field),
+            Scalar::Variable(number) => Term::Variable(*number),
+            Scalar::Call { function, args, fold } => Term::Call(Box::new(Call {
+                function: *function,
+                patterns: super::call::patterns(*function, args, *fold)
+                    .map_err(Failure::Pattern)?,
+                args: args.iter().map(|arg| self.term(arg)).collect::<Result<_, _>>()?,
+                fold: *fold,
+            })),
+            Scalar::Arithmetic(operator, left, right) => {
+                Term::Arithmetic(*operator, Box::new((self.term(left)?, self.term(right)?)))
+            }
+            Scalar::Condition(condition) => Term::Condition(Box::new(self.node(condition)?)),
+            Scalar::Search { list, variable, condition, count } => Term::Search {
+                list: Box::new(self.term(list)?),
+                variable: *variable,
+                condition: Box::new(self.node(condition)?),
+                count: *count,
+            },
+        })
+    }
+
+    /// Operands of `and` or `or`, the cheap ones first.
+    fn nodes(&mut self, exprs: &[Expr]) -> Result<Vec<Node>, Failure> {
+        let mut nodes = exprs.iter().map(|expr| self.node(expr)).collect::<Result<Vec<_>, _>>()?;
+        nodes.sort_by_cached_key(|node| self.cost(node));
+        Ok(nodes)
+    }
+
+    fn cost(&self, node: &Node) -> u32 {
+        match node {
+            Node::Const(_) => 0,
+            Node::Not(inner) => self.cost(inner),
+            Node::And(nodes) | Node::Or(nodes) => {
+                nodes.iter().fold(0, |sum, node| sum.saturating_add(self.cost(node)))
+            }
+            Node::Predicate(number) => usize::try_from(*number)
+                .ok()
+                .and_then(|number| self.predicates.get(number))
+                .map_or(0, |predicate| predicate.check.cost()),
+            Node::Computed(..) | Node::Compare { .. } | Node::Truth(_) | Node::Lineage(..) => 30,
+        }
+    }
+}
+
+/// Whether the values of a field are single texts that come again and again.
+fn repeats(field: FieldId) -> bool {
+    field != field::PROCESS_COMMAND_LINE
+        && field::field(field)
+            .is_some_and(|row| matches!(row.kind, FieldType::Keyword | FieldType::Path))
+}
+
+/// What an event alone can decide, and what needs earlier members.
+fn split(condition: &Expr) -> (Expr, Option<Expr>) {
+    if !names_member(condition) {
+        return (condition.clone(), None);
+    }
+    let Expr::And(parts) = condition else {
+        return (Expr::Const(true), Some(condition.clone()));
+    };
+    let (late, early): (Vec<Expr>, Vec<Expr>) = parts.iter().cloned().partition(names_member);
+    (Expr::And(early), Some(Expr::And(late)))
+}
+
+fn names_member(condition: &Expr) -> bool {
+    let mut found = false;
+    walk(condition, &mut |scalar| found |= matches!(scalar, Scalar::Member(..)));
+    found
+}
+
+/// Visits all scalars of a condition, and the fields of its tests as scalars.
+pub(crate) fn walk(condition: &Expr, visit: &mut dyn FnMut(&Scalar)) {
+    match condition {
+        Expr::Const(_) | Expr::Lineage(..) => {}
+        Expr::And(parts) | Expr::Or(parts) => parts.iter().for_each(|part| walk(part, visit)),
+        Expr::Not(inner) => walk(inner, visit),
+        Expr::Test(field, _) => visit(&Scalar::Field(*field)),
+        Expr::Computed(scalar, _) | Expr::Truth(scalar) => walk_scalar(scalar, visit),
+        Expr::Compare { left, right, .. } => {
+            walk_scalar(left, visit);
+            walk_scalar(right, visit);
+        }
+    }
+}
+
+/// Visits a scalar and all that it is made of.
+pub(crate) fn walk_scalar(scalar: &Scalar, visit: &mut dyn FnMut(&Scalar)) {
+    visit(scalar);
+    match scalar {
+        Scalar::Element(inner, _) => walk_scalar(inner, visit),
+        Scalar::Call { args, .. } => args.iter().for_each(|arg| walk_scalar(arg, visit)),
+        Scalar::Arithmetic(_, left, right) => {
+            walk_scalar(left, visit);
+            walk_scalar(right, visit);
+        }
+        Scalar::Condition(condition) => walk(condition, visit),
+        Scalar::Search { list, condition, .. } => {
+            walk_scalar(list, visit);
+            walk(condition, visit);
+        }
+        Scalar::Literal(_)
+        | Scalar::Null
+        | Scalar::Field(_)
+        | Scalar::Member(..)
+        | Scalar::Variable(_) => {}
+    }
+}
+
+/// Follows the parts of a path into a value.
+pub(crate) fn follow<'v>(
+    value: model::value::Value<'v>,
+    parts: &[Part],
+) -> model::value::Value<'v> {
+    parts.iter().fold(value, |value, part| match part {
+        Part::Index(index) => value.nth(*index),
+        Part::Name(name) => value.at(name),
+    })
+}

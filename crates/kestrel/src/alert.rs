@@ -1,0 +1,118 @@
+//! What an alert looks like.
+
+use std::io::{self, Write};
+
+use model::program::{RuleMeta, Severity};
+use serde_json::{Value, json};
+
+use crate::input::Position;
+use crate::output::style;
+
+/// A match, ready to be shown.
+#[derive(Debug)]
+pub(crate) struct Alert<'a> {
+    pub(crate) rule: &'a RuleMeta,
+    pub(crate) id: u128,
+    pub(crate) members: Vec<Member>,
+    /// The result of a pipe that counts, where there is one.
+    pub(crate) count: Option<Value>,
+}
+
+/// An event of an alert.
+#[derive(Debug, Clone)]
+pub(crate) struct Member {
+    pub(crate) position: Position,
+    /// `None` if the input could not be read again.
+    pub(crate) document: Option<Vec<u8>>,
+}
+
+impl Alert<'_> {
+    /// One JSON object and a newline; `input` is left out if it is empty.
+    pub(crate) fn ndjson(&self, input: &str, out: &mut Vec<u8>) -> io::Result<()> {
+        let mut head = json!({
+            "event": { "kind": "alert" },
+            "alert": { "id": format!("{:032x}", self.id) },
+            "rule": {
+                "id": self.rule.id,
+                "name": self.rule.name,
+                "file": self.rule.file,
+                "severity": self.rule.severity.as_str(),
+                "tags": self.rule.tags,
+                "attack": self.rule.attack,
+                "author": self.rule.author,
+                "license": self.rule.license,
+            },
+        });
+        if let Some(head) = head.as_object_mut() {
+            if !input.is_empty() {
+                head.insert("input".to_owned(), input.into());
+            }
+            if let Some(count) = &self.count {
+                head.insert("count".to_owned(), count.clone());
+            }
+        }
+        let mut text = serde_json::to_vec(&head)?;
+        // The documents are JSON already, so they go in as they are.
+        text.pop();
+        out.append(&mut text);
+        out.extend_from_slice(b",\"events\":[");
+        for (number, member) in self.members.iter().enumerate() {
+            let comma = if number == 0 { "" } else { "," };
+            write!(out, "{comma}{{\"position\":{},\"document\":", member.position)?;
+            document(member.document.as_deref(), out)?;
+            out.push(b'}');
+        }
+        out.extend_from_slice(b"]}\n");
+        Ok(())
+    }
+
+    /// One line for people; `input` names the file if there are several.
+    pub(crate) fn text(&self, input: &str, out: &mut Vec<u8>) -> io::Result<()> {
+        let color = match self.rule.severity {
+            Severity::High | Severity::Critical => style::BAD,
+            Severity::Informational | Severity::Low | Severity::Medium => style::NAME,
+        };
+        let (word, file, name) = (self.rule.severity.as_str(), &self.rule.file, &self.rule.name);
+        write!(out, "{color}{word:8}{color:#} {}  ({file})", escaped(name))?;
+        let places: Vec<String> =
+            self.members.iter().map(|member| member.position.to_string()).collect();
+        write!(out, "  {input}:{}", places.join(","))?;
+        if let Some(last) = self.members.last().and_then(|member| member.document.as_deref())
+            && let Some(summary) = summary(last)
+        {
+            write!(out, "  {summary}")?;
+        }
+        writeln!(out)
+    }
+}
+
+/// A document on one line.
+fn document(text: Option<&[u8]>, out: &mut Vec<u8>) -> io::Result<()> {
+    match text {
+        None => out.extend_from_slice(b"null"),
+        Some(text) if !text.contains(&b'\n') => out.extend_from_slice(text.trim_ascii()),
+        Some(text) => {
+            let value: Value = serde_json::from_slice(text)?;
+            serde_json::to_writer(out, &value)?;
+        }
+    }
+    Ok(())
+}
+
+/// What a person looks at first: the command line or the path.
+pub(crate) fn summary(document: &[u8]) -> Option<String> {
+    let value: Value = serde_json::from_slice(document).ok()?;
+    let at = |path: &str| {
+        let nested = value.pointer(&format!("/{}", path.replace('.', "/")));
+        nested.or_else(|| value.get(path)).and_then(Value::as_str)
+    };
+    let names = ["process.command_line", "file.path", "process.executable", "process.name"];
+    names.iter().find_map(|name| at(name)).map(|text| escaped(text).to_string())
+}
+
+/// Text of strangers for a terminal: no control characters.
+pub(crate) fn escaped(text: &str) -> impl std::fmt::Display + '_ {
+    text.chars()
+        .map(|letter| if letter.is_control() { '\u{fffd}' } else { letter })
+        .collect::<String>()
+}

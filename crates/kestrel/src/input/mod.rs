@@ -1,0 +1,41 @@
+//! Events from files: ECS as NDJSON or a JSON array, nested or dotted.
+//!
+//! | module | does |
+//! |---|---|
+//! | `lines` | files into documents, bounded |
+//! | `archive` | documents that were read before |
+//! | `order` | documents into the order of time |
+//! | `scan` | JSON, read in place |
+//! | `names` | which names are fields |
+//! | `event` | a document as [`model::value::Fields`] |
+//! | `time` | times in the forms that are in use |
+
+mod archive;
+mod event;
+mod lines;
+mod names;
+mod order;
+mod scan;
+#[cfg(test)]
+mod tests;
+mod time;
+
+pub(crate) use event::Event;
+pub(crate) use lines::{Lines, Position};
+pub(crate) use names::Names;
+pub(crate) use order::{Order, Ordered, Placed, Report, position};
+
+/// Why a line is not an event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Bad {
+    #[error("byte {at}: expected {expected}")]
+    Json { expected: &'static str, at: usize },
+    #[error("objects and arrays are nested deeper than {}", scan::DEPTH_MAX)]
+    Deep,
+    #[error("byte {at}: not UTF-8")]
+    Utf8 { at: usize },
+    #[error("an escape in a string is not one of JSON")]
+    Escape,
+    #[error("longer than {} bytes", lines::LINE_MAX)]
+    Long,
+}

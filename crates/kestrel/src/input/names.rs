@@ -1,0 +1,157 @@
+//! Which names of a document are fields: a tree of their parts.
+
+use model::field::{FIELDS, FieldId};
+
+/// Names that stand for a field where the document has no better: the classic event format.
+const ALIASES: &[(&str, &str)] = &[
+    ("event_type", "event.category"),
+    ("timestamp", "@timestamp"),
+    ("unique_pid", "process.entity_id"),
+    ("unique_ppid", "process.parent.entity_id"),
+    ("pid", "process.pid"),
+    ("ppid", "process.parent.pid"),
+    ("subtype", "event.action"),
+];
+
+/// All names that are read.
+#[derive(Debug)]
+pub(crate) struct Names {
+    nodes: Vec<Branch>,
+    /// Number of fields, known and of documents.
+    count: usize,
+}
+
+/// A name, and the number of its branch.
+type Entry = (Box<[u8]>, u32);
+
+/// A name, and what it leads to.
+#[derive(Debug, Default)]
+pub(crate) struct Branch {
+    /// The field of that name.
+    pub(crate) field: Option<FieldId>,
+    /// The field that it stands for unless that is given.
+    pub(crate) alias: Option<FieldId>,
+    /// Hash table of names below; a power of two of places, at most half of them taken.
+    table: Vec<Option<Entry>>,
+    children: usize,
+}
+
+impl Names {
+    /// Names of the field table and of a program's own fields, of those only the wanted ones.
+    pub(crate) fn new(more: &[String], wanted: impl Fn(FieldId) -> bool) -> Names {
+        let mut names = Names { nodes: vec![Branch::default()], count: FIELDS.len() + more.len() };
+        let table = FIELDS.iter().map(|field| field.name);
+        for (index, name) in table.chain(more.iter().map(String::as_str)).enumerate() {
+            let Ok(index) = u16::try_from(index) else { break };
+            if wanted(FieldId(index)) {
+                names.branch(name).field = Some(FieldId(index));
+            }
+        }
+        for (name, field) in ALIASES {
+            if let Some(id) = model::field::by_name(field) {
+                names.branch(name).alias = Some(id);
+            }
+        }
+        names
+    }
+
+    /// How many fields an event can have.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Where a document begins.
+    pub(crate) fn root(&self) -> Option<&Branch> {
+        self.nodes.first()
+    }
+
+    /// What a key leads to from a branch; a key may have dots.
+    pub(crate) fn below<'n>(&'n self, mut branch: &'n Branch, key: &[u8]) -> Option<&'n Branch> {
+        let mut rest = key;
+        while let Some(dot) = memchr::memchr(b'.', rest) {
+            branch = self.child(branch, rest.get(..dot)?)?;
+            rest = rest.get(dot + 1..)?;
+        }
+        self.child(branch, rest)
+    }
+
+    fn child(&self, branch: &Branch, part: &[u8]) -> Option<&Branch> {
+        let number = branch.find(part)?;
+        self.nodes.get(usize::try_from(number).ok()?)
+    }
+
+    /// The branch of a dotted name, which is made if it is new.
+    fn branch(&mut self, name: &str) -> &mut Branch {
+        let mut at = 0;
+        for part in name.split('.') {
+            let known = self.nodes.get(at).and_then(|branch| branch.find(part.as_bytes()));
+            at = if let Some(next) = known.and_then(|number| usize::try_from(number).ok()) {
+                next
+            } else {
+                let next = self.nodes.len();
+                self.nodes.push(Branch::default());
+                if let Some(branch) = self.nodes.get_mut(at) {
+                    branch.insert(part.as_bytes().into(), u32::try_from(next).unwrap_or(0));
+                }
+                next
+            };
+        }
+        #[expect(clippy::indexing_slicing, reason = "made above")]
+        &mut self.nodes[at]
+    }
+}
+
+impl Branch {
+    /// Whether any name lies below.
+    pub(crate) fn has_more(&self) -> bool {
+        self.children > 0
+    }
+
+    fn find(&self, part: &[u8]) -> Option<u32> {
+        let mask = self.table.len().checked_sub(1)?;
+        let mut at = hash(part) & mask;
+        while let Some((name, number)) = self.table.get(at)? {
+            if **name == *part {
+                return Some(*number);
+            }
+            at = (at + 1) & mask;
+        }
+        None
+    }
+
+    fn insert(&mut self, part: Box<[u8]>, number: u32) {
+        self.children += 1;
+        if self.children * 2 > self.table.len() {
+            let places = (self.children * 4).next_power_of_two();
+            let mut bigger = vec![None; places];
+            for (name, number) in self.table.drain(..).flatten() {
+                place(&mut bigger, name, number);
+            }
+            self.table = bigger;
+        }
+        place(&mut self.table, part, number);
+    }
+}
+
+/// Puts a name at its place or the next free one; there is one, as half of them are free.
+fn place(table: &mut [Option<Entry>], name: Box<[u8]>, number: u32) {
+    let mask = table.len() - 1;
+    let mut at = hash(&name) & mask;
+    while table.get(at).is_some_and(Option::is_some) {
+        at = (at + 1) & mask;
+    }
+    if let Some(free) = table.get_mut(at) {
+        *free = Some((name, number));
+    }
+}
+
+/// From the first bytes and the length: names are short, and those of one object differ early.
+fn hash(part: &[u8]) -> usize {
+    let mut first = [0; 8];
+    let taken = part.len().min(first.len());
+    if let (Some(to), Some(from)) = (first.get_mut(..taken), part.get(..taken)) {
+        to.copy_from_slice(from);
+    }
+    let mixed = (u64::from_le_bytes(first) ^ part.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    usize::try_from(mixed >> 40).unwrap_or(0)
+}

@@ -1,0 +1,94 @@
+//! The `kestrel` command as a library, so that its parser of events can be fuzzed and measured.
+//!
+//! | module | does |
+//! |---|---|
+//! | `cli` | the command line |
+//! | `input` | events from files |
+//! | `rules` | rule files of all formats |
+//! | `stream` | events through rules |
+//! | `alert`, `output`, `sarif` | what is printed |
+//! | `predicates` | the parts of a condition, for `explain` and `test` |
+//! | `check`, `fmt`, `test`, `run`, `query`, `explain`, `bench`, `convert`, `fields` | one command each |
+//! | `inflate` | more rules than there are, for `bench` |
+#![forbid(unsafe_code)]
+
+mod alert;
+mod bench;
+mod check;
+mod cli;
+mod convert;
+mod explain;
+mod fields;
+mod fmt;
+mod inflate;
+mod input;
+mod output;
+mod predicates;
+mod query;
+mod rules;
+mod run;
+mod sarif;
+mod stream;
+mod test;
+
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+use output::Status;
+
+/// Runs the command that the arguments of this process name.
+pub fn main() -> ExitCode {
+    match command(Cli::parse().command) {
+        Ok(status) => status.into(),
+        // The reader of our output has gone: nothing is left to say.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Status::Fine.into(),
+        Err(error) => {
+            output::complain(&error.to_string());
+            Status::Findings.into()
+        }
+    }
+}
+
+fn command(command: Command) -> io::Result<Status> {
+    match command {
+        Command::Check { rules, output } => check::run(&rules, output),
+        Command::Fmt { paths, check } => fmt::run(&paths, check),
+        Command::Test { rules, output } => test::run(&rules, output),
+        Command::Run { rules, events, dialect, output, threads } => {
+            run::run(&rules, &events, dialect, output, threads)
+        }
+        Command::Query(query) => query::run(&query),
+        Command::Explain { rule, id, event, dialect, output } => {
+            explain::run(&rule, id.as_deref(), event.as_deref(), dialect, output)
+        }
+        Command::Bench { rules, events, dialect, threads, inflate, output } => {
+            bench::run(&bench::Options {
+                rules: &rules,
+                events: &events,
+                dialect,
+                threads,
+                inflate,
+                form: output,
+            })
+        }
+        Command::Convert { paths } => convert::run(&paths),
+        Command::Fields { output } => fields::run(output),
+    }
+}
+
+/// Reads a document as an event and visits what it holds: for fuzzing. Tells whether it is one.
+pub fn read_document(document: &[u8]) -> bool {
+    let names = Arc::new(input::Names::new(&["a".to_owned(), "a.b".to_owned()], |_| true));
+    let mut event = input::Event::new(Arc::clone(&names));
+    let read = event.read(document).is_ok();
+    for id in (0..names.count()).filter_map(|id| u16::try_from(id).ok()) {
+        let id = model::field::FieldId(id);
+        let value = model::value::Fields::get(&event, id);
+        assert!(value.each().count() <= document.len() + 1, "more values than bytes");
+    }
+    read
+}

@@ -1,0 +1,211 @@
+//! `kestrel run`: rules over recorded events.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use engine::eval::Compiled;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use lang::Level;
+
+use crate::cli::{DialectName, RunForm};
+use crate::input::{Names, Order, Report};
+use crate::output::{self, Status};
+use crate::rules::Rules;
+use crate::stream::{Stream, WINDOW};
+
+/// Bytes of output that one input may be ahead of the one that is printed.
+const CHUNK: usize = 64 << 10;
+const CHUNKS: usize = 64;
+/// Events between two looks at the progress.
+const PROGRESS_EVERY: u64 = 4_096;
+
+/// What is printed of an input, in order.
+enum Piece {
+    Output(Vec<u8>),
+    Done(Summary),
+}
+
+/// How an input ended.
+#[derive(Default)]
+struct Summary {
+    report: Report,
+    alerts: u64,
+    lost: u64,
+    error: Option<io::Error>,
+}
+
+/// What all inputs share.
+struct Job<'a> {
+    inputs: &'a [PathBuf],
+    compiled: Arc<Compiled>,
+    names: Arc<Names>,
+    form: RunForm,
+    bar: ProgressBar,
+}
+
+/// Prints the alerts of each input, in the order in which the inputs are named, however many are
+/// read at the same time.
+pub(crate) fn run(
+    paths: &[PathBuf],
+    inputs: &[PathBuf],
+    dialect: Option<DialectName>,
+    form: RunForm,
+    threads: Option<usize>,
+) -> io::Result<Status> {
+    let rules = Rules::load(paths, dialect);
+    rules.show_errors()?;
+    let Some(compiled) = rules.compile() else { return Ok(Status::Findings) };
+    let names = crate::rules::names(&compiled);
+    let job = Job { inputs, compiled, names, form, bar: progress(inputs) };
+    let threads = threads
+        .or_else(|| thread::available_parallelism().ok().map(Into::into))
+        .unwrap_or(1)
+        .clamp(1, inputs.len().max(1));
+    let mut sound = rules.count(Level::Error) == 0;
+    let next = AtomicUsize::new(0);
+    let (senders, receivers): (Vec<_>, Vec<_>) =
+        inputs.iter().map(|_| sync_channel::<Piece>(CHUNKS)).unzip();
+    let senders: Vec<Mutex<Option<SyncSender<Piece>>>> =
+        senders.into_iter().map(|sender| Mutex::new(Some(sender))).collect();
+    let mut alerts = 0;
+    let written = thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let (Some(input), Some(sender)) = (job.inputs.get(number), senders.get(number))
+                    else {
+                        return;
+                    };
+                    let sender = sender.lock().ok().and_then(|mut sender| sender.take());
+                    if let Some(sender) = sender {
+                        job.one(input, &sender);
+                    }
+                }
+            });
+        }
+        print(&job, receivers, &mut sound, &mut alerts)
+    });
+    job.bar.finish_and_clear();
+    written?;
+    if form == RunForm::Text {
+        writeln!(
+            anstream::stderr(),
+            "{} rules: {alerts} alerts",
+            rules.loaded.program.rules.len()
+        )?;
+    }
+    Ok(if sound { Status::Fine } else { Status::Findings })
+}
+
+/// Prints the pieces of each input in turn. Dropping the receivers after an error ends the rest.
+fn print(
+    job: &Job<'_>,
+    receivers: Vec<Receiver<Piece>>,
+    sound: &mut bool,
+    alerts: &mut u64,
+) -> io::Result<()> {
+    let mut out = anstream::stdout().lock();
+    for (input, receiver) in job.inputs.iter().zip(receivers) {
+        for piece in receiver {
+            match piece {
+                Piece::Output(text) => job.bar.suspend(|| out.write_all(&text))?,
+                Piece::Done(summary) => {
+                    *alerts += summary.alerts;
+                    *sound &= job.bar.suspend(|| tell(input, &summary));
+                }
+            }
+        }
+    }
+    out.flush()
+}
+
+/// Says on standard error what was wrong with an input; true if nothing was.
+fn tell(input: &Path, summary: &Summary) -> bool {
+    let input = input.display();
+    for (position, bad) in &summary.report.first_bad {
+        output::complain(&format!("{input}:{position}: {bad}"));
+    }
+    if summary.report.bad > 0 {
+        let (bad, events) = (summary.report.bad, summary.report.events);
+        output::complain(&format!("{input}: {bad} lines are no events, {events} are"));
+    }
+    if summary.lost > 0 {
+        let lost = summary.lost;
+        output::complain(&format!("{input}: {lost} partial matches were dropped at a limit"));
+    }
+    if let Some(error) = &summary.error {
+        output::complain(&format!("{input}: {error}"));
+    }
+    summary.report.bad == 0 && summary.error.is_none()
+}
+
+impl Job<'_> {
+    fn one(&self, input: &Path, sender: &SyncSender<Piece>) {
+        let mut summary = Summary::default();
+        if let Err(error) = self.read(input, sender, &mut summary)
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            summary.error = Some(error);
+        }
+        // If nobody listens any more, the output has failed and that is told.
+        drop(sender.send(Piece::Done(summary)));
+    }
+
+    fn read(
+        &self,
+        input: &Path,
+        sender: &SyncSender<Piece>,
+        summary: &mut Summary,
+    ) -> io::Result<()> {
+        let mut stream = Stream::open(input, &self.compiled, &self.names, Order::Time(WINDOW))?;
+        let name = input.display().to_string();
+        let (mut text, mut alerts, mut before) = (Vec::new(), 0, 0);
+        let (mut steps, mut more) = (0_u64, true);
+        while more {
+            more = stream.step(&mut |alert| {
+                alerts += 1;
+                match self.form {
+                    RunForm::Text => alert.text(&name, &mut text),
+                    RunForm::Ndjson => alert.ndjson(&name, &mut text),
+                }
+            })?;
+            steps += 1;
+            let idle = input.as_os_str() == "-";
+            if text.len() > CHUNK || (!text.is_empty() && (idle || !more)) {
+                let piece = Piece::Output(std::mem::take(&mut text));
+                sender.send(piece).map_err(|_| io::ErrorKind::BrokenPipe)?;
+            }
+            if steps % PROGRESS_EVERY == 0 || !more {
+                let bytes = stream.events.bytes();
+                self.bar.inc(bytes - before);
+                before = bytes;
+            }
+        }
+        summary.report = stream.events.report.clone();
+        summary.alerts = alerts;
+        summary.lost = stream.lost();
+        Ok(())
+    }
+}
+
+/// Shown only if a person waits for something whose length is known.
+fn progress(inputs: &[PathBuf]) -> ProgressBar {
+    let lengths = inputs.iter().map(|path| {
+        std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|about| about.len())
+    });
+    let total: Option<u64> = lengths.sum();
+    let Some(total) = total.filter(|_| io::stderr().is_terminal()) else {
+        return ProgressBar::hidden();
+    };
+    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+    let style = "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+    if let Ok(style) = ProgressStyle::with_template(style) {
+        bar.set_style(style);
+    }
+    bar
+}

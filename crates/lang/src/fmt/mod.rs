@@ -1,0 +1,22 @@
+//! Rules as text: compiled conditions as queries, and the one layout of rule files.
+
+mod expr;
+mod file;
+mod query;
+mod tokens;
+
+use crate::diagnostic::Diagnostic;
+
+pub use self::expr::{expression, field_name, rule};
+
+/// Lays out a rule file of our own format, or a bare query.
+///
+/// Comments, the order of everything and the author's line breaks stay; what changes is space.
+/// Laying out twice is the same as once. A text that cannot be read is an error and stays as it is.
+pub fn format(text: &str) -> Result<String, Vec<Diagnostic>> {
+    if file::is_file(text) {
+        file::format(text)
+    } else {
+        query::format(text).map_err(|one| vec![*one])
+    }
+}

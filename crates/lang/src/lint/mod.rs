@@ -1,0 +1,203 @@
+//! What sound rules probably do not mean: looked for in the compiled program, so that it is found
+//! in every format that rules come in.
+
+mod cost;
+mod logic;
+mod shadow;
+
+use std::collections::BTreeSet;
+
+use model::action;
+use model::field::{self, FieldId};
+use model::op::Kind;
+use model::program::{Expr, Filter, Program, Query, Rule, Scalar, Test};
+
+use crate::diagnostic::{Code, Diagnostic, Span};
+use crate::fmt::field_name;
+
+/// A finding about a rule of a program, without its file.
+#[derive(Debug)]
+pub(crate) struct Finding {
+    /// Number of the rule.
+    pub(crate) rule: usize,
+    pub(crate) code: Code,
+    pub(crate) message: String,
+    pub(crate) label: String,
+    pub(crate) help: String,
+    /// Words to look for in the query, so that the finding points at them.
+    pub(crate) near: Vec<String>,
+}
+
+/// All findings, by rule.
+pub(crate) fn program(program: &Program) -> Vec<Finding> {
+    let mut all = Vec::new();
+    for (number, rule) in program.rules.iter().enumerate() {
+        let mut look = Look { program, rule: number, found: &mut all };
+        look.rule(rule);
+    }
+    shadow::find(program, &mut all);
+    all.sort_by_key(|finding| finding.rule);
+    all
+}
+
+/// The finding as a diagnostic at a place of the query.
+pub(crate) fn diagnostic(finding: &Finding, text: &str, query: &Span) -> Diagnostic {
+    let inside = text.get(query.clone()).unwrap_or_default();
+    let at = finding.near.iter().find_map(|word| {
+        let at = query.start + inside.find(word.as_str())?;
+        Some(at..at + word.len())
+    });
+    // Where nothing of it is found as it stands: the first line that says something.
+    let skipped = inside.len() - inside.trim_start_matches(['\'', '"', '\n', '\r', ' ']).len();
+    let line = inside.get(skipped..).and_then(|rest| rest.lines().next()).unwrap_or_default().len();
+    let line = query.start + skipped..query.start + skipped + line;
+    let found = Diagnostic::new(finding.code, at.unwrap_or(line), finding.message.clone());
+    let found = found.label(finding.label.clone());
+    if finding.help.is_empty() { found } else { found.help(finding.help.clone()) }
+}
+
+/// Looks at one rule.
+struct Look<'a> {
+    program: &'a Program,
+    rule: usize,
+    found: &'a mut Vec<Finding>,
+}
+
+impl Look<'_> {
+    fn rule(&mut self, rule: &Rule) {
+        if let Query::Sequence(sequence) = &rule.query
+            && sequence.maxspan.is_none()
+        {
+            let finding =
+                self.push(Code::Unending, "the sequence has no bound in time", "sequence");
+            finding.help.push_str(
+                "add `with maxspan=…`: what is begun is kept until it ends or is evicted",
+            );
+        }
+        self.unfilled(rule);
+        for filter in rule.filters() {
+            self.wrong_category(filter);
+            logic::check(&filter.condition, self);
+            cost::check(&filter.condition, self);
+        }
+    }
+
+    fn push(&mut self, code: Code, message: impl Into<String>, near: &str) -> &mut Finding {
+        self.found.push(Finding {
+            rule: self.rule,
+            code,
+            message: message.into(),
+            label: code.title().to_owned(),
+            help: String::new(),
+            near: vec![near.to_owned()],
+        });
+        let last = self.found.len() - 1;
+        // The element was pushed above.
+        #[expect(clippy::indexing_slicing, reason = "the list is not empty")]
+        &mut self.found[last]
+    }
+
+    /// Fields that only documents carry.
+    fn unfilled(&mut self, rule: &Rule) {
+        let mut fields = BTreeSet::new();
+        for filter in rule.filters() {
+            collect(&filter.condition, &mut |id| {
+                if field::field(id).is_none() {
+                    fields.insert(id);
+                }
+            });
+        }
+        let names: Vec<String> =
+            fields.into_iter().map(|id| field_name(id, self.program).to_owned()).collect();
+        let Some(first) = names.first() else { return };
+        let message = format!("no sensor fills `{}`", names.join("`, `"));
+        let finding = self.push(Code::NotFilled, message, first);
+        "only events that are read from files can carry this".clone_into(&mut finding.label);
+        finding.help.push_str("on live events such a field is absent");
+        finding.near = names;
+    }
+
+    /// A field that events of this category do not have.
+    fn wrong_category(&mut self, filter: &Filter) {
+        let kinds = filter.kinds();
+        if kinds.is_empty() {
+            return;
+        }
+        let mut conjuncts = Vec::new();
+        flatten(&filter.condition, &mut conjuncts);
+        for one in conjuncts {
+            let Expr::Test(id, _) = one else { continue };
+            let name = field_name(*id, self.program).to_owned();
+            let Some(categories) = categories_of(&name) else { continue };
+            let possible = Kind::ALL.iter().filter(|kind| kinds.contains(**kind));
+            let mut words = possible.flat_map(|kind| action::of(*kind).category);
+            if !words.any(|word| categories.contains(word)) {
+                let message = format!("events of this category have no `{name}`");
+                self.push(Code::NeverMatches, message, &name).help =
+                    format!("`{name}` is filled for: {}", categories.join(", "));
+            }
+        }
+    }
+}
+
+/// Categories whose events carry a field, by its first word; `None` for fields of all events.
+fn categories_of(name: &str) -> Option<&'static [&'static str]> {
+    const FILE: &[&str] = &["file", "configuration", "driver"];
+    const NETWORK: &[&str] = &["network", "dns"];
+    match name.split('.').next() {
+        Some("file") => Some(FILE),
+        Some("source" | "destination" | "network" | "dns") => Some(NETWORK),
+        _ => None,
+    }
+}
+
+/// Operands of a conjunction, however it is nested.
+fn flatten<'e>(expr: &'e Expr, all: &mut Vec<&'e Expr>) {
+    match expr {
+        Expr::And(inner) => inner.iter().for_each(|one| flatten(one, all)),
+        other => all.push(other),
+    }
+}
+
+/// Calls back for each field of a condition.
+fn collect(expr: &Expr, seen: &mut dyn FnMut(FieldId)) {
+    match expr {
+        Expr::Const(_) | Expr::Lineage(..) => {}
+        Expr::And(all) | Expr::Or(all) => all.iter().for_each(|one| collect(one, seen)),
+        Expr::Not(inner) => collect(inner, seen),
+        Expr::Test(id, _) => seen(*id),
+        Expr::Computed(value, _) | Expr::Truth(value) => collect_value(value, seen),
+        Expr::Compare { left, right, .. } => {
+            collect_value(left, seen);
+            collect_value(right, seen);
+        }
+    }
+}
+
+fn collect_value(value: &Scalar, seen: &mut dyn FnMut(FieldId)) {
+    match value {
+        Scalar::Literal(_) | Scalar::Null | Scalar::Variable(_) => {}
+        Scalar::Field(id) | Scalar::Member(_, id) => seen(*id),
+        Scalar::Element(inner, _) => collect_value(inner, seen),
+        Scalar::Call { args, .. } => args.iter().for_each(|one| collect_value(one, seen)),
+        Scalar::Arithmetic(_, left, right) => {
+            collect_value(left, seen);
+            collect_value(right, seen);
+        }
+        Scalar::Condition(expr) => collect(expr, seen),
+        Scalar::Search { list, condition, .. } => {
+            collect_value(list, seen);
+            collect(condition, seen);
+        }
+    }
+}
+
+/// Calls back for each test of a field.
+fn tests(expr: &Expr, seen: &mut dyn FnMut(FieldId, &Test)) {
+    match expr {
+        Expr::And(all) | Expr::Or(all) => all.iter().for_each(|one| tests(one, seen)),
+        Expr::Not(inner) => tests(inner, seen),
+        Expr::Test(id, test) => seen(*id, test),
+        _ => {}
+    }
+}

@@ -1,0 +1,118 @@
+//! What is fuzzed: each parser of text that others wrote, the decoder of kernel records, and the
+//! engine on one thread against the same work split in two.
+//!
+//! A target must neither panic nor take long, whatever the bytes are.
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+
+use engine::eval::{Compiled, Scratch};
+use engine::{Detector, Limits};
+use lang::{CaseMode, Dialect, Schema, Unknown};
+use model::program::{Program, RuleMeta};
+
+mod stream;
+
+/// One target.
+pub type Target = fn(&[u8]);
+
+/// All targets by name.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("own_toml", own_toml),
+    ("elastic_toml", elastic_toml),
+    ("sigma_yaml", sigma_yaml),
+    ("eql_elastic", |data| eql(data, Dialect::Elastic)),
+    ("eql_endpoint", |data| eql(data, Dialect::Endpoint)),
+    ("eql_classic", |data| eql(data, Dialect::Classic)),
+    ("document", document),
+    ("record", record),
+    ("detector", detector),
+];
+
+fn load(name: &str, text: &str) {
+    let loaded = lang::load([(name.to_owned(), text.to_owned())]);
+    for found in &loaded.diagnostics {
+        lang::render::text(found, &loaded.sources, false);
+        lang::render::json(found, &loaded.sources);
+    }
+    for rule in &loaded.program.rules {
+        lang::fmt::rule(rule, &loaded.program);
+        lang::placement::of(rule, &loaded.program);
+    }
+    if let Err(error) = Compiled::new(Arc::new(loaded.program)) {
+        assert!(!error.to_string().is_empty(), "an error without words");
+    }
+}
+
+fn own_toml(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    load("rules.toml", text);
+    if let Ok(once) = lang::fmt::format(text) {
+        assert_eq!(lang::fmt::format(&once).ok().as_ref(), Some(&once), "not idempotent");
+    }
+}
+
+/// The fuzzer writes the query; the rule around it is given.
+fn elastic_toml(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    load("rule.toml", text);
+    load("rule.toml", &format!("[rule]\nid='a'\nname='a'\nquery='''{text}'''\n"));
+}
+
+fn sigma_yaml(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    load("rule.yml", text);
+}
+
+fn program(text: &str, dialect: Dialect) -> Option<Program> {
+    let mut schema = Schema::new(Unknown::Document);
+    let (compiled, found) = lang::query(text, dialect, CaseMode::default(), &mut schema);
+    assert!(compiled.is_some() || !found.is_empty(), "refused without a reason");
+    Some(Program {
+        rules: vec![compiled?.rule(RuleMeta { id: "fuzz".to_owned(), ..RuleMeta::default() })],
+        fields: schema.fields().to_vec(),
+        lineages: schema.lineages,
+    })
+}
+
+fn eql(data: &[u8], dialect: Dialect) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    let Some(program) = program(text, dialect) else { return };
+    // Compiled: what the parser takes must run, on any event.
+    let Ok(compiled) = Compiled::new(Arc::new(program)) else { return };
+    let (mut scratch, mut hits) = (Scratch::default(), Vec::new());
+    for event in stream::events(data) {
+        compiled.hits(&event, &mut scratch, &mut hits);
+    }
+}
+
+fn document(data: &[u8]) {
+    kestrel::read_document(data);
+}
+
+fn record(data: &[u8]) {
+    let Ok(record) = model::wire::Record::parse(data) else { return };
+    assert!(!record.kind().name().is_empty(), "an operation without a name");
+    drop(format!("{:?}", record.body()));
+}
+
+/// A query over a stream of events: the same alerts from a detector that evaluates itself and from
+/// one that is given what another thread found.
+fn detector(data: &[u8]) {
+    let Some((text, events)) = stream::split(data) else { return };
+    let Some(program) = program(text, Dialect::Elastic) else { return };
+    let Ok(compiled) = Compiled::new(Arc::new(program)) else { return };
+    let compiled = Arc::new(compiled);
+    let mut whole = Detector::new(Arc::clone(&compiled), Limits::default());
+    let mut halves = Detector::new(Arc::clone(&compiled), Limits::default());
+    let (mut scratch, mut hits) = (Scratch::default(), Vec::new());
+    let (mut expected, mut found) = (Vec::new(), Vec::new());
+    for event in stream::events(events) {
+        whole.push(&event, &mut expected);
+        compiled.hits(&event, &mut scratch, &mut hits);
+        halves.advance(&event, &mut hits, &mut found);
+    }
+    whole.finish(&mut expected);
+    halves.finish(&mut found);
+    assert_eq!(found, expected, "one thread and two disagree");
+}

@@ -296,3 +296,15 @@ proptest! {
         prop_assert!(loaded.has_errors(), "name and severity are missing");
     }
 }
+
+/// Found by `any_file_is_answered`: an escape of TOML that stands for one character of two bytes.
+#[test]
+fn an_escaped_character_is_shown_where_it_is() {
+    let loaded = load([(
+        "f.toml".to_owned(),
+        "[[rule]]\nid = \"a\"\nquery = \"\"\"\n\"\\u{e9}\"\"\"\"\n".to_owned(),
+    )]);
+    for found in &loaded.diagnostics {
+        assert!(!crate::render::text(found, &loaded.sources, true).is_empty(), "{found:?}");
+    }
+}

@@ -43,8 +43,19 @@ fn reason(id: FieldId, text: &str) -> Option<&'static str> {
     if large(own) {
         return Some("a repetition with a large count");
     }
-    let leading = own.trim_start_matches('^').starts_with(".*");
-    (leading && is_long(id)).then_some("it starts with `.*` on a field of long texts")
+    let after = own.trim_start_matches('^').strip_prefix(".*");
+    let blind = after.is_some_and(|rest| is_long(id) && !starts_with_words(rest));
+    blind.then_some("what follows its `.*` has no fixed text to look for in a field of long texts")
+}
+
+/// Shorter words are found too often to save anything.
+const WORD_MIN: usize = 2;
+
+/// Whether an expression begins with one of a few fixed texts: a search jumps from one to the next.
+fn starts_with_words(text: &str) -> bool {
+    let Ok(expression) = regex_syntax::parse(text) else { return false };
+    let words = regex_syntax::hir::literal::Extractor::new().extract(&expression);
+    words.min_literal_len().is_some_and(|length| length >= WORD_MIN)
 }
 
 /// Fields whose values are often hundreds of bytes long.

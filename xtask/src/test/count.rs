@@ -43,6 +43,29 @@ pub(super) fn skips(log: &str) -> impl Iterator<Item = &str> {
     log.lines().map(str::trim).filter(|line| line.starts_with("SKIP ") && line.contains(": "))
 }
 
+/// Lines that name what failed, each once: of `provoke` and the like at the start of a line, of the
+/// test runners wherever they put it. What a test prints is indented, and is not meant.
+pub(super) fn failures(log: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = Vec::new();
+    for line in log.lines() {
+        let own = line.starts_with("FAIL ") || line.starts_with("not ok ");
+        if (own || names_failure(line.trim())) && !lines.contains(&line.trim()) {
+            lines.push(line.trim());
+        }
+    }
+    lines
+}
+
+/// `FAIL [   1.2s] (3/9) crate test`, `TIMEOUT [`, `SIGSEGV [` of nextest; `test name ... FAILED`
+/// of the standard harness.
+fn names_failure(line: &str) -> bool {
+    let status = line.split_once(" [").map_or("", |(word, _)| word);
+    let is_signal = status.starts_with("SIG") && status.chars().all(|c| c.is_ascii_uppercase());
+    ["FAIL", "TIMEOUT", "ABORT"].contains(&status)
+        || is_signal
+        || (line.starts_with("test ") && line.ends_with("... FAILED"))
+}
+
 /// `Summary [   1.2s] 5 tests run: 4 passed (1 slow), 1 failed, 2 skipped` of nextest, or
 /// `test result: ok. 3 passed; 0 failed; 1 ignored; …` of the standard harness.
 fn summary(line: &str) -> Option<Outcome> {
@@ -91,6 +114,22 @@ mod tests {
     fn a_test_that_says_skip_did_not_pass() {
         let log = "    SKIP lsm: the kernel refuses such programs\nSummary [1s] 2 tests run: 2 passed, 0 skipped";
         assert_eq!(cases(log), Outcome { passed: 1, failed: 0, skipped: 1 });
+    }
+
+    #[test]
+    fn what_failed_is_named_once_and_what_tests_print_is_not_meant() {
+        let log = "ok exec/program\nFAIL attributes/times: expected nothing, got: [\n    FAIL self-test\n\
+                   \x20  FAIL [ 1.2s] (3/9) agent::agent reload\n   TIMEOUT [ 60s] (4/9) fuzz x\n\
+                   SIGABRT [ 0.1s] (5/9) lang y\n   FAIL [ 1.2s] (3/9) agent::agent reload\n\
+                   test tests::a ... FAILED\ntest tests::b ... ok\nFAILED: a [b]\n";
+        let expected = [
+            "FAIL attributes/times: expected nothing, got: [",
+            "FAIL [ 1.2s] (3/9) agent::agent reload",
+            "TIMEOUT [ 60s] (4/9) fuzz x",
+            "SIGABRT [ 0.1s] (5/9) lang y",
+            "test tests::a ... FAILED",
+        ];
+        assert_eq!(failures(log), expected);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: all that this machine can check, in stages. What CI calls.
 //!
-//! A stage writes to `target/ci/STAGE.log`; the end of the log is shown when it fails, and the
-//! next stage runs all the same. One that cannot run here says `SKIP name: reason`. The last line
+//! A stage writes to `target/ci/STAGE.log`. When it fails, every line that names a failure and then
+//! the end of the log are shown, and the next stage runs all the same. One that cannot run here says `SKIP name: reason`. The last line
 //! counts cases, and is what machines read.
 
 mod count;
@@ -22,6 +22,8 @@ use crate::sh;
 const TAIL_LINES: usize = 60;
 /// Bytes of the log that are read for them.
 const TAIL_BYTES: u64 = 16 * 1024;
+/// Lines that name a failure and are shown: more than these are one fault with many effects.
+const FAILURES_MAX: usize = 200;
 
 /// What a stage came to.
 #[derive(Debug)]
@@ -106,7 +108,7 @@ pub(crate) fn command(wanted: &[String]) -> Result<ExitCode> {
     let mut total = Outcome::default();
     for stage in stages::STAGES {
         if wanted.is_empty() || wanted.iter().any(|name| name == stage.0) {
-            total += one(stage);
+            total += one(stage, &mut std::io::stdout())?;
         }
     }
     println!("{:.0} s", start.elapsed().as_secs_f64());
@@ -114,23 +116,24 @@ pub(crate) fn command(wanted: &[String]) -> Result<ExitCode> {
     Ok(if total.failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Runs one stage and prints its line.
-fn one((name, run): &Stage) -> Outcome {
+/// Runs one stage and writes its line, and what is to be known of its failures.
+fn one((name, run): &Stage, out: &mut dyn Write) -> Result<Outcome> {
     let start = Instant::now();
-    let mut tail = None;
+    let (mut tail, mut text) = (None, String::new());
     let verdict = Log::create(name).and_then(|mut log| {
         let verdict = run(&mut log);
         tail = log.tail().ok();
-        for line in count::skips(&log.text()?) {
-            println!("{line}");
-        }
+        text = log.text()?;
         verdict
     });
+    for line in count::skips(&text) {
+        writeln!(out, "{line}")?;
+    }
     let seconds = start.elapsed().as_secs_f64();
     let outcome = match verdict {
         Ok(Verdict::Skipped(reason)) => {
-            println!("SKIP {name}: {reason}");
-            return Outcome::SKIP;
+            writeln!(out, "SKIP {name}: {reason}")?;
+            return Ok(Outcome::SKIP);
         }
         // A stage in which nothing ran has shown nothing.
         Ok(Verdict::Ran(outcome)) if outcome == Outcome::default() => {
@@ -144,12 +147,19 @@ fn one((name, run): &Stage) -> Outcome {
         }
     };
     let word = if outcome.failed > 0 { "FAIL" } else { "ok" };
-    println!("{word:<4} {name:<12} {seconds:>6.1} s   {outcome}");
+    writeln!(out, "{word:<4} {name:<12} {seconds:>6.1} s   {outcome}")?;
     if outcome.failed > 0 {
-        println!("--- end of target/ci/{name}.log");
-        println!("{}\n---", tail.unwrap_or_default().trim_end());
+        let failures = count::failures(&text);
+        writeln!(out, "--- what failed, of target/ci/{name}.log")?;
+        for line in failures.iter().take(FAILURES_MAX) {
+            writeln!(out, "{line}")?;
+        }
+        if let Some(more) = failures.len().checked_sub(FAILURES_MAX).filter(|more| *more > 0) {
+            writeln!(out, "and {more} more")?;
+        }
+        writeln!(out, "--- its end\n{}\n---", tail.unwrap_or_default().trim_end())?;
     }
-    outcome
+    Ok(outcome)
 }
 
 #[cfg(test)]
@@ -169,16 +179,48 @@ mod tests {
         assert!(!log.text().unwrap().contains("$ true"), "commands after the failure do not run");
     }
 
+    /// What a stage came to and what it said. Not printed: the log of these tests is read too.
+    fn ran(stage: &Stage) -> (Outcome, String) {
+        let mut out = Vec::new();
+        let outcome = one(stage, &mut out).unwrap();
+        (outcome, String::from_utf8(out).unwrap())
+    }
+
     #[test]
     fn a_stage_without_a_case_fails() {
         let stage: Stage = ("self-test-empty", |_| Ok(Verdict::Ran(Outcome::default())));
-        assert_eq!(one(&stage), Outcome::FAIL);
+        let (outcome, said) = ran(&stage);
+        assert_eq!(outcome, Outcome::FAIL);
+        assert!(said.contains("no case ran"), "{said}");
     }
 
     #[test]
     fn errors_count_as_failures_and_skips_as_skips() {
-        assert_eq!(one(&("self-test-error", |_| bail!("broken"))), Outcome::FAIL);
+        let (outcome, said) = ran(&("self-test-error", |_| bail!("broken")));
+        assert_eq!(outcome, Outcome::FAIL);
+        assert!(said.contains("broken"), "{said}");
         let skip: Stage = ("self-test-skip", |_| Ok(Verdict::Skipped("no such thing here".into())));
-        assert_eq!(one(&skip), Outcome::SKIP);
+        let (outcome, said) = ran(&skip);
+        assert_eq!(
+            (outcome, said.as_str()),
+            (Outcome::SKIP, "SKIP self-test-skip: no such thing here\n")
+        );
+    }
+
+    #[test]
+    fn what_failed_is_told_in_full_however_long_the_log_goes_on() {
+        let stage: Stage = ("self-test-names", |log| {
+            log.line(&format!("FAIL exec/program: {} the reason", "x".repeat(20_000)))?;
+            log.line("    SKIP host/io_uring: not here")?;
+            for number in 0..TAIL_LINES * 2 {
+                log.line(&format!("ok case {number}"))?;
+            }
+            Ok(Verdict::Ran(Outcome::FAIL))
+        });
+        let (outcome, said) = ran(&stage);
+        assert_eq!(outcome, Outcome::FAIL);
+        assert!(said.starts_with("SKIP host/io_uring: not here\nFAIL self-test-names"), "{said}");
+        assert!(said.contains("xx the reason\n--- its end\n"), "{said}");
+        assert!(said.contains("ok case 119\n---"), "{said}");
     }
 }

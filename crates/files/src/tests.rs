@@ -90,3 +90,31 @@ fn pipes_long_files_and_bytes_that_are_no_text_are_refused() {
         "{errors:?}"
     );
 }
+
+#[test]
+fn a_fingerprint_changes_with_the_files_that_would_be_read_and_with_no_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let print = || fingerprint(&[dir.path().to_owned()], &["toml"]);
+    let mut last = print();
+    let mut changes = |what: &str, expected: bool| {
+        let now = print();
+        assert_eq!(now != last, expected, "{what}");
+        last = now;
+    };
+    changes("nothing", false);
+    fs::write(path("a.toml"), "1").unwrap();
+    changes("a file", true);
+    fs::write(path("a.toml"), "22").unwrap();
+    changes("its content", true);
+    fs::write(path("new"), "22").unwrap();
+    changes("a file of another kind", false);
+    fs::rename(path("new"), path("a.toml")).unwrap();
+    changes("a file of the same length in its place", true);
+    fs::create_dir(path("below")).unwrap();
+    changes("a directory", true);
+    fs::write(path("below/b.toml"), "1").unwrap();
+    changes("a file below", true);
+    fs::remove_file(path("below/b.toml")).unwrap();
+    changes("its removal", true);
+}

@@ -11,9 +11,33 @@ use crate::limits::{MAX_FIELDS, MAX_FILE};
 use crate::schema::{Schema, Unknown};
 use crate::sigma;
 
+/// Format of a rule file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// Our own TOML.
+    #[default]
+    Own,
+    /// Elastic's TOML, in either layout.
+    Elastic,
+    /// Sigma.
+    Sigma,
+}
+
+impl Format {
+    /// The word used in output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Format::Own => "own",
+            Format::Elastic => "elastic",
+            Format::Sigma => "sigma",
+        }
+    }
+}
+
 /// What a file holds.
 #[derive(Default)]
 pub(crate) struct FoundFile {
+    pub(crate) format: Format,
     pub(crate) rules: Vec<FoundRule>,
     /// Sigma correlations, whose rules may be in other files.
     pub(crate) correlations: Vec<sigma::Pending>,
@@ -38,7 +62,7 @@ pub(crate) fn read(name: &str, text: &str, schema: &mut Schema) -> FoundFile {
         });
         let mut file = read_elastic(text, document.get_ref(), schema);
         file.found.splice(0..0, wrong);
-        return file;
+        return FoundFile { format: Format::Elastic, ..file };
     }
     let (rules, found) = file::read(text, schema);
     FoundFile { rules, found, ..FoundFile::default() }
@@ -53,7 +77,7 @@ fn read_sigma(text: &str, schema: &mut Schema) -> FoundFile {
         tests: Vec::new(),
         referred: Some(Referred { name: one.name, taxonomy: one.taxonomy }),
     });
-    FoundFile { rules: rules.collect(), correlations: file.correlations, found: file.found }
+    FoundFile { format: Format::Sigma, rules: rules.collect(), correlations: file.correlations, found: file.found }
 }
 
 fn read_elastic(text: &str, document: &DeTable<'_>, schema: &mut Schema) -> FoundFile {

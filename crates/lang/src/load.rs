@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::diagnostic::{Code, Diagnostic, Span};
 use crate::dialect::Dialect;
 use crate::file::FoundRule;
-use crate::formats::{self, FoundFile};
+use crate::formats::{self, Format, FoundFile};
 use crate::limits::{MAX_DIAGNOSTICS, MAX_PROGRAM};
 use crate::schema::Schema;
 use crate::sigma::Pending;
@@ -44,6 +44,8 @@ pub struct Source {
 pub struct Origin {
     /// Name of the file.
     pub file: String,
+    /// Its format.
+    pub format: Format,
     /// The value of `id`.
     pub id: Span,
     /// The value of `query`.
@@ -158,10 +160,10 @@ struct Load {
 
 impl Load {
     fn file(&mut self, name: String, text: String) {
-        let FoundFile { rules, correlations, mut found } =
+        let FoundFile { format, rules, correlations, mut found } =
             formats::read(&name, &text, &mut self.schema);
         for rule in rules {
-            self.add(&name, rule, &mut found);
+            self.add((&name, format), rule, &mut found);
         }
         self.pending.extend(correlations.into_iter().map(|mut one| {
             one.file.clone_from(&name);
@@ -177,7 +179,12 @@ impl Load {
     }
 
     /// Takes a rule into the program unless its id is taken.
-    fn add(&mut self, file: &str, found_rule: FoundRule, found: &mut Vec<Diagnostic>) {
+    fn add(
+        &mut self,
+        (file, format): (&str, Format),
+        found_rule: FoundRule,
+        found: &mut Vec<Diagnostic>,
+    ) {
         let FoundRule { mut rule, id, query, tests, referred } = found_rule;
         let index = self.loaded.program.rules.len();
         let number = match u32::try_from(index) {
@@ -209,7 +216,7 @@ impl Load {
         }
         file.rsplit('/').next().unwrap_or(file).clone_into(&mut rule.meta.file);
         self.loaded.program.rules.push(rule);
-        self.loaded.origins.push(Origin { file: file.to_owned(), id, query });
+        self.loaded.origins.push(Origin { file: file.to_owned(), format, id, query });
         self.loaded.tests.extend(tests.into_iter().map(|mut test| {
             test.rule = index;
             test
@@ -259,7 +266,7 @@ impl Load {
         let taken = self.ids.contains_key(&id);
         let found_rule =
             FoundRule { rule, id: place.clone(), query: place, tests: Vec::new(), referred: None };
-        self.add(&file, found_rule, &mut found);
+        self.add((&file, Format::Sigma), found_rule, &mut found);
         if let (Some(name), false) = (one.name(), taken) {
             let target = Target { rule: number, taxonomy: None };
             self.targets.entry(name.to_owned()).or_insert(target);

@@ -64,7 +64,12 @@ fn rule(number: i64) -> Rule {
     Rule {
         meta: RuleMeta { id: number.to_string(), ..RuleMeta::default() },
         logic: Logic::Complement,
-        query: Query::Sequence(Sequence { steps, until: None, maxspan: Some(SPAN_NS) }),
+        query: Query::Sequence(Sequence {
+            steps,
+            disjoint: false,
+            until: None,
+            maxspan: Some(SPAN_NS),
+        }),
         pipes: Vec::new(),
     }
 }

@@ -259,6 +259,17 @@ impl Engine {
         (0..rules).map(|rule| self.detector.counters(rule)).collect()
     }
 
+    /// The next event is measured with this clock, which counts nanoseconds. The engine itself reads
+    /// none, and no match depends on what it says.
+    pub fn measure_next(&mut self, clock: fn() -> u64) {
+        self.detector.measure_next(clock);
+    }
+
+    /// What rules, by number, took for the event that was measured; see [`Detector::costs`].
+    pub fn costs(&self) -> &[(u32, u64)] {
+        self.detector.costs()
+    }
+
     /// What happened so far.
     pub fn stats(&self) -> Stats {
         Stats { table: self.table.stats(), ..self.stats }

@@ -188,7 +188,9 @@ fn s22_until_has_its_own_keys() {
 #[test]
 fn s23_runs_are_copies_of_the_step() {
     let found = sequence(elastic("sequence by user.id [any where true] with runs=3"));
-    assert_eq!(found.steps.len(), 3);
+    assert_eq!((found.steps.len(), found.disjoint), (3, true));
+    let two = sequence(elastic("sequence [any where true] with runs=3 [any where true]"));
+    assert_eq!((two.steps.len(), two.disjoint), (4, false));
     let text = "sequence with maxspan=1m [any where true] ![any where true] with runs=2";
     let missing: Vec<bool> = sequence(elastic(text)).steps.iter().map(|one| one.missing).collect();
     assert_eq!(missing, [false, true, true]);

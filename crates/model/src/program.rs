@@ -76,6 +76,9 @@ pub struct Filter {
 pub struct Sequence {
     /// At least one, of which one is not `missing`. `with runs=N` has become N steps.
     pub steps: Vec<Step>,
+    /// The only step that is not `missing` has runs: matches are groups that share no event. In all
+    /// other sequences an event may end one match and begin the next.
+    pub disjoint: bool,
     /// Ends what is pending for its key.
     pub until: Option<Step>,
     /// Longest time from the first to the last member, ns.

@@ -25,7 +25,11 @@ const MEMBERS_MAX: usize = 100;
 pub(super) struct Windows {
     groups: HashMap<u128, Window>,
     /// Windows that must be judged when they are over.
-    ends: BTreeSet<(i64, u128)>,
+    ends: BTreeSet<(i64, u64, u128)>,
+    /// Matches that all groups remember.
+    held: usize,
+    /// Groups that were ever begun.
+    begun: u64,
     pub(super) evicted: u64,
 }
 
@@ -48,6 +52,17 @@ struct Hit {
 impl Windows {
     pub(super) fn len(&self) -> usize {
         self.groups.len()
+    }
+
+    /// How much of the quota is taken.
+    pub(super) fn held(&self) -> usize {
+        self.held
+    }
+
+    fn take(&mut self, key: &u128) -> Option<Window> {
+        let window = self.groups.remove(key)?;
+        self.held -= window.hits.len();
+        Some(window)
     }
 
     /// Takes a match of one of the rules.
@@ -74,39 +89,41 @@ impl Windows {
         }
         let key = call.seed.tuple(fields.iter().map(|field| first(*field)));
         let member = call.member();
-        let (serial, origin) = (member.number, call.origin());
-        let group = self.groups.entry(key).or_insert_with(|| Window {
-            hits: VecDeque::new(),
-            serial,
-            origin,
+        let origin = call.origin();
+        let group = self.groups.entry(key).or_insert_with(|| {
+            self.begun += 1;
+            Window { hits: VecDeque::new(), serial: self.begun, origin }
         });
+        let before = group.hits.len();
+        let hit = Hit { time, member, slot, value };
         if bounded_above(plan) {
             if group.hits.is_empty() {
-                self.ends.insert((time.saturating_add(span(plan)), key));
+                self.ends.insert((time.saturating_add(span(plan)), group.serial, key));
             }
-            group.add(plan, Hit { time, member, slot, value }, HITS_MAX);
+            group.add(plan, hit, HITS_MAX);
         } else {
             group.forget(time, span(plan));
-            group.add(plan, Hit { time, member, slot, value }, needed(plan));
-            if group.met(plan) {
-                out.push(group.take(time));
-                self.groups.remove(&key);
-            }
+            group.add(plan, hit, needed(plan));
         }
-        if self.groups.len() > call.quota {
+        let met = !bounded_above(plan) && group.met(plan);
+        self.held = (self.held + group.hits.len()).saturating_sub(before);
+        if met && let Some(mut group) = self.take(&key) {
+            out.push(group.take(time));
+        }
+        if self.held > call.quota {
             self.evict(call.quota);
         }
     }
 
     pub(super) fn deadline(&self) -> Option<i64> {
-        self.ends.first().map(|(end, _)| *end)
+        self.ends.first().map(|(end, ..)| *end)
     }
 
     /// Judges the windows that are over.
     pub(super) fn due(&mut self, now: i64, plan: &Correlation, out: &mut Vec<Raw>) {
         while self.deadline().is_some_and(|end| end < now || now == i64::MAX) {
-            let Some((end, key)) = self.ends.pop_first() else { break };
-            if let Some(mut group) = self.groups.remove(&key)
+            let Some((end, _, key)) = self.ends.pop_first() else { break };
+            if let Some(mut group) = self.take(&key)
                 && group.met(plan)
             {
                 out.push(group.take(end));
@@ -120,7 +137,12 @@ impl Windows {
             let old = |window: &Window| {
                 window.hits.back().is_none_or(|hit| now.saturating_sub(hit.time) > span(plan))
             };
-            self.groups.retain(|_, window| !old(window));
+            let held = &mut self.held;
+            self.groups.retain(|_, window| {
+                let stays = !old(window);
+                *held -= if stays { 0 } else { window.hits.len() };
+                stays
+            });
             if self.groups.capacity() > 4 * self.groups.len() + 1024 {
                 self.groups.shrink_to_fit();
             }
@@ -134,15 +156,16 @@ impl Windows {
             origin: window.origin,
             serial: window.serial,
             advanced: window.hits.len() > 1,
+            weight: window.hits.len(),
         });
         let mut all: Vec<_> = all.collect();
-        all.sort_unstable_by_key(|one| (one.serial, one.what));
+        all.sort_unstable_by_key(|one| one.serial);
         for key in quota::victims(all, quota) {
-            self.groups.remove(&key);
+            self.take(&key);
             self.evicted += 1;
         }
         let groups = &self.groups;
-        self.ends.retain(|(_, key)| groups.contains_key(key));
+        self.ends.retain(|(.., key)| groups.contains_key(key));
     }
 }
 

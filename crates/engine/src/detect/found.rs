@@ -17,10 +17,14 @@ pub trait Event: Fields {
 /// Bounds of a detector.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Partial matches of one rule.
+    /// What partial matches of one rule hold: events, what is remembered of them, and events that
+    /// must not happen. A partial match is at least one.
     pub partials_per_rule: usize,
-    /// Partial matches of all rules.
+    /// The same of all rules.
     pub partials: usize,
+    /// Results that the pipes of a rule hold back (`tail`, `sort`), and tuples that they know
+    /// (`unique`, `count`).
+    pub rows: usize,
     /// Secret of join keys: random on a live host, fixed for replay.
     pub seed: u64,
 }
@@ -28,7 +32,7 @@ pub struct Limits {
 impl Default for Limits {
     /// Enough for every host that is not attacked.
     fn default() -> Limits {
-        Limits { partials_per_rule: 65_536, partials: 524_288, seed: 0 }
+        Limits { partials_per_rule: 65_536, partials: 524_288, rows: 1_000_000, seed: 0 }
     }
 }
 

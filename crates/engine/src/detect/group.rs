@@ -12,6 +12,10 @@ use crate::eval::Env;
 #[derive(Debug, Default)]
 pub(super) struct Groups {
     groups: HashMap<u128, Group>,
+    /// How much they hold.
+    held: usize,
+    /// Groups that were ever begun.
+    begun: u64,
     pub(super) evicted: u64,
 }
 
@@ -25,6 +29,13 @@ struct Group {
     origin: u32,
 }
 
+impl Group {
+    fn weight(&self) -> usize {
+        let item = |item: &Item| 1 + key::weight(&item.kept);
+        1 + self.slots.iter().flatten().map(item).sum::<usize>()
+    }
+}
+
 #[derive(Debug, Clone)]
 struct Item {
     member: Member,
@@ -34,6 +45,17 @@ struct Item {
 impl Groups {
     pub(super) fn len(&self) -> usize {
         self.groups.len()
+    }
+
+    /// How much of the quota is taken.
+    pub(super) fn held(&self) -> usize {
+        self.held
+    }
+
+    fn take(&mut self, key: &u128) -> Option<Group> {
+        let group = self.groups.remove(key)?;
+        self.held -= group.weight();
+        Some(group)
     }
 
     /// Offers an event to a sample of so many filters: no event stands for two of them.
@@ -52,6 +74,7 @@ impl Groups {
             };
             let mut chosen = Vec::with_capacity(filters);
             if choose(&group.slots, &mut chosen) {
+                self.held -= group.weight() - 1;
                 group.done = true;
                 group.slots = Vec::new();
                 out.push(raw(chosen, call.event.time()));
@@ -73,7 +96,7 @@ impl Groups {
         for key in changed {
             let full = |group: &&mut Group| group.slots.iter().all(|slot| !slot.is_empty());
             if self.groups.get_mut(&key).as_ref().is_some_and(full)
-                && let Some(group) = self.groups.remove(&key)
+                && let Some(group) = self.take(&key)
             {
                 out.push(raw(group.slots.into_iter().flatten().collect(), call.event.time()));
             }
@@ -81,7 +104,7 @@ impl Groups {
         let until = u16::try_from(filters).unwrap_or(u16::MAX);
         if parts.contains(&until) {
             for key in Self::keys(call, until) {
-                self.groups.remove(&key);
+                self.take(&key);
             }
         }
         self.bound(call.quota);
@@ -105,16 +128,17 @@ impl Groups {
             for key in Self::keys(call, part) {
                 let mut item = Item { member: call.member(), kept: Kept::new() };
                 key::keep(&mut item.kept, &call.plan.keep, part, call.event);
-                let (serial, origin) = (call.event.number(), call.origin());
-                let group = self.groups.entry(key).or_insert_with(|| Group {
-                    slots: vec![SmallVec::new(); filters],
-                    done: false,
-                    serial,
-                    origin,
+                let origin = call.origin();
+                let group = self.groups.entry(key).or_insert_with(|| {
+                    self.begun += 1;
+                    self.held += 1;
+                    let slots = vec![SmallVec::new(); filters];
+                    Group { slots, done: false, serial: self.begun, origin }
                 });
                 if let Some(slot) = group.slots.get_mut(usize::from(part))
                     && slot.len() < most
                 {
+                    self.held += 1 + key::weight(&item.kept);
                     slot.push(item);
                     if !changed.contains(&key) {
                         changed.push(key);
@@ -125,7 +149,7 @@ impl Groups {
     }
 
     fn bound(&mut self, quota: usize) {
-        if self.groups.len() > quota {
+        if self.held > quota {
             self.evict(quota);
         }
     }
@@ -137,11 +161,12 @@ impl Groups {
             origin: group.origin,
             serial: group.serial,
             advanced: group.slots.iter().filter(|slot| !slot.is_empty()).count() > 1,
+            weight: group.weight(),
         });
         let mut all: Vec<_> = all.collect();
-        all.sort_unstable_by_key(|one| (one.serial, one.what));
+        all.sort_unstable_by_key(|one| one.serial);
         for key in quota::victims(all, quota) {
-            self.groups.remove(&key);
+            self.take(&key);
             self.evicted += 1;
         }
     }

@@ -18,6 +18,9 @@ use crate::eval::{Compiled, Context, Env, Scratch};
 /// Tuples of one event: a product of long lists stops here.
 pub(super) const TUPLES_MAX: usize = 64;
 
+/// Bytes of a remembered value that weigh as much as an event.
+const WEIGHT_BYTES: usize = 128;
+
 /// Numbers of the tuples of an event.
 pub(super) type Tuples = SmallVec<[u128; 1]>;
 
@@ -131,6 +134,24 @@ pub(super) fn keep(kept: &mut Kept, wanted: &[(u16, FieldId)], step: u16, event:
         if node != Node::Null {
             kept.push((step, *field, node));
         }
+    }
+}
+
+/// How much of a quota remembered values take: one of short texts as much as an event.
+pub(super) fn weight(kept: &Kept) -> usize {
+    kept.iter().map(|(_, _, node)| 1 + bytes(node) / WEIGHT_BYTES).sum()
+}
+
+fn bytes(node: &Node) -> usize {
+    match node {
+        Node::Str(text) => text.len(),
+        Node::List(items) => items.iter().map(|item| size_of::<Node>() + bytes(item)).sum(),
+        Node::Map(members) => {
+            let member =
+                |(name, node): &(Box<str>, Node)| size_of::<Node>() + name.len() + bytes(node);
+            members.iter().map(member).sum()
+        }
+        Node::Null | Node::Bool(_) | Node::Int(_) | Node::Float(_) => 0,
     }
 }
 

@@ -17,6 +17,15 @@ const PROCESSES_MAX: usize = 262_144;
 /// Ancestors followed: deeper than process trees are, and an end for a loop in strange documents.
 const DEPTH_MAX: usize = 128;
 
+/// A query over lineage, in the logic of the rules that ask it.
+#[derive(Debug)]
+pub(crate) struct Query {
+    /// Number of its filter.
+    pub(crate) filter: u32,
+    /// Recognizes it after a reload.
+    pub(crate) digest: u64,
+}
+
 /// A set of query numbers.
 type Bits = SmallVec<[u64; 2]>;
 
@@ -57,12 +66,14 @@ impl Lineage {
         };
         let process = first([field::PROCESS_ENTITY_ID, field::PROCESS_PID]);
         let parent = first([field::PROCESS_PARENT_ENTITY_ID, field::PROCESS_PARENT_PID]);
+        // A process is no ancestor of itself, whatever a document says.
+        let parent = parent.filter(|parent| Some(*parent) != process);
         if let Some(process) = process {
             self.link(process, parent);
         }
         let mut place = Place { lineage: self, process, parent, now: Bits::new() };
-        for (query, filter) in (0u32..).zip(compiled.lineages()) {
-            let Some(condition) = compiled.filter(*filter) else { continue };
+        for (query, lineage) in (0u32..).zip(compiled.lineages()) {
+            let Some(condition) = compiled.filter(lineage.filter) else { continue };
             if compiled.fits(condition, event, &place, scratch) {
                 set(&mut place.now, query);
             }
@@ -83,13 +94,34 @@ impl Lineage {
             self.order.push_back(process);
             Process::default()
         });
-        // A process is no ancestor of itself, whatever a document says.
-        known.parent = parent.filter(|parent| *parent != process).or(known.parent);
+        known.parent = parent.or(known.parent);
         if self.processes.len() > PROCESSES_MAX
             && let Some(oldest) = self.order.pop_front()
         {
             self.processes.remove(&oldest);
             self.forgotten += 1;
+        }
+    }
+
+    /// Other queries, or the same under other numbers: what is known of those that stay is kept.
+    pub(super) fn renumber(&mut self, old: &[Query], new: &[Query]) {
+        if new.is_empty() {
+            *self = Lineage { forgotten: self.forgotten, ..Lineage::default() };
+        }
+        let place = |query: &Query| new.iter().position(|other| other.digest == query.digest);
+        let places: Vec<Option<usize>> = old.iter().map(place).collect();
+        if places.iter().enumerate().all(|(old, new)| *new == Some(old)) {
+            return;
+        }
+        for process in self.processes.values_mut() {
+            let own = std::mem::take(&mut process.own);
+            for (old, new) in (0u32..).zip(&places) {
+                if let Some(new) = new.and_then(|new| u32::try_from(new).ok())
+                    && has(&own, old)
+                {
+                    set(&mut process.own, new);
+                }
+            }
         }
     }
 
@@ -108,8 +140,8 @@ impl Context for Place<'_> {
         if relation == Relation::Event {
             return Some(has(&self.now, query) || own(self.process?));
         }
-        let known = self.process.and_then(|process| self.lineage.processes.get(&process));
-        let mut at = self.parent.or(known?.parent);
+        let known = || self.lineage.processes.get(&self.process?)?.parent;
+        let mut at = self.parent.or_else(known);
         for _ in 0..DEPTH_MAX {
             let Some(process) = at else { break };
             if own(process) {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use hashbrown::HashMap;
 
 use super::Raw;
+use super::key;
 use super::plan::SequencePlan;
 use super::sequence::Partial;
 
@@ -25,20 +26,39 @@ pub(super) struct Missing {
     waiting: BTreeMap<Due, Waiting>,
     /// Of each key, what waits.
     by_key: HashMap<u128, Vec<Due>>,
+    /// How much that is.
+    held: usize,
+    /// All that ever waited.
+    waited: u64,
+    evicted: u64,
 }
 
-/// When something is due, and the number of its first and last member.
-type Due = (i64, u64, u64);
+/// When something is due, and a number of its own.
+type Due = (i64, u64);
 
 #[derive(Debug)]
 struct Waiting {
     key: u128,
+    /// Number of the last member.
+    last: u64,
     found: Raw,
 }
 
+impl Waiting {
+    fn weight(&self) -> usize {
+        self.found.members.len() + key::weight(&self.found.kept)
+    }
+}
+
 impl Missing {
-    pub(super) fn len(&self) -> usize {
-        self.seen.len() + self.waiting.len()
+    /// Matches that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// How much of the quota is taken.
+    pub(super) fn held(&self) -> usize {
+        self.seen.len() + self.held
     }
 
     /// Something happened that must not happen somewhere.
@@ -96,27 +116,30 @@ impl Missing {
             out.push(found);
             return;
         };
-        let number = |member: Option<&super::Member>| member.map_or(0, |member| member.number);
-        let due = (deadline, number(found.members.first()), number(found.members.last()));
-        if self.waiting.len() >= quota
-            && let Some((due, oldest)) = self.waiting.pop_first()
-        {
-            // It was nearly over, and nothing has refuted it yet.
-            self.forget(oldest.key, due);
-            out.push(oldest.found);
-        }
+        let number = found.members.last().map_or(0, |member| member.number);
+        let waiting = Waiting { key, last: number, found };
+        self.held += waiting.weight();
+        self.waited += 1;
+        let due = (deadline, self.waited);
         self.by_key.entry(key).or_default().push(due);
-        self.waiting.insert(due, Waiting { key, found });
+        self.waiting.insert(due, waiting);
+        while self.held > quota {
+            // It was nearly over, and nothing has refuted it yet.
+            let Some(oldest) = self.first() else { break };
+            out.push(oldest);
+            self.evicted += 1;
+        }
     }
 
     /// What must not follow has followed.
     pub(super) fn refute(&mut self, key: u128, number: u64, time: i64) {
         let Some(dues) = self.by_key.get_mut(&key) else { return };
-        let waiting = &mut self.waiting;
+        let (waiting, held) = (&mut self.waiting, &mut self.held);
         dues.retain(|due| {
-            let stays = due.0 < time || due.2 >= number;
-            if !stays {
-                waiting.remove(due);
+            let last = waiting.get(due).map(|waiting| waiting.last);
+            let stays = due.0 < time || last.is_none_or(|last| last >= number);
+            if !stays && let Some(gone) = waiting.remove(due) {
+                *held -= gone.weight();
             }
             stays
         });
@@ -128,10 +151,17 @@ impl Missing {
     /// Gives out what nothing can refute any more.
     pub(super) fn due(&mut self, now: i64, out: &mut Vec<Raw>) {
         while self.deadline().is_some_and(|deadline| deadline < now || now == i64::MAX) {
-            let Some((due, waiting)) = self.waiting.pop_first() else { break };
-            self.forget(waiting.key, due);
-            out.push(waiting.found);
+            let Some(found) = self.first() else { break };
+            out.push(found);
         }
+    }
+
+    /// Takes out what is due first.
+    fn first(&mut self) -> Option<Raw> {
+        let (due, waiting) = self.waiting.pop_first()?;
+        self.held -= waiting.weight();
+        self.forget(waiting.key, due);
+        Some(waiting.found)
     }
 
     pub(super) fn deadline(&self) -> Option<i64> {
@@ -155,9 +185,10 @@ impl Missing {
         }
     }
 
-    /// Keeps at most a quota of what has happened: the oldest goes. How many went.
+    /// Keeps at most a quota of what has happened: the oldest goes. How many went since the last
+    /// time. A rule that forgets what must not happen says too much, never too little.
     pub(super) fn bound(&mut self, quota: usize) -> u64 {
-        let mut evicted = 0;
+        let mut evicted = std::mem::take(&mut self.evicted);
         while self.seen.len() > quota {
             let Some((time, slot)) = self.order.pop_front() else { break };
             if self.last(&slot) == Some(time) {

@@ -15,6 +15,7 @@
 //! | `correlation` | counts within a time |
 //! | `pipes` | what happens to results |
 //! | `key`, `quota`, `lineage` | join keys, bounds, ancestors |
+//! | `meter` | what rules cost |
 
 mod call;
 mod correlation;
@@ -22,6 +23,7 @@ mod found;
 mod group;
 mod key;
 mod lineage;
+mod meter;
 mod missing;
 mod pipes;
 mod plan;
@@ -42,7 +44,9 @@ use call::{Call, Now};
 pub use found::{Counted, Counters, Event, Found, Limits};
 use key::{Kept, Seed};
 use lineage::Lineage;
-pub(crate) use plan::Plan;
+pub(crate) use lineage::Query as LineageQuery;
+use meter::Meter;
+pub(crate) use plan::{Plan, digest};
 use state::State;
 
 /// Between two sweeps for what is over, in event time.
@@ -80,10 +84,14 @@ pub struct Detector {
     hits: Vec<u32>,
     touched: Vec<(u32, u16)>,
     now: Now,
-    partials: usize,
+    /// How much all partial matches hold.
+    held: usize,
+    /// Rules that remember something.
+    stateful: Vec<u32>,
     deadline: i64,
     sweep: i64,
     names: [Option<field::FieldId>; 2],
+    meter: Meter,
 }
 
 impl Detector {
@@ -101,10 +109,12 @@ impl Detector {
             hits: Vec::new(),
             touched: Vec::new(),
             now: Now::default(),
-            partials: 0,
+            held: 0,
+            stateful: Vec::new(),
             deadline: i64::MAX,
             sweep: i64::MIN,
             names: [None; 2],
+            meter: Meter::default(),
         };
         detector.link();
         detector
@@ -139,6 +149,8 @@ impl Detector {
                 }
             }
         }
+        let stateful = (0u32..).zip(compiled.plans()).filter(|(_, plan)| plan.waits());
+        self.stateful = stateful.map(|(rule, _)| rule).collect();
         let fields = &compiled.program().fields;
         self.names = ["count", "percent"].map(|name| {
             let at = fields.iter().position(|field| field == name)?;
@@ -148,12 +160,14 @@ impl Detector {
 
     /// Takes an event: what it completes is added to `out`, in the order of the rules.
     pub fn push(&mut self, event: &dyn Event, out: &mut Vec<Found>) {
+        self.measure_filters(event);
         let mut hits = std::mem::take(&mut self.hits);
         if self.compiled.stateless() {
             self.compiled.hits(event, &mut self.scratch, &mut hits);
         }
         self.advance(event, &mut hits, out);
         self.hits = hits;
+        self.measured();
     }
 
     /// The same with the filters that the event satisfies, as [`Compiled::hits`] told them. If the
@@ -161,13 +175,14 @@ impl Detector {
     pub fn advance(&mut self, event: &dyn Event, hits: &mut Vec<u32>, out: &mut Vec<Found>) {
         self.tick(event.time(), out);
         self.now = Now::default();
+        if hits.is_empty() && self.compiled.stateless() {
+            return;
+        }
         let compiled = Arc::clone(&self.compiled);
         let mut lineage = std::mem::take(&mut self.lineage);
         if compiled.stateless() {
-            if !hits.is_empty() {
-                compiled.begin(&mut self.scratch);
-                self.offer(&compiled, event, &Alone, hits, out);
-            }
+            compiled.begin(&mut self.scratch);
+            self.offer(&compiled, event, &Alone, hits, out);
         } else {
             compiled.begin(&mut self.scratch);
             let seed = Seed(self.limits.seed);
@@ -197,10 +212,12 @@ impl Detector {
             let Some((rule, _)) = group.first() else { continue };
             let parts: SmallVec<[u16; 8]> = group.iter().map(|(_, part)| *part).collect();
             let mut found = Vec::new();
+            let begin = self.meter.begin();
             self.with(compiled, *rule, Some((event, lineage)), |state, call| {
                 state.offer(call, &parts, &mut found);
             });
             self.emit(compiled, *rule, found, Some((event, lineage)), 0, out);
+            self.meter.end(*rule, begin);
         }
         self.touched = touched;
         self.bound();
@@ -221,7 +238,7 @@ impl Detector {
         else {
             return;
         };
-        let before = state.len();
+        let before = state.held();
         let mut call = Call {
             compiled,
             plan,
@@ -234,7 +251,7 @@ impl Detector {
             now: &mut self.now,
         };
         action(state, &mut call);
-        self.partials = (self.partials + state.len()).saturating_sub(before);
+        self.held = (self.held + state.held()).saturating_sub(before);
         self.deadline = self.deadline.min(state.deadline().unwrap_or(i64::MAX));
     }
 
@@ -274,16 +291,16 @@ impl Detector {
 
     /// Keeps all rules together within their bound: the largest gives way.
     fn bound(&mut self) {
-        while self.partials > self.limits.partials {
-            let largest = self.states.iter_mut().max_by_key(|state| state.len());
+        while self.held > self.limits.partials {
+            let largest = self.states.iter_mut().max_by_key(|state| state.held());
             let Some(state) = largest else { return };
-            let before = state.len();
+            let before = state.held();
             state.evict(before.saturating_sub(1).max(1));
-            let freed = before - state.len();
+            let freed = before - state.held();
             if freed == 0 {
                 return;
             }
-            self.partials -= freed;
+            self.held -= freed;
         }
     }
 
@@ -295,27 +312,34 @@ impl Detector {
         }
         if now >= self.sweep {
             self.sweep = now.saturating_add(SWEEP_NS);
-            let compiled = Arc::clone(&self.compiled);
-            for (state, plan) in self.states.iter_mut().zip(compiled.plans()) {
-                state.expire(now, plan);
+            let plans = self.compiled.plans();
+            for rule in self.stateful.iter().filter_map(|rule| usize::try_from(*rule).ok()) {
+                if let (Some(state), Some(plan)) = (self.states.get_mut(rule), plans.get(rule)) {
+                    let before = state.held();
+                    state.expire(now, plan);
+                    self.held = (self.held + state.held()).saturating_sub(before);
+                }
             }
-            self.partials = self.states.iter().map(State::len).sum();
         }
     }
 
     fn due(&mut self, now: i64, out: &mut Vec<Found>) {
         let compiled = Arc::clone(&self.compiled);
-        for rule in 0..u32::try_from(self.states.len()).unwrap_or(u32::MAX) {
-            let Ok(number) = usize::try_from(rule) else { return };
+        let stateful = std::mem::take(&mut self.stateful);
+        for rule in stateful.iter().copied() {
+            let Ok(number) = usize::try_from(rule) else { continue };
             let (Some(state), Some(plan)) =
                 (self.states.get_mut(number), compiled.plans().get(number))
             else {
                 continue;
             };
+            let before = state.held();
             let mut found = Vec::new();
             state.due(now, plan, &mut found);
+            self.held = (self.held + state.held()).saturating_sub(before);
             self.emit(&compiled, rule, found, None, 0, out);
         }
+        self.stateful = stateful;
         let deadlines = self.states.iter().filter_map(State::deadline);
         self.deadline = deadlines.min().unwrap_or(i64::MAX);
     }
@@ -338,13 +362,11 @@ impl Detector {
         let plans = compiled.plans().iter();
         self.states =
             plans.map(|plan| known.remove(&plan.digest).unwrap_or(State::new(plan))).collect();
-        let lineages = |of: &Compiled| format!("{:?}", of.program().lineages);
-        if lineages(&self.compiled) != lineages(&compiled) {
-            self.lineage = Lineage::default();
-        }
+        self.lineage.renumber(self.compiled.lineages(), compiled.lineages());
         self.compiled = compiled;
         self.scratch = Scratch::default();
-        self.partials = self.states.iter().map(State::len).sum();
+        self.meter.clear();
+        self.held = self.states.iter().map(State::held).sum();
         let deadlines = self.states.iter().filter_map(State::deadline);
         self.deadline = deadlines.min().unwrap_or(i64::MAX);
         self.link();
@@ -358,7 +380,12 @@ impl Detector {
 
     /// Partial matches of all rules.
     pub fn partials(&self) -> usize {
-        self.partials
+        self.states.iter().map(State::len).sum()
+    }
+
+    /// How much they hold: never more than [`Limits::partials`].
+    pub fn held(&self) -> usize {
+        self.held
     }
 
     /// What a rule did so far.
@@ -378,7 +405,7 @@ fn names(
     [count, percent]: [Option<field::FieldId>; 2],
     limits: Limits,
 ) -> pipes::Names<'_> {
-    pipes::Names { compiled, count, percent, seed: Seed(limits.seed) }
+    pipes::Names { compiled, count, percent, seed: Seed(limits.seed), rows: limits.rows }
 }
 
 /// Identity of an alert: the same rule and events give the same, in each run.

@@ -12,10 +12,6 @@ use super::plan::{PipePlan, Plan};
 use super::{Counted, Raw};
 use crate::eval::{Alone, Compiled, Context, Env, Scratch, Term};
 
-/// Results that `tail` and `sort` hold back, and tuples that `unique` and `count` know; what comes
-/// after is left out and counted.
-pub(super) const ROWS_MAX: usize = 1_000_000;
-
 /// A result on its way.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
@@ -34,6 +30,8 @@ pub(super) struct Pipes {
 #[derive(Debug, Default)]
 struct Stage {
     taken: u64,
+    /// Times that `unique` began anew.
+    forgotten: u64,
     seen: HashSet<u128>,
     rows: VecDeque<Row>,
     counts: HashMap<u128, usize>,
@@ -47,6 +45,8 @@ pub(super) struct Names<'n> {
     pub(super) count: Option<FieldId>,
     pub(super) percent: Option<FieldId>,
     pub(super) seed: Seed,
+    /// See [`super::Limits::rows`].
+    pub(super) rows: usize,
 }
 
 /// A row as an event: fields are those of the first member.
@@ -85,6 +85,11 @@ fn find(kept: &Kept, step: u16, field: FieldId) -> Value<'_> {
 }
 
 impl Pipes {
+    /// Results that there was no room for, and times that there was none to remember more.
+    pub(super) fn lost(&self) -> u64 {
+        self.dropped + self.stages.iter().map(|stage| stage.forgotten).sum::<u64>()
+    }
+
     /// Sends a row through the pipes from one on.
     pub(super) fn push(
         &mut self,
@@ -152,15 +157,17 @@ impl Stage {
             PipePlan::Tail(most) => {
                 self.rows.push_back(row.clone());
                 let most = usize::try_from(*most).unwrap_or(usize::MAX);
-                if self.rows.len() > most.min(ROWS_MAX) {
+                if self.rows.len() > most.min(names.rows) {
                     self.rows.pop_front();
                 }
                 Taken::Stays
             }
             PipePlan::Unique(terms) => {
                 let key = tuple(terms, row, three, names, scratch);
-                if self.seen.len() >= ROWS_MAX && !self.seen.contains(&key) {
-                    return Taken::Dropped;
+                if self.seen.len() >= names.rows && !self.seen.contains(&key) {
+                    // What is told twice is better than what is never told.
+                    self.seen.clear();
+                    self.forgotten += 1;
                 }
                 keep(self.seen.insert(key))
             }
@@ -171,7 +178,7 @@ impl Stage {
                 keep(names.compiled.truth(node, env, None, scratch) == Some(true))
             }
             PipePlan::Sort(_) => {
-                if self.rows.len() >= ROWS_MAX {
+                if self.rows.len() >= names.rows {
                     return Taken::Dropped;
                 }
                 self.rows.push_back(row.clone());
@@ -185,7 +192,7 @@ impl Stage {
                     *count += 1;
                     return Taken::Stays;
                 }
-                if self.groups.len() >= ROWS_MAX {
+                if self.groups.len() >= names.rows {
                     return Taken::Dropped;
                 }
                 self.counts.insert(key, self.groups.len());

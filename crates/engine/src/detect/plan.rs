@@ -43,6 +43,8 @@ pub(super) struct SequencePlan {
     /// The part that ends what is pending.
     pub(super) until: Option<u16>,
     pub(super) maxspan: Option<i64>,
+    /// Matches share no event.
+    pub(super) disjoint: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -99,9 +101,6 @@ impl Plan {
         });
         let keys = keys.collect::<Result<Vec<_>, Failure>>()?;
         let pipes = rule.pipes.iter().map(|pipe| plan_pipe(pipe, builder));
-        // Rules that correlations name need no text here; their meaning is in the rules themselves.
-        let text = format!("{:?} {:?} {:?} {}", rule.query, rule.pipes, rule.logic, rule.meta.id);
-        let text = format!("{text} {:?}", named(rule, program));
         Ok(Plan {
             shape,
             keys,
@@ -110,8 +109,13 @@ impl Plan {
             three: rule.logic == Logic::ThreeValued,
             silent: rule.meta.silent,
             id: rule.meta.id.clone(),
-            digest: super::key::plain(text.as_bytes()),
+            digest: digest(&text(rule, program), program),
         })
+    }
+
+    /// Whether anything of the rule waits, or is over, at some time.
+    pub(super) fn waits(&self) -> bool {
+        !matches!(self.shape, Shape::Event)
     }
 
     /// Results come at the end, in the order of their first member.
@@ -120,17 +124,66 @@ impl Plan {
     }
 }
 
-/// Ids of the rules that a correlation names: their numbers change with a reload. Names of fields
-/// that only documents have are numbered anew too.
-fn named<'p>(rule: &Rule, program: &'p Program) -> (Vec<&'p str>, &'p [String]) {
-    let Query::Correlation(correlation) = &rule.query else {
-        return (Vec::new(), &program.fields);
+/// What a rule means, but for what changes when other rules do.
+fn text(rule: &Rule, program: &Program) -> String {
+    let query = match &rule.query {
+        // The rules that it names are named by their ids: their numbers change with a reload.
+        Query::Correlation(it) => {
+            let ids = it.rules.iter().filter_map(|rule| {
+                program.rules.get(usize::try_from(*rule).ok()?).map(|rule| rule.meta.id.as_str())
+            });
+            let ids: Vec<&str> = ids.collect();
+            format!("{ids:?} {:?} {:?} {} {:?}", it.kind, it.group_by, it.timespan, it.condition)
+        }
+        query => format!("{query:?}"),
     };
-    let rules = correlation.rules.iter().filter_map(|rule| {
-        program.rules.get(usize::try_from(*rule).ok()?).map(|rule| rule.meta.id.as_str())
-    });
-    (rules.collect(), &program.fields)
+    // What is kept of members is known by number.
+    let kept: Vec<u16> = kept(rule).iter().map(|(_, field)| field.0).collect();
+    let kept = kept.into_iter().filter(|id| usize::from(*id) >= field::FIELDS.len());
+    let kept: Vec<u16> = kept.collect();
+    format!("{query} {:?} {:?} {} {kept:?}", rule.pipes, rule.logic, rule.meta.id)
 }
+
+/// A number for a debug text of a part of a program. Fields that only documents have, and queries
+/// over lineage, count as what they are: their numbers change when other rules do.
+pub(crate) fn digest(text: &str, program: &Program) -> u64 {
+    let mut stable = String::new();
+    name(text, program, u32::MAX, &mut stable);
+    super::key::plain(stable.as_bytes())
+}
+
+fn name(text: &str, program: &Program, below: u32, out: &mut String) {
+    let mut rest = text;
+    while let Some(end) = rest.find(')') {
+        let (part, tail) = rest.split_at(end);
+        rest = tail;
+        let at = part.rfind(['(', ' ']).map_or(0, |at| at + 1);
+        let (before, number) = part.split_at(at);
+        let id = number.parse::<usize>().ok();
+        let of_document =
+            id.and_then(|id| program.fields.get(id.checked_sub(field::FIELDS.len())?));
+        let lineage = id.and_then(|id| Some((u32::try_from(id).ok()?, program.lineages.get(id)?)));
+        match (of_document, lineage) {
+            (Some(known), _) if before.ends_with("FieldId(") => {
+                out.push_str(before);
+                out.push_str(known);
+            }
+            (_, Some((id, filter)))
+                if id < below && LINEAGE.iter().any(|it| before.ends_with(it)) =>
+            {
+                out.push_str(before);
+                name(&format!("{filter:?}"), program, id, out);
+            }
+            _ => out.push_str(part),
+        }
+        rest = rest.strip_prefix(')').unwrap_or(rest);
+        out.push(')');
+    }
+    out.push_str(rest);
+}
+
+/// How debug texts name queries over lineage.
+const LINEAGE: [&str; 3] = ["Lineage(Child, ", "Lineage(Descendant, ", "Lineage(Event, "];
 
 fn stages(sequence: &model::program::Sequence) -> SequencePlan {
     let mut stages = Vec::new();
@@ -144,7 +197,7 @@ fn stages(sequence: &model::program::Sequence) -> SequencePlan {
     }
     let until = sequence.until.as_ref().and_then(|_| u16::try_from(sequence.steps.len()).ok());
     let maxspan = sequence.maxspan.map(|span| i64::try_from(span).unwrap_or(i64::MAX));
-    SequencePlan { stages, trailing: before, until, maxspan }
+    SequencePlan { stages, trailing: before, until, maxspan, disjoint: sequence.disjoint }
 }
 
 /// What of members is asked later.

@@ -14,38 +14,41 @@ const SHARE: usize = 16;
 
 /// Something that can be evicted.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Candidate<T> {
-    pub(super) what: T,
-    pub(super) origin: u32,
+pub(crate) struct Candidate<T> {
+    pub(crate) what: T,
+    pub(crate) origin: u32,
     /// Larger is younger.
-    pub(super) serial: u64,
-    pub(super) advanced: bool,
+    pub(crate) serial: u64,
+    pub(crate) advanced: bool,
+    /// How much of the quota it takes.
+    pub(crate) weight: usize,
 }
 
 /// Which go, so that a sixteenth of the quota becomes free.
-pub(super) fn victims<T: Copy>(mut all: Vec<Candidate<T>>, quota: usize) -> Vec<T> {
+pub(crate) fn victims<T: Copy>(mut all: Vec<Candidate<T>>, quota: usize) -> Vec<T> {
     let room = quota - (quota / SHARE).max(1).min(quota);
-    let Some(need) = all.len().checked_sub(room).filter(|need| *need > 0) else {
+    let total: usize = all.iter().map(|one| one.weight).sum();
+    let Some(need) = total.checked_sub(room).filter(|need| *need > 0) else {
         return Vec::new();
     };
     all.sort_by_key(|one| (one.origin, one.advanced, one.serial));
     let mut heights: HashMap<u32, usize> = HashMap::new();
     for one in &all {
-        *heights.entry(one.origin).or_default() += 1;
+        *heights.entry(one.origin).or_default() += one.weight;
     }
     let height = level(heights.values().copied().collect(), need);
-    let mut gone = Vec::with_capacity(need);
+    let mut gone = Cut { what: Vec::new(), weight: 0 };
     let mut rest = Vec::new();
     for group in all.chunk_by(|a, b| a.origin == b.origin) {
-        cut(group, group.len().saturating_sub(height), &mut gone, &mut rest);
+        let held: usize = group.iter().map(|one| one.weight).sum();
+        gone.middle(group, held.saturating_sub(height), &mut rest);
     }
-    if let Some(more) = need.checked_sub(gone.len()).filter(|more| *more > 0) {
+    if let Some(more) = need.checked_sub(gone.weight).filter(|more| *more > 0) {
         // All are equally quiet: as if they had one origin.
-        let mut left = std::mem::take(&mut rest);
-        left.sort_by_key(|one| (one.advanced, one.serial));
-        cut(&left, more, &mut gone, &mut rest);
+        rest.sort_by_key(|one| (one.advanced, one.serial));
+        gone.middle(&rest, more, &mut Vec::new());
     }
-    gone
+    gone.what
 }
 
 /// The largest height, at least 1, to which all must be cut to free what is needed.
@@ -62,22 +65,29 @@ fn level(mut heights: Vec<usize>, need: usize) -> usize {
     1
 }
 
-/// Takes so many out of a group in order of age, from the middle.
-fn cut<T: Copy>(
-    group: &[Candidate<T>],
-    count: usize,
-    gone: &mut Vec<T>,
-    rest: &mut Vec<Candidate<T>>,
-) {
-    let stay = group.len().saturating_sub(count);
-    // Those that have advanced stand last and count as young.
-    let first = stay / 2;
-    for (at, one) in group.iter().enumerate() {
-        if at >= first && at < first + count.min(group.len()) {
-            gone.push(one.what);
-        } else {
-            rest.push(*one);
+/// What goes.
+struct Cut<T> {
+    what: Vec<T>,
+    weight: usize,
+}
+
+impl<T: Copy> Cut<T> {
+    /// Takes so much out of a group in order of age, from the middle.
+    fn middle(&mut self, group: &[Candidate<T>], much: usize, rest: &mut Vec<Candidate<T>>) {
+        let held: usize = group.iter().map(|one| one.weight).sum();
+        // Those that have advanced stand last and count as young.
+        let old = held.saturating_sub(much) / 2;
+        let (mut kept, mut taken) = (0, 0);
+        for one in group {
+            if taken < much && kept + one.weight > old {
+                taken += one.weight;
+                self.what.push(one.what);
+            } else {
+                kept += one.weight;
+                rest.push(*one);
+            }
         }
+        self.weight += taken;
     }
 }
 
@@ -86,7 +96,7 @@ mod tests {
     use super::*;
 
     fn one(origin: u32, serial: u64, advanced: bool) -> Candidate<u64> {
-        Candidate { what: serial, origin, serial, advanced }
+        Candidate { what: serial, origin, serial, advanced, weight: 1 }
     }
 
     #[test]
@@ -111,5 +121,12 @@ mod tests {
         let all: Vec<_> = (0..64).map(|n| one(1, n, n < 16)).collect();
         let gone = victims(all, 48);
         assert!(gone.iter().all(|serial| *serial >= 16), "{gone:?}");
+    }
+
+    #[test]
+    fn what_is_heavy_counts_as_much_as_many() {
+        let mut all: Vec<_> = (0..32).map(|serial| one(1, serial, false)).collect();
+        all.push(Candidate { weight: 64, ..one(2, 32, false) });
+        assert_eq!(victims(all, 80), [32], "one of 64 is noisier than 32 of one");
     }
 }

@@ -26,6 +26,10 @@ pub(super) struct Sequence {
     partials: HashMap<Slot, Partial>,
     /// What has been started, in the order of time: when it is over.
     queue: VecDeque<Started>,
+    /// How much the partials hold.
+    held: usize,
+    /// Partials that were ever started.
+    started: u64,
     missing: Missing,
     pub(super) evicted: u64,
 }
@@ -45,6 +49,8 @@ pub(super) struct Partial {
     pub(super) first: i64,
     pub(super) last: i64,
     pub(super) extra: Option<Box<Extra>>,
+    /// Larger is younger.
+    serial: u64,
     origin: u32,
 }
 
@@ -59,14 +65,39 @@ pub(super) struct Extra {
 }
 
 impl Partial {
-    fn serial(&self) -> u64 {
-        self.members.first().map_or(0, |member| member.number)
+    fn weight(&self) -> usize {
+        self.members.len() + self.extra.as_ref().map_or(0, |extra| key::weight(&extra.kept))
     }
 }
 
 impl Sequence {
     pub(super) fn len(&self) -> usize {
-        self.partials.len() + self.missing.len()
+        self.partials.len() + self.missing.waiting()
+    }
+
+    /// How much of the quota is taken.
+    pub(super) fn held(&self) -> usize {
+        self.held + self.missing.held()
+    }
+
+    fn put(&mut self, slot: Slot, partial: Partial) {
+        self.held += partial.weight();
+        if let Some(older) = self.partials.insert(slot, partial) {
+            self.held -= older.weight();
+        }
+    }
+
+    fn take(&mut self, slot: &Slot) -> Option<Partial> {
+        let partial = self.partials.remove(slot)?;
+        self.held -= partial.weight();
+        Some(partial)
+    }
+
+    /// Ends all that is pending for a key.
+    fn end(&mut self, key: u128, plan: &SequencePlan) {
+        for (stage, _) in (0u16..).zip(&plan.stages) {
+            self.take(&(key, stage));
+        }
     }
 
     /// Offers an event that satisfies these parts.
@@ -78,11 +109,18 @@ impl Sequence {
         out: &mut Vec<Raw>,
     ) {
         self.missing.due(call.event.time(), out);
+        // Keys for which this event has ended a match that shares no event with the next.
+        let mut ended = key::Tuples::new();
         for (number, stage) in plan.stages.iter().enumerate().rev() {
             let Ok(number) = u16::try_from(number) else { continue };
             if parts.contains(&stage.part) {
                 for key in keys(call, stage.part) {
-                    self.advance(call, plan, number, stage, key, out);
+                    let complete =
+                        !ended.contains(&key) && self.advance(call, plan, number, stage, key, out);
+                    if complete && plan.disjoint {
+                        self.end(key, plan);
+                        ended.push(key);
+                    }
                 }
             }
         }
@@ -100,14 +138,13 @@ impl Sequence {
         }
         if let Some(until) = plan.until.filter(|until| parts.contains(until)) {
             for key in keys(call, until) {
-                for stage in (0u16..).zip(&plan.stages).map(|(number, _)| number) {
-                    self.partials.remove(&(key, stage));
-                }
+                self.end(key, plan);
             }
         }
         self.bound(call.quota, plan);
     }
 
+    /// Whether a partial became complete.
     fn advance(
         &mut self,
         call: &mut Call<'_>,
@@ -116,30 +153,30 @@ impl Sequence {
         stage: &Stage,
         key: u128,
         out: &mut Vec<Raw>,
-    ) {
+    ) -> bool {
         let (time, quota) = (call.event.time(), call.quota);
         let partial = match number.checked_sub(1) {
             None => self.start(call, plan, key, stage),
             Some(before) => {
                 let slot = (key, before);
-                let Some(partial) = self.partials.get(&slot) else { return };
+                let Some(partial) = self.partials.get(&slot) else { return false };
                 if !holds_late(call, stage.part, partial) {
-                    return;
+                    return false;
                 }
-                let partial =
-                    if stage.fork { Some(copy(partial)) } else { self.partials.remove(&slot) };
-                let Some(partial) = partial else { return };
+                let partial = if stage.fork { Some(copy(partial)) } else { self.take(&slot) };
+                let Some(partial) = partial else { return false };
                 if plan.maxspan.is_some_and(|span| time.saturating_sub(partial.first) > span) {
-                    return;
+                    return false;
                 }
                 self.extend(call, stage, key, partial)
             }
         };
         if usize::from(number) + 1 == plan.stages.len() {
             self.missing.complete(partial, key, plan, quota, out);
-        } else {
-            self.partials.insert((key, number), partial);
+            return true;
         }
+        self.put((key, number), partial);
+        false
     }
 
     fn start(
@@ -156,13 +193,15 @@ impl Sequence {
         key::keep(&mut extra.kept, &call.plan.keep, stage.part, call.event);
         let needed = extra.leading.is_some() || !extra.kept.is_empty();
         if plan.maxspan.is_some() && plan.stages.len() > 1 {
-            self.queue.push_back(Started { time, key, serial: member.number });
+            self.queue.push_back(Started { time, key, serial: self.started + 1 });
         }
+        self.started += 1;
         Partial {
             members: Box::new([member]),
             first: time,
             last: time,
             extra: needed.then(|| Box::new(extra)),
+            serial: self.started,
             origin: call.origin(),
         }
     }
@@ -215,8 +254,8 @@ impl Sequence {
             self.queue.pop_front();
             for stage in (0u16..).zip(&plan.stages).map(|(number, _)| number) {
                 let slot = (started.key, stage);
-                if self.partials.get(&slot).is_some_and(|it| it.serial() == started.serial) {
-                    self.partials.remove(&slot);
+                if self.partials.get(&slot).is_some_and(|it| it.serial == started.serial) {
+                    self.take(&slot);
                 }
             }
         }
@@ -228,8 +267,8 @@ impl Sequence {
     }
 
     fn bound(&mut self, quota: usize, plan: &SequencePlan) {
-        if self.partials.len() > quota {
-            self.evict(quota);
+        if self.held > quota {
+            self.evict_partials(quota);
         }
         self.evicted += self.missing.bound(quota);
         if self.queue.len() > 2 * self.partials.len() + QUEUE_SLACK {
@@ -238,25 +277,32 @@ impl Sequence {
             self.queue.retain(|started| {
                 (0u16..).take(stages).any(|stage| {
                     let partial = partials.get(&(started.key, stage));
-                    partial.is_some_and(|it| it.serial() == started.serial)
+                    partial.is_some_and(|it| it.serial == started.serial)
                 })
             });
         }
     }
 
-    /// Makes room below a quota.
+    /// Makes room: all that is held is less than a quota.
     pub(super) fn evict(&mut self, quota: usize) {
+        // What must not happen is forgotten only after that.
+        self.evict_partials(quota.saturating_sub(self.missing.held()).max(quota / 2));
+        self.evicted += self.missing.bound(quota.saturating_sub(self.held));
+    }
+
+    fn evict_partials(&mut self, quota: usize) {
         let all = self.partials.iter().map(|(slot, partial)| Candidate {
             what: *slot,
             origin: partial.origin,
-            serial: partial.serial(),
+            serial: partial.serial,
             advanced: slot.1 > 0,
+            weight: partial.weight(),
         });
         let mut all: Vec<_> = all.collect();
-        // The table's own order is not the same in each run.
-        all.sort_unstable_by_key(|one| (one.serial, one.what));
+        // The table's own order is not the same in each run; copies share a serial.
+        all.sort_unstable_by_key(|one| (one.serial, one.what.1));
         for slot in quota::victims(all, quota) {
-            self.partials.remove(&slot);
+            self.take(&slot);
             self.evicted += 1;
         }
     }

@@ -48,6 +48,16 @@ impl State {
         }
     }
 
+    /// How much of the quotas is taken.
+    pub(super) fn held(&self) -> usize {
+        match &self.shape {
+            Pending::Event => 0,
+            Pending::Sequence(sequence) => sequence.held(),
+            Pending::Groups(groups) => groups.held(),
+            Pending::Windows(windows) => windows.held(),
+        }
+    }
+
     /// Takes an event that satisfies these parts of the rule.
     pub(super) fn offer(&mut self, call: &mut Call<'_>, parts: &[u16], out: &mut Vec<Raw>) {
         self.counters.evaluations += 1;
@@ -129,7 +139,7 @@ impl State {
     ) {
         let row = Row { raw, counted: None };
         if plan.ordered() {
-            if self.ordered.len() < super::pipes::ROWS_MAX {
+            if self.ordered.len() < names.rows {
                 self.ordered.push(row);
             } else {
                 self.pipes.dropped += 1;
@@ -182,6 +192,6 @@ impl State {
             Pending::Windows(windows) => windows.evicted,
         };
         let partials = self.len() as u64;
-        Counters { evictions, partials, dropped: self.pipes.dropped, ..self.counters }
+        Counters { evictions, partials, dropped: self.pipes.lost(), ..self.counters }
     }
 }

@@ -91,7 +91,7 @@ fn rule(id: &str, query: Query) -> Rule {
 fn sequence(steps: &[&str], maxspan: Option<u64>, until: Option<&str>) -> Rule {
     let steps = steps.iter().copied().map(step).collect();
     let maxspan = maxspan.map(|seconds| seconds * 1_000_000_000);
-    rule("s", Query::Sequence(Sequence { steps, until: until.map(step), maxspan }))
+    rule("s", Query::Sequence(Sequence { steps, disjoint: false, until: until.map(step), maxspan }))
 }
 
 fn detector(rules: Vec<Rule>, limits: Limits) -> Detector {

@@ -45,7 +45,15 @@ fn a_then_b(missing: bool) -> Rule {
     };
     let steps = vec![step("a", false), step("b", missing)];
     let id = if missing { "a-without-b" } else { "a-then-b" };
-    rule(id, Query::Sequence(Sequence { steps, until: None, maxspan: Some(1_000 * MS) }))
+    rule(
+        id,
+        Query::Sequence(Sequence {
+            steps,
+            disjoint: false,
+            until: None,
+            maxspan: Some(1_000 * MS),
+        }),
+    )
 }
 
 fn engine(text: &str) -> Engine {
@@ -243,4 +251,43 @@ fn what_did_not_come_is_told_without_another_record() {
     assert_eq!(tick(&mut engine, 1_201 * MS), [(vec![1], 1)]);
     assert_eq!(tick(&mut engine, 9_000 * MS), [], "told once");
     assert_eq!((engine.stats().matches, engine.kept.0.len()), (1, 0), "and forgotten");
+}
+
+thread_local! {
+    /// A clock that goes on by ten at each look.
+    static CLOCK: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+fn clock() -> u64 {
+    CLOCK.set(CLOCK.get() + 10);
+    CLOCK.get()
+}
+
+#[test]
+fn an_event_is_measured_when_asked_for_and_matches_the_same() {
+    let rules = || {
+        program([
+            child_of("nginx"),
+            rule("other", Query::Event(processes(field::PROCESS_PARENT_NAME, "x"))),
+        ])
+    };
+    let nginx = Task::exec(200 * MS, key(50, 200 * MS), INIT, "/sbin/nginx").done();
+    let shell = Task::exec(300 * MS, key(51, 300 * MS), key(50, 200 * MS), "/bin/sh").done();
+    let run = |measured: bool| {
+        let mut engine = Engine::new(rules(), host()).unwrap();
+        push(&mut engine, &nginx);
+        if measured {
+            engine.measure_next(clock);
+        }
+        let found = push(&mut engine, &shell);
+        let costs = engine.costs().to_vec();
+        push(&mut engine, &nginx);
+        assert_eq!(engine.costs(), costs, "one event was asked for");
+        (found, costs)
+    };
+    let ((plain, none), (found, costs)) = (run(false), run(true));
+    assert_eq!((plain, none), (found, Vec::new()));
+    // Its filter, without what the clock itself takes, and then what is done with the match; the
+    // other rule cannot concern the event.
+    assert_eq!(costs, [(0, 0), (0, 10)]);
 }

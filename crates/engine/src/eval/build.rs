@@ -12,7 +12,7 @@ use super::node::Node;
 use super::predicate::Check;
 use super::term::Term;
 use super::{CompileError, Compiled, Condition, Predicate, is_event};
-use crate::detect::Plan;
+use crate::detect::{LineageQuery, Plan};
 
 /// Results of a test are remembered by string from this cost on; cheaper tests are repeated.
 const LABEL_COST: u32 = 2;
@@ -24,7 +24,7 @@ pub(crate) enum Failure {
 }
 
 pub(super) fn compile(program: Arc<Program>) -> Result<Compiled, CompileError> {
-    let mut builder = Builder::default();
+    let mut builder = Builder { program: Some(Arc::clone(&program)), ..Builder::default() };
     let mut parts = Vec::with_capacity(program.rules.len());
     let name = |rule: &str, failure: Failure| match failure {
         Failure::Pattern(reason) => CompileError::Pattern { rule: rule.to_owned(), reason },
@@ -38,11 +38,6 @@ pub(super) fn compile(program: Arc<Program>) -> Result<Compiled, CompileError> {
         let plan = Plan::new(rule, &program, &mut builder);
         plans.push(plan.map_err(|failure| name(&rule.meta.id, failure))?);
     }
-    // Where a lineage query was written is no longer known; it has the logic of the first rule.
-    let logic = program.rules.first().map(|rule| rule.logic).unwrap_or_default();
-    let lineages = program.lineages.iter().map(|filter| builder.filter(filter, logic));
-    let lineages: Result<Vec<u32>, Failure> = lineages.collect();
-    let lineages = lineages.map_err(|failure| name("lineage", failure))?;
     let mut events = vec![Vec::new(); builder.filters.len()];
     for (number, (rule, parts)) in program.rules.iter().zip(&parts).enumerate() {
         let number = u32::try_from(number).map_err(|_| CompileError::TooLarge)?;
@@ -55,7 +50,7 @@ pub(super) fn compile(program: Arc<Program>) -> Result<Compiled, CompileError> {
     }
     let wanted = parts.iter().flatten().copied();
     let index = Index::new(&builder.sources, wanted);
-    let Builder { predicates, filters, .. } = builder;
+    let Builder { predicates, filters, lineages, .. } = builder;
     Ok(Compiled { program, predicates, filters, parts, events, lineages, index, plans })
 }
 
@@ -69,16 +64,24 @@ pub(crate) struct Builder {
     filter_numbers: HashMap<String, u32>,
     /// For each field the group of its labels and how many predicates it has.
     labels: HashMap<FieldId, (usize, usize)>,
+    /// Where queries over lineage are.
+    program: Option<Arc<Program>>,
+    /// Those that are asked; a query that is asked in both logics is there twice.
+    lineages: Vec<LineageQuery>,
+    /// The query over lineage at hand: it may only name those before it.
+    within: Option<u32>,
+    /// The logic of the filter at hand.
+    logic: Logic,
 }
 
 impl Builder {
     fn filter(&mut self, filter: &Filter, logic: Logic) -> Result<u32, Failure> {
+        self.logic = logic;
         // The debug text names a filter completely; compiling is not where time matters.
         let key = format!("{logic:?} {filter:?}");
         if let Some(number) = self.filter_numbers.get(&key) {
             return Ok(*number);
         }
-        let number = u32::try_from(self.filters.len()).map_err(|_| Failure::TooLarge)?;
         let (early, late) = split(&filter.condition);
         let condition = Condition {
             category: filter.category.as_ref().map(|name| name.clone().into_bytes()),
@@ -86,6 +89,8 @@ impl Builder {
             late: late.map(|late| self.node(&late)).transpose()?,
             three: logic == Logic::ThreeValued,
         };
+        // Only now: queries over lineage within it are filters too.
+        let number = u32::try_from(self.filters.len()).map_err(|_| Failure::TooLarge)?;
         self.filters.push(condition);
         self.sources.push(Filter { category: filter.category.clone(), condition: early });
         self.filter_numbers.insert(key, number);
@@ -124,8 +129,32 @@ impl Builder {
                 fold: *fold,
             },
             Expr::Truth(scalar) => Node::Truth(self.term(scalar)?),
-            Expr::Lineage(relation, query) => Node::Lineage(*relation, *query),
+            Expr::Lineage(relation, query) => Node::Lineage(*relation, self.lineage(*query)?),
         })
+    }
+
+    /// The number under which a query over lineage is asked.
+    fn lineage(&mut self, query: u32) -> Result<u32, Failure> {
+        let program = self.program.clone().unwrap_or_default();
+        let at = usize::try_from(query).unwrap_or(usize::MAX);
+        let is_before = self.within.is_none_or(|outer| query < outer);
+        let Some(filter) = program.lineages.get(at).filter(|_| is_before) else {
+            return Ok(u32::MAX);
+        };
+        let outer = self.within.replace(query);
+        let number = self.filter(filter, self.logic);
+        self.within = outer;
+        let filter = number?;
+        let digest = crate::detect::digest(
+            &format!("{:?} {:?}", self.logic, program.lineages.get(at)),
+            &program,
+        );
+        let known = self.lineages.iter().position(|known| known.filter == filter);
+        let slot = known.unwrap_or_else(|| {
+            self.lineages.push(LineageQuery { filter, digest });
+            self.lineages.len() - 1
+        });
+        u32::try_from(slot).map_err(|_| Failure::TooLarge)
     }
 
     fn predicate(&mut self, field: FieldId, test: &Test) -> Result<u32, Failure> {

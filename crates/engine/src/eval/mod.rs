@@ -14,12 +14,14 @@
 //! | `labels` | what is remembered of strings that repeat |
 //! | `index` | filters by what they require |
 //! | `explain` | which tests decided |
+//! | `measure` | what filters cost |
 
 pub(crate) mod build;
 pub(crate) mod call;
 mod explain;
 mod index;
 mod labels;
+mod measure;
 mod node;
 #[cfg(test)]
 pub(crate) mod oracle;
@@ -69,8 +71,8 @@ pub struct Compiled {
     parts: Vec<Vec<u32>>,
     /// For each filter the rules of single events that are this filter.
     events: Vec<Vec<u32>>,
-    /// For each lineage query its filter.
-    lineages: Vec<u32>,
+    /// The lineage queries that are asked, by number.
+    lineages: Vec<crate::detect::LineageQuery>,
     index: Index,
     plans: Vec<crate::detect::Plan>,
 }
@@ -158,7 +160,7 @@ impl Compiled {
         self.filters.len()
     }
 
-    pub(crate) fn lineages(&self) -> &[u32] {
+    pub(crate) fn lineages(&self) -> &[crate::detect::LineageQuery] {
         &self.lineages
     }
 

@@ -58,7 +58,12 @@ impl Lower<'_> {
             return None;
         }
         Some(match all.form {
-            Form::Sequence => Query::Sequence(Sequence { steps, until, maxspan: all.maxspan }),
+            Form::Sequence => {
+                let mut positive = all.list.iter().filter(|step| !step.missing);
+                let disjoint = positive.next().is_some_and(|step| step.runs > 1);
+                let disjoint = disjoint && positive.next().is_none();
+                Query::Sequence(Sequence { steps, disjoint, until, maxspan: all.maxspan })
+            }
             Form::Sample => Query::Sample(steps),
             Form::Join => Query::Join { steps, until },
         })

@@ -78,12 +78,24 @@ fn program(text: &str, dialect: Dialect) -> Option<Program> {
 fn eql(data: &[u8], dialect: Dialect) {
     let Ok(text) = str::from_utf8(data) else { return };
     let Some(program) = program(text, dialect) else { return };
+    lays_out(text, dialect, &program);
     // Compiled: what the parser takes must run, on any event.
     let Ok(compiled) = Compiled::new(Arc::new(program)) else { return };
     let (mut scratch, mut hits) = (Scratch::default(), Vec::new());
     for event in stream::events(data) {
         compiled.hits(&event, &mut scratch, &mut hits);
     }
+}
+
+/// The layout of a query that compiles means the same, and is laid out as it stands.
+fn lays_out(text: &str, dialect: Dialect, meaning: &Program) {
+    let once = match lang::fmt::query(text) {
+        Ok(once) => once,
+        Err(error) => panic!("compiles and is not laid out: {}", error.message),
+    };
+    assert_eq!(lang::fmt::query(&once).ok().as_ref(), Some(&once), "not idempotent");
+    let again = program(&once, dialect).map(|again| format!("{again:?}"));
+    assert_eq!(again, Some(format!("{meaning:?}")), "another meaning: {once}");
 }
 
 fn document(data: &[u8]) {

@@ -7,6 +7,7 @@
 //! | `tidy` | the house rules that a program can check |
 //! | `codegen [--check]` | Rust types from the C header, reference pages from the code |
 //! | `bench NAME` | measures; see `bench` without a name |
+//! | `fuzz [TARGET…] [--minutes N]` | looks for inputs that break a parser or the engine |
 //! | `vm-test [KERNEL…]` | the agent in guest kernels |
 //! | `setup [--list]` | installs the Debian packages that are missing, or only lists them |
 #![forbid(unsafe_code)]
@@ -14,6 +15,7 @@
 
 mod bench;
 mod codegen;
+mod fuzz;
 mod outcome;
 mod run;
 mod setup;
@@ -34,6 +36,8 @@ usage: cargo xtask COMMAND
   tidy                house rules that a program can check
   codegen [--check]   regenerate, or check, what is made from other files
   bench [NAME]        measure; without a name, list the benchmarks
+  fuzz [TARGET…] [--minutes N]
+                      look for inputs that break a parser or the engine
   vm-test [KERNEL…]   the agent in guest kernels
   setup [--list]      install, or only list, the Debian packages that are missing
 ";
@@ -56,6 +60,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         "test" => return test::command(rest),
         "vm-test" => return vm_test(rest),
         "bench" => return bench::command(rest),
+        "fuzz" => return fuzz::command(rest),
         "codegen" => codegen::command(rest)?,
         "tidy" => tidy::command()?,
         "setup" => setup::command(rest)?,

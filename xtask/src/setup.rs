@@ -62,6 +62,7 @@ pub(crate) const PACKAGES: &[Package] = &[
     ),
     package("zlib1g-dev", Need::Build, Probe::File("/usr/include/zlib.h"), "needed by libelf"),
     package("bpftool", Need::Test, Probe::Program("bpftool"), "reads type information for codegen"),
+    package("g++", Need::Test, Probe::Program("c++"), "builds libFuzzer"),
     package(
         "clang-format-19",
         Need::Test,

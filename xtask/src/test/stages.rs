@@ -25,6 +25,7 @@ pub(super) const STAGES: &[Stage] = &[
     ("rustdoc", rustdoc),
     ("rules", rules),
     ("bench", |log| ours(log, &["bench", "--smoke"])),
+    ("fuzz", |log| ours(log, &["fuzz", "--smoke"])),
     ("guests", |log| ours(log, &["vm-test"])),
 ];
 

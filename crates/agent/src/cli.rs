@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Show whether an agent runs, what it sees and what it lost
     Status(ClientArgs),
+    /// List the rules that run, what they found and what they cost
+    Rules(ClientArgs),
     /// Let the running agent read its rules again; the old ones stay if anything is wrong
     Reload(ClientArgs),
     /// Show what happens on this host, as the running agent sees it
@@ -74,7 +76,7 @@ pub(crate) enum FieldsOutput {
 /// What guard and worker both need to know.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RunArgs {
-    /// Directory with rule files (*.toml), also below it; may be given several times
+    /// Directory with rule files (*.toml, *.yml, *.yaml), also below it; may be given several times
     /// [default: /usr/lib/aegisbpf/rules and /etc/aegisbpf/rules.d, those that exist]
     #[arg(long, value_name = "DIR")]
     pub(crate) rules: Vec<PathBuf>,
@@ -90,6 +92,12 @@ pub(crate) struct RunArgs {
     /// Print live events too, not only alerts
     #[arg(long)]
     pub(crate) events: bool,
+    /// Most alerts of one rule within a minute; more of them are counted, and the count is told
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_alerts: u64,
+    /// Read rules again only when `reload` or SIGHUP asks, not when their files change
+    #[arg(long)]
+    pub(crate) no_watch: bool,
     /// Print no alerts; they remain available through `aegisbpf alerts`
     #[arg(long)]
     pub(crate) no_alerts: bool,

@@ -78,8 +78,14 @@ impl Lab {
 
     /// Starts the agent and waits until it answers.
     pub(crate) fn start(&self) -> Agent {
+        self.start_with(&[])
+    }
+
+    /// The same with more options.
+    pub(crate) fn start_with(&self, options: &[&str]) -> Agent {
         let log = fs::File::create(self.path("log")).unwrap();
-        let mut guard = self.command().stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut command = self.command();
+        let mut guard = command.args(options).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let lines = lines(guard.stdout.take().unwrap());
         let mut agent = Agent { guard, lines };
         let start = Instant::now();
@@ -131,10 +137,35 @@ impl Agent {
     pub(crate) fn next(&self, limit: Duration) -> Option<Value> {
         let end = Instant::now() + limit;
         loop {
+            let document = self.document(end.saturating_duration_since(Instant::now()))?;
+            if document["event"]["kind"] == "alert" {
+                return Some(document);
+            }
+        }
+    }
+
+    /// What the agent tells of itself with that action, if it comes in time; alerts before it are
+    /// passed over.
+    pub(crate) fn notice(&self, action: &str, limit: Duration) -> Option<Value> {
+        let end = Instant::now() + limit;
+        loop {
+            let document = self.document(end.saturating_duration_since(Instant::now()))?;
+            if document["event"]["kind"] == "pipeline_error"
+                && document["event"]["action"] == action
+            {
+                return Some(document);
+            }
+        }
+    }
+
+    /// The next document of either sort, if it comes in time.
+    fn document(&self, limit: Duration) -> Option<Value> {
+        let end = Instant::now() + limit;
+        loop {
             let left = end.saturating_duration_since(Instant::now());
             let line = self.lines.recv_timeout(left).ok()?;
             match serde_json::from_str(&line) {
-                Ok(alert) => return Some(alert),
+                Ok(document) => return Some(document),
                 // A worker that is killed may leave a torn line; its successor ends it.
                 Err(_) if line.is_empty() => {}
                 Err(error) if error.is_eof() => println!("torn: {line:.80}"),

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod containers;
 #[cfg(test)]
+mod health;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod refusals;

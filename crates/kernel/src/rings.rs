@@ -9,6 +9,8 @@
 //!
 //! A ring is advanced after the callback has returned, record by record: a worker that is killed
 //! loses nothing, and its successor sees at most the one record again that was being handled.
+//! What a record led to may still be on its way out then; [`Rings::drain_until`] and
+//! [`Rings::release`] keep it in the ring until that has arrived.
 
 mod ring;
 
@@ -30,6 +32,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// A ring filled to one part in this many is not held back. Less than what makes the producers
 /// wake the reader for each record.
 pub const PRESSURE_SHARE: u64 = 16;
+/// Of a ring, one part in this many may be taken by what is held: a reader of alerts that does not
+/// read must not cost events.
+pub const HELD_SHARE: u64 = 4;
 /// Number of rings (`enum ring`).
 const COUNT: usize = model::wire::RING_COUNT as usize;
 
@@ -77,6 +82,20 @@ impl Rings {
     /// Hands on up to `budget` records and returns how many. `now_ns` is the time since boot
     /// (`CLOCK_BOOTTIME`); the bytes are valid during the call only and aligned to eight.
     pub fn drain(&mut self, now_ns: u64, budget: usize, each: &mut dyn FnMut(&[u8])) -> usize {
+        self.drain_until(now_ns, budget, &mut |bytes| {
+            each(bytes);
+            true
+        })
+    }
+
+    /// The same, with a callback that tells whether all is done that the record leads to. If not,
+    /// this record and all after it stay in their rings until [`Rings::release`].
+    pub fn drain_until(
+        &mut self,
+        now_ns: u64,
+        budget: usize,
+        each: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> usize {
         let mut handed = 0;
         let mut heads = [None; COUNT];
         self.rest = Rest::More;
@@ -97,11 +116,16 @@ impl Rings {
                 self.rest = Rest::Held(wait);
                 break;
             }
-            let (Some(ring), Some(slot)) = (self.all.get_mut(index), heads.get_mut(index)) else {
+            let (Some(ring), Some(slot)) = (self.all.get(index), heads.get_mut(index)) else {
                 break;
             };
-            each(ring.bytes(head));
-            ring.advance(head);
+            let done = each(ring.bytes(head));
+            if !done {
+                self.all.iter_mut().for_each(Ring::hold);
+            }
+            if let Some(ring) = self.all.get_mut(index) {
+                ring.advance(head);
+            }
             *slot = None;
             handed += 1;
         }
@@ -124,6 +148,28 @@ impl Rings {
             Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
             Err(errno) => Err(Error::io("cannot wait for rings", errno.into())),
         }
+    }
+
+    /// How far each ring was read: what [`Rings::release`] is told later.
+    pub fn positions(&self) -> [u64; COUNT] {
+        self.all.each_ref().map(Ring::position)
+    }
+
+    /// All is done that the records up to these positions lead to.
+    pub fn release(&mut self, to: [u64; COUNT]) {
+        for (ring, to) in self.all.iter_mut().zip(to) {
+            ring.release(to);
+        }
+    }
+
+    /// Whether anything is held.
+    pub fn holds(&self) -> bool {
+        self.all.iter().any(Ring::is_held)
+    }
+
+    /// Whether what is held takes so much room that it must be released, done or not.
+    pub fn is_choked(&mut self) -> bool {
+        self.all.iter_mut().any(Ring::is_choked)
     }
 
     /// Bytes that wait in the rings.

@@ -4,6 +4,7 @@ mod doctor;
 mod events;
 mod fields;
 mod reload;
+mod rules;
 mod status;
 
 use std::io::Write;
@@ -25,6 +26,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         }
         Command::Doctor(args) => doctor::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Rules(args) => rules::run(&args),
         Command::Reload(args) => reload::run(&args),
         Command::Events(args) => events::run(&args),
         Command::Alerts(args) => events::alerts(&args),

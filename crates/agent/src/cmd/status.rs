@@ -9,6 +9,9 @@ use crate::client;
 use crate::exit::{Exit, Failure};
 use crate::render::escape::piece;
 
+/// Rules named in one line; `aegisbpf rules` names all.
+const NAMED_MAX: usize = 5;
+
 /// Shows it; "not running" is an answer too, with an exit code of its own.
 pub(crate) fn run(args: &ClientArgs) -> Result<Exit, Failure> {
     let mut out = anstream::stdout().lock();
@@ -38,10 +41,7 @@ fn text(status: &Json) -> String {
         kib.map_or_else(|| "?".to_owned(), |kib| format!("{} MiB", kib.div_ceil(1024)))
     };
     let uptime = status.pointer("/uptime_s").and_then(Json::as_u64).map_or_else(String::new, span);
-    let refused = match at("/rules/refused").as_str() {
-        "0" => String::new(),
-        refused => format!(", {refused} refused"),
-    };
+    let rules = rules(status);
     let lines = [
         (
             "agent",
@@ -58,9 +58,17 @@ fn text(status: &Json) -> String {
                 at("/worker/restarts")
             ),
         ),
-        ("rules", format!("{}{refused}", at("/rules/loaded"))),
+        ("rules", rules),
         ("processes", at("/events/processes")),
-        ("alerts", format!("{}, {} repeated", at("/events/alerts"), at("/events/alerts_repeated"))),
+        (
+            "alerts",
+            format!(
+                "{}, {} repeated, {} only counted",
+                at("/events/alerts"),
+                at("/events/alerts_repeated"),
+                at("/events/alerts_suppressed")
+            ),
+        ),
         (
             "events",
             format!("{} handled, {} malformed", at("/events/events"), at("/events/malformed")),
@@ -71,6 +79,32 @@ fn text(status: &Json) -> String {
     ];
     let shown = lines.iter().map(|(name, value)| format!("{name:10} {value}"));
     shown.collect::<Vec<_>>().join("\n") + "\n"
+}
+
+/// How many run, what is wrong with some, and why the last reading failed, if it did.
+fn rules(status: &Json) -> String {
+    let at = |pointer: &str| status.pointer(pointer);
+    let mut text = at("/rules/loaded").map_or_else(|| "?".to_owned(), Json::to_string);
+    if let Some(refused) = at("/rules/refused").and_then(Json::as_u64).filter(|count| *count > 0) {
+        text += &format!(", {refused} refused");
+    }
+    for (pointer, word) in
+        [("/events/rules_slow", "too slow"), ("/events/rules_noisy", "too noisy")]
+    {
+        let ids = at(pointer).and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
+        let names = ids.iter().take(NAMED_MAX).filter_map(Json::as_str).map(piece);
+        let names = names.collect::<Vec<_>>().join(", ");
+        match ids.len() {
+            0 => {}
+            count if count > NAMED_MAX => text += &format!("; {count} {word}: {names} …"),
+            _ => text += &format!("; {word}: {names}"),
+        }
+    }
+    if let Some(error) = at("/rules/reload/error").and_then(Json::as_str) {
+        let time = at("/rules/reload/time").and_then(Json::as_str).unwrap_or("?");
+        text += &format!("; not replaced at {}: {}", piece(time), piece(error));
+    }
+    text
 }
 
 /// `nothing`, or what was lost by ring and cause.
@@ -115,6 +149,17 @@ mod tests {
         assert_eq!(span(125), "2 min 5 s");
         assert_eq!(span(3 * 3600 + 240), "3 h 4 min");
         assert_eq!(span(100 * 86_400 + 3600), "100 d 1 h");
+    }
+
+    #[test]
+    fn what_is_wrong_with_rules_is_shown() {
+        let shown = |json: Json| rules(&json);
+        assert_eq!(shown(serde_json::json!({ "rules": { "loaded": 3, "refused": 0 } })), "3");
+        let json = serde_json::json!({
+            "rules": { "loaded": 3, "refused": 1, "reload": { "time": "t", "error": "broken" } },
+            "events": { "rules_slow": [], "rules_noisy": ["a", "b"] },
+        });
+        assert_eq!(shown(json), "3, 1 refused; too noisy: a, b; not replaced at t: broken");
     }
 
     #[test]

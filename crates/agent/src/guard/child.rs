@@ -111,10 +111,12 @@ fn arguments(args: &RunArgs, started: u64, restarts: u32) -> Vec<std::ffi::OsStr
         Format::Json => "json",
     };
     list.extend(["--output".into(), output.into()]);
+    list.extend(["--max-alerts".into(), args.max_alerts.to_string().into()]);
     let switches = [
         ("--keep-going", args.keep_going),
         ("--events", args.events),
         ("--no-alerts", args.no_alerts),
+        ("--no-watch", args.no_watch),
     ];
     list.extend(switches.iter().filter(|(_, on)| *on).map(|(name, _)| name.into()));
     list
@@ -129,7 +131,7 @@ mod tests {
     #[test]
     fn the_worker_gets_all_that_the_operator_said() {
         let words = "aegisbpf run --rules a --rules b --keep-going --runtime-dir /r -o compact \
-                     --events --no-alerts";
+                     --events --no-alerts --no-watch --max-alerts 7";
         let Verb::Run(run) = Cli::parse_from(words.split_whitespace()).command else { panic!() };
         let mut words: Vec<std::ffi::OsString> = vec!["aegisbpf".into()];
         words.extend(arguments(&run, 7, 3));

@@ -62,6 +62,15 @@ impl<'a> Doc<'a> {
 /// The line of a document of either sort.
 pub(crate) fn line(document: &Map<String, Json>, zone: &TimeZone) -> String {
     let doc = Doc(document);
+    if doc.get("event.kind").and_then(Json::as_str) == Some("pipeline_error") {
+        let (action, message) = (doc.text("event.action"), doc.text("message"));
+        let [action, message] = [action, message].map(Option::unwrap_or_default);
+        let yellow = severity_style("medium");
+        return format!(
+            "{DIM}{}{DIM:#} {yellow}agent{yellow:#}    {BOLD}{action}{BOLD:#}  {message}",
+            clock(doc, zone)
+        );
+    }
     if doc.get("event.kind").and_then(Json::as_str) == Some("alert") {
         alert(doc, zone)
     } else {
@@ -185,6 +194,13 @@ mod tests {
         let expected =
             "22:13:20.000 high     Run from /tmp  sshd(812) > bash(901) > x(950)  /tmp/x 1";
         assert_eq!(plain(json), expected);
+    }
+
+    #[test]
+    fn what_the_agent_tells_of_itself_is_shown() {
+        let json = r#"{"@timestamp":"2023-11-14T22:13:20Z","message":"rule `a` is slow",
+            "event":{"kind":"pipeline_error","action":"rule_slow"}}"#;
+        assert_eq!(plain(json), "22:13:20.000 agent    rule_slow  rule `a` is slow");
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub(crate) mod alert;
 pub(crate) mod compact;
 mod detail;
 pub(crate) mod escape;
+pub(crate) mod health;
 pub(crate) mod table;
 
 /// The operation that `doctor` calls so.

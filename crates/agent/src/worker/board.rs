@@ -18,6 +18,12 @@ pub(crate) struct Figures {
     pub(crate) malformed: u64,
     /// Alerts raised.
     pub(crate) alerts: u64,
+    /// Alerts counted and not told, because their rule had raised too many.
+    pub(crate) alerts_suppressed: u64,
+    /// Ids of rules that cost too much.
+    pub(crate) rules_slow: Vec<String>,
+    /// Ids of rules that raise too many alerts.
+    pub(crate) rules_noisy: Vec<String>,
     /// Alerts left out, because they would have said of the same file what was just said.
     pub(crate) alerts_repeated: u64,
     /// Lines that standard output was too slow for.
@@ -45,6 +51,58 @@ pub(crate) struct RuleSet {
     pub(crate) refused: usize,
     /// Where they came from.
     pub(crate) directories: Vec<String>,
+    /// The rules that were left out, and why; told by `aegisbpf rules`.
+    #[serde(skip)]
+    pub(crate) left_out: Vec<LeftOut>,
+    /// How the last reading of the rules ended, if there was one after the start.
+    pub(crate) reload: Option<Reload>,
+}
+
+/// A rule that runs, by what its author wrote.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct RuleInfo {
+    /// Its identifier.
+    pub(crate) id: String,
+    /// Its name for people.
+    pub(crate) name: String,
+    /// How bad a match is.
+    pub(crate) severity: &'static str,
+    /// `own`, `elastic` or `sigma`.
+    pub(crate) format: &'static str,
+    /// The file it came from.
+    pub(crate) file: String,
+    /// Where it could be decided: `kernel`, `armed` or `engine`.
+    pub(crate) placement: &'static str,
+    /// It raises no alerts of its own: only correlations count it.
+    pub(crate) silent: bool,
+}
+
+/// A rule, or a whole file, that does not run.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct LeftOut {
+    /// Its identifier, where it is known.
+    pub(crate) id: Option<String>,
+    /// The file it came from.
+    pub(crate) file: String,
+    /// Why.
+    pub(crate) reason: String,
+}
+
+/// How a reading of the rules ended.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Reload {
+    /// When, in RFC 3339.
+    pub(crate) time: String,
+    /// Why the rules stay as they were; absent when they were replaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+}
+
+impl Reload {
+    /// It has ended now.
+    pub(crate) fn now(error: Option<String>) -> Reload {
+        Reload { time: jiff::Timestamp::now().to_string(), error }
+    }
 }
 
 /// The board. Locks are held only to copy.
@@ -89,6 +147,11 @@ impl Board {
     /// Replaces them.
     pub(crate) fn put_rules(&self, rules: RuleSet) {
         *lock(&self.rules) = rules;
+    }
+
+    /// Notes how a reading of the rules ended that replaced nothing.
+    pub(crate) fn put_reload(&self, reload: Reload) {
+        lock(&self.rules).reload = Some(reload);
     }
 
     /// What is attached.

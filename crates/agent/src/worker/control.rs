@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `GET /v1/status` | one object |
 //! | `GET /v1/doctor` | one object: what is attached now |
+//! | `GET /v1/rules` | one object: the rules that run, what they found and cost, and those left out |
 //! | `GET /v1/events` | JSON lines; `follow=true`, `kinds=a,b`, `where=EQL` |
 //! | `GET /v1/alerts` | JSON lines; `follow=true` |
 //! | `POST /v1/reload` | one object: the rules that run, once they do; 422: why the old ones stay |
@@ -97,6 +98,7 @@ fn serve(listener: std::os::unix::net::UnixListener, control: Control) -> std::i
         let service = Router::new()
             .route("/v1/status", get(get_status))
             .route("/v1/doctor", get(get_doctor))
+            .route("/v1/rules", get(get_rules))
             .route("/v1/events", get(get_events))
             .route("/v1/alerts", get(get_alerts))
             .route("/v1/reload", post(post_reload))
@@ -146,6 +148,20 @@ async fn get_status(State(control): Shared) -> Response {
 
 async fn get_doctor(State(control): Shared) -> Response {
     axum::Json(control.board.report()).into_response()
+}
+
+async fn get_rules(State(control): Shared) -> Response {
+    let (answer, list) = oneshot::channel();
+    if control.events.try_send(Command::Rules(answer)).is_err() {
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is busy; try again");
+    }
+    match list.await {
+        Ok((infos, figures)) => {
+            let left_out = control.board.rules().left_out;
+            axum::Json(status::rules(&infos, &figures, &left_out)).into_response()
+        }
+        Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending"),
+    }
 }
 
 async fn post_reload(State(control): Shared) -> Response {

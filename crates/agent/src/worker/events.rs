@@ -5,30 +5,27 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use engine::{Engine, View};
-use jiff::tz::TimeZone;
+use engine::Engine;
 use kernel::rings::Rings;
-use model::alert::Match;
 use model::interest::Interest;
-use model::op::Kind;
-use model::value::{Fields, Value};
-use model::wire::{KIND_MAX, Record};
+use model::wire::Record;
 use rustix::time::{ClockId, clock_gettime};
-use serde_json::{Map, Value as Json, json};
 
-use super::board::{Board, Figures};
+use super::board::{Board, Figures, Reload};
 use super::control::untaxed;
-use super::hub::{Command, Hub, text};
+use super::health::{Health, processor_time};
+use super::hub::Command;
 use super::link::{Asker, Link, News};
 use super::output::Output;
-use super::queue::Line;
+use super::publisher::Publisher;
 use super::reload::{Fresh, Reloader};
 use super::resolver::Resolver;
+use super::settle::Settling;
 use super::snapshot;
-use crate::cli::{Format, RunArgs};
+use super::watch::Seen;
+use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
 use crate::proto::{Request, WATCH_MAX};
-use crate::render::{alert, compact};
 
 /// Records handled before anything else gets its turn.
 const BUDGET: usize = 4096;
@@ -42,6 +39,8 @@ const LAST: Duration = Duration::from_secs(1);
 /// How long after its time a record may come: what some sources in user space need, with room. No
 /// rule is told earlier that something did not happen.
 const LATE: Duration = Duration::from_millis(500);
+/// How often the health of rules is looked at.
+const LOOK: Duration = Duration::from_secs(1);
 /// How often the files with names are looked at.
 const NAMES: Duration = Duration::from_secs(2);
 
@@ -58,6 +57,7 @@ pub(crate) struct Worker {
     board: Arc<Board>,
     guard: Asker,
     reloader: Reloader,
+    settling: Settling,
     show_events: bool,
 }
 
@@ -66,33 +66,24 @@ impl Worker {
     pub(crate) fn new(
         engine: Engine,
         rules_want: Interest,
-        output: Output,
-        args: &RunArgs,
+        (output, health): (Output, Health),
+        (args, seen): (&RunArgs, Seen),
         board: Arc<Board>,
         guard: Asker,
     ) -> Worker {
         warn_of_watches(&rules_want);
-        let publisher = Publisher {
-            hub: Hub::default(),
-            output,
-            form: args.output,
-            show_events: args.events,
-            show_alerts: !args.no_alerts,
-            zone: TimeZone::system(),
-            seen: [0; KIND_MAX as usize],
-            alerts: 0,
-        };
         Worker {
             engine,
             resolver: Resolver::new(),
-            publisher,
+            publisher: Publisher::new(output, health, args),
             rules_want,
             asked: Interest::default(),
             subscriptions: 0,
             malformed: 0,
             board,
             guard,
-            reloader: Reloader::new(args),
+            reloader: Reloader::new(args, seen),
+            settling: Settling::default(),
             show_events: args.events,
         }
     }
@@ -133,8 +124,8 @@ impl Worker {
     pub(crate) fn catch_up(&mut self, rings: &mut Rings) {
         let end = Instant::now() + LAST;
         while self.drain(rings, now_ns()) > 0 && Instant::now() < end {}
-        // Out of the rings, their alerts exist nowhere but on the way out.
         self.publisher.output.settle(LAST);
+        self.settling.step(rings, &self.publisher.output);
     }
 
     /// Works until the guard says stop, or has gone.
@@ -144,7 +135,7 @@ impl Worker {
         link: &Link,
         commands: &Receiver<Command>,
     ) -> Result<Exit, Failure> {
-        let (mut tick, mut names) = (Instant::now(), Instant::now());
+        let [mut tick, mut names, mut look] = [Instant::now(); 3];
         loop {
             match link.news() {
                 Some(News::Gone) => return Ok(Exit::Ok),
@@ -164,6 +155,11 @@ impl Worker {
                 tick = now;
                 self.tick()?;
             }
+            if now.duration_since(look) >= LOOK {
+                look = now;
+                let notices = self.publisher.health.look(now_ns() / 1_000_000_000);
+                self.publisher.notices(notices);
+            }
             if now.duration_since(names) >= NAMES {
                 names = now;
                 self.resolver.refresh(&mut self.engine);
@@ -178,6 +174,8 @@ impl Worker {
         // What happened before the word to stop is handled, whatever the merge window.
         let end = Instant::now() + LAST;
         while self.drain(&mut rings, u64::MAX) > 0 && Instant::now() < end {}
+        let notices = self.publisher.health.finish();
+        self.publisher.notices(notices);
         self.publish_figures();
         self.publisher.output.finish();
         Ok(Exit::Ok)
@@ -185,16 +183,34 @@ impl Worker {
 
     fn drain(&mut self, rings: &mut Rings, now: u64) -> usize {
         let Worker { engine, resolver, publisher, malformed, .. } = self;
-        rings.drain(now, BUDGET, &mut |bytes| match Record::parse(bytes) {
-            Ok(record) => {
-                resolver.answer(engine, &record);
-                engine.push(&record, &mut |view, matches| publisher.event(view, matches));
+        let handled = rings.drain_until(now, BUDGET, &mut |bytes| {
+            let lines = publisher.output.accepted();
+            match Record::parse(bytes) {
+                Ok(record) => {
+                    resolver.answer(engine, &record);
+                    let is_sample = publisher.health.wants_sample();
+                    if is_sample {
+                        engine.measure_next(processor_time);
+                    }
+                    let mut is_event = false;
+                    engine.push(&record, &mut |view, matches| {
+                        is_event = true;
+                        publisher.event(view, matches);
+                    });
+                    if is_sample && is_event {
+                        publisher.health.sample(engine.costs());
+                    }
+                }
+                Err(error) => {
+                    *malformed += 1;
+                    tracing::debug!(%error, "a record cannot be decoded");
+                }
             }
-            Err(error) => {
-                *malformed += 1;
-                tracing::debug!(%error, "a record cannot be decoded");
-            }
-        })
+            // What is still on its way out would be lost with this process.
+            publisher.output.accepted() == lines
+        });
+        self.settling.step(rings, &self.publisher.output);
+        handled
     }
 
     /// All records have been handled: time goes on without them.
@@ -219,6 +235,13 @@ impl Worker {
                 }
             }
             Command::Reload(answer) => self.reloader.ask(Some(answer)),
+            Command::Rules(answer) => {
+                let health = &self.publisher.health;
+                let figures = health.figures(self.engine.counters());
+                if answer.send((Arc::clone(health.infos()), figures)).is_err() {
+                    tracing::debug!("a client left while it asked");
+                }
+            }
         }
         Ok(())
     }
@@ -228,9 +251,10 @@ impl Worker {
     fn take_rules(&mut self) -> Result<(), Failure> {
         let Some((result, clients)) = self.reloader.result() else { return Ok(()) };
         let answer = match result {
-            Ok(Fresh { prepared, interest, set }) => {
+            Ok(Fresh { prepared, interest, set, infos }) => {
                 warn_of_watches(&interest);
                 self.engine.swap(prepared);
+                self.publisher.health.replace(infos);
                 self.rules_want = interest;
                 self.subscribe()?;
                 tracing::info!(rules = set.loaded, "the rules were read again");
@@ -239,7 +263,10 @@ impl Worker {
             }
             Err(failure) => {
                 tracing::error!(error = %failure, "the rules stay as they were");
-                Err(failure.to_string())
+                let reason = failure.to_string();
+                self.board.put_reload(Reload::now(Some(reason.clone())));
+                self.publisher.not_reloaded(&reason);
+                Err(reason)
             }
         };
         for client in clients {
@@ -261,12 +288,16 @@ impl Worker {
     /// Lets the control socket know how far we are.
     pub(crate) fn publish_figures(&self) {
         let (stats, publisher) = (self.engine.stats(), &self.publisher);
+        let [rules_slow, rules_noisy] = publisher.health.ailing();
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         self.board.put_figures(Figures {
             seen: publisher.seen(),
             events: stats.events,
             malformed: self.malformed,
-            alerts: publisher.alerts,
+            alerts: publisher.alerts(),
+            alerts_suppressed: publisher.health.suppressed(),
+            rules_slow,
+            rules_noisy,
             alerts_repeated: stats.repeats,
             output_dropped: publisher.output.dropped(),
             processes: count(stats.table.running),
@@ -287,97 +318,6 @@ fn warn_of_watches(interest: &Interest) {
             "the rules name more files than can be watched; the rest is not"
         );
     }
-}
-
-/// Where events and alerts go.
-#[derive(Debug)]
-struct Publisher {
-    hub: Hub,
-    output: Output,
-    form: Format,
-    show_events: bool,
-    show_alerts: bool,
-    zone: TimeZone,
-    seen: [u64; KIND_MAX as usize],
-    alerts: u64,
-}
-
-impl Publisher {
-    fn event(&mut self, view: &View<'_>, matches: &[Match<'_>]) {
-        let kind = view.kind();
-        if let Some(seen) = self.seen.get_mut(kind as usize) {
-            *seen += 1;
-        }
-        self.hub.event(kind, view.record().header().time, view);
-        if !self.show_events && matches.is_empty() {
-            return;
-        }
-        let document = model::json::document(view);
-        if self.show_events {
-            let line = self.line(&document);
-            self.output.put(line);
-        }
-        let number = view.get(model::field::EVENT_SEQUENCE);
-        let is_about = |member: &u64| Value::Int(i64::try_from(*member).unwrap_or(-1)) == number;
-        for matched in matches {
-            if matched.members.iter().any(is_about) {
-                self.alert(&alert::document(document.clone(), matched, ancestors(view)));
-            } else {
-                self.late(matched);
-            }
-        }
-    }
-
-    /// A match of earlier events alone: what would have ended it has not come.
-    fn late(&mut self, matched: &Match<'_>) {
-        let last = matched.earlier.last().map(|(_, event)| Map::clone(event)).unwrap_or_default();
-        let ancestors = alert::ancestors(&last);
-        self.alert(&alert::document(last, matched, ancestors));
-    }
-
-    fn alert(&mut self, document: &Map<String, Json>) {
-        self.alerts += 1;
-        self.hub.alert(&text(document));
-        if self.show_alerts {
-            let line = self.line(document);
-            self.output.put(line);
-        }
-    }
-
-    fn line(&self, document: &Map<String, Json>) -> Line {
-        match self.form {
-            Format::Json => text(document),
-            Format::Compact => compact::line(document, &self.zone).into(),
-        }
-    }
-
-    /// Events by operation; those that never came are left out.
-    fn seen(&self) -> Map<String, Json> {
-        let count = |kind: Kind| self.seen.get(kind as usize).copied().unwrap_or_default();
-        Kind::ALL
-            .iter()
-            .filter(|kind| count(**kind) > 0)
-            .map(|kind| (kind.name().to_owned(), count(*kind).into()))
-            .collect()
-    }
-}
-
-/// The ancestors as objects, parent first.
-fn ancestors(view: &View<'_>) -> Vec<Json> {
-    let value = |field: model::field::FieldId, value| {
-        model::field::field(field).map_or(Json::Null, |field| model::json::render(field, value))
-    };
-    view.ancestors()
-        .map(|one| {
-            json!({
-                "pid": one.pid,
-                "entity_id": format!("{:032x}", one.entity_id),
-                "name": value(model::field::PROCESS_NAME, one.name),
-                "executable": value(model::field::PROCESS_EXECUTABLE, one.executable),
-                "args": value(model::field::PROCESS_ARGS, one.args),
-            })
-        })
-        .collect()
 }
 
 /// Now, on the clock of the records.

@@ -11,7 +11,9 @@ use model::value::Fields;
 use serde_json::{Map, Value as Json};
 use tokio::sync::oneshot;
 
+use super::board::RuleInfo;
 use super::filter::Filter;
+use super::health::Figures;
 use super::queue::{Line, LineSender};
 use super::reload::Answer;
 
@@ -61,7 +63,12 @@ pub(crate) enum Command {
     Recent(Stream, oneshot::Sender<Vec<Line>>),
     /// The rules are to be read again.
     Reload(Answer),
+    /// What the rules found and cost.
+    Rules(oneshot::Sender<RuleList>),
 }
+
+/// The rules that run, and what is known of each.
+pub(crate) type RuleList = (Arc<[RuleInfo]>, Vec<Figures>);
 
 /// Clients and the recent past.
 #[derive(Debug, Default)]

@@ -8,21 +8,26 @@
 //! | output | writes to standard output |
 //! | control | serves the control socket |
 //! | rules | reads the rules again, when that is asked for, and ends |
+//! | watch | looks whether rule files have changed |
 
 mod board;
 mod control;
 mod events;
 mod filter;
+mod health;
 mod host;
 mod hub;
 mod link;
 mod output;
+mod publisher;
 mod queue;
 mod reload;
 mod resolver;
 mod rules;
+mod settle;
 mod snapshot;
 mod status;
+mod watch;
 
 pub(crate) use host::read_limited;
 
@@ -40,6 +45,7 @@ use crate::guard;
 use board::Board;
 use control::Control;
 use events::Worker;
+use health::Health;
 use link::{Link, News};
 use output::Output;
 
@@ -54,9 +60,12 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     let mut wanted = args.run.clone();
     // Rules that were broken while the agent ran must not end it: the sound ones go on.
     wanted.keep_going |= args.restarts > 0;
+    let seen = watch::Seen::default();
+    seen.note(&wanted);
     let rules = rules::read(&wanted)?;
     let board = Arc::new(Board::new());
     board.put_rules(rules.set());
+    let health = Health::new(rules.infos(), args.run.max_alerts);
     let program = Arc::new(rules.loaded.program);
     let about = status::About {
         started: args.started,
@@ -75,8 +84,8 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     let mut worker = Worker::new(
         engine,
         engine::interest::of(&program),
-        Output::start(notice, args.restarts > 0)?,
-        &args.run,
+        (Output::start(notice, args.restarts > 0)?, health),
+        (&args.run, seen.clone()),
         Arc::clone(&board),
         link.asker(),
     );
@@ -90,6 +99,9 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     worker.read_snapshot(fd);
     worker.catch_up(&mut rings);
     worker.publish_figures();
+    if !args.run.no_watch {
+        watch::start(&args.run, seen, link.reload())?;
+    }
     let socket = guard::runtime::socket_path(&args.run.runtime_dir);
     control::start(&socket, Control { board, guard: link.asker(), events: commands, about })?;
     tracing::info!(rules = program.rules.len(), socket = %socket.display(), "watching");

@@ -21,8 +21,6 @@ const BATCH_BYTES: usize = 256 << 10;
 pub(crate) struct Output {
     lines: LineSender,
     dropped: Arc<AtomicU64>,
-    /// Lines put in, dropped ones included.
-    offered: u64,
     written: Arc<AtomicU64>,
     writer: JoinHandle<()>,
 }
@@ -38,12 +36,11 @@ impl Output {
             .name("output".into())
             .spawn(move || write_all(receiver, is_successor, &count))
             .map_err(|e| Failure::new(Exit::Internal, format!("cannot start a thread: {e}")))?;
-        Ok(Output { dropped: lines.dropped(), lines, offered: 0, written, writer })
+        Ok(Output { dropped: lines.dropped(), lines, written, writer })
     }
 
     /// Puts a line out; never waits.
     pub(crate) fn put(&mut self, line: Line) {
-        self.offered += 1;
         self.lines.offer(line);
     }
 
@@ -51,10 +48,19 @@ impl Output {
     /// nothing may get lost and nothing else is to be done.
     pub(crate) fn settle(&self, limit: Duration) {
         let end = Instant::now() + limit;
-        let is_settled = || self.written.load(Ordering::Acquire) + self.dropped() >= self.offered;
-        while !is_settled() && !self.lines.is_closed() && Instant::now() < end {
+        while !self.has_written(self.accepted()) && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Lines put in so far that were not dropped.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.lines.accepted()
+    }
+
+    /// Whether so many have been written, or none will be any more.
+    pub(crate) fn has_written(&self, lines: u64) -> bool {
+        self.written.load(Ordering::Acquire) >= lines || self.lines.is_closed()
     }
 
     /// Tells of losses when there is room again.
@@ -94,8 +100,9 @@ fn write_all(mut lines: LineReceiver, is_successor: bool, written: &AtomicU64) {
         }
         let result = out.write_all(text.as_bytes());
         text.clear();
+        let result = result.and_then(|()| out.flush());
         written.fetch_add(count, Ordering::Release);
-        if let Err(error) = result.and_then(|()| out.flush()) {
+        if let Err(error) = result {
             // The agent goes on: alerts are still counted, and read through the control socket.
             let gone = error.kind() == ErrorKind::BrokenPipe;
             tracing::warn!(%error, gone, "standard output is closed: nothing more is printed");

@@ -44,6 +44,8 @@ pub(crate) struct LineSender {
     notice: Notice,
     /// Lost since the reader was last told.
     untold: u64,
+    /// Lines put in, notices included.
+    accepted: u64,
 }
 
 /// The reader's end.
@@ -64,6 +66,7 @@ pub(crate) fn channel(bounds: Bounds, notice: Notice) -> (LineSender, LineReceiv
         bytes: bounds.bytes,
         notice,
         untold: 0,
+        accepted: 0,
     };
     (sender, LineReceiver { receiver, waiting })
 }
@@ -95,7 +98,12 @@ impl LineSender {
         Arc::clone(&self.dropped)
     }
 
-    fn put(&self, line: Line) -> bool {
+    /// How many lines went in so far, notices included.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.accepted
+    }
+
+    fn put(&mut self, line: Line) -> bool {
         let len = line.len();
         if self.waiting.load(Ordering::Relaxed).saturating_add(len) > self.bytes {
             return false;
@@ -103,6 +111,7 @@ impl LineSender {
         // Counted first: the reader must never subtract what was not yet added.
         self.waiting.fetch_add(len, Ordering::Relaxed);
         let sent = self.sender.try_send(line).is_ok();
+        self.accepted += u64::from(sent);
         if !sent {
             self.waiting.fetch_sub(len, Ordering::Relaxed);
         }

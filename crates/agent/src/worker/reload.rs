@@ -10,8 +10,9 @@ use engine::Prepared;
 use model::interest::Interest;
 use tokio::sync::oneshot;
 
-use super::board::RuleSet;
+use super::board::{Reload, RuleInfo, RuleSet};
 use super::rules;
+use super::watch::Seen;
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
 
@@ -31,12 +32,15 @@ pub(crate) struct Fresh {
     pub(crate) interest: Interest,
     /// For the status.
     pub(crate) set: RuleSet,
+    /// For the health of rules.
+    pub(crate) infos: Arc<[RuleInfo]>,
 }
 
 /// At most one reading at a time; who asks meanwhile gets the next one.
 #[derive(Debug)]
 pub(crate) struct Reloader {
     args: RunArgs,
+    seen: Seen,
     results: Receiver<Result<Fresh, Failure>>,
     sender: SyncSender<Result<Fresh, Failure>>,
     /// Clients of the reading that runs; `None`: none runs.
@@ -47,9 +51,9 @@ pub(crate) struct Reloader {
 
 impl Reloader {
     /// Nothing has been asked for.
-    pub(crate) fn new(args: &RunArgs) -> Reloader {
+    pub(crate) fn new(args: &RunArgs, seen: Seen) -> Reloader {
         let (sender, results) = sync_channel(1);
-        Reloader { args: args.clone(), results, sender, running: None, next: None }
+        Reloader { args: args.clone(), seen, results, sender, running: None, next: None }
     }
 
     /// Asks for the rules to be read. A client that is one too many is dropped, and told so.
@@ -65,8 +69,9 @@ impl Reloader {
         }
         let Some(clients) = self.next.take() else { return };
         self.running = Some(clients);
-        let (args, sender) = (self.args.clone(), self.sender.clone());
+        let (args, seen, sender) = (self.args.clone(), self.seen.clone(), self.sender.clone());
         let thread = std::thread::Builder::new().name("rules".into()).spawn(move || {
+            seen.note(&args);
             // The event thread has ended if nobody takes it.
             drop(sender.send(read(&args)));
         });
@@ -87,11 +92,12 @@ impl Reloader {
 
 fn read(args: &RunArgs) -> Result<Fresh, Failure> {
     let rules = rules::read(args)?;
-    let set = rules.set();
+    let (mut set, infos) = (rules.set(), rules.infos());
+    set.reload = Some(Reload::now(None));
     let program = Arc::new(rules.loaded.program);
     let prepared = Prepared::new(Arc::clone(&program))
         .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
-    Ok(Fresh { prepared, interest: engine::interest::of(&program), set })
+    Ok(Fresh { prepared, interest: engine::interest::of(&program), set, infos })
 }
 
 #[cfg(test)]
@@ -117,7 +123,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let words = ["aegisbpf", "run", "--rules", dir.path().to_str().unwrap()];
         let Command::Run(args) = Cli::parse_from(words).command else { panic!() };
-        let mut reloader = Reloader::new(&args);
+        let mut reloader = Reloader::new(&args, Seen::default());
         assert!(reloader.result().is_none(), "nobody asked");
         let (one, _) = oneshot::channel();
         reloader.ask(Some(one));

@@ -1,20 +1,23 @@
 //! The rules that the operator wants.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use files::Trust;
+use files::{ReadError, Trust};
 use lang::{Diagnostic, Loaded};
 
-use super::board::RuleSet;
+use super::board::{LeftOut, RuleInfo, RuleSet};
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
 
 /// Where rules are, unless said otherwise: those of the package, then those of the host.
 const DIRECTORIES: &[&str] = &["/usr/lib/aegisbpf/rules", "/etc/aegisbpf/rules.d"];
 /// Endings of rule files: rules of our own and of Elastic, and Sigma.
-const EXTENSIONS: &[&str] = &["toml", "yml", "yaml"];
+pub(super) const EXTENSIONS: &[&str] = &["toml", "yml", "yaml"];
 /// Diagnostics printed at start; `kestrel check` shows all.
 const SHOWN_MAX: usize = 20;
+/// Rules that were left out and are told of by `aegisbpf rules`.
+const LEFT_OUT_MAX: usize = 1_000;
 
 /// Rules that were read.
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub(crate) struct Rules {
     pub(crate) directories: Vec<PathBuf>,
     /// How many findings kept a rule out (`--keep-going`).
     pub(crate) refused: usize,
+    /// The rules that were left out, and why.
+    pub(crate) left_out: Vec<LeftOut>,
 }
 
 impl Rules {
@@ -34,19 +39,42 @@ impl Rules {
             loaded: self.loaded.program.rules.len(),
             refused: self.refused,
             directories: self.directories.iter().map(|dir| dir.display().to_string()).collect(),
+            left_out: self.left_out.clone(),
+            reload: None,
         }
+    }
+
+    /// What is told of each of them, in the order of the program.
+    pub(crate) fn infos(&self) -> Arc<[RuleInfo]> {
+        let program = &self.loaded.program;
+        let rules = program.rules.iter().zip(&self.loaded.origins);
+        let info = |(rule, origin): (&model::program::Rule, &lang::Origin)| RuleInfo {
+            id: rule.meta.id.clone(),
+            name: rule.meta.name.clone(),
+            severity: rule.meta.severity.as_str(),
+            format: origin.format.as_str(),
+            file: origin.file.clone(),
+            placement: lang::placement::of(rule, program).place.as_str(),
+            silent: rule.meta.silent,
+        };
+        rules.map(info).collect()
     }
 }
 
-/// Reads them, and prints what is wrong with them on standard error.
-pub(crate) fn read(args: &RunArgs) -> Result<Rules, Failure> {
-    let (directories, trust) = if args.rules.is_empty() {
+/// Where rules are looked for, and whose files count there.
+pub(super) fn directories(args: &RunArgs) -> (Vec<PathBuf>, Trust) {
+    if args.rules.is_empty() {
         let there = DIRECTORIES.iter().map(PathBuf::from).filter(|dir| dir.exists()).collect();
         (there, Trust::Owner)
     } else {
         // What the operator names is what the operator trusts, such as a checkout.
         (args.rules.clone(), Trust::Anyone)
-    };
+    }
+}
+
+/// Reads them, and prints what is wrong with them on standard error.
+pub(crate) fn read(args: &RunArgs) -> Result<Rules, Failure> {
+    let (directories, trust) = directories(args);
     if directories.is_empty() {
         let message = format!("there are no rules: neither {} exists", DIRECTORIES.join(" nor "));
         return Err(Failure::new(Exit::RulesUnreadable, message)
@@ -78,7 +106,19 @@ pub(crate) fn read(args: &RunArgs) -> Result<Rules, Failure> {
         let dirs: Vec<_> = directories.iter().map(|dir| dir.display().to_string()).collect();
         tracing::warn!(directories = dirs.join(", "), "no rules: there will be no alerts");
     }
-    Ok(Rules { loaded, directories, refused: refused + unreadable.len() })
+    let left_out = left_out(&loaded, &unreadable);
+    Ok(Rules { loaded, directories, refused: refused + unreadable.len(), left_out })
+}
+
+fn left_out(loaded: &Loaded, unreadable: &[ReadError]) -> Vec<LeftOut> {
+    let unread =
+        unreadable.iter().map(|error| LeftOut { reason: error.to_string(), ..LeftOut::default() });
+    let wrong = loaded.diagnostics.iter().filter(|one| one.is_error()).map(|one| LeftOut {
+        id: one.rule.clone(),
+        file: one.file.clone(),
+        reason: format!("{}: {}", one.code.as_str(), one.message),
+    });
+    unread.chain(wrong).take(LEFT_OUT_MAX).collect()
 }
 
 /// Errors in full; warnings are the rule author's business and only counted.

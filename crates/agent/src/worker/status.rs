@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde_json::{Value as Json, json};
 
-use super::board::Board;
+use super::board::{Board, LeftOut, RuleInfo};
+use super::health::{COST_BUDGET_NS, Figures};
 use super::host::read_limited;
 
 /// Bytes read of /proc/PID/status.
@@ -49,6 +50,34 @@ pub(crate) fn document(about: &About, board: &Board, fresh: bool) -> Json {
     })
 }
 
+/// What `aegisbpf rules` shows.
+pub(crate) fn rules(infos: &[RuleInfo], figures: &[Figures], left_out: &[LeftOut]) -> Json {
+    let rules = infos.iter().zip(figures).map(|(info, figures)| {
+        let mut rule = json!(info);
+        let more = json!({
+            "state": figures.state(),
+            "matches": figures.counters.matches,
+            "alerts": figures.alerts,
+            "suppressed": figures.suppressed,
+            "alerts_a_minute": figures.a_minute,
+            "cost_ns": figures.cost_ns,
+            "evaluations": figures.counters.evaluations,
+            "partials": figures.counters.partials,
+            "evictions": figures.counters.evictions,
+            "dropped": figures.counters.dropped,
+        });
+        if let (Json::Object(rule), Json::Object(more)) = (&mut rule, more) {
+            rule.extend(more);
+        }
+        rule
+    });
+    json!({
+        "budget_ns": COST_BUDGET_NS,
+        "rules": rules.collect::<Vec<_>>(),
+        "left_out": left_out,
+    })
+}
+
 /// Now, on the clock that all event times are on.
 pub(crate) fn seconds_since_boot() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
@@ -74,7 +103,7 @@ mod tests {
         assert_eq!(rss_kib("0"), None);
         let about = About { started: 0, worker_started: 0, restarts: 2 };
         let board = Board::new();
-        board.put_rules(RuleSet { loaded: 3, refused: 0, directories: vec!["/r".into()] });
+        board.put_rules(RuleSet { loaded: 3, ..RuleSet::default() });
         let status = document(&about, &board, false);
         assert_eq!(status["worker"]["restarts"], 2);
         assert_eq!(status["rules"]["loaded"], 3);

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
-use super::PRESSURE_SHARE;
+use super::{HELD_SHARE, PRESSURE_SHARE};
 use crate::Error;
 
 const BUSY: u32 = 1 << 31;
@@ -124,6 +124,8 @@ pub(super) struct Ring {
     at: u64,
     produced: u64,
     broken: u64,
+    /// What was read is not given back to the producers before [`Ring::release`].
+    held: bool,
 }
 
 impl Ring {
@@ -145,7 +147,17 @@ impl Ring {
         size: usize,
     ) -> Ring {
         let at = consumer.position().load(Ordering::Acquire);
-        Ring { fd, consumer, data, page, size: size as u64, at, produced: at, broken: 0 }
+        Ring {
+            fd,
+            consumer,
+            data,
+            page,
+            size: size as u64,
+            at,
+            produced: at,
+            broken: 0,
+            held: false,
+        }
     }
 
     /// The next record, if it is there and complete. Skips what the producer took back.
@@ -185,9 +197,37 @@ impl Ring {
         self.data.bytes(self.offset(head.at) + HEADER as usize, head.len as usize)
     }
 
-    /// Gives the room of a record back to the producers.
+    /// Gives the room of a record back to the producers, unless it is held.
     pub(super) fn advance(&mut self, head: Head) {
         self.set(head.next());
+    }
+
+    /// What is read from here on keeps its room.
+    pub(super) fn hold(&mut self) {
+        self.held = true;
+    }
+
+    /// Whether anything that was read keeps its room.
+    pub(super) fn is_held(&self) -> bool {
+        self.held && self.consumer.position().load(Ordering::Relaxed) < self.at
+    }
+
+    /// How far was read.
+    pub(super) fn position(&self) -> u64 {
+        self.at
+    }
+
+    /// Gives back the room of what was read up to a position; if that is all, nothing is held.
+    pub(super) fn release(&mut self, to: u64) {
+        self.held = to < self.at;
+        self.store(to.min(self.at));
+    }
+
+    /// Whether what is held, with what waits, fills more than its share.
+    pub(super) fn is_choked(&mut self) -> bool {
+        self.refresh();
+        let given = self.consumer.position().load(Ordering::Relaxed);
+        self.held && self.produced.saturating_sub(given) > self.size / HELD_SHARE
     }
 
     /// Whether the ring fills up faster than it may be held back.
@@ -211,6 +251,12 @@ impl Ring {
 
     fn set(&mut self, at: u64) {
         self.at = at;
+        if !self.held {
+            self.store(at);
+        }
+    }
+
+    fn store(&mut self, at: u64) {
         // Release: all reads of the record happen before its room is given back.
         self.consumer.position().store(at, Ordering::Release);
     }

@@ -182,6 +182,42 @@ fn the_ring_is_advanced_after_the_record_was_handled() {
 }
 
 #[test]
+fn what_is_not_done_stays_in_the_rings_until_it_is_released() {
+    let (mut rings, producers) = rings();
+    for (ring, time) in [(0, 1), (1, 2), (0, 3), (0, 4)] {
+        producers[ring].put(&record(time, 0), 0).unwrap();
+    }
+    let consumed = || [producers[0].consumed(), producers[1].consumed()];
+    // The second is not done: neither it nor what comes after it is given back.
+    assert_eq!(rings.drain_until(LATE, 3, &mut |bytes| time(bytes) != 2), 3);
+    assert_eq!((consumed(), rings.holds()), ([16, 0], true));
+    let upto = rings.positions();
+    assert_eq!(rings.drain_until(LATE, 9, &mut |_| true), 1, "reading goes on");
+    assert_eq!(consumed(), [16, 0]);
+    rings.release(upto);
+    assert_eq!((consumed(), rings.holds()), ([32, 16], true), "the last one came later");
+    rings.release(rings.positions());
+    assert_eq!((consumed(), rings.holds()), ([48, 16], false));
+    producers[1].put(&record(5, 0), 0).unwrap();
+    assert_eq!(rings.drain_until(LATE, 9, &mut |_| true), 1);
+    assert_eq!(consumed(), [48, 32], "nothing is held any more");
+}
+
+#[test]
+fn what_is_taken_back_is_not_given_back_before_what_is_held() {
+    let (mut rings, producers) = rings();
+    producers[0].put(&record(1, 0), 0).unwrap();
+    producers[0].put(&record(2, 0), DISCARD).unwrap();
+    assert_eq!(rings.drain_until(LATE, 9, &mut |_| false), 1);
+    assert_eq!(producers[0].consumed(), 0);
+    assert!(!rings.is_choked());
+    producers[0].put(&record(3, SIZE / 4), 0).unwrap();
+    assert!(rings.is_choked(), "a quarter of the ring");
+    rings.release(rings.positions());
+    assert!(!rings.is_choked(), "what waits to be read chokes nobody");
+}
+
+#[test]
 fn nonsense_in_a_ring_is_counted_and_passed() {
     let (mut rings, producers) = rings();
     let header = producers[0].put(&record(1, 0), 0).unwrap();

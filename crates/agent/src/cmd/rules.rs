@@ -1,0 +1,88 @@
+//! `aegisbpf rules`: the rules that run, what they found, and what they cost.
+
+use std::io::Write;
+
+use serde_json::Value as Json;
+
+use crate::cli::{ClientArgs, Output};
+use crate::client;
+use crate::exit::{Exit, Failure};
+use crate::render::escape::piece;
+use crate::render::table;
+
+/// Shows them, those first that have something wrong, then those that found most.
+pub(crate) fn run(args: &ClientArgs) -> Result<Exit, Failure> {
+    let rules = client::get(&args.runtime_dir, "/v1/rules", &[])?.json()?;
+    let mut out = anstream::stdout().lock();
+    match args.output {
+        Output::Json => writeln!(out, "{rules:#}")?,
+        Output::Text => write!(out, "{}", text(&rules))?,
+    }
+    Ok(Exit::Ok)
+}
+
+fn text(list: &Json) -> String {
+    let array = |name: &str| list.get(name).and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
+    let number = |rule: &Json, name: &str| rule.get(name).and_then(Json::as_u64);
+    let word = |rule: &Json, name: &str| rule.get(name).and_then(Json::as_str).map(piece);
+    let mut rules: Vec<&Json> = array("rules").iter().collect();
+    rules.sort_by_key(|rule| {
+        let is_well = word(rule, "state").is_none_or(|state| state == "ok");
+        (is_well, std::cmp::Reverse(number(rule, "matches")))
+    });
+    let row = |rule: &&Json| {
+        let count = |name: &str| number(rule, name).unwrap_or_default().to_string();
+        let text = |name: &str| word(rule, name).unwrap_or_default();
+        vec![
+            text("state"),
+            text("severity"),
+            count("matches"),
+            count("suppressed"),
+            number(rule, "cost_ns").map_or_else(|| "?".to_owned(), |cost| format!("{cost} ns")),
+            text("format"),
+            text("placement"),
+            text("id"),
+            text("name"),
+        ]
+    };
+    let heading = [
+        "state",
+        "severity",
+        "matches",
+        "not told",
+        "an event",
+        "format",
+        "placement",
+        "id",
+        "name",
+    ];
+    let mut shown = table::plain(&heading, rules.iter().map(row));
+    for one in array("left_out") {
+        let text = |name: &str| word(one, name).unwrap_or_default();
+        shown += &format!("left out  {} {}: {}\n", text("file"), text("id"), text("reason"));
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ails_stands_first_and_what_does_not_run_last() {
+        let rule = |id: &str, state: &str, matches: u64| {
+            serde_json::json!({ "id": id, "name": "N", "state": state, "matches": matches,
+                "severity": "low", "suppressed": 1, "cost_ns": null, "format": "own",
+                "placement": "kernel" })
+        };
+        let list = serde_json::json!({
+            "rules": [rule("a", "ok", 3), rule("b", "ok", 7), rule("c", "noisy", 0)],
+            "left_out": [{ "id": "d", "file": "x.toml", "reason": "E001: bad" }],
+        });
+        let text = text(&list);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[1].starts_with("noisy  low       0        1         ?"), "{text}");
+        assert!(lines[2].ends_with("b   N") && lines[3].ends_with("a   N"), "{text}");
+        assert_eq!(lines[4], "left out  x.toml d: E001: bad");
+    }
+}

@@ -1,0 +1,185 @@
+//! Where events and alerts go: to the clients of the control socket, and to standard output.
+
+use engine::View;
+use jiff::tz::TimeZone;
+use model::alert::Match;
+use model::op::Kind;
+use model::value::{Fields, Value};
+use model::wire::KIND_MAX;
+use serde_json::{Map, Value as Json, json};
+
+use super::health::{COST_BUDGET_NS, Health, Notice, What};
+use super::hub::{Hub, text};
+use super::output::Output;
+use super::queue::Line;
+use crate::cli::{Format, RunArgs};
+use crate::render::{alert, compact, health};
+
+/// Where events and alerts go.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    pub(super) hub: Hub,
+    pub(super) output: Output,
+    pub(super) health: Health,
+    form: Format,
+    show_events: bool,
+    show_alerts: bool,
+    zone: TimeZone,
+    seen: [u64; KIND_MAX as usize],
+    alerts: u64,
+}
+
+impl Publisher {
+    /// Nothing has been told yet.
+    pub(super) fn new(output: Output, health: Health, args: &RunArgs) -> Publisher {
+        Publisher {
+            hub: Hub::default(),
+            output,
+            health,
+            form: args.output,
+            show_events: args.events,
+            show_alerts: !args.no_alerts,
+            zone: TimeZone::system(),
+            seen: [0; KIND_MAX as usize],
+            alerts: 0,
+        }
+    }
+
+    /// Alerts told so far.
+    pub(super) fn alerts(&self) -> u64 {
+        self.alerts
+    }
+
+    /// Tells an event, and the alerts about it.
+    pub(super) fn event(&mut self, view: &View<'_>, matches: &[Match<'_>]) {
+        let kind = view.kind();
+        if let Some(seen) = self.seen.get_mut(kind as usize) {
+            *seen += 1;
+        }
+        self.hub.event(kind, view.record().header().time, view);
+        if !self.show_events && matches.is_empty() {
+            return;
+        }
+        let document = model::json::document(view);
+        if self.show_events {
+            let line = self.line(&document);
+            self.output.put(line);
+        }
+        let number = view.get(model::field::EVENT_SEQUENCE);
+        let is_about = |member: &u64| Value::Int(i64::try_from(*member).unwrap_or(-1)) == number;
+        for matched in matches {
+            if !self.health.admits(&matched.rule.id) {
+                continue;
+            }
+            if matched.members.iter().any(is_about) {
+                self.alert(&alert::document(document.clone(), matched, ancestors(view)));
+            } else {
+                self.earlier(matched);
+            }
+        }
+    }
+
+    /// A match without an event: what would have ended it has not come.
+    pub(super) fn late(&mut self, matched: &Match<'_>) {
+        if self.health.admits(&matched.rule.id) {
+            self.earlier(matched);
+        }
+    }
+
+    /// An alert about earlier events alone.
+    fn earlier(&mut self, matched: &Match<'_>) {
+        let last = matched.earlier.last().map(|(_, event)| Map::clone(event)).unwrap_or_default();
+        let ancestors = alert::ancestors(&last);
+        self.alert(&alert::document(last, matched, ancestors));
+    }
+
+    fn alert(&mut self, document: &Map<String, Json>) {
+        self.alerts += 1;
+        self.tell(document);
+    }
+
+    /// Tells what ails rules, among the alerts and in the log.
+    pub(super) fn notices(&mut self, notices: Vec<Notice>) {
+        for notice in notices {
+            let Some(info) = self.health.infos().get(notice.rule) else { continue };
+            let (id, limit) = (&info.id, self.health.limit());
+            let (action, message, details) = match notice.what {
+                What::Slow(cost) => (
+                    "rule_slow",
+                    format!(
+                        "rule `{id}` takes {cost} ns of each event, more than {COST_BUDGET_NS}: \
+                         events may be lost; `kestrel explain` shows what it compares"
+                    ),
+                    json!({ "cost_ns": cost, "budget_ns": COST_BUDGET_NS }),
+                ),
+                What::Noisy => (
+                    "rule_noisy",
+                    format!(
+                        "rule `{id}` has raised {limit} alerts within a minute; more of them are \
+                         only counted"
+                    ),
+                    json!({ "limit": limit }),
+                ),
+                What::Suppressed(count) => (
+                    "alerts_suppressed",
+                    format!("{count} more alerts of rule `{id}` within a minute were only counted"),
+                    json!({ "limit": limit, "suppressed": count }),
+                ),
+            };
+            let rule = json!({
+                "id": id, "name": info.name, "severity": info.severity, "file": info.file,
+            });
+            tracing::warn!(rule = id, "{message}");
+            self.tell(&health::document(action, &message, Some(rule), details));
+        }
+    }
+
+    /// Tells that the rules stay as they were.
+    pub(super) fn not_reloaded(&mut self, reason: &str) {
+        let message = format!("the rules stay as they were: {reason}");
+        self.tell(&health::document("rules_refused", &message, None, json!({ "reason": reason })));
+    }
+
+    fn tell(&mut self, document: &Map<String, Json>) {
+        self.hub.alert(&text(document));
+        if self.show_alerts {
+            let line = self.line(document);
+            self.output.put(line);
+        }
+    }
+
+    fn line(&self, document: &Map<String, Json>) -> Line {
+        match self.form {
+            Format::Json => text(document),
+            Format::Compact => compact::line(document, &self.zone).into(),
+        }
+    }
+
+    /// Events by operation; those that never came are left out.
+    pub(super) fn seen(&self) -> Map<String, Json> {
+        let count = |kind: Kind| self.seen.get(kind as usize).copied().unwrap_or_default();
+        Kind::ALL
+            .iter()
+            .filter(|kind| count(**kind) > 0)
+            .map(|kind| (kind.name().to_owned(), count(*kind).into()))
+            .collect()
+    }
+}
+
+/// The ancestors as objects, parent first.
+fn ancestors(view: &View<'_>) -> Vec<Json> {
+    let value = |field: model::field::FieldId, value| {
+        model::field::field(field).map_or(Json::Null, |field| model::json::render(field, value))
+    };
+    view.ancestors()
+        .map(|one| {
+            json!({
+                "pid": one.pid,
+                "entity_id": format!("{:032x}", one.entity_id),
+                "name": value(model::field::PROCESS_NAME, one.name),
+                "executable": value(model::field::PROCESS_EXECUTABLE, one.executable),
+                "args": value(model::field::PROCESS_ARGS, one.args),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,101 @@
+//! Notices that rule files have changed.
+//!
+//! It looks, and is not told: a directory that does not exist yet, that is mounted over, or that is
+//! on a network file system is looked at all the same, and nothing has to be kept in step. A look
+//! is one stat(2) for each file. A change counts once two looks in a row have found the same, so
+//! that half of what somebody copies is never loaded.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::rules::{EXTENSIONS, directories};
+use crate::cli::RunArgs;
+use crate::exit::{Exit, Failure};
+
+/// Between two looks.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// What the files looked like when they were last read, sound or not.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Seen(Arc<AtomicU64>);
+
+impl Seen {
+    /// The files are about to be read.
+    pub(crate) fn note(&self, args: &RunArgs) {
+        self.0.store(print(&directories(args).0), Ordering::Release);
+    }
+
+    fn is(&self, print: u64) -> bool {
+        self.0.load(Ordering::Acquire) == print
+    }
+}
+
+/// Starts the thread that looks; it ends with the process. `changed` is set when the rules are to
+/// be read again.
+pub(crate) fn start(args: &RunArgs, seen: Seen, changed: Arc<AtomicBool>) -> Result<(), Failure> {
+    let args = args.clone();
+    let look = move || {
+        let mut watch = Watch::default();
+        loop {
+            std::thread::sleep(PERIOD);
+            if watch.look(&seen, print(&directories(&args).0)) {
+                changed.store(true, Ordering::Relaxed);
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name("watch".into())
+        .spawn(look)
+        .map(drop)
+        .map_err(|e| Failure::new(Exit::Internal, format!("cannot start a thread: {e}")))
+}
+
+fn print(directories: &[PathBuf]) -> u64 {
+    files::fingerprint(directories, EXTENSIONS)
+}
+
+/// Two looks.
+#[derive(Debug, Default)]
+struct Watch {
+    last: u64,
+    /// What was asked to be read; it is not asked for twice.
+    asked: Option<u64>,
+}
+
+impl Watch {
+    /// Whether the files have changed since they were read, and have come to rest.
+    fn look(&mut self, seen: &Seen, now: u64) -> bool {
+        let is_at_rest = std::mem::replace(&mut self.last, now) == now;
+        if seen.is(now) {
+            self.asked = None;
+            return false;
+        }
+        let wanted = is_at_rest && self.asked != Some(now);
+        if wanted {
+            self.asked = Some(now);
+        }
+        wanted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_told_once_and_when_it_has_come_to_rest() {
+        let (mut watch, seen) = (Watch::default(), Seen::default());
+        seen.0.store(1, Ordering::Relaxed);
+        let mut looks = |seen: &Seen, prints: &[u64]| {
+            prints.iter().map(|print| watch.look(seen, *print)).collect::<Vec<_>>()
+        };
+        assert_eq!(looks(&seen, &[1, 1, 2, 3, 3, 3]), [false, false, false, false, true, false]);
+        seen.0.store(3, Ordering::Relaxed);
+        assert_eq!(looks(&seen, &[3, 1, 1]), [false, false, true], "and back again");
+        // Somebody had them read meanwhile, by hand.
+        seen.0.store(4, Ordering::Relaxed);
+        assert_eq!(looks(&seen, &[4, 4, 4]), [false; 3]);
+    }
+}

@@ -15,6 +15,13 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 /// The agent handles what is in its rings before it ends.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
 
+/// The agent is at rest when it takes less than this of a processor.
+const REST_SHARE: f64 = 0.05;
+/// How long is looked.
+const REST_LOOK: Duration = Duration::from_millis(100);
+/// Others may keep it busy: then it is measured busy.
+const REST_LIMIT: Duration = Duration::from_secs(2);
+
 /// A scratch directory that is empty at the start.
 pub(super) fn scratch(name: &str) -> Result<PathBuf> {
     let dir = sh::target().join("bench").join(format!("{name}-{}", std::process::id()));
@@ -102,6 +109,26 @@ impl Agent {
         children.split_whitespace().filter_map(|pid| pid.parse().ok()).find(is_worker)
     }
 
+    /// Nanoseconds of processor time that it took so far, all of its threads.
+    pub(super) fn busy(&self) -> Result<f64> {
+        let worker = self.worker().context("there is no worker")?;
+        Ok(busy(self.guard())? + busy(worker)?)
+    }
+
+    /// Waits until it has done what comes with a start.
+    pub(super) fn settle(&self) -> Result<()> {
+        let start = Instant::now();
+        while start.elapsed() < REST_LIMIT {
+            let (before, since) = (self.busy()?, Instant::now());
+            sleep(REST_LOOK);
+            let share = (self.busy()? - before) / (since.elapsed().as_secs_f64() * 1e9);
+            if share < REST_SHARE {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Ends it, and waits for that.
     pub(super) fn stop(mut self) -> Result<()> {
         signal("TERM", self.guard())?;
@@ -127,6 +154,17 @@ impl Drop for Agent {
             drop(self.guard.wait());
         }
     }
+}
+
+/// Nanoseconds of processor time that the threads of a process took so far.
+pub(super) fn busy(pid: u32) -> Result<f64> {
+    let mut sum = 0.0;
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread that ended in between took its time with it.
+        let text = std::fs::read_to_string(thread?.path().join("schedstat")).unwrap_or_default();
+        sum += text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(0.0);
+    }
+    Ok(sum)
 }
 
 /// Sends a signal to a process of ours.

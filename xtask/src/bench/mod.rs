@@ -7,6 +7,7 @@ mod agent;
 mod flood;
 mod language;
 mod life;
+mod load;
 mod sensors;
 mod smoke;
 mod stats;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-use super::{agent, flood, life, sensors};
+use super::{agent, flood, life, load};
 use crate::outcome::Outcome;
 use crate::sh;
 
@@ -29,18 +29,18 @@ pub(super) fn command() -> Result<ExitCode> {
 fn loads() -> Result<Outcome> {
     let dir = agent::scratch("smoke")?;
     let mut total = Outcome::default();
-    let redis = sensors::Redis::start(&dir);
+    let redis = load::Redis::start(&dir);
     if let Err(error) = &redis {
         total += skip("redis", &format!("{error:#}"));
     }
-    for load in sensors::workloads(&dir, redis.as_ref().ok(), sensors::SMOKE)? {
-        let measured = (load.measure)().and_then(|time| {
-            if time > 0.0 && time.is_finite() {
+    for work in load::workloads(&dir, redis.as_ref().ok(), load::SMOKE)? {
+        let measured = (work.measure)().and_then(|cost| {
+            if cost.wall > 0.0 && cost.wall.is_finite() && cost.cpu > 0.0 {
                 return Ok(());
             }
-            bail!("{time} ns an operation")
+            bail!("{cost:?}")
         });
-        total += report(load.name, measured);
+        total += report(work.name, measured);
     }
     drop(redis);
     std::fs::remove_dir_all(&dir)?;

@@ -81,14 +81,23 @@ fn command(command: Command) -> io::Result<Status> {
 }
 
 /// Reads a document as an event and visits what it holds: for fuzzing. Tells whether it is one.
+///
+/// It is read thrice: alone, and by a decoder that learns its objects and then knows them.
 pub fn read_document(document: &[u8]) -> bool {
     let names = Arc::new(input::Names::new(&["a".to_owned(), "a.b".to_owned()], |_| true));
-    let mut event = input::Event::new(Arc::clone(&names));
-    let read = event.read(document).is_ok();
-    for id in (0..names.count()).filter_map(|id| u16::try_from(id).ok()) {
-        let id = model::field::FieldId(id);
-        let value = model::value::Fields::get(&event, id);
-        assert!(value.each().count() <= document.len() + 1, "more values than bytes");
+    let mut alone = input::Event::new(Arc::clone(&names));
+    let read = alone.read(document);
+    let mut decoder = input::Decoder::new(Arc::clone(&names));
+    for _ in 0..3 {
+        let mut event = input::Event::new(Arc::clone(&names));
+        assert_eq!(event.read_with(&mut decoder, document), read, "another verdict");
+        for id in (0..names.count()).filter_map(|id| u16::try_from(id).ok()) {
+            let id = model::field::FieldId(id);
+            let [value, expected] = [&event, &alone].map(|it| model::value::Fields::get(it, id));
+            assert!(value.each().count() <= document.len() + 1, "more values than bytes");
+            let shown = [value, expected].map(|value| format!("{value:?}"));
+            assert!(read.is_err() || shown[0] == shown[1], "{shown:?}");
+        }
     }
-    read
+    read.is_ok()
 }

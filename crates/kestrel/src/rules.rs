@@ -113,7 +113,8 @@ pub(crate) fn compile(program: Program) -> Option<Arc<Compiled>> {
     }
 }
 
-/// The names that rules can ask for.
+/// The names that the rules ask for.
 pub(crate) fn names(compiled: &Compiled) -> Arc<Names> {
-    Arc::new(Names::new(&compiled.program().fields, |_| true))
+    let wanted = engine::reads(compiled.program());
+    Arc::new(Names::new(&compiled.program().fields, |id| wanted.contains(&id)))
 }

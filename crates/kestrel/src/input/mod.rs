@@ -7,20 +7,28 @@
 //! | `order` | documents into the order of time |
 //! | `scan` | JSON, read in place |
 //! | `names` | which names are fields |
+//! | `decode`, `convert` | a document into the values of fields |
+//! | `memory` | objects that come again and again |
+//! | `slot` | values in few bytes |
 //! | `event` | a document as [`model::value::Fields`] |
 //! | `time` | times in the forms that are in use |
 
 mod archive;
+mod convert;
+mod decode;
 mod event;
 mod lines;
+mod memory;
 mod names;
 mod order;
 mod scan;
+mod slot;
 #[cfg(test)]
 mod tests;
 mod time;
 
-pub(crate) use event::Event;
+pub(crate) use decode::Decoder;
+pub(crate) use event::{Decoded, Event, View};
 pub(crate) use lines::{Lines, Position};
 pub(crate) use names::Names;
 pub(crate) use order::{Order, Ordered, Placed, Report, position};

@@ -1,6 +1,6 @@
 //! Which names of a document are fields: a tree of their parts.
 
-use model::field::{FIELDS, FieldId};
+use model::field::{self, FIELDS, FieldId, FieldType};
 
 /// Names that stand for a field where the document has no better: the classic event format.
 const ALIASES: &[(&str, &str)] = &[
@@ -17,8 +17,19 @@ const ALIASES: &[(&str, &str)] = &[
 #[derive(Debug)]
 pub(crate) struct Names {
     nodes: Vec<Branch>,
-    /// Number of fields, known and of documents.
-    count: usize,
+    /// For each field, known or of documents, its place among those that are read, from 1.
+    places: Vec<u16>,
+    /// How many are read.
+    width: usize,
+}
+
+/// A field that is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// Its place among the fields that are read.
+    pub(crate) place: u16,
+    /// Its type; `None` for a field that only documents have.
+    pub(crate) kind: Option<FieldType>,
 }
 
 /// A name, and the number of its branch.
@@ -27,10 +38,12 @@ type Entry = (Box<[u8]>, u32);
 /// A name, and what it leads to.
 #[derive(Debug, Default)]
 pub(crate) struct Branch {
+    /// Tells it from others.
+    pub(crate) number: u32,
     /// The field of that name.
-    pub(crate) field: Option<FieldId>,
+    pub(crate) field: Option<Wanted>,
     /// The field that it stands for unless that is given.
-    pub(crate) alias: Option<FieldId>,
+    pub(crate) alias: Option<Wanted>,
     /// Hash table of names below; a power of two of places, at most half of them taken.
     table: Vec<Option<Entry>>,
     children: usize,
@@ -39,25 +52,46 @@ pub(crate) struct Branch {
 impl Names {
     /// Names of the field table and of a program's own fields, of those only the wanted ones.
     pub(crate) fn new(more: &[String], wanted: impl Fn(FieldId) -> bool) -> Names {
-        let mut names = Names { nodes: vec![Branch::default()], count: FIELDS.len() + more.len() };
+        let nodes = vec![Branch::default()];
+        let mut names = Names { nodes, places: vec![0; FIELDS.len() + more.len()], width: 0 };
         let table = FIELDS.iter().map(|field| field.name);
         for (index, name) in table.chain(more.iter().map(String::as_str)).enumerate() {
-            let Ok(index) = u16::try_from(index) else { break };
+            let (Ok(index), Ok(place)) = (u16::try_from(index), u16::try_from(names.width)) else {
+                break;
+            };
+            let Some(entry) = names.places.get_mut(usize::from(index)) else { break };
             if wanted(FieldId(index)) {
-                names.branch(name).field = Some(FieldId(index));
+                *entry = place + 1;
+                names.width += 1;
+                let kind = field::field(FieldId(index)).map(|field| field.kind);
+                names.branch(name).field = Some(Wanted { place, kind });
             }
         }
         for (name, field) in ALIASES {
-            if let Some(id) = model::field::by_name(field) {
-                names.branch(name).alias = Some(id);
+            if let Some(id) = field::by_name(field)
+                && let Some(place) = names.place(id)
+            {
+                let kind = field::field(id).map(|field| field.kind);
+                names.branch(name).alias = Some(Wanted { place, kind });
             }
         }
         names
     }
 
-    /// How many fields an event can have.
+    /// How many fields there are, known and of documents.
     pub(crate) fn count(&self) -> usize {
-        self.count
+        self.places.len()
+    }
+
+    /// How many of them are read.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The place of a field among those that are read.
+    #[inline]
+    pub(crate) fn place(&self, id: FieldId) -> Option<u16> {
+        self.places.get(usize::from(id.0))?.checked_sub(1)
     }
 
     /// Where a document begins.
@@ -66,15 +100,22 @@ impl Names {
     }
 
     /// What a key leads to from a branch; a key may have dots.
-    pub(crate) fn below<'n>(&'n self, mut branch: &'n Branch, key: &[u8]) -> Option<&'n Branch> {
+    #[inline]
+    pub(crate) fn below<'n>(&'n self, branch: &'n Branch, key: &[u8]) -> Option<&'n Branch> {
+        // No part of a name has a dot, so a key that is found as it is has none.
+        self.child(branch, key).or_else(|| self.dotted(branch, key))
+    }
+
+    fn dotted<'n>(&'n self, mut branch: &'n Branch, key: &[u8]) -> Option<&'n Branch> {
         let mut rest = key;
         while let Some(dot) = memchr::memchr(b'.', rest) {
             branch = self.child(branch, rest.get(..dot)?)?;
             rest = rest.get(dot + 1..)?;
         }
-        self.child(branch, rest)
+        if rest.len() == key.len() { None } else { self.child(branch, rest) }
     }
 
+    #[inline]
     fn child(&self, branch: &Branch, part: &[u8]) -> Option<&Branch> {
         let number = branch.find(part)?;
         self.nodes.get(usize::try_from(number).ok()?)
@@ -89,9 +130,10 @@ impl Names {
                 next
             } else {
                 let next = self.nodes.len();
-                self.nodes.push(Branch::default());
+                let number = u32::try_from(next).unwrap_or(0);
+                self.nodes.push(Branch { number, ..Branch::default() });
                 if let Some(branch) = self.nodes.get_mut(at) {
-                    branch.insert(part.as_bytes().into(), u32::try_from(next).unwrap_or(0));
+                    branch.insert(part.as_bytes().into(), number);
                 }
                 next
             };
@@ -145,13 +187,12 @@ fn place(table: &mut [Option<Entry>], name: Box<[u8]>, number: u32) {
     }
 }
 
-/// From the first bytes and the length: names are short, and those of one object differ early.
+/// From four bytes and the length: names are short, and those of one object differ in these.
+#[inline]
 fn hash(part: &[u8]) -> usize {
-    let mut first = [0; 8];
-    let taken = part.len().min(first.len());
-    if let (Some(to), Some(from)) = (first.get_mut(..taken), part.get(..taken)) {
-        to.copy_from_slice(from);
-    }
-    let mixed = (u64::from_le_bytes(first) ^ part.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let at = |index: usize| u64::from(part.get(index).copied().unwrap_or_default());
+    let (length, half) = (part.len(), part.len() / 2);
+    let bytes = at(0) | at(half) << 8 | at(length.wrapping_sub(1)) << 16 | at(1) << 24;
+    let mixed = (bytes ^ (length as u64) << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     usize::try_from(mixed >> 40).unwrap_or(0)
 }

@@ -12,7 +12,7 @@ use model::field::FieldId;
 use model::value::{Fields, Value};
 use sha2::{Digest, Sha256};
 
-use super::{Bad, Event, Lines, Names, Position};
+use super::{Bad, Decoder, Event, Lines, Names, Position};
 
 /// Bad lines that are described; more are counted.
 pub(crate) const BAD_MAX: usize = 10;
@@ -39,6 +39,7 @@ pub(crate) struct Ordered {
     pool: Vec<Event>,
     free: Vec<usize>,
     names: Arc<Names>,
+    decoder: Decoder,
     /// Time of the latest event that had one.
     now: i64,
     ended: bool,
@@ -107,6 +108,7 @@ impl Ordered {
             waiting: BinaryHeap::new(),
             pool: Vec::new(),
             free: Vec::new(),
+            decoder: Decoder::new(Arc::clone(&names)),
             names,
             now: 0,
             ended: false,
@@ -149,7 +151,7 @@ impl Ordered {
             self.pool.len() - 1
         });
         let Some(event) = self.pool.get_mut(number) else { return Ok(()) };
-        if let Err(bad) = line.and_then(|line| event.read(line)) {
+        if let Err(bad) = line.and_then(|line| event.read_with(&mut self.decoder, line)) {
             self.report.bad += 1;
             if self.report.first_bad.len() < BAD_MAX {
                 self.report.first_bad.push((position, bad));
@@ -159,7 +161,7 @@ impl Ordered {
         }
         self.report.events += 1;
         self.now = event.time().unwrap_or(self.now);
-        let sequence = event.sequence().unwrap_or(i64::MAX);
+        let sequence = event.view().sequence().unwrap_or(i64::MAX);
         self.waiting.push(Reverse(((self.now, sequence, position), number)));
         Ok(())
     }

@@ -40,6 +40,7 @@ impl<'t> Scan<'t> {
     }
 
     /// The next byte that is no white space; it is not taken.
+    #[inline]
     pub(crate) fn peek(&mut self) -> Option<u8> {
         while let Some(byte) = self.text.get(self.at) {
             if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
@@ -61,12 +62,14 @@ impl<'t> Scan<'t> {
     }
 
     /// Takes this byte if it is next.
+    #[inline]
     pub(crate) fn take(&mut self, byte: u8) -> bool {
-        let found = self.peek() == Some(byte);
+        let found = self.text.get(self.at) == Some(&byte) || self.peek() == Some(byte);
         self.at += usize::from(found);
         found
     }
 
+    #[inline]
     pub(crate) fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), Bad> {
         if self.take(byte) { Ok(()) } else { Err(self.bad(expected)) }
     }
@@ -77,31 +80,41 @@ impl<'t> Scan<'t> {
     }
 
     /// A string whose opening quote is next.
+    #[inline]
     pub(crate) fn string(&mut self) -> Result<Quoted, Bad> {
         self.expect(b'"', "a string")?;
         let start = self.at;
         let mut escaped = false;
         loop {
-            let rest = self.text.get(self.at..).unwrap_or_default();
-            let Some(step) = memchr::memchr2(b'"', b'\\', rest) else {
-                return Err(self.bad("a closing quote"));
-            };
-            let end = self.at + step;
-            if rest.get(step) == Some(&b'"') {
-                self.at = end + 1;
-                let raw = self.text.get(start..end).unwrap_or_default();
-                if raw.iter().any(|byte| *byte < b' ') {
-                    return Err(self.bad("no control character in a string"));
+            self.at += plain(self.text.get(self.at..).unwrap_or_default());
+            match self.text.get(self.at) {
+                Some(b'"') => {
+                    let bytes = start..self.at;
+                    self.at += 1;
+                    return Ok(Quoted { bytes, escaped });
                 }
-                return Ok(Quoted { bytes: start..end, escaped });
+                Some(b'\\') => {
+                    escaped = true;
+                    self.at += 2;
+                }
+                Some(_) => return Err(self.bad("no control character in a string")),
+                None => return Err(self.bad("a closing quote")),
             }
-            escaped = true;
-            self.at = end + 2;
         }
     }
 
     /// A number that is next.
     pub(crate) fn number(&mut self) -> Result<Number, Bad> {
+        let token = self.token()?;
+        let text = str::from_utf8(token).unwrap_or_default();
+        if let Ok(whole) = text.parse() {
+            return Ok(Number::Int(whole));
+        }
+        text.parse().map(Number::Float).map_err(|_| self.bad("a number"))
+    }
+
+    /// A number that is next, as it stands.
+    fn token(&mut self) -> Result<&'t [u8], Bad> {
         let start = self.at;
         let rest = self.text.get(start..).unwrap_or_default();
         let part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
@@ -111,11 +124,7 @@ impl<'t> Scan<'t> {
             return Err(self.bad("a value"));
         }
         self.at = start + end;
-        let text = str::from_utf8(token).unwrap_or_default();
-        if let Ok(whole) = text.parse() {
-            return Ok(Number::Int(whole));
-        }
-        text.parse().map(Number::Float).map_err(|_| self.bad("a number"))
+        Ok(token)
     }
 
     /// `true`, `false` or `null` (`None`), whose first letter is next.
@@ -137,8 +146,13 @@ impl<'t> Scan<'t> {
             Some(b'{') => self.members(depth, |scan, _| scan.skip(depth + 1)),
             Some(b'[') => self.items(depth, |scan| scan.skip(depth + 1)),
             Some(b't' | b'f' | b'n') => self.word().map(drop),
-            _ => self.number().map(drop),
+            _ => self.token().map(drop),
         }
+    }
+
+    /// Steps over bytes that have been read before in just this place.
+    pub(crate) fn pass(&mut self, length: usize) {
+        self.at += length;
     }
 
     /// Calls back at the value of each member of the object that is next.
@@ -152,14 +166,17 @@ impl<'t> Scan<'t> {
             return Ok(());
         }
         loop {
-            self.peek();
             let key = self.string()?;
             self.expect(b':', "a colon")?;
             member(self, key)?;
-            if self.take(b'}') {
-                return Ok(());
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b'}') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                _ => return Err(self.bad("a comma or a closing brace")),
             }
-            self.expect(b',', "a comma or a closing brace")?;
         }
     }
 
@@ -188,6 +205,27 @@ impl<'t> Scan<'t> {
         }
         self.expect(bracket, "an object")
     }
+}
+
+/// How many bytes come before the next quote, backslash or control character. Eight are looked at
+/// together: a byte of `x - ONES & !x & TOPS` has its top bit where that byte of `x` is zero, and
+/// the lowest one that is set is right whatever borrows did above it.
+#[inline]
+fn plain(text: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const TOPS: u64 = ONES * 0x80;
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word & TOPS;
+    let (words, rest) = text.as_chunks::<8>();
+    for (number, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let control = word.wrapping_sub(ONES * 0x20) & !word & TOPS;
+        let found = control | zero(word ^ ONES * 0x22) | zero(word ^ ONES * 0x5c);
+        if found != 0 {
+            return number * 8 + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let stop = |byte: &u8| matches!(byte, b'"' | b'\\' | ..b' ');
+    text.len() - rest.len() + rest.iter().position(stop).unwrap_or(rest.len())
 }
 
 /// Whether a token follows the grammar of JSON numbers.

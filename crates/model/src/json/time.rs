@@ -34,10 +34,10 @@ pub fn parse_time(text: &str) -> Option<i64> {
     if hour > 23 || minute > 59 || second > 60 {
         return None;
     }
-    number(fraction.get(..9).unwrap_or(fraction))?;
-    let fraction: String = fraction.chars().chain("000000000".chars()).take(9).collect();
+    let fraction = fraction.get(..9).unwrap_or(fraction);
+    let scale = (fraction.len()..9).fold(1, |scale, _| scale * 10);
     let seconds = days * DAY + hour * 3600 + minute * 60 + second - offset(zone)?;
-    seconds.checked_mul(NS)?.checked_add(number(&fraction)?)
+    seconds.checked_mul(NS)?.checked_add(number(fraction)? * scale)
 }
 
 /// Seconds east of UTC.

@@ -1,0 +1,349 @@
+//! Documents into the values of the fields that somebody asks for.
+
+use std::sync::Arc;
+
+use model::field::FieldType;
+use model::value::{Node, Value};
+
+use super::Bad;
+use super::convert::{any, flatten, owned, parsed, plain, unowned};
+use super::memory::{Mark, Memory, Place, Store};
+use super::names::{Branch, Names, Wanted};
+use super::scan::{Quoted, Scan, unescape};
+use super::slot::{Kept, Slot, Slots, Span};
+
+/// Reads documents, one after another.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    names: Arc<Names>,
+    memory: Memory,
+    work: Work,
+}
+
+/// What is at hand while a document is read.
+#[derive(Debug, Default)]
+struct Work {
+    slots: Slots,
+    /// Values under names that stand for a field.
+    weak: Vec<Store>,
+    /// Fields in the order in which they got values.
+    stores: Vec<Store>,
+    /// Whether all that happened since this was set depends on the bytes that were read alone, and
+    /// can be remembered.
+    pure: bool,
+}
+
+impl Decoder {
+    /// A decoder that remembers objects that come again.
+    pub(crate) fn new(names: Arc<Names>) -> Decoder {
+        Decoder { names, memory: Memory::new(), work: Work::default() }
+    }
+
+    /// A decoder for a document or two.
+    pub(crate) fn forgetful(names: Arc<Names>) -> Decoder {
+        Decoder { names, memory: Memory::default(), work: Work::default() }
+    }
+
+    /// What is read.
+    pub(super) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Reads a document into `slots`; what they held before is gone, also after an error.
+    pub(super) fn read(&mut self, document: &[u8], slots: &mut Slots) -> Result<(), Bad> {
+        str::from_utf8(document).map_err(|error| Bad::Utf8 { at: error.valid_up_to() })?;
+        std::mem::swap(&mut self.work.slots, slots);
+        let read = self.document(document);
+        std::mem::swap(&mut self.work.slots, slots);
+        read
+    }
+
+    fn document(&mut self, document: &[u8]) -> Result<(), Bad> {
+        let Decoder { names, memory, work } = self;
+        work.slots.clear(names.width());
+        work.weak.clear();
+        work.stores.clear();
+        let mut scan = Scan::new(document);
+        if scan.peek() != Some(b'{') {
+            return Err(scan.bad("an object"));
+        }
+        let root = names.root().ok_or(Bad::Deep)?;
+        let mut reader = Reader { names, memory, work };
+        reader.object(Some(root), &mut scan, 0, false)?;
+        scan.end()?;
+        for (place, slot) in work.weak.drain(..) {
+            let known = work.slots.slots.get_mut(usize::from(place));
+            if let Some(absent @ Slot::Absent) = known {
+                *absent = slot;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A [`Decoder`] at work.
+struct Reader<'d> {
+    names: &'d Names,
+    memory: &'d mut Memory,
+    work: &'d mut Work,
+}
+
+impl Reader<'_> {
+    /// Reads the members of an object below a branch, or of one that nobody asks for. In an array
+    /// of objects each adds its values.
+    fn object(
+        &mut self,
+        branch: Option<&Branch>,
+        scan: &mut Scan<'_>,
+        depth: usize,
+        add: bool,
+    ) -> Result<(), Bad> {
+        scan.members(depth, |scan, key| {
+            let Some(branch) = branch else { return self.value(None, scan, depth + 1, add) };
+            let bytes = scan.text().get(key.bytes).unwrap_or_default();
+            let found = if key.escaped {
+                let mut plain = Vec::new();
+                unescape(bytes, &mut plain)?;
+                self.names.below(branch, &plain)
+            } else {
+                self.names.below(branch, bytes)
+            };
+            self.value(found, scan, depth + 1, add)
+        })
+    }
+
+    /// Reads a value, or finds that it was read before.
+    fn value(
+        &mut self,
+        branch: Option<&Branch>,
+        scan: &mut Scan<'_>,
+        depth: usize,
+        add: bool,
+    ) -> Result<(), Bad> {
+        if add || !matches!(scan.peek(), Some(b'{' | b'[')) {
+            return self.fresh(branch, scan, depth, add);
+        }
+        let place = Place { branch: branch.map(|branch| branch.number), depth };
+        let (text, start) = (scan.text(), scan.at());
+        let rest = text.get(start..).unwrap_or_default();
+        let Some(hash) = self.memory.hash(place, rest) else {
+            return self.fresh(branch, scan, depth, add);
+        };
+        let work = &mut *self.work;
+        let (own, stores) = (work.slots.own.len(), work.stores.len());
+        let mark = Mark { hash, text: start, own, stores };
+        let known = self.memory.recall(place, mark, rest, &mut work.slots, &mut work.stores);
+        if let Some(length) = known {
+            scan.pass(length);
+            return Ok(());
+        }
+        let outside = std::mem::replace(&mut work.pure, true);
+        self.fresh(branch, scan, depth, add)?;
+        if self.work.pure {
+            let text = text.get(start..scan.at()).unwrap_or_default();
+            let stores = self.work.stores.get(stores..).unwrap_or_default();
+            self.memory.learn(place, mark, text, &self.work.slots, stores);
+        }
+        self.work.pure &= outside;
+        Ok(())
+    }
+
+    fn fresh(
+        &mut self,
+        branch: Option<&Branch>,
+        scan: &mut Scan<'_>,
+        depth: usize,
+        add: bool,
+    ) -> Result<(), Bad> {
+        let Some(known) = branch else { return self.unread(scan, depth) };
+        if known.field.is_none() && known.alias.is_none() {
+            return self.below(known, scan, depth, add);
+        }
+        let start = scan.clone();
+        if let Some(wanted) = known.alias {
+            self.work.pure = false;
+            let slot = self.convert(wanted, scan, depth)?;
+            self.work.weak.extend(slot.map(|slot| (wanted.place, slot)));
+        }
+        if let Some(wanted) = known.field {
+            *scan = start.clone();
+            let slot = self.convert(wanted, scan, depth)?;
+            if let Some(slot) = slot {
+                self.store(wanted.place, slot, scan.text(), add);
+            }
+        }
+        if known.has_more() {
+            *scan = start;
+            return self.below(known, scan, depth, add);
+        }
+        Ok(())
+    }
+
+    /// Reads the fields below a name.
+    fn below(
+        &mut self,
+        branch: &Branch,
+        scan: &mut Scan<'_>,
+        depth: usize,
+        add: bool,
+    ) -> Result<(), Bad> {
+        match scan.peek() {
+            Some(b'{') => self.object(Some(branch), scan, depth, add),
+            Some(b'[') => scan.items(depth, |scan| match scan.peek() {
+                Some(b'{') => self.object(Some(branch), scan, depth + 1, true),
+                _ => scan.skip(depth + 1),
+            }),
+            _ => scan.skip(depth),
+        }
+    }
+
+    /// Steps over a value; objects in it may be known.
+    fn unread(&mut self, scan: &mut Scan<'_>, depth: usize) -> Result<(), Bad> {
+        match scan.peek() {
+            Some(b'{') => self.object(None, scan, depth, false),
+            _ => scan.skip(depth),
+        }
+    }
+
+    /// Of a field that is given twice the last value wins, as in JSON itself.
+    fn store(&mut self, place: u16, slot: Slot, text: &[u8], add: bool) {
+        let Work { slots, stores, pure, .. } = &mut *self.work;
+        let held = slots.slots.get(usize::from(place)).copied().unwrap_or_default();
+        let slot = if add && !matches!(held, Slot::Absent) {
+            joined(slots, held, slot, text)
+        } else {
+            slot
+        };
+        *pure &= !add && !matches!(slot, Slot::Kept(_));
+        if let Some(known) = slots.slots.get_mut(usize::from(place)) {
+            *known = slot;
+            stores.push((place, slot));
+        }
+    }
+
+    /// What a field holds; `None` for null, which means absent.
+    fn convert(
+        &mut self,
+        wanted: Wanted,
+        scan: &mut Scan<'_>,
+        depth: usize,
+    ) -> Result<Option<Slot>, Bad> {
+        let kind = wanted.kind;
+        let textual = kind.is_some_and(is_text);
+        let slots = &mut self.work.slots;
+        Ok(match scan.peek() {
+            Some(b'"') => {
+                let text = string(slots, scan)?;
+                let value = if textual { None } else { parsed(kind, shown(slots, text, scan)) };
+                Some(value.map_or(text, |value| slots.plain(value)))
+            }
+            Some(b'[') => self.list(kind, scan, depth)?,
+            Some(b'{') if kind.is_none() => {
+                // An object is a value only of a field that some rule names as a whole.
+                let node = any(scan, depth)?;
+                Some(slots.keep(Kept::Node(node)))
+            }
+            Some(b'{') => {
+                scan.skip(depth)?;
+                None
+            }
+            Some(b't' | b'f' | b'n') => scan.word()?.map(|flag| match (textual, flag) {
+                (false, _) => Slot::Bool(flag),
+                (true, true) => own(slots, b"true"),
+                (true, false) => own(slots, b"false"),
+            }),
+            _ => {
+                let start = scan.at();
+                let number = scan.number()?;
+                Some(match textual {
+                    true => Slot::Text(Span::new(start..scan.at())),
+                    false => slots.plain(plain(kind, number)),
+                })
+            }
+        })
+    }
+
+    /// An array: texts are joined, which is how most fields are; all else is kept as it is.
+    fn list(
+        &mut self,
+        kind: Option<FieldType>,
+        scan: &mut Scan<'_>,
+        depth: usize,
+    ) -> Result<Option<Slot>, Bad> {
+        let whole = scan.clone();
+        let slots = &mut self.work.slots;
+        let (start, mut simple) = (slots.own.len(), kind.is_none_or(is_text));
+        scan.items(depth, |scan| {
+            if !simple || scan.peek() != Some(b'"') {
+                simple = false;
+                return scan.skip(depth + 1);
+            }
+            let Quoted { bytes, escaped } = scan.string()?;
+            let raw = scan.text().get(bytes).unwrap_or_default();
+            let from = slots.own.len();
+            if escaped {
+                unescape(raw, &mut slots.own)?;
+                simple = memchr::memchr(0, slots.own.get(from..).unwrap_or_default()).is_none();
+            } else {
+                slots.own.extend_from_slice(raw);
+            }
+            slots.own.push(0);
+            Ok(())
+        })?;
+        if simple {
+            let texts = start..slots.own.len();
+            return Ok((!texts.is_empty()).then_some(Slot::Texts(Span::new(texts))));
+        }
+        slots.own.truncate(start);
+        let items = match any(&mut whole.clone(), depth)? {
+            Node::List(items) => items,
+            other => vec![other],
+        };
+        Ok(match kind {
+            None => (!items.is_empty()).then(|| slots.keep(Kept::Node(Node::List(items)))),
+            Some(kind) => {
+                let mut flat = Vec::new();
+                flatten(items, kind, &mut flat);
+                let plain = flat.iter().map(unowned).collect::<Option<Vec<_>>>();
+                let empty = plain.as_ref().is_some_and(Vec::is_empty);
+                let kept = plain.map_or(Kept::Node(Node::List(flat)), Kept::Many);
+                (!empty).then(|| slots.keep(kept))
+            }
+        })
+    }
+}
+
+fn is_text(kind: FieldType) -> bool {
+    matches!(kind, FieldType::Keyword | FieldType::Path | FieldType::Keywords)
+}
+
+/// A string; escapes are resolved in the own text.
+fn string(slots: &mut Slots, scan: &mut Scan<'_>) -> Result<Slot, Bad> {
+    let Quoted { bytes, escaped } = scan.string()?;
+    if !escaped {
+        return Ok(Slot::Text(Span::new(bytes)));
+    }
+    let start = slots.own.len();
+    unescape(scan.text().get(bytes).unwrap_or_default(), &mut slots.own)?;
+    Ok(Slot::Own(Span::new(start..slots.own.len())))
+}
+
+fn own(slots: &mut Slots, text: &[u8]) -> Slot {
+    let start = slots.own.len();
+    slots.own.extend_from_slice(text);
+    Slot::Own(Span::new(start..slots.own.len()))
+}
+
+fn shown<'s>(slots: &'s Slots, text: Slot, scan: &Scan<'s>) -> &'s [u8] {
+    match slots.shown(text, scan.text()) {
+        Value::Str(text) => text,
+        _ => &[],
+    }
+}
+
+/// Values of two objects of one array.
+fn joined(slots: &mut Slots, held: Slot, more: Slot, text: &[u8]) -> Slot {
+    let all = slots.shown(held, text).each().chain(slots.shown(more, text).each());
+    let all = Node::List(all.map(owned).collect());
+    slots.keep(Kept::Node(all))
+}

@@ -38,7 +38,7 @@ pub(super) fn command() -> Result<()> {
     let loads = workloads(&dir, redis.as_ref().ok(), FULL)?;
     let mut all: Vec<Measured> = loads.iter().map(|_| Measured::default()).collect();
     let start = Instant::now();
-    let mut pairs = 0;
+    let mut pairs = 0_usize;
     for pair in 0..PAIRS {
         if start.elapsed() > LIMIT {
             break;

@@ -28,6 +28,8 @@ mod query;
 mod rules;
 mod run;
 mod sarif;
+#[cfg(test)]
+mod statements;
 mod stream;
 mod test;
 

@@ -95,9 +95,29 @@ pub fn characters(text: &[u8]) -> usize {
     count
 }
 
+/// Where the character of that number begins, the end for the one behind the last; `None` beyond.
+pub fn offset(text: &[u8], number: usize) -> Option<usize> {
+    let mut at = 0;
+    for _ in 0..number {
+        if at >= text.len() {
+            return None;
+        }
+        at += character(text, at);
+    }
+    Some(at)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn offsets_are_those_of_characters() {
+        let text = "aé\u{20ac}b".as_bytes();
+        let all: Vec<Option<usize>> = (0..6).map(|number| offset(text, number)).collect();
+        assert_eq!(all, [Some(0), Some(1), Some(3), Some(6), Some(7), None]);
+        assert_eq!(offset(b"\xff\xc3a", 2), Some(2), "what is no UTF-8 counts byte by byte");
+    }
 
     #[test]
     fn wildcards_match_whole_texts() {

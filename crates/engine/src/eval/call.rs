@@ -166,8 +166,10 @@ fn apply(call: &Call, args: &[Value<'_>]) -> Option<Got<'static>> {
         Function::Length => self::text(first).map(|text| integer(pattern::characters(&text))),
         Function::IndexOf => {
             let start = args.get(2).map_or(Some(0), |start| int(*start))?;
-            let start = usize::try_from(start).unwrap_or(0);
-            find(&text()?, &other(second)?, start).map(integer)
+            let text = text()?;
+            let start = pattern::offset(&text, usize::try_from(start).unwrap_or(0))?;
+            let at = find(&text, &other(second)?, start)?;
+            text.get(..at).map(|before| integer(pattern::characters(before)))
         }
         Function::Number => parse(first, args.get(1).copied()),
         Function::String => return self::text(first).map(|text| Got::Text(text.into_owned())),
@@ -262,12 +264,12 @@ fn parse(value: Value<'_>, base: Option<Value<'_>>) -> Option<Value<'static>> {
     number.or_else(|| float().map(Value::Float))
 }
 
-/// As slices of Python: negative places count from the end.
+/// As slices of Python: characters are counted, negative places from the end.
 fn slice(text: &[u8], from: i64, to: Option<i64>) -> &[u8] {
-    let length = i64::try_from(text.len()).unwrap_or(i64::MAX);
+    let length = i64::try_from(pattern::characters(text)).unwrap_or(i64::MAX);
     let place = |at: i64| {
         let at = if at < 0 { at.saturating_add(length).max(0) } else { at.min(length) };
-        usize::try_from(at).unwrap_or(0)
+        usize::try_from(at).ok().and_then(|at| pattern::offset(text, at)).unwrap_or(0)
     };
     text.get(place(from)..place(to.unwrap_or(length))).unwrap_or_default()
 }

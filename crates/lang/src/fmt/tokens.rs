@@ -123,7 +123,7 @@ fn next(rest: &str, before: Before) -> Option<(Kind, usize)> {
     match first {
         b'"' | b'\'' | b'`' => return Some((Kind::Operand, quoted(rest, first)?)),
         b'?' if matches!(rest.as_bytes().get(1), Some(b'"' | b'\'')) => {
-            return Some((Kind::Operand, 1 + quoted(rest.get(1..)?, *rest.as_bytes().get(1)?)?));
+            return Some((Kind::Operand, raw(rest)?));
         }
         b'(' | b'[' => return Some((Kind::Open, 1)),
         b')' | b']' => return Some((Kind::Close, 1)),
@@ -163,6 +163,24 @@ fn quoted(rest: &str, quote: u8) -> Option<usize> {
         }
     }
     None
+}
+
+/// Bytes of a classic raw string: it goes on behind a quote that a backslash stands before, if
+/// another quote follows on the line.
+fn raw(rest: &str) -> Option<usize> {
+    let quote = rest.bytes().nth(1)?;
+    let mut end = None;
+    let mut before = quote;
+    for (at, byte) in rest.bytes().enumerate().skip(2).take_while(|(_, byte)| *byte != b'\n') {
+        if byte == quote {
+            end = Some(at + 1);
+            if before != b'\\' {
+                break;
+            }
+        }
+        before = byte;
+    }
+    end
 }
 
 /// A name with its dots, or a number.

@@ -1,27 +1,22 @@
 //! `kestrel bench`: what rules cost, by stage.
 //!
-//! Events are taken in blocks: read, decoded and evaluated by all threads, each its share; then
-//! sequences go on in order on one thread, as an agent would do it. So the alerts are the same on
-//! any number of threads.
+//! It is `kestrel run` with a clock, and without the output: alerts are made and thrown away. Stages
+//! are measured in processor time, so they mean the same on any number of threads and beside other
+//! work; the rate is of the clock on the wall.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use engine::eval::{Compiled, Scratch};
-use engine::{Detector, Limits};
 use serde_json::json;
 
+use crate::alert::Alert;
 use crate::cli::{DialectName, Form};
 use crate::inflate;
-use crate::input::{Event, Lines, Names, Placed};
+use crate::input::Order;
 use crate::output::{self, Status};
 use crate::rules::Rules;
-
-/// Events of one block: few enough for the memory of a laptop.
-const BLOCK: usize = 16_384;
+use crate::stream::{Clock, Ended, Sink, Stream, WINDOW};
 
 /// What is measured.
 #[derive(Debug)]
@@ -34,26 +29,30 @@ pub(crate) struct Options<'a> {
     pub(crate) form: Form,
 }
 
-/// Time by stage, as it passed on the clock.
-#[derive(Debug, Default)]
-struct Spent {
-    events: u64,
-    bytes: u64,
-    bad: u64,
+/// What was measured.
+#[derive(Debug)]
+struct Measured {
+    rules: usize,
+    threads: usize,
     alerts: u64,
-    read: Duration,
-    parse: Duration,
-    eval: Duration,
-    sequences: Duration,
+    compile: Duration,
+    wall: Duration,
+    ended: Ended,
 }
 
-/// What one thread owns: the events of its share, what it remembers, and which filters each event
-/// satisfied.
-struct Share {
-    events: Vec<Event>,
-    used: usize,
-    scratch: Scratch,
-    hits: Vec<Vec<u32>>,
+/// Alerts are made, and counted.
+#[derive(Debug, Default)]
+struct Counter {
+    alerts: u64,
+    text: Vec<u8>,
+}
+
+impl Sink for Counter {
+    fn alert(&mut self, alert: &Alert<'_>) -> io::Result<()> {
+        self.alerts += 1;
+        self.text.clear();
+        alert.ndjson("", &mut self.text)
+    }
 }
 
 pub(crate) fn run(options: &Options<'_>) -> io::Result<Status> {
@@ -64,143 +63,98 @@ pub(crate) fn run(options: &Options<'_>) -> io::Result<Status> {
     }
     let start = Instant::now();
     let Some(compiled) = rules.compile() else { return Ok(Status::Findings) };
-    let compile = start.elapsed();
+    let (compile, threads) = (start.elapsed(), options.threads.max(1));
     let names = crate::rules::names(&compiled);
-    let mut spent = Spent::default();
-    let mut detector = Detector::new(Arc::clone(&compiled), Limits::default());
-    let mut shares: Vec<Share> = (0..options.threads.max(1))
-        .map(|_| Share {
-            events: Vec::new(),
-            used: 0,
-            scratch: Scratch::default(),
-            hits: Vec::new(),
-        })
-        .collect();
+    let rules = compiled.program().rules.len();
+    let stream = Stream { compiled, names, order: Order::Time(WINDOW), threads, clock: Clock::On };
+    let start = Instant::now();
+    let (mut counter, mut ended) = (Counter::default(), Ended::default());
     for path in options.events {
-        let mut lines = Lines::open(path)?;
-        while block(&mut lines, &mut shares, &compiled, &names, &mut detector, &mut spent)? {}
-        spent.bytes += lines.bytes();
+        let one = stream.run(path, &mut counter)?;
+        ended.report.events += one.report.events;
+        ended.report.bad += one.report.bad;
+        ended.bytes += one.bytes;
+        ended.spent += one.spent;
     }
-    show(&spent, &compiled, compile, options)?;
+    let (alerts, wall) = (counter.alerts, start.elapsed());
+    let measured = Measured { rules, threads, alerts, compile, wall, ended };
+    match options.form {
+        Form::Json => measured.json()?,
+        Form::Text => measured.text()?,
+    }
     Ok(Status::Fine)
 }
 
-/// Reads, decodes and evaluates one block; false at the end of the input.
-fn block(
-    lines: &mut Lines,
-    shares: &mut [Share],
-    compiled: &Arc<Compiled>,
-    names: &Arc<Names>,
-    detector: &mut Detector,
-    spent: &mut Spent,
-) -> io::Result<bool> {
-    let start = Instant::now();
-    let mut texts: Vec<Vec<u8>> = Vec::with_capacity(BLOCK);
-    while texts.len() < BLOCK
-        && let Some((_, line)) = lines.next()?
-    {
-        match line {
-            Ok(line) => texts.push(line.to_vec()),
-            Err(_) => spent.bad += 1,
-        }
-    }
-    if texts.is_empty() {
-        return Ok(false);
-    }
-    spent.read += start.elapsed();
-    let size = texts.len().div_ceil(shares.len());
-    let start = Instant::now();
-    let bad: u64 = thread::scope(|scope| {
-        let parts = shares.iter_mut().zip(texts.chunks(size));
-        let threads: Vec<_> =
-            parts.map(|(share, texts)| scope.spawn(move || share.parse(texts, names))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap_or_default()).sum()
-    });
-    spent.bad += bad;
-    spent.parse += start.elapsed();
-    let start = Instant::now();
-    thread::scope(|scope| {
-        for share in &mut *shares {
-            scope.spawn(|| share.eval(compiled));
-        }
-    });
-    spent.eval += start.elapsed();
-    let start = Instant::now();
-    let mut found = Vec::new();
-    for share in shares {
-        for (event, hits) in share.events.iter().zip(&mut share.hits).take(share.used) {
-            spent.events += 1;
-            let (position, ordinal) = (spent.events, spent.events);
-            let time = event.time().unwrap_or_default();
-            detector.advance(&Placed { event, position, time, ordinal }, hits, &mut found);
-            spent.alerts += found.len() as u64;
-            found.clear();
-        }
-        share.used = 0;
-    }
-    spent.sequences += start.elapsed();
-    Ok(true)
-}
-
-impl Share {
-    fn parse(&mut self, texts: &[Vec<u8>], names: &Arc<Names>) -> u64 {
-        let mut bad = 0;
-        for text in texts {
-            if self.events.len() == self.used {
-                self.events.push(Event::new(Arc::clone(names)));
-                self.hits.push(Vec::new());
-            }
-            let Some(event) = self.events.get_mut(self.used) else { continue };
-            match event.read(text) {
-                Ok(()) => self.used += 1,
-                Err(_) => bad += 1,
-            }
-        }
-        bad
+impl Measured {
+    /// Each stage, its time, and what of it is the engine's own.
+    fn stages(&self) -> [(&'static str, Duration); 5] {
+        let spent = self.ended.spent;
+        [
+            ("read", spent.read),
+            ("decode", spent.decode),
+            ("eval", spent.eval),
+            ("sequences", spent.sequences),
+            ("alerts", spent.alerts),
+        ]
     }
 
-    fn eval(&mut self, compiled: &Compiled) {
-        for (event, hits) in self.events.iter().zip(&mut self.hits).take(self.used) {
-            compiled.hits(event, &mut self.scratch, hits);
-        }
+    /// Nanoseconds an event.
+    fn each(&self, time: Duration) -> u64 {
+        let each = time.as_nanos() / u128::from(self.ended.report.events.max(1));
+        u64::try_from(each).unwrap_or(u64::MAX)
     }
-}
 
-fn show(
-    spent: &Spent,
-    compiled: &Compiled,
-    compile: Duration,
-    options: &Options<'_>,
-) -> io::Result<()> {
-    let each = |time: Duration| {
-        u64::try_from(time.as_nanos() / u128::from(spent.events.max(1))).unwrap_or(u64::MAX)
-    };
-    let engine = each(spent.eval + spent.sequences);
-    let rules = compiled.program().rules.len();
-    let rate = 1_000_000_000 / engine.max(1);
-    if options.form == Form::Json {
-        return output::json(&json!({
-            "rules": rules, "events": spent.events, "bad": spent.bad, "alerts": spent.alerts,
-            "bytes": spent.bytes, "threads": options.threads,
-            "compile_ms": u64::try_from(compile.as_millis()).unwrap_or(u64::MAX),
-            "ns": {
-                "read": each(spent.read), "parse": each(spent.parse), "eval": each(spent.eval),
-                "sequences": each(spent.sequences), "engine": engine,
+    /// What the rules cost on events that are decoded.
+    fn engine(&self) -> u64 {
+        let spent = self.ended.spent;
+        self.each(spent.eval + spent.sequences + spent.alerts)
+    }
+
+    /// Bytes of the input in a second of this.
+    fn bytes_in(&self, time: Duration) -> u64 {
+        let second = u128::from(self.ended.bytes) * 1_000_000_000 / time.as_nanos().max(1);
+        u64::try_from(second).unwrap_or(u64::MAX)
+    }
+
+    fn json(&self) -> io::Result<()> {
+        let stages = self.stages().map(|(name, time)| (name.to_owned(), self.each(time).into()));
+        let mut ns: serde_json::Map<String, serde_json::Value> = stages.into_iter().collect();
+        ns.insert("engine".to_owned(), self.engine().into());
+        ns.insert("wall".to_owned(), self.each(self.wall).into());
+        output::json(&json!({
+            "rules": self.rules,
+            "events": self.ended.report.events,
+            "bad": self.ended.report.bad,
+            "bytes": self.ended.bytes,
+            "alerts": self.alerts,
+            "threads": self.threads,
+            "compile_ms": u64::try_from(self.compile.as_millis()).unwrap_or(u64::MAX),
+            "ns": ns,
+            "events_per_second": {
+                "decoded": per_second(self.engine()),
+                "end_to_end": per_second(self.each(self.wall)),
             },
-            "events_per_second": rate,
-        }));
+        }))
     }
-    let mut out = anstream::stdout().lock();
-    let (events, alerts, threads) = (spent.events, spent.alerts, options.threads);
-    writeln!(out, "{rules} rules, {events} events, {alerts} alerts, {threads} threads")?;
-    writeln!(out, "compile    {:>9} ms", compile.as_millis())?;
-    for (stage, time) in [
-        ("read", spent.read),
-        ("parse", spent.parse),
-        ("eval", spent.eval),
-        ("sequences", spent.sequences),
-    ] {
-        writeln!(out, "{stage:<10} {:>9} ns an event", each(time))?;
+
+    fn text(&self) -> io::Result<()> {
+        let mut out = anstream::stdout().lock();
+        let (rules, events, alerts) = (self.rules, self.ended.report.events, self.alerts);
+        writeln!(out, "{rules} rules, {events} events, {alerts} alerts, {} threads", self.threads)?;
+        writeln!(out, "compile    {:>7} ms", self.compile.as_millis())?;
+        for (stage, time) in self.stages() {
+            writeln!(out, "{stage:<10} {:>7} ns an event", self.each(time))?;
+        }
+        let (engine, wall) = (self.engine(), self.each(self.wall));
+        let (decoded, through) = (per_second(engine), per_second(wall));
+        writeln!(out, "engine     {engine:>7} ns an event: {decoded} decoded events/s on a core")?;
+        let mega = |time| self.bytes_in(time) / 1_000_000;
+        let (decode, all) = (mega(self.ended.spent.decode), mega(self.wall));
+        writeln!(out, "decoding   {decode:>7} MB/s on a core")?;
+        writeln!(out, "in all     {wall:>7} ns an event: {through} events/s, {all} MB/s")
     }
-    writeln!(out, "engine     {engine:>9} ns an event: {rate} events/s")
+}
+
+fn per_second(ns: u64) -> u64 {
+    1_000_000_000 / ns.max(1)
 }

@@ -11,7 +11,7 @@ use crate::cli::{Case, DialectName, Query, QueryForm};
 use crate::input::Order;
 use crate::output::{self, Status, style};
 use crate::rules;
-use crate::stream::{Stream, WINDOW_MAX};
+use crate::stream::{Clock, Sink, Stream, WINDOW_MAX};
 
 /// What diagnostics call the query.
 const NAME: &str = "query";
@@ -25,17 +25,12 @@ pub(crate) fn run(query: &Query) -> io::Result<Status> {
         DialectName::Classic => Order::Input,
         DialectName::Elastic | DialectName::Endpoint => Order::Time(WINDOW_MAX),
     };
-    let mut stream = Stream::open(&query.events, &compiled, &names, order)?;
+    let threads = std::thread::available_parallelism().map_or(1, Into::into);
+    let stream = Stream { compiled, names, order, threads, clock: Clock::Off };
     let mut out = anstream::stdout().lock();
-    let (mut number, mut more) = (0, true);
-    while more {
-        more = stream.step(&mut |alert| {
-            number += 1;
-            show(query, number, alert, &mut out)
-        })?;
-    }
+    let ended = stream.run(&query.events, &mut Shown { query, number: 0, out: &mut out })?;
     out.flush()?;
-    let report = &stream.events.report;
+    let report = &ended.report;
     for (position, bad) in &report.first_bad {
         output::complain(&format!("{}:{position}: {bad}", query.events.display()));
     }
@@ -43,6 +38,20 @@ pub(crate) fn run(query: &Query) -> io::Result<Status> {
         output::complain(&format!("{} lines are no events, {} are", report.bad, report.events));
     }
     Ok(if report.bad == 0 { Status::Fine } else { Status::Findings })
+}
+
+/// Shows results as they come.
+struct Shown<'q> {
+    query: &'q Query,
+    number: u64,
+    out: &'q mut dyn Write,
+}
+
+impl Sink for Shown<'_> {
+    fn alert(&mut self, alert: &Alert<'_>) -> io::Result<()> {
+        self.number += 1;
+        show(self.query, self.number, alert, self.out)
+    }
 }
 
 /// The query as a program of one rule; what is wrong with it goes to standard error.

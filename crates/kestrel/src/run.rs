@@ -2,27 +2,24 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
 use std::thread;
 
-use engine::eval::Compiled;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lang::Level;
 
+use crate::alert::Alert;
 use crate::cli::{DialectName, RunForm};
-use crate::input::{Names, Order, Report};
+use crate::input::{Order, Report};
 use crate::output::{self, Status};
 use crate::rules::Rules;
-use crate::stream::{Stream, WINDOW};
+use crate::stream::{Clock, Sink, Stream, WINDOW};
 
 /// Bytes of output that one input may be ahead of the one that is printed.
 const CHUNK: usize = 64 << 10;
 const CHUNKS: usize = 64;
-/// Events between two looks at the progress.
-const PROGRESS_EVERY: u64 = 4_096;
-
 /// What is printed of an input, in order.
 enum Piece {
     Output(Vec<u8>),
@@ -41,14 +38,26 @@ struct Summary {
 /// What all inputs share.
 struct Job<'a> {
     inputs: &'a [PathBuf],
-    compiled: Arc<Compiled>,
-    names: Arc<Names>,
+    stream: Stream,
     form: RunForm,
     bar: ProgressBar,
 }
 
+/// The alerts of one input on their way to the output.
+struct Output<'j> {
+    job: &'j Job<'j>,
+    input: String,
+    sender: &'j SyncSender<Piece>,
+    text: Vec<u8>,
+    alerts: u64,
+    /// Bytes of the input that the progress bar knows of.
+    shown: u64,
+    /// Somebody waits for each alert.
+    idle: bool,
+}
+
 /// Prints the alerts of each input, in the order in which the inputs are named, however many are
-/// read at the same time.
+/// read at the same time. Alerts are findings: the exit status tells a script that there are some.
 pub(crate) fn run(
     paths: &[PathBuf],
     inputs: &[PathBuf],
@@ -60,11 +69,15 @@ pub(crate) fn run(
     rules.show_errors()?;
     let Some(compiled) = rules.compile() else { return Ok(Status::Findings) };
     let names = crate::rules::names(&compiled);
-    let job = Job { inputs, compiled, names, form, bar: progress(inputs) };
     let threads = threads
         .or_else(|| thread::available_parallelism().ok().map(Into::into))
         .unwrap_or(1)
-        .clamp(1, inputs.len().max(1));
+        .max(1);
+    // Files are read at the same time as far as there are threads; each gets its share of the rest.
+    let files = threads.min(inputs.len().max(1));
+    let order = Order::Time(WINDOW);
+    let stream = Stream { compiled, names, order, threads: threads / files, clock: Clock::Off };
+    let job = Job { inputs, stream, form, bar: progress(inputs) };
     let mut sound = rules.count(Level::Error) == 0;
     let next = AtomicUsize::new(0);
     let (senders, receivers): (Vec<_>, Vec<_>) =
@@ -73,7 +86,7 @@ pub(crate) fn run(
         senders.into_iter().map(|sender| Mutex::new(Some(sender))).collect();
     let mut alerts = 0;
     let written = thread::scope(|scope| {
-        for _ in 0..threads {
+        for _ in 0..files {
             scope.spawn(|| {
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
@@ -99,7 +112,7 @@ pub(crate) fn run(
             rules.loaded.program.rules.len()
         )?;
     }
-    Ok(if sound { Status::Fine } else { Status::Findings })
+    Ok(if sound && alerts == 0 { Status::Fine } else { Status::Findings })
 }
 
 /// Prints the pieces of each input in turn. Dropping the receivers after an error ends the rest.
@@ -147,49 +160,52 @@ fn tell(input: &Path, summary: &Summary) -> bool {
 impl Job<'_> {
     fn one(&self, input: &Path, sender: &SyncSender<Piece>) {
         let mut summary = Summary::default();
-        if let Err(error) = self.read(input, sender, &mut summary)
-            && error.kind() != io::ErrorKind::BrokenPipe
-        {
-            summary.error = Some(error);
+        let mut output = Output {
+            job: self,
+            input: input.display().to_string(),
+            sender,
+            text: Vec::new(),
+            alerts: 0,
+            shown: 0,
+            idle: input.as_os_str() == "-",
+        };
+        let ended = self.stream.run(input, &mut output);
+        let flushed = output.flush();
+        summary.alerts = output.alerts;
+        match ended.and_then(|ended| flushed.map(|()| ended)) {
+            Ok(ended) => (summary.report, summary.lost) = (ended.report, ended.lost),
+            // If nobody listens any more, the output has failed and that is told.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            Err(error) => summary.error = Some(error),
         }
-        // If nobody listens any more, the output has failed and that is told.
         drop(sender.send(Piece::Done(summary)));
     }
+}
 
-    fn read(
-        &self,
-        input: &Path,
-        sender: &SyncSender<Piece>,
-        summary: &mut Summary,
-    ) -> io::Result<()> {
-        let mut stream = Stream::open(input, &self.compiled, &self.names, Order::Time(WINDOW))?;
-        let name = input.display().to_string();
-        let (mut text, mut alerts, mut before) = (Vec::new(), 0, 0);
-        let (mut steps, mut more) = (0_u64, true);
-        while more {
-            more = stream.step(&mut |alert| {
-                alerts += 1;
-                match self.form {
-                    RunForm::Text => alert.text(&name, &mut text),
-                    RunForm::Ndjson => alert.ndjson(&name, &mut text),
-                }
-            })?;
-            steps += 1;
-            let idle = input.as_os_str() == "-";
-            if text.len() > CHUNK || (!text.is_empty() && (idle || !more)) {
-                let piece = Piece::Output(std::mem::take(&mut text));
-                sender.send(piece).map_err(|_| io::ErrorKind::BrokenPipe)?;
-            }
-            if steps % PROGRESS_EVERY == 0 || !more {
-                let bytes = stream.events.bytes();
-                self.bar.inc(bytes - before);
-                before = bytes;
-            }
+impl Output<'_> {
+    fn flush(&mut self) -> io::Result<()> {
+        if self.text.is_empty() {
+            return Ok(());
         }
-        summary.report = stream.events.report.clone();
-        summary.alerts = alerts;
-        summary.lost = stream.lost();
-        Ok(())
+        let piece = Piece::Output(std::mem::take(&mut self.text));
+        self.sender.send(piece).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+impl Sink for Output<'_> {
+    fn alert(&mut self, alert: &Alert<'_>) -> io::Result<()> {
+        self.alerts += 1;
+        match self.job.form {
+            RunForm::Text => alert.text(&self.input, &mut self.text)?,
+            RunForm::Ndjson => alert.ndjson(&self.input, &mut self.text)?,
+        }
+        if self.text.len() > CHUNK { self.flush() } else { Ok(()) }
+    }
+
+    fn progress(&mut self, bytes: u64) -> io::Result<()> {
+        self.job.bar.inc(bytes.saturating_sub(self.shown));
+        self.shown = bytes;
+        if self.idle { self.flush() } else { Ok(()) }
     }
 }
 

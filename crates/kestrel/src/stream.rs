@@ -1,105 +1,144 @@
 //! One input through the rules: events in order, alerts out.
+//!
+//! Whether an event satisfies the conditions of rules depends on the event alone, so blocks of
+//! events are decoded and evaluated on as many threads as there may be. What has state goes on from
+//! there in the order of the events, on the thread of the caller, which also reads. Blocks go
+//! around the workers in turn, so their results come back in order and no queue is longer than
+//! what is in flight.
+//!
+//! | module | does |
+//! |---|---|
+//! | `worker` | a block of documents: which conditions does each satisfy |
+//! | `stage` | what these mean in the order of time |
+//! | `spent` | where the time goes |
+
+mod spent;
+mod stage;
+mod worker;
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
 
 use engine::eval::Compiled;
-use engine::{Counted, Detector, Found, Limits};
-use model::value::Node;
-use serde_json::{Value, json};
 
-use crate::alert::{Alert, Member};
-use crate::input::{self, Event, Lines, Names, Order, Ordered};
+use crate::alert::Alert;
+use crate::input::{Block, Names, Order, Report, Source};
+pub(crate) use spent::{Clock, Spent};
+use stage::Stage;
+use worker::{Batch, Worker};
 
 /// Events that are kept back to put them in order: recorders with several threads write events
 /// some milliseconds late.
 pub(crate) const WINDOW: usize = 1_024;
 /// The same where everything is read before something is shown, as in a search.
 pub(crate) const WINDOW_MAX: usize = 1 << 20;
+/// Blocks that each worker may be behind: one at work, and enough waiting to never be idle.
+const IN_FLIGHT: usize = 4;
 
-/// The rules at work on one input.
+/// What is done with the events of an input.
+#[derive(Debug, Clone)]
 pub(crate) struct Stream {
-    compiled: Arc<Compiled>,
-    detector: Detector,
-    pub(crate) events: Ordered,
-    found: Vec<Found>,
+    pub(crate) compiled: Arc<Compiled>,
+    pub(crate) names: Arc<Names>,
+    pub(crate) order: Order,
+    /// Threads that decode and evaluate. An input that somebody writes right now is done by one.
+    pub(crate) threads: usize,
+    pub(crate) clock: Clock,
+}
+
+/// What becomes of the alerts of an input.
+pub(crate) trait Sink {
+    fn alert(&mut self, alert: &Alert<'_>) -> io::Result<()>;
+
+    /// Some events are done, and so many bytes of the input with them.
+    fn progress(&mut self, _bytes: u64) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// How an input ended.
+#[derive(Debug, Default)]
+pub(crate) struct Ended {
+    pub(crate) report: Report,
+    /// Partial matches that were given up at a limit, and results that pipes had no room for.
+    pub(crate) lost: u64,
+    pub(crate) bytes: u64,
+    pub(crate) spent: Spent,
 }
 
 impl Stream {
-    pub(crate) fn open(
-        path: &Path,
-        compiled: &Arc<Compiled>,
-        names: &Arc<Names>,
-        order: Order,
-    ) -> io::Result<Stream> {
-        let events = Ordered::new(Lines::open(path)?, Arc::clone(names), order);
-        let detector = Detector::new(Arc::clone(compiled), Limits::default());
-        Ok(Stream { compiled: Arc::clone(compiled), detector, events, found: Vec::new() })
-    }
-
-    /// Takes the next event; calls back for each alert. False at the end of the input, after what
-    /// only the end decides.
-    pub(crate) fn step(
-        &mut self,
-        alert: &mut dyn FnMut(&Alert<'_>) -> io::Result<()>,
-    ) -> io::Result<bool> {
-        let more = if let Some(placed) = self.events.next()? {
-            self.detector.push(&placed, &mut self.found);
-            true
+    /// Takes an input from its beginning to its end. The same events give the same alerts in the
+    /// same order on any number of threads.
+    pub(crate) fn run(&self, path: &Path, sink: &mut dyn Sink) -> io::Result<Ended> {
+        let mut source = Source::open(path)?;
+        let mut stage = Stage::new(self);
+        if self.threads <= 1 || source.live() {
+            self.alone(&mut source, &mut stage, sink)?;
         } else {
-            self.detector.finish(&mut self.found);
-            false
-        };
-        for found in self.found.drain(..) {
-            let rule = usize::try_from(found.rule).ok();
-            let rule = rule.and_then(|rule| self.compiled.program().rules.get(rule));
-            let Some(rule) = rule else { continue };
-            let members = found.members.iter().map(|number| member(&self.events, *number));
-            let (members, count) = (members.collect(), found.counted.as_ref().map(counted));
-            alert(&Alert { rule: &rule.meta, id: found.id, members, count })?;
+            thread::scope(|scope| {
+                let (senders, receivers) = (0..self.threads)
+                    .map(|_| {
+                        let (to, blocks) = sync_channel::<Block>(IN_FLIGHT);
+                        let (batches, from) = sync_channel::<Batch>(IN_FLIGHT);
+                        scope.spawn(move || Worker::new(self).serve(&blocks, &batches));
+                        (to, from)
+                    })
+                    .unzip();
+                self.shared(&mut source, &mut stage, sink, senders, receivers)
+            })?;
         }
-        Ok(more)
+        stage.finish(&source, sink)?;
+        Ok(stage.end(source.bytes()))
     }
 
-    /// Partial matches that were given up at a limit, and results that pipes had no room for.
-    pub(crate) fn lost(&self) -> u64 {
-        let rules = self.compiled.program().rules.len();
-        let counters = (0..u32::try_from(rules).unwrap_or(u32::MAX))
-            .map(|rule| self.detector.counters(rule))
-            .map(|counters| counters.evictions + counters.dropped);
-        counters.sum::<u64>() + self.detector.forgotten_processes()
+    fn alone(
+        &self,
+        source: &mut Source,
+        stage: &mut Stage<'_>,
+        sink: &mut dyn Sink,
+    ) -> io::Result<()> {
+        let (mut worker, mut block) = (Worker::new(self), Block::default());
+        while stage.read(source, &mut block)? {
+            let batch = worker.work(block);
+            block = stage.take(batch, source, sink)?;
+            sink.progress(source.bytes())?;
+        }
+        Ok(())
     }
-}
 
-/// The document of a member; the latest one is at hand.
-fn member(events: &Ordered, number: u64) -> Member {
-    let position = input::position(number);
-    let current = events.current_position() == Some(position);
-    let document = match events.current().filter(|_| current) {
-        Some(event) => Some(Event::document(event).to_vec()),
-        None => events.recall(position),
-    };
-    Member { position, document }
-}
-
-/// What `count` or `unique_count` said.
-fn counted(counted: &Counted) -> Value {
-    let key: Vec<Value> = counted.key.iter().map(plain).collect();
-    json!({ "count": counted.count, "percent": counted.percent, "key": key })
-}
-
-fn plain(node: &Node) -> Value {
-    match node {
-        Node::Null => Value::Null,
-        Node::Bool(flag) => (*flag).into(),
-        Node::Int(number) => (*number).into(),
-        Node::Float(number) => (*number).into(),
-        Node::Str(text) => String::from_utf8_lossy(text).into(),
-        Node::List(items) => items.iter().map(plain).collect(),
-        Node::Map(members) => {
-            let member = |(name, node): &(Box<str>, Node)| (name.to_string(), plain(node));
-            Value::Object(members.iter().map(member).collect())
+    /// The workers end when `senders` are dropped.
+    fn shared(
+        &self,
+        source: &mut Source,
+        stage: &mut Stage<'_>,
+        sink: &mut dyn Sink,
+        senders: Vec<SyncSender<Block>>,
+        receivers: Vec<Receiver<Batch>>,
+    ) -> io::Result<()> {
+        let gone = || io::Error::other("a thread that reads events has failed");
+        let mut spare: Vec<Block> = Vec::new();
+        let (mut given, mut taken) = (senders.iter().cycle(), receivers.iter().cycle());
+        let (mut flying, mut more) = (0, true);
+        loop {
+            while more && flying < self.threads * IN_FLIGHT {
+                let mut block = spare.pop().unwrap_or_default();
+                more = stage.read(source, &mut block)?;
+                if more {
+                    let worker = given.next().ok_or_else(gone)?;
+                    worker.send(block).map_err(|_| gone())?;
+                    flying += 1;
+                }
+            }
+            if flying == 0 {
+                return Ok(());
+            }
+            let batch = taken.next().and_then(|worker| worker.recv().ok()).ok_or_else(gone)?;
+            flying -= 1;
+            spare.push(stage.take(batch, source, sink)?);
+            sink.progress(source.bytes())?;
         }
     }
 }

@@ -6,10 +6,8 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use super::lines::{LINE_MAX, Position};
+use super::source::{LINE_MAX, Position};
 
-/// Lines between two places that are remembered in a file.
-const STRIDE: u64 = 64;
 /// Bytes of the latest documents that are kept of an input that cannot be read twice.
 const RECENT_MAX: usize = 256 << 20;
 
@@ -19,12 +17,12 @@ const BLOCK: usize = 64 << 10;
 /// Where to find them.
 #[derive(Debug)]
 pub(crate) enum Archive {
-    /// A file, which is read again.
-    File { file: File, places: Vec<u64> },
+    /// A file, which is read again: where each block of lines begins, and the number of its first.
+    File { file: File, places: Vec<(Position, u64)> },
     /// Items of an array, by position.
     Items { text: Arc<[u8]>, items: Vec<Range<usize>> },
-    /// The latest lines of a pipe.
-    Recent { lines: VecDeque<Box<[u8]>>, first: Position, bytes: usize },
+    /// The latest blocks of lines of a pipe, each with the number of its first.
+    Recent { blocks: VecDeque<(Position, Box<[u8]>)>, bytes: usize },
 }
 
 impl Archive {
@@ -37,21 +35,20 @@ impl Archive {
     }
 
     pub(crate) fn recent() -> Archive {
-        Archive::Recent { lines: VecDeque::new(), first: 1, bytes: 0 }
+        Archive::Recent { blocks: VecDeque::new(), bytes: 0 }
     }
 
-    /// Takes note of a line that begins at this byte.
-    pub(crate) fn add(&mut self, position: Position, start: u64, line: &[u8]) {
+    /// Takes note of lines, of the number of the first, and of the byte where it begins.
+    pub(crate) fn add(&mut self, first: Position, start: u64, lines: &[u8]) {
         match self {
-            Archive::File { places, .. } if position % STRIDE == 1 => places.push(start),
-            Archive::File { .. } | Archive::Items { .. } => {}
-            Archive::Recent { lines, first, bytes } => {
-                lines.push_back(line.into());
-                *bytes += line.len();
+            Archive::File { places, .. } => places.push((first, start)),
+            Archive::Items { .. } => {}
+            Archive::Recent { blocks, bytes } => {
+                blocks.push_back((first, lines.into()));
+                *bytes += lines.len();
                 while *bytes > RECENT_MAX {
-                    let Some(gone) = lines.pop_front() else { break };
+                    let Some((_, gone)) = blocks.pop_front() else { break };
                     *bytes -= gone.len();
-                    *first += 1;
                 }
             }
         }
@@ -61,17 +58,19 @@ impl Archive {
     pub(crate) fn get(&self, position: Position) -> Option<Vec<u8>> {
         match self {
             Archive::File { file, places } => {
-                let before = position.checked_sub(1)?;
-                let place = places.get(usize::try_from(before / STRIDE).ok()?)?;
-                file_line(file, *place, before % STRIDE)
+                let after = places.partition_point(|(first, _)| *first <= position);
+                let (first, start) = places.get(after.checked_sub(1)?)?;
+                file_line(file, *start, position - first)
             }
             Archive::Items { text, items } => {
                 let item = items.get(usize::try_from(position.checked_sub(1)?).ok()?)?;
                 text.get(item.clone()).map(<[u8]>::to_vec)
             }
-            Archive::Recent { lines, first, .. } => {
-                let at = usize::try_from(position.checked_sub(*first)?).ok()?;
-                lines.get(at).map(|line| line.to_vec())
+            Archive::Recent { blocks, .. } => {
+                let after = blocks.partition_point(|(first, _)| *first <= position);
+                let (first, lines) = blocks.get(after.checked_sub(1)?)?;
+                let at = usize::try_from(position - first).ok()?;
+                lines.split(|byte| *byte == b'\n').nth(at).map(<[u8]>::to_vec)
             }
         }
     }

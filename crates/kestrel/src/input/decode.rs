@@ -44,11 +44,6 @@ impl Decoder {
         Decoder { names, memory: Memory::default(), work: Work::default() }
     }
 
-    /// What is read.
-    pub(super) fn names(&self) -> &Names {
-        &self.names
-    }
-
     /// Reads a document into `slots`; what they held before is gone, also after an error.
     pub(super) fn read(&mut self, document: &[u8], slots: &mut Slots) -> Result<(), Bad> {
         str::from_utf8(document).map_err(|error| Bad::Utf8 { at: error.valid_up_to() })?;
@@ -131,7 +126,7 @@ impl Reader<'_> {
         };
         let work = &mut *self.work;
         let (own, stores) = (work.slots.own.len(), work.stores.len());
-        let mark = Mark { hash, text: start, own, stores };
+        let mark = Mark { hash, text: start, own };
         let known = self.memory.recall(place, mark, rest, &mut work.slots, &mut work.stores);
         if let Some(length) = known {
             scan.pass(length);

@@ -31,14 +31,14 @@ pub(crate) struct Decoded {
 }
 
 impl Decoded {
-    /// Reads a document.
-    pub(crate) fn read<'e>(
-        &'e mut self,
-        decoder: &'e mut Decoder,
-        document: &'e [u8],
-    ) -> Result<View<'e>, Bad> {
-        decoder.read(document, &mut self.slots)?;
-        Ok(View { names: decoder.names(), document, slots: &self.slots })
+    /// Reads a document; what was held before is gone, also after an error.
+    pub(crate) fn read(&mut self, decoder: &mut Decoder, document: &[u8]) -> Result<(), Bad> {
+        decoder.read(document, &mut self.slots)
+    }
+
+    /// The event of the document that was read last.
+    pub(crate) fn view<'e>(&'e self, names: &'e Names, document: &'e [u8]) -> View<'e> {
+        View { names, document, slots: &self.slots }
     }
 }
 
@@ -102,18 +102,14 @@ impl View<'_> {
     }
 }
 
-impl<'e> View<'e> {
-    /// The document as it was given.
-    pub(crate) fn document(&self) -> &'e [u8] {
-        self.document
-    }
-}
-
 impl Fields for View<'_> {
     #[inline]
     fn get(&self, field: FieldId) -> Value<'_> {
         let Some(place) = self.names.place(field) else {
-            debug_assert!(usize::from(field.0) >= self.names.count(), "{field:?} was not asked for");
+            debug_assert!(
+                usize::from(field.0) >= self.names.count(),
+                "{field:?} was not asked for"
+            );
             return Value::Null;
         };
         self.slots.get(place, self.document)

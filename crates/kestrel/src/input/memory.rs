@@ -43,13 +43,12 @@ pub(super) struct Place {
 /// A field that got a value.
 pub(super) type Store = (u16, Slot);
 
-/// Where something begins: in the document, in the own text, in the list of stores.
+/// Where something begins: in the document, in the own text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mark {
     pub(super) hash: u64,
     pub(super) text: usize,
     pub(super) own: usize,
-    pub(super) stores: usize,
 }
 
 impl Memory {

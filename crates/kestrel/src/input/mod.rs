@@ -2,7 +2,7 @@
 //!
 //! | module | does |
 //! |---|---|
-//! | `lines` | files into documents, bounded |
+//! | `source`, `lines` | files into blocks and documents, bounded |
 //! | `archive` | documents that were read before |
 //! | `order` | documents into the order of time |
 //! | `scan` | JSON, read in place |
@@ -23,15 +23,17 @@ mod names;
 mod order;
 mod scan;
 mod slot;
+mod source;
 #[cfg(test)]
 mod tests;
 mod time;
 
 pub(crate) use decode::Decoder;
-pub(crate) use event::{Decoded, Event, View};
-pub(crate) use lines::{Lines, Position};
+pub(crate) use event::{Decoded, Event};
+pub(crate) use lines::Lines;
 pub(crate) use names::Names;
-pub(crate) use order::{Order, Ordered, Placed, Report, position};
+pub(crate) use order::{Order, Ordered, Placed, Report, Waiting, position};
+pub(crate) use source::{Block, Cursor, Position, Source};
 
 /// Why a line is not an event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +46,6 @@ pub(crate) enum Bad {
     Utf8 { at: usize },
     #[error("an escape in a string is not one of JSON")]
     Escape,
-    #[error("longer than {} bytes", lines::LINE_MAX)]
+    #[error("longer than {} bytes", source::LINE_MAX)]
     Long,
 }

@@ -3,8 +3,8 @@
 //! Recorders write events nearly in order. So a window of events is kept back, and the earliest of
 //! them goes first; what comes later than that keeps its place.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BinaryHeap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
@@ -12,10 +12,11 @@ use model::field::FieldId;
 use model::value::{Fields, Value};
 use sha2::{Digest, Sha256};
 
+use super::source::DOCUMENTS_MAX;
 use super::{Bad, Decoder, Event, Lines, Names, Position};
 
 /// Bad lines that are described; more are counted.
-pub(crate) const BAD_MAX: usize = 10;
+const BAD_MAX: usize = 10;
 
 /// In which order events are given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,14 +28,76 @@ pub(crate) enum Order {
 }
 
 /// Time, sequence number (absent ones last), position.
-type Key = (i64, i64, Position);
+pub(crate) type Key = (i64, i64, Position);
+
+/// What is kept back until its turn comes.
+#[derive(Debug)]
+pub(crate) struct Waiting<T> {
+    /// What came in order.
+    ordered: VecDeque<(Key, T)>,
+    /// What came late.
+    late: BinaryHeap<Reverse<Late<T>>>,
+}
+
+/// Compared by its place alone.
+#[derive(Debug)]
+struct Late<T>(Key, T);
+
+impl<T> PartialEq for Late<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl<T> Eq for Late<T> {}
+
+impl<T> PartialOrd for Late<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T> Ord for Late<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+
+impl<T> Waiting<T> {
+    pub(crate) fn new() -> Waiting<T> {
+        Waiting { ordered: VecDeque::new(), late: BinaryHeap::new() }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ordered.len() + self.late.len()
+    }
+
+    pub(crate) fn push(&mut self, key: Key, what: T) {
+        if self.ordered.back().is_none_or(|(last, _)| *last <= key) {
+            self.ordered.push_back((key, what));
+        } else {
+            self.late.push(Reverse(Late(key, what)));
+        }
+    }
+
+    /// Takes the earliest.
+    pub(crate) fn pop(&mut self) -> Option<(Key, T)> {
+        let late = self.late.peek().map(|Reverse(late)| late.0);
+        let first = self.ordered.front().map(|(key, _)| *key);
+        if late.is_some_and(|late| first.is_none_or(|first| late < first)) {
+            self.late.pop().map(|Reverse(Late(key, what))| (key, what))
+        } else {
+            self.ordered.pop_front()
+        }
+    }
+}
 
 /// The events of one input in order.
 #[derive(Debug)]
 pub(crate) struct Ordered {
     lines: Lines,
     order: Order,
-    waiting: BinaryHeap<Reverse<(Key, usize)>>,
+    waiting: Waiting<usize>,
     /// Events, of which the free ones are filled again.
     pool: Vec<Event>,
     free: Vec<usize>,
@@ -60,6 +123,16 @@ pub(crate) struct Report {
     pub(crate) first_bad: Vec<(Position, Bad)>,
 }
 
+impl Report {
+    /// Counts a line that is no event.
+    pub(crate) fn add_bad(&mut self, position: Position, bad: Bad) {
+        self.bad += 1;
+        if self.first_bad.len() < BAD_MAX {
+            self.first_bad.push((position, bad));
+        }
+    }
+}
+
 /// An event in its place.
 #[derive(Debug)]
 pub(crate) struct Placed<'o> {
@@ -70,9 +143,6 @@ pub(crate) struct Placed<'o> {
     /// Its place in the order in which events are given.
     pub(crate) ordinal: u64,
 }
-
-/// Documents of one input: places and positions share 64 bits.
-const DOCUMENTS_MAX: u64 = u32::MAX as u64;
 
 /// The position of an event by the number that it has for the engine.
 pub(crate) fn position(number: u64) -> Position {
@@ -100,12 +170,23 @@ impl engine::Event for Placed<'_> {
     }
 }
 
+impl Order {
+    /// How many events are kept back.
+    pub(crate) fn window(self) -> usize {
+        match self {
+            Order::Input => 1,
+            Order::Time(window) => window,
+        }
+    }
+}
+
 impl Ordered {
+    /// Whatever the order is, the events of these lines come in it.
     pub(crate) fn new(lines: Lines, names: Arc<Names>, order: Order) -> Ordered {
         Ordered {
             lines,
             order,
-            waiting: BinaryHeap::new(),
+            waiting: Waiting::new(),
             pool: Vec::new(),
             free: Vec::new(),
             decoder: Decoder::new(Arc::clone(&names)),
@@ -121,14 +202,10 @@ impl Ordered {
     /// The next event.
     pub(crate) fn next(&mut self) -> io::Result<Option<Placed<'_>>> {
         self.free.extend(self.current.take().map(|(number, _)| number));
-        let window = match self.order {
-            Order::Input => 1,
-            Order::Time(window) => window,
-        };
-        while !self.ended && self.waiting.len() < window {
+        while !self.ended && self.waiting.len() < self.order.window() {
             self.read_one()?;
         }
-        let Some(Reverse(((time, _, position), number))) = self.waiting.pop() else {
+        let Some(((time, _, position), number)) = self.waiting.pop() else {
             return Ok(None);
         };
         self.current = Some((number, position));
@@ -142,46 +219,25 @@ impl Ordered {
             self.ended = true;
             return Ok(());
         };
-        if position >= DOCUMENTS_MAX {
-            let what = format!("more than {DOCUMENTS_MAX} lines; split the input");
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
-        }
         let number = self.free.pop().unwrap_or_else(|| {
             self.pool.push(Event::new(Arc::clone(&self.names)));
             self.pool.len() - 1
         });
         let Some(event) = self.pool.get_mut(number) else { return Ok(()) };
         if let Err(bad) = line.and_then(|line| event.read_with(&mut self.decoder, line)) {
-            self.report.bad += 1;
-            if self.report.first_bad.len() < BAD_MAX {
-                self.report.first_bad.push((position, bad));
-            }
+            self.report.add_bad(position, bad);
             self.free.push(number);
             return Ok(());
         }
         self.report.events += 1;
         self.now = event.time().unwrap_or(self.now);
         let sequence = event.view().sequence().unwrap_or(i64::MAX);
-        self.waiting.push(Reverse(((self.now, sequence, position), number)));
+        self.waiting.push((self.now, sequence, position), number);
         Ok(())
     }
 
-    /// Bytes read so far.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.lines.bytes()
-    }
-
-    /// The event that was given last.
-    pub(crate) fn current(&self) -> Option<&Event> {
-        self.pool.get(self.current?.0)
-    }
-
-    /// Its position.
-    pub(crate) fn current_position(&self) -> Option<Position> {
-        self.current.map(|(_, position)| position)
-    }
-
     /// A document that was read before.
+    #[cfg(test)]
     pub(crate) fn recall(&self, position: Position) -> Option<Vec<u8>> {
         self.lines.recall(position)
     }

@@ -98,7 +98,10 @@ impl<'t> Scan<'t> {
                     self.at += 2;
                 }
                 Some(_) => return Err(self.bad("no control character in a string")),
-                None => return Err(self.bad("a closing quote")),
+                None => {
+                    self.at = start;
+                    return Err(self.bad("a closing quote"));
+                }
             }
         }
     }

@@ -186,7 +186,7 @@ fn earlier_documents_are_found_far_back() {
 
 #[test]
 fn a_line_that_is_too_long_is_stepped_over() {
-    let file = file(&format!("{{\"a\":\"{}\"}}\n{{}}\n", "x".repeat(super::lines::LINE_MAX)));
+    let file = file(&format!("{{\"a\":\"{}\"}}\n{{}}\n", "x".repeat(super::source::LINE_MAX)));
     let (all, events) = positions(file.path(), Order::Input);
     assert_eq!(all, [2]);
     assert_eq!(events.report.first_bad, [(1, Bad::Long)]);

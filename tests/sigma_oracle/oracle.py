@@ -2,8 +2,12 @@
 
 usage: oracle.py RULES EVENTS-PER-RULE
 
-Prints one JSON object a line: the file of the rule, and events (Sigma's field names) with the
-verdict of SQLite on each; or the reason why the backend does not convert the rule.
+Events are derived from the rule: such that satisfy its condition, for each the same with one field
+changed so that it no longer does, and others. Keywords are looked for in the field `message`.
+
+Prints one JSON object a line: the file of the rule, events (Sigma's field names) with the verdict of
+SQLite on each, and the numbers of those that miss a hit by one field; or the reason why the backend
+does not convert the rule.
 """
 
 import json
@@ -20,6 +24,7 @@ except ImportError:
 
 from sigma.backends.sqlite import sqliteBackend
 from sigma.collection import SigmaCollection
+from sigma.conditions import ConditionAND, ConditionNOT, ConditionOR
 from sigma.rule import SigmaDetection, SigmaDetectionItem
 from sigma.types import (
     SigmaCIDRExpression,
@@ -30,6 +35,8 @@ from sigma.types import (
 )
 
 TABLE = "logs"
+# Solutions that are tried for each hit that is wanted: some contradict themselves.
+TRIES = 12
 # Text that no rule looks for.
 NEUTRAL = ["zq", "neutral value", "/opt/zq/bin", "7", "203.0.113.9"]
 # What a wildcard may stand for.
@@ -117,81 +124,126 @@ def sample(value, rng):
     return None
 
 
-def near_miss(text, rng):
-    """The value with one thing changed."""
-    if not isinstance(text, str) or not text:
-        return text
+def changed(text, rng):
+    """The value with one letter taken away, put in or changed; so that an anchor or a word breaks."""
+    if not isinstance(text, str):
+        return text + 1
+    if not text:
+        return "~"
     at = rng.randrange(len(text))
     return rng.choice([
-        text[:at] + text[at + 1:], text[:at] + "~" + text[at:], text + "~", "~" + text,
-        text.swapcase(), text[::-1],
+        text[:at] + text[at + 1:], text[:at] + "~" + text[at:], text[:at] + "~" + text[at + 1:],
+        text + "~", "~" + text,
     ])
 
 
+def wanted(node, holds, rng):
+    """Comparisons with the value that each must have for the condition to hold, or not to."""
+    if isinstance(node, ConditionNOT):
+        return wanted(node.args[0], not holds, rng)
+    if isinstance(node, (ConditionAND, ConditionOR)):
+        if isinstance(node, ConditionAND) == holds:
+            return [one for arg in node.args for one in wanted(arg, holds, rng)]
+        return wanted(rng.choice(node.args), holds, rng)
+    return [(node, holds)]
+
+
+def together(values, rng):
+    """One value that satisfies all: what is anchored at the start first, at the end last."""
+    if len(values) == 1:
+        return sample(values[0], rng)
+    first, middle, last = [], [], []
+    for value in values:
+        text = sample(value, rng)
+        if not isinstance(value, SigmaString) or not isinstance(text, str):
+            middle.append(str(text))
+        elif not value.startswith(SpecialChars.WILDCARD_MULTI):
+            first.append(text)
+        elif not value.endswith(SpecialChars.WILDCARD_MULTI):
+            last.append(text)
+        else:
+            middle.append(text)
+    rng.shuffle(middle)
+    return rng.choice([" ", "", "/"]).join(first + middle + last)
+
+
+def solution(tree, fields, rng):
+    """An event that probably satisfies the condition, and the fields that make it so."""
+    must = {}
+    for leaf, holds in wanted(tree, True, rng):
+        if holds:
+            must.setdefault(leaf.field, []).append(leaf.value)
+    event = {name: rng.choice(NEUTRAL) for name in fields}
+    event.update({name: together(values, rng) for name, values in must.items()})
+    return event, sorted(must)
+
+
 def value_of(values, rng):
-    """A value of a field: some of what the rule looks for, changed or not, or something else."""
+    """A value of a field: what the rule looks for, changed or not, or something else."""
     chance = rng.random()
-    if chance < 0.12 or not values:
-        return rng.choice(NEUTRAL)
-    chosen = rng.choice(values)
-    text = sample(chosen, rng)
+    text = sample(rng.choice(values), rng) if values and chance > 0.12 else None
     if text is None:
         return rng.choice(NEUTRAL)
-    if isinstance(text, str) and chance > 0.45 and len(values) > 1:
-        # Several at once, so that `contains|all` has a chance.
-        more = [sample(one, rng) for one in rng.sample(values, min(len(values), rng.randint(1, 6)))]
-        text = " ".join([str(one) for one in more if one is not None] + [text])
     if chance > 0.82:
-        return near_miss(text, rng)
-    if chance > 0.75 and isinstance(text, str):
-        return text.swapcase()
-    return text
+        return changed(text, rng)
+    return text.swapcase() if chance > 0.75 and isinstance(text, str) else text
 
 
-def whole_detection(detection, event, rng):
-    """Lets an event satisfy one detection, so that conditions over several have a chance."""
-    alternatives = detection.detection_items
-    nested = [one for one in alternatives if isinstance(one, SigmaDetection)]
-    if nested:
-        whole_detection(rng.choice(nested), event, rng)
-        return
-    for item in alternatives:
-        if item.field is None or not item.value:
-            continue
-        together = item.value_linking.__name__ == "ConditionAND"
-        values = item.value if together else [rng.choice(item.value)]
-        texts = [sample(one, rng) for one in values]
-        if len(texts) == 1:
-            event[item.field] = texts[0]
-            continue
-        # The last of a list often is where the text ends.
-        event[item.field] = " ".join(str(one) for one in texts)
-
-
-def events_of(rule, count, rng):
+def fields_of(rule):
     fields = {}
     for detection in rule.detection.detections.values():
         for item in items(detection):
-            if item.field is None:
-                continue
             fields.setdefault(item.field, []).extend(item.value)
-    events = []
+    return fields
+
+
+def events_of(rule, sql, count, rng):
+    """Events of a rule: its hits, for each the events that miss it by one field, and any others."""
+    fields, trees = fields_of(rule), [one.parsed for one in rule.detection.parsed_condition]
+    tries = [solution(rng.choice(trees), fields, rng) for _ in range(count * TRIES)]
+    hits = [one for one, hit in zip(tries, verdicts(sql, [e for e, _ in tries])) if hit][:count]
+    events, misses = [], []
+    for event, must in hits:
+        events.append(event)
+        for name in must:
+            variants = [dict(event, **{name: changed(event[name], rng)}) for _ in range(3)]
+            if event[name] is not None and isinstance(event[name], str):
+                events.append(dict(event, **{name: event[name].swapcase()}))
+            variants.append(dict(event, **{name: None}))
+            missed = [v for v, hit in zip(variants, verdicts(sql, variants)) if not hit]
+            misses.extend(range(len(events), len(events) + len(missed)))
+            events.extend(missed)
     for number in range(count):
         event = {name: value_of(values, rng) for name, values in fields.items()}
-        if number % 2 == 0:
-            wanted = list(rule.detection.detections.items())
-            likely = [d for name, d in wanted if not name.startswith("filter")]
-            rng.shuffle(likely)
-            for detection in likely[:rng.randint(1, len(likely))] if likely else []:
-                whole_detection(detection, event, rng)
-        if number % 6 == 5 and event:
+        if number % 3 == 2 and event:
             # Absent fields: `not` is the complement in both.
             event[rng.choice(sorted(event))] = None
         events.append(event)
-    return events
+    return events, misses
+
+
+def keywords_in_message(rule):
+    """Lets searches without a field look into the field `message`, as part of its text."""
+    for detection in rule.detection.detections.values():
+        for item in items(detection):
+            if item.field is None:
+                item.field = "message"
+                item.value = [anywhere(value) for value in item.value]
+
+
+def anywhere(value):
+    if not isinstance(value, SigmaString):
+        return value
+    if not value.startswith(SpecialChars.WILDCARD_MULTI):
+        value = SpecialChars.WILDCARD_MULTI + value
+    if not value.endswith(SpecialChars.WILDCARD_MULTI):
+        value = value + SpecialChars.WILDCARD_MULTI
+    return value
 
 
 def verdicts(sql, events):
+    if not events:
+        return []
     names = sorted({name for event in events for name in event})
     base = sqlite3.connect(":memory:")
     base.create_function("REGEXP", 2, lambda p, v: v is not None and re.search(p, str(v)) is not None)
@@ -215,8 +267,9 @@ def main():
             collection = SigmaCollection.from_yaml(path.read_text())
             rule = collection.rules[0]
             rng = random.Random(path.name)
+            keywords_in_message(rule)
             sql = backend.convert(collection)[0]
-            events = events_of(rule, count, rng)
+            events, line["misses"] = events_of(rule, sql, count, rng)
             line["events"] = events
             line["verdicts"] = verdicts(sql, events)
         except Exception as error:  # the reason is the result

@@ -22,6 +22,8 @@ pub(crate) enum Probe {
     Program(&'static str),
     /// A file.
     File(&'static str),
+    /// A module that the Python in PATH finds.
+    Python(&'static str),
 }
 
 impl Probe {
@@ -29,6 +31,10 @@ impl Probe {
         match self {
             Probe::Program(name) => sh::find(name).is_some(),
             Probe::File(path) => Path::new(path).exists(),
+            Probe::Python(module) => {
+                let import = format!("import {module}");
+                sh::cmd("python3").args(["-c", &import]).output().is_ok_and(|o| o.status.success())
+            }
         }
     }
 }
@@ -71,6 +77,12 @@ pub(crate) const PACKAGES: &[Package] = &[
     ),
     package("busybox-static", Need::Test, Probe::Program("busybox"), "userland of the test guests"),
     package("xz-utils", Need::Test, Probe::Program("xz"), "unpacks the guests' kernel modules"),
+    package(
+        "python3-venv",
+        Need::Test,
+        Probe::Python("ensurepip"),
+        "a place for pySigma, with which verdicts on Sigma rules are compared",
+    ),
     package("redis-server", Need::Test, Probe::Program("redis-server"), "a load to measure"),
     package("redis-tools", Need::Test, Probe::Program("redis-benchmark"), "drives that load"),
 ];
@@ -174,5 +186,6 @@ mod tests {
     fn absence_is_seen() {
         assert!(!Probe::Program("no-such-program-anywhere").holds());
         assert!(!Probe::File("/no/such/file").holds());
+        assert!(!Probe::Python("no_such_module_anywhere").holds());
     }
 }

@@ -116,6 +116,14 @@ pub(crate) const WAYS: &[Way] = &[
     program(
         Kind::Accept,
         Provider::Tracepoint,
+        "inet_sock_set_state, cgroup getpeername",
+        &["tp_connection", "cg_taken4", "cg_taken6"],
+        "told of the process that listens; of another one that accepts, too, if it asks for the \
+         address of the peer, as most do",
+    ),
+    program(
+        Kind::Accept,
+        Provider::Tracepoint,
         "inet_sock_set_state",
         &["tp_connection"],
         "the process is the one that listens, not the one of its workers that accepts",
@@ -199,4 +207,43 @@ pub(crate) const LAST: &[Way] = &[
 /// The ways of one kind in a table, the best first.
 pub(crate) fn of(table: &'static [Way], kind: Kind) -> impl Iterator<Item = &'static Way> {
     table.iter().filter(move |way| way.kind == kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use model::tiers::{self, Tier};
+
+    use super::*;
+    use crate::source::SourceId;
+
+    /// The source in user space that tells an operation, as `event.provider` calls it.
+    fn in_user_space(kind: Kind) -> Option<&'static str> {
+        let source = SourceId::ALL.into_iter().find(|source| source.kinds().contains(kind))?;
+        Some(match source {
+            SourceId::Fanotify | SourceId::Mounts => "fanotify",
+            SourceId::Connector => "connector",
+            SourceId::Perf => "perf",
+        })
+    }
+
+    /// The best way of a tier: programs, sources in user space, and last what taxes others. Programs
+    /// of LSM and fentry need what the tier `fallback` lacks.
+    fn best(kind: Kind, tier: Tier) -> Option<&'static str> {
+        let works = |way: &&Way| {
+            tier == Tier::Lsm || !matches!(way.provider, Provider::Lsm | Provider::Fentry)
+        };
+        let first = of(WAYS, kind).find(works).map(|way| way.provider.name());
+        let last = of(LAST, kind).find(works).map(|way| way.provider.name());
+        first.or_else(|| in_user_space(kind)).or(last)
+    }
+
+    #[test]
+    fn the_reference_of_fields_names_the_best_way_of_each_tier() {
+        for kind in Kind::ALL {
+            for tier in [Tier::Lsm, Tier::Fallback] {
+                let expected = best(*kind, tier).unwrap_or_else(|| panic!("{kind:?}: no way"));
+                assert_eq!(tiers::source(*kind, tier), expected, "{kind:?} in {tier:?}");
+            }
+        }
+    }
 }

@@ -98,7 +98,7 @@ impl<'a> Lower<'a> {
         let lowered = Filter { category, condition };
         let explained = self.found.iter().skip(before.saturating_sub(1));
         let explained = explained.into_iter().any(|one| one.code == Code::UnknownWord);
-        if !self.dialect.is_classic() && !explained && lowered.kinds().is_empty() {
+        if !self.dialect.is_classic() && !explained && !lowered.is_possible() {
             self.found.push(
                 Diagnostic::new(
                     Code::NeverMatches,

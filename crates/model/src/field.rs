@@ -28,6 +28,23 @@ pub enum FieldType {
     Time,
 }
 
+impl FieldType {
+    /// Name for people and documents.
+    pub fn name(self) -> &'static str {
+        match self {
+            FieldType::Keyword => "keyword",
+            FieldType::Path => "path",
+            FieldType::Keywords => "keywords",
+            FieldType::Id => "id",
+            FieldType::Int => "integer",
+            FieldType::Bool => "boolean",
+            FieldType::Ip => "ip",
+            FieldType::Ips => "ips",
+            FieldType::Time => "time",
+        }
+    }
+}
+
 /// Where the value comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
@@ -41,6 +58,19 @@ pub enum Source {
     Host,
     /// The same in all events.
     Constant,
+}
+
+impl Source {
+    /// Name for people and documents.
+    pub fn name(self) -> &'static str {
+        match self {
+            Source::All => "every event",
+            Source::Kernel => "kernel record",
+            Source::State => "process table",
+            Source::Host => "host",
+            Source::Constant => "constant",
+        }
+    }
 }
 
 /// Index of a field in [`FIELDS`]; larger numbers name fields that only documents have.

@@ -10,7 +10,7 @@
 //! | [`alert`] | what a match becomes |
 //! | [`op`], [`interest`] | operations, and what of them the rules need |
 //! | [`action`], [`names`] | what operations and the kernel's numbers are called |
-//! | [`applies`] | which operations can fill a field |
+//! | [`applies`], [`tiers`] | which operations can fill a field, and which source tells them |
 //! | [`json`] | events to ECS JSON, and JSON documents as events |
 #![forbid(unsafe_code)]
 
@@ -25,5 +25,6 @@ pub mod op;
 pub mod partial;
 pub mod pattern;
 pub mod program;
+pub mod tiers;
 pub mod value;
 pub mod wire;

@@ -30,12 +30,18 @@ impl Rule {
 }
 
 impl Filter {
-    /// Operations whose events can satisfy the filter.
+    /// Operations whose live events can satisfy the filter: these have none of the fields that only
+    /// documents have.
     pub fn kinds(&self) -> KindSet {
-        Kind::ALL.iter().copied().filter(|kind| self.can_match(*kind)).collect()
+        Kind::ALL.iter().copied().filter(|kind| self.can_match(*kind, Origin::Live)).collect()
     }
 
-    fn can_match(&self, kind: Kind) -> bool {
+    /// Whether any document can satisfy the filter, as far as category, type and action tell.
+    pub fn is_possible(&self) -> bool {
+        Kind::ALL.iter().any(|kind| self.can_match(*kind, Origin::Document))
+    }
+
+    fn can_match(&self, kind: Kind, origin: Origin) -> bool {
         let words = action::of(kind);
         if words.category.is_empty() {
             return false;
@@ -45,19 +51,31 @@ impl Filter {
         {
             return false;
         }
-        truth(&self.condition, &words) != Some(false)
+        value(&self.condition, &words, origin) != Some(false)
     }
 }
 
-/// The value of a condition where the words of the operation decide it.
+/// Where an event comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Live,
+    Document,
+}
+
+/// The value of a condition on live events where the words of the operation decide it.
 pub fn truth(condition: &Expr, words: &Action) -> Option<bool> {
+    value(condition, words, Origin::Live)
+}
+
+fn value(condition: &Expr, words: &Action, origin: Origin) -> Option<bool> {
     match condition {
         Expr::Const(value) => Some(*value),
-        Expr::Not(inner) => truth(inner, words).map(|value| !value),
-        Expr::And(all) => decide(all, words, false),
-        Expr::Or(any) => decide(any, words, true),
+        Expr::Not(inner) => value(inner, words, origin).map(|value| !value),
+        Expr::And(all) => decide(all, words, origin, false),
+        Expr::Or(any) => decide(any, words, origin, true),
         // Computed from fields that are not known.
         Expr::Computed(..) | Expr::Compare { .. } | Expr::Truth(_) | Expr::Lineage(..) => None,
+        Expr::Test(id, _) if origin == Origin::Live && field::field(*id).is_none() => Some(false),
         Expr::Test(field, test) => {
             let mut result = Some(false);
             for value in known(*field, words)?.each() {
@@ -73,10 +91,10 @@ pub fn truth(condition: &Expr, words: &Action) -> Option<bool> {
 }
 
 /// `decisive` if any operand has that value, the opposite if all have it, else unknown.
-fn decide(operands: &[Expr], words: &Action, decisive: bool) -> Option<bool> {
+fn decide(operands: &[Expr], words: &Action, origin: Origin, decisive: bool) -> Option<bool> {
     let mut result = Some(!decisive);
     for operand in operands {
-        match truth(operand, words) {
+        match value(operand, words, origin) {
             Some(value) if value == decisive => return Some(decisive),
             Some(_) => {}
             None => result = None,
@@ -98,7 +116,11 @@ fn known(field: FieldId, words: &Action) -> Option<Value<'static>> {
     }
 }
 
-/// Whether one of those words satisfies a test; unknown for tests that nobody writes on them.
+/// Whether a word satisfies a test; unknown for tests that nobody writes on words.
+pub fn word(test: &Test, word: &str) -> Option<bool> {
+    holds(test, Value::str(word))
+}
+
 fn holds(test: &Test, value: Value<'_>) -> Option<bool> {
     let Value::Str(text) = value else { return None };
     match test {

@@ -82,6 +82,10 @@ const FIELDS_HEAD: &str = "\
 Every field that a rule can name and an event can have. Names and types are those of the Elastic Common
 Schema; what it lacks has `Ext` in its name. A field that a host cannot know is absent, never made up.
 
+The columns of tiers tell which source fills a field, called as in `event.provider`: where BPF LSM programs attach
+(`lsm`), and where they do not (`fallback`; in the tier `observe` what cgroup programs tell is missing too). `-` means that
+no source there can tell. `aegisbpf doctor` says which tier a host is in.
+
 Made by `cargo xtask codegen` from what `aegisbpf fields` prints. Do not edit.
 
 ";

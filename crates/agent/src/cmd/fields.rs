@@ -2,8 +2,9 @@
 
 use std::io::Write;
 
-use model::field::{FIELDS, Field, FieldId, FieldType, Source};
+use model::field::{FIELDS, Field, FieldId};
 use model::op::Kind;
+use model::tiers::{self, Tier};
 use model::{action, applies};
 use serde_json::{Value as Json, json};
 
@@ -11,7 +12,8 @@ use crate::cli::{FieldsArgs, FieldsOutput};
 use crate::exit::{Exit, Failure};
 use crate::render::table;
 
-const FIELDS_HEAD: [&str; 5] = ["FIELD", "TYPE", "SOURCE", "OPERATIONS", "MEANING"];
+const FIELDS_HEAD: [&str; 7] =
+    ["FIELD", "TYPE", "SOURCE", "TIER LSM", "TIER FALLBACK", "OPERATIONS", "MEANING"];
 const OPERATIONS_HEAD: [&str; 5] = ["OPERATION", "CATEGORY", "TYPE", "ACTION", "MEANING"];
 
 /// Prints them, and what operations are called, unless only some fields are asked for.
@@ -57,11 +59,12 @@ What each operation is called in an event, and in `aegisbpf doctor`, which tells
 reports it and what that source cannot tell. `open` and `write` are reported for files that rules name.
 ";
 
-fn markdown(head: &[&str; 5], rows: impl Iterator<Item = [String; 5]>) -> String {
+fn markdown<const N: usize>(head: &[&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
     let head = head.map(str::to_lowercase).join(" | ");
-    let mut text = format!("| {head} |\n|---|---|---|---|---|\n");
-    for [name, cells @ ..] in rows {
-        text.extend(["| `", &name, "` | ", &cells.join(" | "), " |\n"]);
+    let mut text = format!("| {head} |\n|{}\n", "---|".repeat(N));
+    for row in rows {
+        let Some((name, cells)) = row.split_first() else { continue };
+        text.extend(["| `", name, "` | ", &cells.join(" | "), " |\n"]);
     }
     text
 }
@@ -70,16 +73,22 @@ fn object(id: FieldId, field: &Field) -> Json {
     let operations: Vec<&str> = applies::kinds(id).iter().map(Kind::name).collect();
     json!({
         "name": field.name,
-        "type": kind(field.kind),
-        "source": source(field.source),
+        "type": field.kind.name(),
+        "source": field.source.name(),
+        "tiers": {
+            "lsm": tiers::words(id, Tier::Lsm),
+            "fallback": tiers::words(id, Tier::Fallback),
+        },
         "operations": operations,
         "meaning": field.doc,
     })
 }
 
-fn words(id: FieldId, field: &Field) -> [String; 5] {
-    let [kind, source] = [kind(field.kind), source(field.source)].map(str::to_owned);
-    [field.name.to_owned(), kind, source, applies::words(id), field.doc.to_owned()]
+fn words(id: FieldId, field: &Field) -> [String; 7] {
+    let [lsm, fallback] = [Tier::Lsm, Tier::Fallback].map(|tier| tiers::words(id, tier));
+    let [name, kind, source, doc] =
+        [field.name, field.kind.name(), field.source.name(), field.doc].map(str::to_owned);
+    [name, kind, source, lsm, fallback, applies::words(id), doc]
 }
 
 /// What operations are called.
@@ -91,38 +100,15 @@ fn actions() -> impl Iterator<Item = [String; 5]> {
     })
 }
 
-fn kind(kind: FieldType) -> &'static str {
-    match kind {
-        FieldType::Keyword => "keyword",
-        FieldType::Path => "path",
-        FieldType::Keywords => "keywords",
-        FieldType::Id => "id",
-        FieldType::Int => "integer",
-        FieldType::Bool => "boolean",
-        FieldType::Ip => "ip",
-        FieldType::Ips => "ips",
-        FieldType::Time => "time",
-    }
-}
-
-fn source(source: Source) -> &'static str {
-    match source {
-        Source::All => "every event",
-        Source::Kernel => "kernel record",
-        Source::State => "process table",
-        Source::Host => "host",
-        Source::Constant => "constant",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn each_field_is_described() {
-        let fields = (0..).map(FieldId).zip(FIELDS).map(|(id, field)| words(id, field));
-        for row in fields.chain(actions()) {
+        let fields = (0..).map(FieldId).zip(FIELDS);
+        let fields = fields.map(|(id, field)| Vec::from(words(id, field)));
+        for row in fields.chain(actions().map(Vec::from)) {
             assert!(row.iter().all(|word| !word.is_empty() && !word.contains('|')), "{row:?}");
         }
     }

@@ -101,20 +101,46 @@ impl Look<'_> {
     fn unfilled(&mut self, rule: &Rule) {
         let mut fields = BTreeSet::new();
         for filter in rule.filters() {
-            collect(&filter.condition, &mut |id| {
-                if field::field(id).is_none() {
-                    fields.insert(id);
-                }
-            });
+            self.missing(&filter.condition, &mut fields);
         }
         let names: Vec<String> =
             fields.into_iter().map(|id| field_name(id, self.program).to_owned()).collect();
         let Some(first) = names.first() else { return };
         let message = format!("no sensor fills `{}`", names.join("`, `"));
+        let never = rule.kinds().is_empty();
         let finding = self.push(Code::NotFilled, message, first);
         "only events that are read from files can carry this".clone_into(&mut finding.label);
-        finding.help.push_str("on live events such a field is absent");
+        finding.help.push_str(if never {
+            "on live events such a field is absent, and without it the rule never matches"
+        } else {
+            "on live events such a field is absent"
+        });
         finding.near = names;
+    }
+
+    /// Such fields of a condition; those of raw records only where nothing beside them says the same
+    /// of a live event.
+    fn missing(&self, condition: &Expr, fields: &mut BTreeSet<FieldId>) {
+        let unfilled = |expr: &Expr| {
+            let mut all = Vec::new();
+            collect(expr, &mut |id| all.extend(field::field(id).is_none().then_some(id)));
+            all
+        };
+        match condition {
+            Expr::And(all) => all.iter().for_each(|one| self.missing(one, fields)),
+            Expr::Not(inner) => self.missing(inner, fields),
+            Expr::Or(any) => {
+                let is_live = any.iter().any(|one| unfilled(one).is_empty());
+                let of_record = |id: &FieldId| is_record(field_name(*id, self.program));
+                for one in any {
+                    let all = unfilled(one);
+                    if !(is_live && matches!(one, Expr::Test(..)) && all.iter().all(of_record)) {
+                        self.missing(one, fields);
+                    }
+                }
+            }
+            other => fields.extend(unfilled(other)),
+        }
     }
 
     /// A field that events of this category do not have.
@@ -138,6 +164,12 @@ impl Look<'_> {
             }
         }
     }
+}
+
+/// Whether a field holds a raw record, or a part of one.
+fn is_record(name: &str) -> bool {
+    matches!(name, "message" | "event.original" | "tags" | "user.audit.id")
+        || name.starts_with("auditd.")
 }
 
 /// Categories whose events carry a field, by its first word; `None` for fields of all events.

@@ -8,7 +8,7 @@ use model::program::{Expr, Function, Literal, Order, Place, Scalar, Test};
 
 use super::encode;
 use super::pattern::{Where, merge, test};
-use super::taxonomy::Taxonomy;
+use super::taxonomy::{self, Taxonomy};
 use super::tree::{Item, Modifier, Piece, Search, Value};
 use crate::lower::not;
 
@@ -63,7 +63,7 @@ fn one_or(join: fn(Vec<Expr>) -> Expr) -> impl Fn(Vec<Expr>) -> Expr {
 fn lower(item: &Item, context: &mut Context<'_>) -> Result<Expr, String> {
     let names: Vec<String> = match &item.field {
         Some(name) => context.taxonomy.fields(name),
-        None => context.taxonomy.text.iter().map(|name| (*name).to_owned()).collect(),
+        None => taxonomy::RAW.iter().map(|name| (*name).to_owned()).collect(),
     };
     let how = How::of(&item.modifiers, item.field.is_none())?;
     if item.field.as_deref() == Some("Initiated") && context.taxonomy.category == Some("network") {
@@ -82,7 +82,7 @@ fn lower(item: &Item, context: &mut Context<'_>) -> Result<Expr, String> {
         }
         let any = spellings
             .iter()
-            .map(|one| how.compare(one, &fields, context))
+            .map(|one| how.compare(one, &fields, item.field.as_deref(), context))
             .collect::<Result<Vec<_>, _>>()?;
         all.push(one_or(Expr::Or)(any));
     }
@@ -226,13 +226,16 @@ impl How {
         &self,
         value: &Value,
         fields: &[FieldId],
+        name: Option<&str>,
         context: &mut Context<'_>,
     ) -> Result<Expr, String> {
         if self.kind == Kind::Field {
             return self.reference(value, fields, context);
         }
-        let any =
-            |test: &Test| one_or(Expr::Or)(fields.iter().map(|id| on_field(*id, test)).collect());
+        let any = |test: &Test| {
+            let fields = fields.iter().map(|id| on_field(*id, test));
+            one_or(Expr::Or)(fields.chain(context.taxonomy.view(name, test)).collect())
+        };
         match (self.kind, value) {
             (Kind::Exists, Value::Bool(flag)) => {
                 let exists = any(&Test::Exists);

@@ -4,12 +4,13 @@
 //! |---|---|
 //! | `guard` | limits, before anything else reads the text |
 //! | `adapter`, `tree` | the library's documents as ours |
-//! | `taxonomy` | log sources and field names in ECS |
+//! | `taxonomy`, `audit` | log sources and field names in ECS; audit records in live events |
 //! | `item`, `encode`, `pattern` | a field with modifiers and values |
 //! | `condition` | conditions between searches |
 //! | `correlate` | correlation rules |
 
 mod adapter;
+mod audit;
 mod condition;
 pub(crate) mod correlate;
 mod encode;

@@ -18,8 +18,8 @@ pub(crate) struct Taxonomy {
     fields: &'static [(&'static str, &'static [&'static str])],
     /// Prefixes of names that are in neither table.
     prefixes: &'static [&'static str],
-    /// Where keywords are looked for.
-    pub(super) text: &'static [&'static str],
+    /// Whether keywords are looked for in what is typed, too.
+    typed: bool,
 }
 
 /// Types and actions of events.
@@ -36,10 +36,8 @@ enum Events {
     Questions,
 }
 
-/// The raw record in documents.
-const RAW: &[&str] = &["message", "event.original"];
-/// Rules without category and service look for what people type: that is in command lines too.
-const RAW_OR_TYPED: &[&str] = &["message", "event.original", "process.command_line"];
+/// The raw record in documents: where keywords are looked for.
+pub(super) const RAW: &[&str] = &["message", "event.original"];
 
 macro_rules! source {
     ($name:literal, $category:expr, $events:expr, $fields:expr) => {
@@ -49,7 +47,7 @@ macro_rules! source {
             events: $events,
             fields: $fields,
             prefixes: &[],
-            text: RAW,
+            typed: false,
         }
     };
 }
@@ -108,9 +106,12 @@ static AUDITD: Taxonomy = Taxonomy {
         ("euid", &["auditd.data.euid", "user.effective.id"]),
         ("auid", &["auditd.data.auid", "user.audit.id", "process.Ext.login_user.id"]),
         ("cwd", &["auditd.data.cwd", "process.working_directory"]),
+        ("pid", &["auditd.data.pid", "process.pid"]),
+        ("ppid", &["auditd.data.ppid", "process.parent.pid"]),
+        ("proctitle", &["auditd.data.proctitle", "process.command_line"]),
     ],
     prefixes: &["auditd.data."],
-    text: RAW,
+    typed: true,
 };
 
 /// Any other service: text, and fields under the names that the rule gives them.
@@ -123,7 +124,7 @@ static TEXT: Taxonomy = Taxonomy {
     events: Events::All,
     fields: &[],
     prefixes: &[],
-    text: RAW_OR_TYPED,
+    typed: true,
 };
 
 /// Names that mean the same in all categories.
@@ -191,6 +192,15 @@ impl Taxonomy {
             Some((_, fields)) => fields.iter().map(|field| (*field).to_owned()).collect(),
             None if self.prefixes.is_empty() => vec![name.to_owned()],
             None => self.prefixes.iter().map(|prefix| format!("{prefix}{name}")).collect(),
+        }
+    }
+
+    /// Live events whose record has a value under that name, or a text, that satisfies the test.
+    pub(super) fn view(&self, name: Option<&str>, test: &Test) -> Option<Expr> {
+        match name {
+            None => self.typed.then(|| super::audit::typed(test)),
+            Some(name) if self.name == AUDITD.name => super::audit::view(name, test),
+            Some(_) => None,
         }
     }
 

@@ -106,6 +106,25 @@ impl Agent {
         rules: &Path,
         (kinds, exe): (&str, &str),
     ) -> Result<Agent> {
+        let mut started = Agent::watch(agent, runtime, rules)?;
+        let mut client = Command::new(agent)
+            .args(["events", "--follow", "-o", "json", "--kinds", kinds, "--runtime-dir"])
+            .arg(runtime)
+            .arg("--where")
+            .arg(format!(
+                r#"process.executable == "{exe}" or process.parent.executable == "{exe}""#
+            ))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("starting the client")?;
+        started.events = Stream::read(client.stdout.take().context("the client has no stdout")?);
+        started.processes.push(client);
+        Ok(started)
+    }
+
+    /// Starts the agent alone, and waits until it answers.
+    pub(crate) fn watch(agent: &Path, runtime: &Path, rules: &Path) -> Result<Agent> {
         let mut run = Command::new(agent)
             .args(["run", "-o", "json", "--runtime-dir"])
             .arg(runtime)
@@ -124,19 +143,6 @@ impl Agent {
             alerts,
         };
         started.wait_ready(agent, runtime)?;
-        let mut client = Command::new(agent)
-            .args(["events", "--follow", "-o", "json", "--kinds", kinds, "--runtime-dir"])
-            .arg(runtime)
-            .arg("--where")
-            .arg(format!(
-                r#"process.executable == "{exe}" or process.parent.executable == "{exe}""#
-            ))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("starting the client")?;
-        started.events = Stream::read(client.stdout.take().context("the client has no stdout")?);
-        started.processes.push(client);
         Ok(started)
     }
 

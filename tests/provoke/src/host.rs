@@ -74,6 +74,14 @@ impl Tally {
         }
     }
 
+    /// Prints the result of all; false when a case failed.
+    pub(crate) fn close(&self) -> bool {
+        let Tally { passed, failed, absent } = self;
+        let word = if *failed == 0 { "ok" } else { "fail" };
+        println!("RESULT {word} {passed} passed, {failed} failed, {absent} absent");
+        *failed == 0
+    }
+
     /// Prints that an operation cannot be seen, or not be provoked, here.
     pub(crate) fn absent(&mut self, name: &str, reason: &str) {
         self.absent += 1;
@@ -88,10 +96,7 @@ pub(crate) fn command(args: &[OsString]) -> Result<bool> {
     if let Err(error) = all(&options, &mut tally) {
         tally.case("setup", &[format!("{error:#}")]);
     }
-    let Tally { passed, failed, absent } = tally;
-    let word = if failed == 0 { "ok" } else { "fail" };
-    println!("RESULT {word} {passed} passed, {failed} failed, {absent} absent");
-    Ok(failed == 0)
+    Ok(tally.close())
 }
 
 fn all(options: &Options, tally: &mut Tally) -> Result<()> {

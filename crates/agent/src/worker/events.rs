@@ -29,6 +29,8 @@ use crate::proto::{Request, WATCH_MAX};
 
 /// Records handled before anything else gets its turn.
 const BUDGET: usize = 4096;
+/// The same at start and end, where the time is short.
+const BUDGET_CATCHING_UP: usize = 256;
 /// Longest wait for records: clients and the guard are noticed within it.
 const WAIT: Duration = Duration::from_millis(50);
 /// How often figures are published and clients that left are forgotten.
@@ -123,7 +125,7 @@ impl Worker {
     /// wrong: a worker that answers has caught up.
     pub(crate) fn catch_up(&mut self, rings: &mut Rings) {
         let end = Instant::now() + LAST;
-        while self.drain(rings, now_ns()) > 0 && Instant::now() < end {}
+        while self.drain(rings, now_ns(), BUDGET_CATCHING_UP) > 0 && Instant::now() < end {}
         self.publisher.output.settle(LAST);
         self.settling.step(rings, &self.publisher.output);
     }
@@ -165,7 +167,7 @@ impl Worker {
                 self.resolver.refresh(&mut self.engine);
             }
             let time = now_ns();
-            if self.drain(&mut rings, time) == 0 {
+            if self.drain(&mut rings, time, BUDGET) == 0 {
                 self.pass(time);
                 let internal = |e| Failure::new(Exit::Internal, format!("cannot wait: {e}"));
                 rings.wait(WAIT).map_err(internal)?;
@@ -173,7 +175,7 @@ impl Worker {
         }
         // What happened before the word to stop is handled, whatever the merge window.
         let end = Instant::now() + LAST;
-        while self.drain(&mut rings, u64::MAX) > 0 && Instant::now() < end {}
+        while self.drain(&mut rings, u64::MAX, BUDGET_CATCHING_UP) > 0 && Instant::now() < end {}
         let notices = self.publisher.health.finish();
         self.publisher.notices(notices);
         self.publish_figures();
@@ -181,9 +183,9 @@ impl Worker {
         Ok(Exit::Ok)
     }
 
-    fn drain(&mut self, rings: &mut Rings, now: u64) -> usize {
+    fn drain(&mut self, rings: &mut Rings, now: u64, budget: usize) -> usize {
         let Worker { engine, resolver, publisher, malformed, .. } = self;
-        let handled = rings.drain_until(now, BUDGET, &mut |bytes| {
+        let handled = rings.drain_until(now, budget, &mut |bytes| {
             let lines = publisher.output.accepted();
             match Record::parse(bytes) {
                 Ok(record) => {

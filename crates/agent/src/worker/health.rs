@@ -21,8 +21,10 @@ use super::board::RuleInfo;
 pub(crate) const COST_BUDGET_NS: u64 = 5_000;
 /// Events measured before a cost is believed.
 const SAMPLES_MIN: u64 = 32;
-/// One event of so many is measured, and the first one of each look.
+/// One event of so many is measured, and the first ones of each second: quiet hosts are measured too.
 const SAMPLE_EVERY: u64 = 1024;
+/// How many those are.
+const SAMPLE_FIRST: u64 = 16;
 /// Over which time alerts are counted and costs averaged, in seconds.
 const WINDOW_S: u64 = 60;
 
@@ -99,8 +101,8 @@ pub(crate) struct Health {
     rules: Vec<Rule>,
     /// Alerts of one rule that are told within a minute.
     limit: u64,
-    /// Events since one was measured.
-    since: u64,
+    /// Events since the last look.
+    events: u64,
     samples: u64,
     /// When the window began, in seconds on any clock that goes on.
     window: Option<u64>,
@@ -115,7 +117,7 @@ impl Health {
             numbers: HashMap::new(),
             rules: Vec::new(),
             limit: limit.max(1),
-            since: SAMPLE_EVERY,
+            events: 0,
             samples: 0,
             window: None,
             notices: Vec::new(),
@@ -151,12 +153,8 @@ impl Health {
 
     /// Whether the next event is to be measured.
     pub(crate) fn wants_sample(&mut self) -> bool {
-        self.since += 1;
-        let due = self.since >= SAMPLE_EVERY;
-        if due {
-            self.since = 0;
-        }
-        due
+        self.events += 1;
+        self.events <= SAMPLE_FIRST || self.events.is_multiple_of(SAMPLE_EVERY)
     }
 
     /// Takes what rules cost for one event.
@@ -191,8 +189,7 @@ impl Health {
 
     /// Time has come to `now`, in seconds: what is to be told.
     pub(crate) fn look(&mut self, now: u64) -> Vec<Notice> {
-        // The first event after each look is measured, so that quiet hosts are measured too.
-        self.since = SAMPLE_EVERY;
+        self.events = 0;
         if self.samples >= SAMPLES_MIN {
             for (number, rule) in self.rules.iter_mut().enumerate() {
                 let cost = rule.cost / self.samples;
@@ -330,14 +327,14 @@ mod tests {
     }
 
     #[test]
-    fn one_event_of_many_and_the_first_after_a_look_is_measured() {
+    fn one_event_of_many_and_the_first_after_a_look_are_measured() {
         let mut health = Health::new(infos(&[]), 3);
         let sampled = |health: &mut Health, events: u64| {
-            (0..events).filter(|_| health.wants_sample()).count()
+            (0..events).map(|_| u64::from(health.wants_sample())).sum::<u64>()
         };
-        assert_eq!(sampled(&mut health, 1 + 3 * SAMPLE_EVERY), 4);
+        assert_eq!(sampled(&mut health, 3 * SAMPLE_EVERY), SAMPLE_FIRST + 3);
         health.look(1);
-        assert_eq!(sampled(&mut health, 5), 1);
+        assert_eq!(sampled(&mut health, 50), SAMPLE_FIRST);
     }
 
     #[test]

@@ -26,6 +26,11 @@ impl Args<'_> {
         Ok(word.as_os_str())
     }
 
+    /// All arguments from that position on.
+    fn from(&self, index: usize) -> &[OsString] {
+        self.words.get(index..).unwrap_or_default()
+    }
+
     fn path(&self, index: usize) -> Result<&Path> {
         self.os(index).map(Path::new)
     }

@@ -1,6 +1,8 @@
 //! Operations on sockets.
 
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use nix::sys::socket::{
@@ -22,6 +24,7 @@ pub(super) fn perform(name: &str, args: &Args<'_>) -> Option<Result<()>> {
         "udp-send" => udp_send(args),
         "dns" => dns(args),
         "dns-to" => dns_to(args),
+        "in-network" => in_network(args),
         _ => return None,
     })
 }
@@ -84,6 +87,17 @@ fn dns(args: &Args<'_>) -> Result<()> {
     loopback_up().context("bringing the loopback up")?;
     let server = UdpSocket::bind("127.0.0.1:53").context("the server")?;
     ask(server.local_addr().context("getsockname")?, args.text(0)?)
+}
+
+/// Runs a program in a network of our own in which an address is the host's: ADDRESS PROGRAM ARGS.
+fn in_network(args: &Args<'_>) -> Result<()> {
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).context("unshare")?;
+    loopback_up().context("bringing the loopback up")?;
+    let mut ip = Command::new("busybox");
+    ip.args(["ip", "addr", "add"]).arg(args.os(0)?).args(["dev", "lo"]);
+    let status = ip.status().context("busybox ip")?;
+    anyhow::ensure!(status.success(), "busybox ip ended with {status}");
+    Err(Command::new(args.os(1)?).args(args.from(2)).exec()).context("exec")
 }
 
 /// The same to an address of this network: ADDRESS NAME.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
@@ -25,6 +25,9 @@ pub(super) fn perform(name: &str, args: &Args<'_>) -> Option<Result<()>> {
         "in-cgroup" => in_cgroup(args),
         "setuid" => setuid(args),
         "setgid" => setgid(args),
+        "as" => run_as(args),
+        "regain" => regain(args),
+        "on-socket" => on_socket(args),
         "setsid" => setsid(),
         "setpgid" => unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0)).context("setpgid"),
         "capset" => capset(),
@@ -97,6 +100,30 @@ fn in_cgroup(args: &Args<'_>) -> Result<()> {
 fn setuid(args: &Args<'_>) -> Result<()> {
     let uid = Uid::from_raw(args.number(0)?);
     unistd::setresuid(uid, uid, uid).context("setresuid")
+}
+
+/// Becomes another user, or root if it may, and runs a program: UID PROGRAM ARGS.
+fn run_as(args: &Args<'_>) -> Result<()> {
+    setuid(args)?;
+    Err(Command::new(args.os(1)?).args(args.from(2)).exec()).context("exec")
+}
+
+/// Gives up root for a moment: UID.
+fn regain(args: &Args<'_>) -> Result<()> {
+    unistd::seteuid(Uid::from_raw(args.number(0)?)).context("seteuid")?;
+    unistd::seteuid(Uid::from_raw(0)).context("seteuid 0")
+}
+
+/// Runs a program whose standard input and output are a socket: PROGRAM ARGS.
+fn on_socket(args: &Args<'_>) -> Result<()> {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().context("socketpair")?;
+    let output = theirs.try_clone().context("dup")?;
+    let mut command = Command::new(args.os(0)?);
+    command.args(args.from(1)).stdin(OwnedFd::from(theirs)).stdout(OwnedFd::from(output));
+    let status = command.status().context("spawn")?;
+    drop(ours);
+    anyhow::ensure!(status.success(), "the program ended with {status}");
+    Ok(())
 }
 
 fn setgid(args: &Args<'_>) -> Result<()> {

@@ -15,7 +15,7 @@ static __always_inline bool sent_by_process(struct kernel_siginfo *info, int *co
 	*code = BY_KILL;
 	if ((__u64)info <= 1)
 		return !info;
-	*code = BPF_CORE_READ(info, si_code);
+	*code = kread(struct kernel_siginfo, info, si_code);
 	return *code == BY_KILL || *code == BY_QUEUE || *code == BY_TKILL;
 }
 
@@ -24,7 +24,8 @@ int BPF_PROG(tp_signal, int sig, struct kernel_siginfo *info, struct task_struct
 {
 	int code;
 
-	if (!sent_by_process(info, &code) || BPF_CORE_READ(task, tgid) == (int)current_tgid())
+	if (!sent_by_process(info, &code) ||
+	    kread(struct task_struct, task, tgid) == (int)current_tgid())
 		return 0;
 	return act_on(KIND_SIGNAL, PROVIDER_TRACEPOINT, task, sig, code);
 }

@@ -15,7 +15,7 @@ static __always_inline void fill_act(struct rec_act *r, __u32 kind, __u32 provid
 static __always_inline void fill_target(struct rec_act *r, struct task_struct *target)
 {
 	r->target_start = task_start(target);
-	r->target_pid = BPF_CORE_READ(target, tgid);
+	r->target_pid = kread(struct task_struct, target, tgid);
 }
 
 /* What is done to the agent itself goes to the ring that nothing else fills. */
@@ -24,7 +24,7 @@ static __always_inline void fill_target(struct rec_act *r, struct task_struct *t
 		const struct config *conf_ = config_get();                                         \
 		struct task_struct *target_ = (target);                                            \
 		struct rec_act *r_ = NULL;                                                         \
-		if (conf_ && is_own(conf_, BPF_CORE_READ(target_, tgid)) &&                        \
+		if (conf_ && is_own(conf_, kread(struct task_struct, target_, tgid)) &&            \
 		    !is_own(conf_, current_tgid()) && conf_->by[kind] == (provider)) {             \
 			r_ = reserve(RING_ALARM, sizeof(*r_));                                     \
 			if (r_) {                                                                  \

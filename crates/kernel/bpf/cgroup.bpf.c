@@ -7,8 +7,6 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-#define ALLOW 1
-
 /* Addresses that were asked for; for bind the local, else the remote one. */
 static __always_inline void fill_asked(struct rec_net *r, struct bpf_sock_addr *ctx, bool local,
                                        __u32 family)
@@ -38,7 +36,7 @@ static __always_inline int asked(struct bpf_sock_addr *ctx, __u32 kind, bool loc
 	struct task_struct *task = current_task();
 	struct rec_net *r;
 
-	if (!is_wanted(kind, PROVIDER_CGROUP, BPF_CORE_READ(task, tgid)))
+	if (!is_wanted(kind, PROVIDER_CGROUP, kread(struct task_struct, task, tgid)))
 		return ALLOW;
 	r = reserve(RING_REST, sizeof(*r));
 	if (!r)
@@ -71,7 +69,7 @@ static __always_inline int connect_datagram(struct bpf_sock_addr *ctx, __u32 fam
 	struct rec_net *r;
 
 	if (ctx->protocol == IPPROTO_TCP_NUMBER ||
-	    !is_wanted(KIND_CONNECT, PROVIDER_TRACEPOINT, BPF_CORE_READ(task, tgid)))
+	    !is_wanted(KIND_CONNECT, PROVIDER_TRACEPOINT, kread(struct task_struct, task, tgid)))
 		return ALLOW;
 	r = reserve(RING_REST, sizeof(*r));
 	if (!r)

@@ -37,6 +37,37 @@
 #define compat_syscall(regs) BPF_CORE_READ(regs, syscallno)
 #endif
 
+/*
+ * Reads a member, through pointers, of what `src` points to: kread(struct task_struct, task,
+ * signal, tty). Since 6.2 (a35b9af4ec2c) a plain load each, which yields 0 where nothing can be
+ * read; before, a call of a helper each, some twenty times as long.
+ */
+#define kread(type, src, ...)                                                                      \
+	({                                                                                         \
+		___type(((type *)0), __VA_ARGS__) value_;                                          \
+		if (bpf_ksym_exists(bpf_rdonly_cast))                                              \
+			value_ = ___arrow(bpf_core_cast((void *)(src), type), __VA_ARGS__);        \
+		else                                                                               \
+			value_ = BPF_CORE_READ((type *)(src), __VA_ARGS__);                        \
+		value_;                                                                            \
+	})
+
+/* Reads a number at an address, and leaves nothing known of it: also of a pointer that is there. */
+static __always_inline __u64 peek(__u64 address)
+{
+	__u64 value = 0;
+
+	/* Any type that begins with such a number would do. */
+	if (bpf_ksym_exists(bpf_rdonly_cast))
+		return bpf_core_cast((void *)address, struct timespec64)->tv_sec;
+	bpf_probe_read_kernel(&value, sizeof(value), (void *)address);
+	return value;
+}
+
+/* The number of the pointer that a member is. */
+#define peek_member(type, address, member)                                                         \
+	peek((__u64)(address) + bpf_core_field_offset(type, member))
+
 /* Before 6.3 (f122a08b197d) kernel_cap_t was two __u32; read as 64 bits both look the same on
  * little-endian machines. */
 static __always_inline __u64 compat_cap(const void *cap)

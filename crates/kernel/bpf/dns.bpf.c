@@ -7,7 +7,6 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-#define ALLOW 1
 #define DNS_PORT 53
 #define UDP_HEADER 8
 #define DNS_HEADER 12
@@ -123,6 +122,20 @@ static __always_inline void fill_packet(struct rec_net *r, struct __sk_buff *skb
 	bpf_skb_load_bytes(skb, 24, r->daddr, 16);
 }
 
+/*
+ * Most packets are not UDP: told from their first bytes, which are in reach for all that a socket
+ * makes itself. False also when it cannot be told.
+ */
+static __always_inline bool is_no_datagram(struct __sk_buff *skb)
+{
+	const unsigned char *first = (void *)(long)skb->data;
+	__u32 at = skb->protocol == bpf_htons(ETH_P_IP) ? 9 : 6;
+
+	if (first + 10 > (unsigned char *)(long)skb->data_end)
+		return false;
+	return first[at] != IPPROTO_UDP_NUMBER;
+}
+
 /* Offset of the UDP header of a datagram to a name server; 0: it is none. */
 static __always_inline __u32 to_name_server(struct __sk_buff *skb)
 {
@@ -145,11 +158,15 @@ static __always_inline __u32 to_name_server(struct __sk_buff *skb)
 SEC("cgroup_skb/egress")
 int dns_egress(struct __sk_buff *skb)
 {
-	__u32 udp = to_name_server(skb);
-	struct bpf_sock *sk = skb->sk;
+	struct bpf_sock *sk;
 	struct question *q;
 	struct owner *o;
+	__u32 udp;
 
+	if (is_no_datagram(skb))
+		return ALLOW;
+	udp = to_name_server(skb);
+	sk = skb->sk;
 	if (!udp || !sk)
 		return ALLOW;
 	sk = bpf_sk_fullsock(sk);

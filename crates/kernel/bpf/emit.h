@@ -61,6 +61,15 @@ static __always_inline __u64 wake_flags(__u32 ring)
  * it follows each combination of known values through all that comes behind (until 6.2 always). */
 #define forget(object) bpf_probe_read_kernel((object), sizeof(*(object)), (object))
 
+/* The number of a pointer that the verifier knows the type of: it lets none pass for a number. */
+static __always_inline __u64 as_number(const void *pointer)
+{
+	__u64 number = 0;
+
+	bpf_probe_read_kernel(&number, sizeof(number), &pointer);
+	return number;
+}
+
 /* Keeps `value` at most `max` in a way that neither the compiler nor the verifier loses. */
 #define at_most(value, max)                                                                        \
 	({                                                                                         \

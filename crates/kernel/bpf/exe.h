@@ -20,7 +20,7 @@ static __always_inline bool is_memfd(struct dentry *dentry, __u32 magic)
 
 	if (magic != TMPFS_MAGIC)
 		return false;
-	bpf_probe_read_kernel(name, sizeof(name) - 1, BPF_CORE_READ(dentry, d_name.name));
+	bpf_probe_read_kernel(name, sizeof(name) - 1, kread(struct dentry, dentry, d_name.name));
 	return !__builtin_memcmp(name, MEMFD_PREFIX, sizeof(MEMFD_PREFIX) - 1);
 }
 
@@ -51,27 +51,27 @@ static __always_inline bool is_terminal(__u32 device)
 
 static __always_inline struct inode *descriptor_inode(struct task_struct *task, __u32 number)
 {
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-	struct file **slots = BPF_CORE_READ(table, fd), *file = NULL;
+	struct fdtable *table = kread(struct task_struct, task, files, fdt);
+	struct file **slots = kread(struct fdtable, table, fd), *file = NULL;
 
-	if (number >= BPF_CORE_READ(table, max_fds))
+	if (number >= kread(struct fdtable, table, max_fds))
 		return NULL;
 	bpf_probe_read_kernel(&file, sizeof(file), slots + number);
-	return file ? BPF_CORE_READ(file, f_inode) : NULL;
+	return file ? kread(struct file, file, f_inode) : NULL;
 }
 
 static __always_inline void fill_stdio(struct rec_task *r, struct task_struct *task)
 {
 	struct inode *in = descriptor_inode(task, 0), *out = descriptor_inode(task, 1);
-	__u32 mode = in ? BPF_CORE_READ(in, i_mode) & S_IFMT : 0;
+	__u32 mode = in ? kread(struct inode, in, i_mode) & S_IFMT : 0;
 
 	if (mode == S_IFSOCK)
 		r->task_flags |= TASK_STDIN_SOCKET;
 	if (mode == S_IFIFO)
 		r->task_flags |= TASK_STDIN_PIPE;
-	if (mode == S_IFCHR && is_terminal(BPF_CORE_READ(in, i_rdev)))
+	if (mode == S_IFCHR && is_terminal(kread(struct inode, in, i_rdev)))
 		r->task_flags |= TASK_STDIN_TTY;
-	if (out && (BPF_CORE_READ(out, i_mode) & S_IFMT) == S_IFSOCK)
+	if (out && (kread(struct inode, out, i_mode) & S_IFMT) == S_IFSOCK)
 		r->task_flags |= TASK_STDOUT_SOCKET;
 }
 
@@ -83,7 +83,7 @@ struct task_paths {
 static __always_inline void measure_paths(struct task_paths *p, struct task_struct *task,
                                           struct file *exe)
 {
-	struct fs_struct *fs = BPF_CORE_READ(task, fs);
+	struct fs_struct *fs = kread(struct task_struct, task, fs);
 
 	if (exe)
 		measure_path(&p->exe, __builtin_preserve_access_index(&exe->f_path));

@@ -83,26 +83,26 @@ static __always_inline __u32 exec_measure(struct exec_plan *p, const struct conf
 {
 	struct task_struct *task = p->task;
 	struct linux_binprm *bprm = p->bprm;
-	struct mm_struct *mm = BPF_CORE_READ(task, mm);
-	struct file *exe = BPF_CORE_READ(mm, exe_file);
+	struct mm_struct *mm = kread(struct task_struct, task, mm);
+	struct file *exe = kread(struct mm_struct, mm, exe_file);
 	__u64 env;
 
 	measure_paths(&p->paths, task, exe);
-	p->args_start = BPF_CORE_READ(mm, arg_start);
-	p->args_all = BPF_CORE_READ(mm, arg_end) - p->args_start;
+	p->args_start = kread(struct mm_struct, mm, arg_start);
+	p->args_all = kread(struct mm_struct, mm, arg_end) - p->args_start;
 	p->args_len = p->args_all;
 	if (p->args_len > ARGS_MAX_BYTES) {
 		p->args_len = ARGS_MAX_BYTES;
 		p->flags |= FLAG_CUT_ARGS;
 	}
 	if (conf->env) {
-		p->env_start = BPF_CORE_READ(mm, env_start);
-		env = BPF_CORE_READ(mm, env_end) - p->env_start;
+		p->env_start = kread(struct mm_struct, mm, env_start);
+		env = kread(struct mm_struct, mm, env_end) - p->env_start;
 		p->env_len = at_most(env, ENV_MAX_BYTES);
 		if (env > ENV_MAX_BYTES)
 			p->flags |= FLAG_CUT_ENV;
 	}
-	p->script = BPF_CORE_READ(bprm, filename);
+	p->script = (const char *)peek_member(struct linux_binprm, bprm, filename);
 	p->script_len = string_length((__u64)p->script);
 	forget(p);
 	return TASK_FIXED + p->args_len + p->env_len + p->script_len + p->paths.exe.len +
@@ -115,7 +115,7 @@ static __always_inline long append_args(struct rec_task *r, __u32 cap, const str
 	struct linux_binprm *bprm = p->bprm;
 	__u32 len = within(p->args_len, cap >= EXEC_LARGE ? 2 * ARGS_MAX_BYTES : cap);
 
-	r->argc = BPF_CORE_READ(bprm, argc);
+	r->argc = kread(struct linux_binprm, bprm, argc);
 	r->args_bytes = p->args_all;
 	r->args.off = TASK_FIXED;
 	r->args.len = len;
@@ -146,7 +146,7 @@ static __noinline int exec_fill(struct rec_task *r, __u32 cap, const struct exec
 	fill_exe(r, task->mm->exe_file);
 	fill_stdio(r, task);
 	r->h.flags |= p->flags;
-	if (BPF_CORE_READ(bprm, interp) != p->script)
+	if (kread(struct linux_binprm, bprm, interp) != p->script)
 		r->task_flags |= TASK_SCRIPT;
 	if (BPF_CORE_READ_BITFIELD_PROBED(bprm, secureexec))
 		r->task_flags |= TASK_SECURE;

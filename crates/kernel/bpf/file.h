@@ -25,13 +25,13 @@ struct file_plan {
 
 static __always_inline void fill_inode(struct rec_file *r, struct inode *inode)
 {
-	r->ino = BPF_CORE_READ(inode, i_ino);
-	r->dev = BPF_CORE_READ(inode, i_sb, s_dev);
-	r->size = BPF_CORE_READ(inode, i_size);
-	r->mode = BPF_CORE_READ(inode, i_mode);
-	r->uid = BPF_CORE_READ(inode, i_uid.val);
-	r->gid = BPF_CORE_READ(inode, i_gid.val);
-	r->magic = BPF_CORE_READ(inode, i_sb, s_magic);
+	r->ino = kread(struct inode, inode, i_ino);
+	r->dev = kread(struct inode, inode, i_sb, s_dev);
+	r->size = kread(struct inode, inode, i_size);
+	r->mode = kread(struct inode, inode, i_mode);
+	r->uid = kread(struct inode, inode, i_uid.val);
+	r->gid = kread(struct inode, inode, i_gid.val);
+	r->magic = kread(struct inode, inode, i_sb, s_magic);
 }
 
 static __always_inline void append_name(struct rec_header *h, __u32 cap, struct span *span,
@@ -104,7 +104,7 @@ static __always_inline void measure_entry(struct measured *m, const struct path 
 	__u32 len;
 
 	m->dentry = as_number(entry);
-	m->mnt = (__u64)BPF_CORE_READ(dir, mnt);
+	m->mnt = peek_member(struct path, dir, mnt);
 	len = path_length(m->dentry, m->mnt);
 	m->len = len & ~PATH_IS_PARTIAL;
 	m->partial = len & PATH_IS_PARTIAL;

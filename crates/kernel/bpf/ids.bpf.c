@@ -6,7 +6,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 static __always_inline int ids_now(__u32 kind, __u32 provider)
 {
-	const struct cred *cred = BPF_CORE_READ(current_task(), cred);
+	const struct cred *cred = kread(struct task_struct, current_task(), cred);
 
 	return ids_emit(kind, provider, cred, cred);
 }

@@ -11,21 +11,21 @@ static __always_inline int ids_emit(__u32 kind, __u32 provider, const struct cre
 	struct task_struct *task = current_task();
 	struct rec_ids *r;
 
-	if (!is_wanted(kind, provider, BPF_CORE_READ(task, tgid)))
+	if (!is_wanted(kind, provider, kread(struct task_struct, task, tgid)))
 		return 0;
 	r = reserve(RING_LIFE, sizeof(*r));
 	if (!r)
 		return 0;
 	zero_words(r, sizeof(*r));
 	fill_header(&r->h, task, kind, provider, sizeof(*r));
-	r->h.uid = BPF_CORE_READ(new, euid.val);
-	r->h.gid = BPF_CORE_READ(new, egid.val);
-	r->old_uid = BPF_CORE_READ(old, euid.val);
-	r->old_gid = BPF_CORE_READ(old, egid.val);
-	r->ruid = BPF_CORE_READ(new, uid.val);
-	r->rgid = BPF_CORE_READ(new, gid.val);
-	r->suid = BPF_CORE_READ(new, suid.val);
-	r->sgid = BPF_CORE_READ(new, sgid.val);
+	r->h.uid = kread(struct cred, new, euid.val);
+	r->h.gid = kread(struct cred, new, egid.val);
+	r->old_uid = kread(struct cred, old, euid.val);
+	r->old_gid = kread(struct cred, old, egid.val);
+	r->ruid = kread(struct cred, new, uid.val);
+	r->rgid = kread(struct cred, new, gid.val);
+	r->suid = kread(struct cred, new, suid.val);
+	r->sgid = kread(struct cred, new, sgid.val);
 	r->cap_permitted = compat_cap(&new->cap_permitted);
 	r->cap_effective = compat_cap(&new->cap_effective);
 	r->sid = task_id(task, PIDTYPE_SID);

@@ -39,8 +39,8 @@ static __always_inline void stamp(struct rec_header *h, bool find)
 	h->cgroup = task_cgroup(task);
 	h->flags &= ~FLAG_NO_START;
 	if (h->flags & FLAG_NO_CREDS) {
-		h->uid = BPF_CORE_READ(task, cred, euid.val);
-		h->gid = BPF_CORE_READ(task, cred, egid.val);
+		h->uid = kread(struct task_struct, task, cred, euid.val);
+		h->gid = kread(struct task_struct, task, cred, egid.val);
 		h->flags &= ~FLAG_NO_CREDS;
 	}
 	bpf_task_release(task);

@@ -45,6 +45,37 @@ int BPF_PROG(tp_fork, struct task_struct *parent, struct task_struct *child)
 	return life_emit(child, KIND_FORK, 0);
 }
 
+/* Threads that end at the same moment; more than there are CPUs to do it. */
+#define ENDED_MAX 4096
+
+/* Processes whose end was told lately, by the start of each. */
+struct ended_key {
+	__u64 start;
+	__u64 pid;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, ENDED_MAX);
+	__type(key, struct ended_key);
+	__type(value, __u8);
+} ended SEC(".maps");
+
+/*
+ * Each of the last threads, if they end at once, finds that none lives: the first that asks here. A
+ * process that has only one thread, and has lost none (which would have left its run time), need
+ * not.
+ */
+static __always_inline bool is_first_to_tell(struct task_struct *task)
+{
+	struct ended_key key = {.start = task->group_leader->start_boottime, .pid = task->tgid};
+	__u8 told = 1;
+
+	if (task->signal->nr_threads == 1 && !task->signal->sum_sched_runtime)
+		return true;
+	return !bpf_map_update_elem(&ended, &key, &told, BPF_NOEXIST);
+}
+
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(tp_exit, struct task_struct *task)
 {
@@ -52,6 +83,8 @@ int BPF_PROG(tp_exit, struct task_struct *task)
 
 	/* The process ends with its last thread, whichever that is. */
 	if (!is_wanted(KIND_EXIT, PROVIDER_TRACEPOINT, task->tgid) || task->signal->live.counter)
+		return 0;
+	if (!is_first_to_tell(task))
 		return 0;
 	code = task->signal->group_exit_code;
 	if (!(task->signal->flags & SIGNAL_GROUP_EXIT))

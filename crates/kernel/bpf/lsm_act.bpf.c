@@ -24,7 +24,8 @@ struct {
 SEC("lsm/ptrace_access_check")
 int BPF_PROG(lsm_ptrace, struct task_struct *child, unsigned int mode)
 {
-	if (!(mode & PTRACE_MODE_ATTACH) || BPF_CORE_READ(child, tgid) == (int)current_tgid())
+	if (!(mode & PTRACE_MODE_ATTACH) ||
+	    kread(struct task_struct, child, tgid) == (int)current_tgid())
 		return 0;
 	return act_on(KIND_PTRACE, PROVIDER_LSM, child, PTRACE_ATTACH, 0);
 }

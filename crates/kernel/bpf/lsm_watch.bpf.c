@@ -61,8 +61,8 @@ struct {
 
 static __always_inline void inode_key(struct inode_key *key, struct inode *inode)
 {
-	key->dev = BPF_CORE_READ(inode, i_sb, s_dev);
-	key->ino = BPF_CORE_READ(inode, i_ino);
+	key->dev = kread(struct inode, inode, i_sb, s_dev);
+	key->ino = kread(struct inode, inode, i_ino);
 }
 
 static __always_inline __u32 watched_by_name(const struct inode_key *dir, struct dentry *dentry)
@@ -70,7 +70,8 @@ static __always_inline __u32 watched_by_name(const struct inode_key *dir, struct
 	struct child_key key = {.dir = *dir};
 	__u32 *bits;
 
-	bpf_probe_read_kernel_str(key.name, sizeof(key.name), BPF_CORE_READ(dentry, d_name.name));
+	bpf_probe_read_kernel_str(key.name, sizeof(key.name),
+	                          kread(struct dentry, dentry, d_name.name));
 	bits = bpf_map_lookup_elem(&watched_names, &key);
 	return bits ? *bits : 0;
 }
@@ -80,11 +81,11 @@ static __always_inline __u32 watched_as(struct dentry *dentry)
 	struct inode_key key;
 	__u32 *bits, all = 0;
 
-	inode_key(&key, BPF_CORE_READ(dentry, d_inode));
+	inode_key(&key, kread(struct dentry, dentry, d_inode));
 	bits = bpf_map_lookup_elem(&watched, &key);
 	if (bits)
 		all = *bits;
-	inode_key(&key, BPF_CORE_READ(dentry, d_parent, d_inode));
+	inode_key(&key, kread(struct dentry, dentry, d_parent, d_inode));
 	bits = bpf_map_lookup_elem(&watched, &key);
 	if (!bits)
 		return all;
@@ -97,7 +98,7 @@ static __always_inline int use_event(__u32 kind, const struct path *path, __u32 
 	struct file_plan plan = {.kind = kind, .provider = PROVIDER_LSM, .open_flags = flags};
 
 	measure_path(&plan.path, path);
-	plan.inode = BPF_CORE_READ(path, dentry, d_inode);
+	plan.inode = kread(struct path, path, dentry, d_inode);
 	return file_emit(&plan);
 }
 
@@ -110,16 +111,17 @@ static __always_inline bool use_wanted(__u32 kind)
 SEC("lsm/file_open")
 int BPF_PROG(lsm_open, struct file *file)
 {
-	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
-	__u32 flags = BPF_CORE_READ(file, f_flags) & ~FMODE_EXEC;
+	struct dentry *dentry = kread(struct file, file, f_path.dentry);
+	__u32 flags = kread(struct file, file, f_flags) & ~FMODE_EXEC;
 	bool opens = use_wanted(KIND_OPEN), writes = use_wanted(KIND_WRITE);
 	__u64 address = as_number(file);
 	__u32 bits;
 
-	if ((!opens && !writes) || (BPF_CORE_READ(dentry, d_inode, i_mode) & S_IFMT) == S_IFDIR)
+	if ((!opens && !writes) ||
+	    (kread(struct dentry, dentry, d_inode, i_mode) & S_IFMT) == S_IFDIR)
 		return 0;
 	bits = watched_as(dentry);
-	writes = writes && (__u32)BPF_CORE_READ(file, f_mode) & FMODE_WRITE;
+	writes = writes && (__u32)kread(struct file, file, f_mode) & FMODE_WRITE;
 	if (writes && bits & WATCH_WRITE)
 		bpf_map_update_elem(&writers, &address, &flags, BPF_ANY);
 	else if (writes)

@@ -12,10 +12,10 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 static __always_inline struct file *current_file(__u32 number)
 {
 	struct task_struct *task = current_task();
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-	struct file **slots = BPF_CORE_READ(table, fd), *file = NULL;
+	struct fdtable *table = kread(struct task_struct, task, files, fdt);
+	struct file **slots = kread(struct fdtable, table, fd), *file = NULL;
 
-	if (number < BPF_CORE_READ(table, max_fds))
+	if (number < kread(struct fdtable, table, max_fds))
 		bpf_probe_read_kernel(&file, sizeof(file), slots + number);
 	return file;
 }
@@ -34,11 +34,11 @@ static __always_inline int memfd_made(long fd, __u32 provider)
 		count_lost(RING_REST, LOSS_PATH);
 		return 0;
 	}
-	dentry = BPF_CORE_READ(file, f_path.dentry);
-	inode = BPF_CORE_READ(file, f_inode);
+	dentry = kread(struct file, file, f_path.dentry);
+	inode = kread(struct file, file, f_inode);
 	plan.inode = inode;
-	plan.name = (const char *)BPF_CORE_READ(dentry, d_name.name);
-	if (is_memfd(dentry, BPF_CORE_READ(inode, i_sb, s_magic)))
+	plan.name = (const char *)kread(struct dentry, dentry, d_name.name);
+	if (is_memfd(dentry, kread(struct inode, inode, i_sb, s_magic)))
 		plan.name += sizeof(MEMFD_PREFIX) - 1;
 	return file_emit(&plan);
 }

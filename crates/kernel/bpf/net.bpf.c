@@ -35,7 +35,8 @@ int BPF_PROG(tp_connection, struct sock *sk, int from, int to)
 		return 0;
 	if (to == TCP_ESTABLISHED) {
 		o->established = 1;
-		if (from == TCP_SYN_RECV && is_wanted(KIND_ACCEPT, PROVIDER_TRACEPOINT, o->pid))
+		o->accepted = from == TCP_SYN_RECV;
+		if (o->accepted && is_wanted(KIND_ACCEPT, PROVIDER_TRACEPOINT, o->pid))
 			return net_emit_owned(sk, o, KIND_ACCEPT);
 		return 0;
 	}
@@ -43,6 +44,41 @@ int BPF_PROG(tp_connection, struct sock *sk, int from, int to)
 	    is_wanted(KIND_CLOSE, PROVIDER_TRACEPOINT, o->pid))
 		return net_emit_owned(sk, o, KIND_CLOSE);
 	return 0;
+}
+
+/*
+ * accept(2) looks up the address of the peer for all callers that ask for it, as most servers do:
+ * here the one that takes a connection is known. Told where it is not the one that listens.
+ */
+static __always_inline int taken(struct bpf_sock_addr *ctx)
+{
+	struct task_struct *task = current_task();
+	struct bpf_sock *sk = ctx->sk;
+	__u32 tgid = current_tgid();
+	struct owner *o;
+
+	if (!sk || ctx->protocol != IPPROTO_TCP_NUMBER)
+		return ALLOW;
+	o = bpf_sk_storage_get(&owners, sk, 0, 0);
+	if (!o || !o->accepted || o->pid == tgid)
+		return ALLOW;
+	owner_of_task(o, task);
+	o->established = 1;
+	if (is_wanted(KIND_ACCEPT, PROVIDER_TRACEPOINT, tgid))
+		net_emit_owned((struct sock *)as_number(sk), o, KIND_ACCEPT);
+	return ALLOW;
+}
+
+SEC("cgroup/getpeername4")
+int cg_taken4(struct bpf_sock_addr *ctx)
+{
+	return taken(ctx);
+}
+
+SEC("cgroup/getpeername6")
+int cg_taken6(struct bpf_sock_addr *ctx)
+{
+	return taken(ctx);
 }
 
 /* Sockets that listen already when the agent starts. */

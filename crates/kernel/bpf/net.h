@@ -6,6 +6,8 @@
 #include "owner.h"
 #include <bpf/bpf_endian.h>
 
+/* What a cgroup hook returns. */
+#define ALLOW 1
 #define RESULT_UNKNOWN 1
 #define SOCK_NONE 0
 #define IPPROTO_TCP_NUMBER 6
@@ -13,14 +15,14 @@
 
 static __always_inline void fill_sock(struct rec_net *r, const struct sock *sk)
 {
-	r->family = BPF_CORE_READ(sk, __sk_common.skc_family);
-	r->sport = BPF_CORE_READ(sk, __sk_common.skc_num);
+	r->family = kread(struct sock, sk, __sk_common.skc_family);
+	r->sport = kread(struct sock, sk, __sk_common.skc_num);
 	if (!r->sport) /* given back already when a connection ends */
-		r->sport = bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
-	r->dport = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
-	r->protocol = BPF_CORE_READ(sk, sk_protocol);
-	r->sock_type = BPF_CORE_READ(sk, sk_type);
-	r->cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+		r->sport = bpf_ntohs(kread(struct inet_sock, sk, inet_sport));
+	r->dport = bpf_ntohs(kread(struct sock, sk, __sk_common.skc_dport));
+	r->protocol = kread(struct sock, sk, sk_protocol);
+	r->sock_type = kread(struct sock, sk, sk_type);
+	r->cookie = kread(struct sock, sk, __sk_common.skc_cookie.counter);
 	if (r->family == AF_INET6) {
 		bpf_core_read(r->saddr, 16, &sk->__sk_common.skc_v6_rcv_saddr);
 		bpf_core_read(r->daddr, 16, &sk->__sk_common.skc_v6_daddr);

@@ -17,7 +17,7 @@ struct owner {
 	__u32 uid;
 	__u32 gid;
 	__u32 established; /* the connection came about */
-	__u32 unused;
+	__u32 accepted;    /* by the listener */
 };
 
 struct {
@@ -29,15 +29,16 @@ struct {
 
 static __always_inline void owner_of_task(struct owner *o, struct task_struct *task)
 {
-	const struct cred *cred = BPF_CORE_READ(task, cred);
+	const struct cred *cred = kread(struct task_struct, task, cred);
 
 	o->start = task_start(task);
 	o->cgroup = task_cgroup(task);
-	o->pid = BPF_CORE_READ(task, tgid);
-	o->tid = BPF_CORE_READ(task, pid);
-	o->uid = BPF_CORE_READ(cred, euid.val);
-	o->gid = BPF_CORE_READ(cred, egid.val);
+	o->pid = kread(struct task_struct, task, tgid);
+	o->tid = kread(struct task_struct, task, pid);
+	o->uid = kread(struct cred, cred, euid.val);
+	o->gid = kread(struct cred, cred, egid.val);
 	o->established = 0;
+	o->accepted = 0;
 }
 
 static __always_inline void fill_owner(struct rec_header *h, const struct owner *o, __u32 kind,

@@ -10,10 +10,8 @@
 
 #include "emit.h"
 
-/* Components of a path; a deeper one is cut at its front. */
+/* Components of a path, and mounts on the way up; a deeper one is cut at its front. */
 #define PATH_STEPS 100
-/* Mounts on one and the same directory, one over the other; what is deeper is named by mistake. */
-#define MOUNTS_STACKED 16
 /* Longest name of a component; one less than a power of two, so a mask bounds it. */
 #define NAME_BYTES 255
 /* Space behind the used part that the copy of a name may touch, as the verifier sees it. */
@@ -24,7 +22,13 @@
 struct walk {
 	__u64 dentry;
 	__u64 mount;
-	__u64 named; /* the dentry of the name that the last step gave */
+};
+
+struct path_name {
+	__u64 of; /* the dentry */
+	__u64 text;
+	__u32 len;
+	__u32 bytes; /* with the slash before it; 0: a step without a name */
 };
 
 static __always_inline struct mount *real_mount(__u64 mnt)
@@ -32,66 +36,49 @@ static __always_inline struct mount *real_mount(__u64 mnt)
 	return (struct mount *)(mnt - bpf_core_field_offset(struct mount, mnt));
 }
 
-/* The two things that climb() tells. */
-enum climbed { CLIMBED_MOUNT, CLIMBED_DENTRY };
-
-/*
- * Where `dentry` is the root of `mount`: the mount that this one is on, and the dentry there; else
- * both as they are. 0 at the root of the namespace. Global, so that the verifier looks at it once
- * and takes any number as its result; kernels before 5.12 want plain numbers as its arguments.
- */
-__weak __noinline __u64 climb(__u64 dentry, __u64 mount, __u32 wanted)
+/* A mask, made so that the compiler sees no choice in it, and no jump. */
+static __always_inline __u64 ones_unless_zero(__u64 value)
 {
-	for (int i = 0; i < MOUNTS_STACKED; i++) {
-		const struct mount *at = (const struct mount *)mount;
-		__u64 above;
+	__u64 mask = -value;
 
-		if ((__u64)BPF_CORE_READ(at, mnt.mnt_root) != dentry)
-			break;
-		above = (__u64)BPF_CORE_READ(at, mnt_parent);
-		if (above == mount)
-			return 0;
-		dentry = (__u64)BPF_CORE_READ(at, mnt_mountpoint);
-		mount = above;
-	}
-	return wanted == CLIMBED_MOUNT ? mount : dentry;
+	barrier_var(mask);
+	mask = -((value | mask) >> 63);
+	barrier_var(mask);
+	return mask;
 }
 
 /*
- * One step up: the name of this component in `name`. False at the root. What cannot be read is
- * followed as zeroes, until the steps are used up. One way only leads through a step, and leaves
- * nothing known to the verifier: else it would follow very many. (CO-RE relocates every member
- * access in its argument: only kernel pointers may stand there, never a member of our structs.)
+ * One step up: the name of this component; or, from the root of a mount, without a name to where it
+ * is mounted. False at the root of the mount namespace. What cannot be read is followed as zeroes,
+ * until the steps are used up. One way only leads through a step, chosen by masks and not by jumps,
+ * and leaves nothing known to the verifier: else it would follow very many.
  */
-static __always_inline bool walk_up(struct walk *at, struct qstr *name)
+static __always_inline bool walk_up(struct walk *at, struct path_name *name)
 {
-	__u64 mount = climb(at->dentry, at->mount, CLIMBED_MOUNT);
-	const struct dentry *dentry;
+	__u64 mount = at->mount, dentry = at->dentry;
+	__u64 parent = peek_member(struct mount, mount, mnt_parent);
+	__u64 below = peek_member(struct mount, mount, mnt.mnt_root) ^ dentry;
+	__u64 inside = ones_unless_zero(below), len;
 
-	if (!mount)
+	if (!(inside | (parent ^ mount)))
 		return false;
-	at->named = climb(at->dentry, at->mount, CLIMBED_DENTRY);
-	at->mount = mount;
-	dentry = (const struct dentry *)at->named;
-	bpf_core_read(name, sizeof(*name), &dentry->d_name);
-	at->dentry = (__u64)BPF_CORE_READ(dentry, d_parent);
+	len = peek_member(struct dentry, dentry, d_name.hash_len) >> 32;
+	name->len = len & inside;
+	name->bytes = (len + 1) & inside;
+	name->text = peek_member(struct dentry, dentry, d_name.name);
+	name->of = dentry;
+	at->dentry = (peek_member(struct dentry, dentry, d_parent) & inside) |
+	             (peek_member(struct mount, mount, mnt_mountpoint) & ~inside);
+	at->mount = (mount & inside) | (parent & ~inside);
 	return true;
-}
-
-/* The number of a pointer that the verifier knows the type of: it lets none pass for a number. */
-static __always_inline __u64 as_number(const void *pointer)
-{
-	__u64 number = 0;
-
-	bpf_probe_read_kernel(&number, sizeof(number), &pointer);
-	return number;
 }
 
 /* Bytes of the path, at most PATH_MAX_BYTES; PATH_IS_PARTIAL may be set. Global as above. */
 __weak __noinline __u32 path_length(__u64 dentry, __u64 mnt)
 {
 	struct walk at = {.dentry = dentry, .mount = (__u64)real_mount(mnt)};
-	struct qstr name; /* not set to zero: that would be one more thing to tell rounds apart */
+	struct path_name
+	        name; /* not set to zero: that would be one more thing to tell rounds apart */
 	/* Counted from a number that the verifier does not know: so each round looks the same. */
 	__u32 base = mnt, total = base;
 
@@ -101,13 +88,13 @@ __weak __noinline __u32 path_length(__u64 dentry, __u64 mnt)
 			total -= base;
 			return total ? total : 1;
 		}
-		total += name.len + 1;
+		total += name.bytes;
 		barrier_var(total);
 		if (total - base > PATH_MAX_BYTES) {
-			total -= name.len + 1;
+			total -= name.bytes;
 			break;
 		}
-		if (at.dentry == at.named) /* an anonymous file is its own parent */
+		if (at.dentry == name.of) /* an anonymous file is its own parent */
 			return total - base;
 	}
 	return (total - base) | PATH_IS_PARTIAL;
@@ -124,24 +111,25 @@ static __noinline int path_write(char *rec, __u32 cap, volatile struct span *spa
                                  __u64 mnt)
 {
 	struct walk at = {.dentry = dentry, .mount = (__u64)real_mount(mnt)};
-	struct qstr name;
+	struct path_name name;
 	__u32 begin = span->off, all = span->len, room;
 
 	for (int i = 0; i < PATH_STEPS; i++) {
-		__u32 len, to;
+		__u32 to;
 
 		if (!walk_up(&at, &name))
 			break;
-		len = name.len;
 		room = span->len;
-		if (len >= room)
+		if (name.bytes > room)
 			break;
-		room -= len + 1;
+		room -= name.bytes;
 		span->len = room;
 		to = within(begin + room, cap);
+		/* Without a name: once more the slash of the last, or one behind the end. */
 		rec[to] = '/';
-		bpf_probe_read_kernel(rec + to + 1, within(len, NAME_BYTES + 1), name.name);
-		if (at.dentry == at.named)
+		bpf_probe_read_kernel(rec + to + 1, within(name.len, NAME_BYTES + 1),
+		                      (void *)name.text);
+		if (at.dentry == name.of)
 			break;
 	}
 	room = span->len;
@@ -164,8 +152,8 @@ struct measured {
 
 static __always_inline void measure_path(struct measured *m, const struct path *path)
 {
-	m->dentry = (__u64)BPF_CORE_READ(path, dentry);
-	m->mnt = (__u64)BPF_CORE_READ(path, mnt);
+	m->dentry = peek_member(struct path, path, dentry);
+	m->mnt = peek_member(struct path, path, mnt);
 	if (m->dentry) {
 		__u32 len = path_length(m->dentry, m->mnt);
 

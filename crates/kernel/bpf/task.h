@@ -7,27 +7,27 @@
 
 static __always_inline __u64 task_start(struct task_struct *task)
 {
-	return BPF_CORE_READ(task, group_leader, start_boottime);
+	return kread(struct task_struct, task, group_leader, start_boottime);
 }
 
 static __always_inline __u64 task_cgroup(struct task_struct *task)
 {
-	return BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+	return kread(struct task_struct, task, cgroups, dfl_cgrp, kn, id);
 }
 
 /* The header for an act of `task` at this moment. */
 static __always_inline void fill_header(struct rec_header *h, struct task_struct *task, __u32 kind,
                                         __u32 provider, __u32 len)
 {
-	const struct cred *cred = BPF_CORE_READ(task, cred);
+	const struct cred *cred = kread(struct task_struct, task, cred);
 
 	h->time = bpf_ktime_get_boot_ns();
 	h->start = task_start(task);
 	h->cgroup = task_cgroup(task);
-	h->pid = BPF_CORE_READ(task, tgid);
-	h->tid = BPF_CORE_READ(task, pid);
-	h->uid = BPF_CORE_READ(cred, euid.val);
-	h->gid = BPF_CORE_READ(cred, egid.val);
+	h->pid = kread(struct task_struct, task, tgid);
+	h->tid = kread(struct task_struct, task, pid);
+	h->uid = kread(struct cred, cred, euid.val);
+	h->gid = kread(struct cred, cred, egid.val);
 	h->len = len;
 	h->flags = 0;
 	h->kind = kind;
@@ -79,7 +79,7 @@ static __always_inline void fill_creds(struct rec_task *r, struct task_struct *t
 /* The number of the task's id of that type, in the initial pid namespace. */
 static __always_inline __u32 task_id(struct task_struct *task, int type)
 {
-	return BPF_CORE_READ(task, signal, pids[type], numbers[0].nr);
+	return kread(struct task_struct, task, signal, pids[type], numbers[0].nr);
 }
 
 static __always_inline __u32 pid_namespace(struct task_struct *task)

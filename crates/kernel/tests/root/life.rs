@@ -175,6 +175,39 @@ fn arguments_beyond_the_bound_are_cut_and_counted() {
     assert!(u32::from(exec.args.len) <= ARGS_MAX_BYTES && exec.args.len > 30_000);
 }
 
+/// Set for the process that [`threads_that_end_at_once_end_the_process_once`] starts.
+const MANY_THREADS: &str = "AEGIS_TEST_MANY_THREADS";
+
+/// All threads are on their way out at the same time: each may be the last.
+#[test]
+fn threads_that_end_at_once_end_the_process_once() {
+    if std::env::var_os(MANY_THREADS).is_some() {
+        for _ in 0..7 {
+            std::thread::spawn(|| {
+                loop {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        std::process::exit(0);
+    }
+    if skipped() {
+        return;
+    }
+    let mut bench = bench(&[Kind::Exit], Options::default());
+    let name = "root::life::threads_that_end_at_once_end_the_process_once";
+    for _ in 0..50 {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", name]).env(MANY_THREADS, "1").stdout(Stdio::null());
+        let mut child = child.spawn().unwrap();
+        let pid = child.id();
+        assert!(child.wait().unwrap().success());
+        let end = |r: &Record<'_>| r.kind() == Kind::Exit && r.header().pid == pid;
+        bench.find("exit", end);
+        assert_eq!(bench.count(end), 1, "a process ends once");
+    }
+}
+
 #[test]
 fn the_iterator_yields_this_process() {
     if skipped() {

@@ -1,7 +1,8 @@
 //! Connections, datagrams, names, signals.
 
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::process::id;
+use std::os::fd::OwnedFd;
+use std::process::{Command, id};
 
 use kernel::Options;
 use model::op::Kind;
@@ -39,6 +40,41 @@ fn a_connection_is_seen_from_listen_to_close() {
     bench
         .find("accept", |r| of_us(r, Kind::Accept) && (net(r).sport, net(r).dport) == (port, from));
     bench.find("close of the client", |r| of_us(r, Kind::Close) && net(r).sport == from);
+}
+
+#[test]
+fn a_worker_that_accepts_is_named() {
+    if skipped() {
+        return;
+    }
+    let mut bench = bench(&[Kind::Accept], Options::default());
+    if bench.lacks(Kind::Accept) {
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut worker = Command::new("perl");
+    worker.args(["-e", "accept(C, STDIN) or die; sysread(C, $_, 1)"]);
+    let worker = worker.stdin(OwnedFd::from(listener)).spawn();
+    let Ok(mut worker) = worker else {
+        println!("SKIP: no perl here");
+        return;
+    };
+    let client = TcpStream::connect(address).unwrap();
+    let from = client.local_addr().unwrap();
+    drop(client);
+    assert!(worker.wait().unwrap().success());
+    let pid = worker.id();
+    let accepted = |r: &Record<'_>| {
+        r.kind() == Kind::Accept && r.header().pid == pid && net(r).dport == from.port()
+    };
+    let bytes = bench.find("accept by the worker", accepted);
+    let record = Record::parse(&bytes).unwrap();
+    assert_eq!(
+        (net(&record).sport, &net(&record).daddr[..4]),
+        (address.port(), &[127, 0, 0, 1][..])
+    );
+    assert_eq!(bench.count(accepted), 1);
 }
 
 #[test]

@@ -8,6 +8,8 @@ mod health;
 #[cfg(test)]
 mod lab;
 #[cfg(test)]
+mod language;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod reload;

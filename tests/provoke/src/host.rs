@@ -74,6 +74,11 @@ impl Tally {
         }
     }
 
+    /// Whether a case failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed > 0
+    }
+
     /// Prints the result of all; false when a case failed.
     pub(crate) fn close(&self) -> bool {
         let Tally { passed, failed, absent } = self;
@@ -160,7 +165,7 @@ fn in_directory(
     let lost = lab.agent.events.lost();
     let lost = (lost > 0).then(|| format!("expected no event to be lost, the client lost {lost}"));
     tally.case("agent/client keeps up", &Vec::from_iter(lost));
-    if tally.failed > 0 {
+    if tally.has_failed() {
         println!("STATUS {}", lab.agent.status()?);
     }
     let ended =

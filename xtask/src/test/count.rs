@@ -24,11 +24,13 @@ pub(super) fn closing(log: &str) -> Option<Outcome> {
     })
 }
 
-/// `RESULT ok 30 passed, 0 failed, 4 absent` of `provoke`: what this kernel cannot show is skipped.
+/// `RESULT ok 30 passed, 0 failed, 4 absent` of each run of `provoke`: what this kernel cannot show
+/// is skipped.
 pub(super) fn provoked(log: &str) -> Option<Outcome> {
-    let line = log.lines().rev().find_map(|line| line.strip_prefix("RESULT "))?;
-    let (_, counts) = line.split_once(' ')?;
-    closing(&counts.replace("absent", "skipped"))
+    let counts = log.lines().filter_map(|line| line.strip_prefix("RESULT ")?.split_once(' '));
+    let runs: Vec<Outcome> =
+        counts.filter_map(|(_, counts)| closing(&counts.replace("absent", "skipped"))).collect();
+    (!runs.is_empty()).then(|| runs.into_iter().sum())
 }
 
 /// `ok: 8 rules, 27 tests: 27 passed, 0 failed; 0 errors, 0 warnings` of `kestrel test`.
@@ -146,6 +148,8 @@ mod tests {
     fn what_a_kernel_cannot_show_is_skipped() {
         let log = "ok exec\nRESULT fail 30 passed, 1 failed, 4 absent\n";
         assert_eq!(provoked(log), Some(Outcome { passed: 30, failed: 1, skipped: 4 }));
+        let twice = format!("{log}RESULT ok 2 passed, 0 failed, 3 absent\n");
+        assert_eq!(provoked(&twice), Some(Outcome { passed: 32, failed: 1, skipped: 7 }));
         assert_eq!(provoked("ok exec\n"), None);
     }
 

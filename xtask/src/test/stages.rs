@@ -160,7 +160,8 @@ fn ours(log: &mut Log, args: &[&str]) -> Result<Verdict> {
     Ok(Verdict::Ran(outcome))
 }
 
-/// Provokes on this host what `doctor` says that the agent sees here.
+/// Provokes on this host what `doctor` says that the agent sees here, and what the shipped rules
+/// forbid.
 fn host(log: &mut Log) -> Result<Verdict> {
     if sh::root_prefix().is_none() {
         return Ok(Verdict::Skipped("needs root, or sudo without a password".into()));
@@ -168,9 +169,14 @@ fn host(log: &mut Log) -> Result<Verdict> {
     if let Some(skip) = needs(&["busybox"]) {
         return Ok(skip);
     }
-    let mut command = sh::as_root(sh::release("provoke"))?;
-    command.args(["host", "--agent"]).arg(sh::release("aegisbpf"));
-    let success = log.run(&mut command)?;
+    let provoke = |what: &str| -> Result<Command> {
+        let mut command = sh::as_root(sh::release("provoke"))?;
+        command.args([what, "--agent"]).arg(sh::release("aegisbpf"));
+        Ok(command)
+    };
+    let operations = log.run(&mut provoke("host")?)?;
+    let rules = log.run(provoke("rules")?.arg("--rules").arg(sh::at("rules")))?;
+    let success = operations && rules;
     let text = log.text()?;
     for absent in text.lines().filter_map(|line| line.strip_prefix("ABSENT ")) {
         println!("SKIP host/{absent}");

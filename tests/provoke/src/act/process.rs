@@ -108,10 +108,15 @@ fn run_as(args: &Args<'_>) -> Result<()> {
     Err(Command::new(args.os(1)?).args(args.from(2)).exec()).context("exec")
 }
 
-/// Gives up root for a moment: UID.
+/// Gives up root for a while: UID.
 fn regain(args: &Args<'_>) -> Result<()> {
+    // Some sources look at the process only after they were told of it: it must still be so.
+    let rest = || std::thread::sleep(std::time::Duration::from_secs(1));
     unistd::seteuid(Uid::from_raw(args.number(0)?)).context("seteuid")?;
-    unistd::seteuid(Uid::from_raw(0)).context("seteuid 0")
+    rest();
+    unistd::seteuid(Uid::from_raw(0)).context("seteuid 0")?;
+    rest();
+    Ok(())
 }
 
 /// Runs a program whose standard input and output are a socket: PROGRAM ARGS.

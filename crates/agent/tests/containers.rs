@@ -58,7 +58,7 @@ fn a_container_that_only_version_1_of_cgroups_knows_is_found() {
     };
     // One that is there before the agent, and one that comes with a mount namespace of its own.
     let mut before = shell(format!("echo $$ > {procs}; read go; exec {x} 1"));
-    until("it is in the container", Duration::from_secs(2), || {
+    until("it is in the container", Duration::from_secs(30), || {
         let procs = std::fs::read_to_string(container.dir.join("cgroup.procs")).unwrap();
         !procs.trim().is_empty()
     });
@@ -66,12 +66,12 @@ fn a_container_that_only_version_1_of_cgroups_knows_is_found() {
     drop(before.stdin.take());
     let mut after = shell(format!("echo $$ > {procs}; exec unshare --mount {x} 1"));
     for child in [&mut before, &mut after] {
-        let alert = agent.alert(child.id(), Duration::from_secs(3)).expect("an alert");
+        let alert = agent.alert(child.id(), Duration::from_secs(30)).expect("an alert");
         assert_eq!(alert["container"]["id"], id, "{alert:#}");
         assert_eq!(alert["container"]["runtime"], "docker");
         child.wait().unwrap();
     }
-    let outside = agent.alert(lab.run_scratch("x"), Duration::from_secs(3)).expect("an alert");
+    let outside = agent.alert(lab.run_scratch("x"), Duration::from_secs(30)).expect("an alert");
     assert_ne!(outside["container"]["id"], id, "{outside:#}");
     assert!(agent.stop().success());
 }

@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use crate::lab::{Lab, root, until};
 
-const SECOND: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What `rules -o json` says of a rule.
@@ -28,13 +27,13 @@ fn a_noisy_rule_is_counted_and_silences_no_other() {
     lab.rule("quiet", &lab.path("y").display().to_string());
     let agent = lab.start_with(&["--max-alerts", "5"]);
     for _ in 0..5 {
-        agent.alert(lab.run_scratch("x"), SECOND * 5).expect("up to the limit all are told");
+        agent.alert(lab.run_scratch("x"), PATIENCE).expect("up to the limit all are told");
     }
     let beyond: Vec<u32> = (0..7).map(|_| lab.run_scratch("x")).collect();
-    let notice = agent.notice("rule_noisy", SECOND * 5).expect("it is told that more are counted");
+    let notice = agent.notice("rule_noisy", PATIENCE).expect("it is told that more are counted");
     assert_eq!(notice["rule"]["id"], "scratch");
     assert_eq!(notice["aegisbpf"]["health"]["limit"], 5);
-    let alert = agent.alert(lab.run_scratch("y"), SECOND * 5).expect("another rule goes on");
+    let alert = agent.alert(lab.run_scratch("y"), PATIENCE).expect("another rule goes on");
     assert_eq!(alert["rule"]["id"], "quiet");
     until("all matches are counted", PATIENCE, || rule(&lab, "scratch")["suppressed"] == 7);
     let noisy = rule(&lab, "scratch");
@@ -60,7 +59,7 @@ fn a_noisy_rule_is_counted_and_silences_no_other() {
     // The rest of the count is told at the end, if not before.
     let guard = agent.guard();
     crate::lab::signal(guard, nix::sys::signal::Signal::SIGTERM);
-    let notice = agent.notice("alerts_suppressed", SECOND * 10).expect("the count is told");
+    let notice = agent.notice("alerts_suppressed", PATIENCE).expect("the count is told");
     assert_eq!(notice["aegisbpf"]["health"]["suppressed"], 7);
     assert!(agent.stop().success());
 }
@@ -93,7 +92,7 @@ fn a_slow_rule_is_told_and_a_quick_one_is_not() {
         lab.status().is_some_and(|status| status["events"]["rules_slow"][0] == "slow")
     });
     println!("after {runs} programs");
-    let notice = agent.notice("rule_slow", SECOND * 5).expect("it is told");
+    let notice = agent.notice("rule_slow", PATIENCE).expect("it is told");
     assert_eq!(notice["rule"]["id"], "slow");
     let health = &notice["aegisbpf"]["health"];
     assert!(health["cost_ns"].as_u64() > health["budget_ns"].as_u64(), "{health}");
@@ -102,6 +101,6 @@ fn a_slow_rule_is_told_and_a_quick_one_is_not() {
     assert!(rule(&lab, "scratch")["cost_ns"].as_u64() < rule(&lab, "slow")["cost_ns"].as_u64());
     let text = String::from_utf8_lossy(&lab.ask(&["rules"]).stdout).into_owned();
     assert!(text.lines().nth(1).unwrap().starts_with("slow "), "{text}");
-    agent.alert(lab.run_scratch("x"), SECOND * 5).expect("alerts go on");
+    agent.alert(lab.run_scratch("x"), PATIENCE).expect("alerts go on");
     assert!(agent.stop().success());
 }

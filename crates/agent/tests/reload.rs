@@ -49,6 +49,8 @@ fn a_hangup_reads_the_rules_again_and_broken_ones_change_nothing() {
     // A worker that is replaced meanwhile runs what is sound.
     signal(u32::try_from(worker).unwrap(), Signal::SIGKILL);
     agent.alert(lab.run_scratch("x"), PATIENCE).expect("an alert of the next worker");
+    // It tells alerts before it answers.
+    until("the next worker answers", PATIENCE, || lab.status().is_some());
     std::fs::remove_file(lab.path("rules/bad.toml")).unwrap();
     std::fs::remove_file(lab.path("rules/scratch-two.toml")).unwrap();
     let reloaded = lab.ask(&["reload"]);

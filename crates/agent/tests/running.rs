@@ -1,7 +1,7 @@
 //! A running agent: alerts, answers, restarts, and its end.
 
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -9,6 +9,18 @@ use serde_json::Value;
 use crate::lab::{AGENT, Lab, alive, root, signal, until};
 
 const SECOND: Duration = Duration::from_secs(1);
+/// Whatever a busy machine needs.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often something that takes less than a second is tried: a machine that is busy with other
+/// things makes anything late now and then.
+const TRIES: usize = 5;
+
+/// Tries something until it takes less than a second.
+fn within_a_second(what: &str, mut one: impl FnMut() -> Duration) {
+    let took: Vec<Duration> =
+        (0..TRIES).map(|_| one()).take_while(|took| *took >= SECOND).collect();
+    assert!(took.len() < TRIES, "{what}: it took {took:?}");
+}
 
 fn pid(status: &Value, who: &str) -> u64 {
     status[who]["pid"].as_u64().unwrap()
@@ -26,8 +38,14 @@ fn a_program_in_a_scratch_directory_raises_an_alert_within_a_second() {
     }
     let lab = Lab::new();
     let agent = lab.start();
-    let pid = lab.run_scratch("x");
-    let alert = agent.alert(pid, SECOND).expect("an alert within a second");
+    let mut found = None;
+    within_a_second("from the end of the program to its alert", || {
+        let pid = lab.run_scratch("x");
+        let begin = Instant::now();
+        found = Some(agent.alert(pid, PATIENCE).expect("an alert"));
+        begin.elapsed()
+    });
+    let alert = found.unwrap();
     let at = |pointer: &str| alert.pointer(pointer).unwrap_or(&Value::Null);
     assert_eq!(at("/event/kind"), "alert");
     assert_eq!(at("/rule/id"), "scratch");
@@ -57,6 +75,46 @@ fn a_program_in_a_scratch_directory_raises_an_alert_within_a_second() {
     }
 }
 
+/// What the first page of the documentation promises, word for word but for the place.
+#[test]
+fn a_copied_sleep_in_tmp_raises_an_alert_of_the_shipped_rules_with_its_ancestry() {
+    if !root("a_copied_sleep_in_tmp_raises_an_alert_of_the_shipped_rules_with_its_ancestry") {
+        return;
+    }
+    let lab = Lab::new();
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../../rules");
+    let agent = lab.start_with(&["--rules", shipped]);
+    let x = lab.path("x").display().to_string();
+    assert!(x.starts_with("/tmp/"), "{x}");
+    let mut found = None;
+    within_a_second("from the start of the program to its alert", || {
+        let begin = Instant::now();
+        let script = format!("cp /bin/sleep {x} && {x} 1; :");
+        let mut shell = Command::new("/bin/sh").args(["-c", &script]).spawn().unwrap();
+        let alert = loop {
+            let alert = agent.next(PATIENCE).expect("an alert");
+            let by = alert.pointer("/process/parent/pid").and_then(Value::as_u64);
+            if alert["rule"]["id"] == "execution-from-temporary-directory"
+                && by == Some(shell.id().into())
+            {
+                break alert;
+            }
+        };
+        let took = begin.elapsed();
+        shell.wait().unwrap();
+        found = Some(alert);
+        took
+    });
+    let alert = found.unwrap();
+    let at = |pointer: &str| alert.pointer(pointer).unwrap_or(&Value::Null);
+    assert_eq!((at("/process/executable"), at("/process/args/1")), (&x.into(), &"1".into()));
+    let ancestor = |at: usize, what: &str| alert["process"]["Ext"]["ancestors"][at][what].clone();
+    assert_eq!(ancestor(0, "args")[1], "-c");
+    assert_eq!(ancestor(1, "pid"), std::process::id(), "this test");
+    assert_eq!(at("/process/Ext/ancestry/0"), at("/process/parent/entity_id"));
+    assert!(agent.stop().success());
+}
+
 #[test]
 fn commands_get_answers() {
     if !root("commands_get_answers") {
@@ -76,9 +134,9 @@ fn commands_get_answers() {
     assert!(String::from_utf8_lossy(&text.stdout).contains("lost       "), "{text:?}");
 
     let started = lab.run_scratch("x");
-    agent.alert(started, SECOND).expect("an alert");
+    agent.alert(started, PATIENCE).expect("an alert");
     let filter = format!("process.pid == {started} and event.action == \"exec\"");
-    until("the event is in the recent past", SECOND * 2, || {
+    until("the event is in the recent past", PATIENCE, || {
         let events = lab.ask(&["events", "-o", "json", "--where", &filter]);
         let events = json_lines(&events.stdout);
         events.len() == 1 && events[0]["process"]["name"] == "x"
@@ -119,10 +177,10 @@ fn following_widens_what_the_sensors_deliver_and_leaving_narrows_it() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    until("the client's kinds are attached", SECOND * 5, attached);
+    until("the client's kinds are attached", PATIENCE, attached);
     client.kill().unwrap();
     client.wait().unwrap();
-    until("nobody wants it any more", SECOND * 5, || !attached());
+    until("nobody wants it any more", PATIENCE, || !attached());
     assert!(agent.stop().success());
 }
 
@@ -134,22 +192,30 @@ fn a_killed_worker_is_back_within_a_second_and_nothing_is_lost() {
     let lab = Lab::new();
     lab.rule("scratch-two", &lab.path("y").display().to_string());
     let agent = lab.start();
-    let before = agent.alert(lab.run_scratch("x"), SECOND).expect("an alert before");
+    let before = agent.alert(lab.run_scratch("x"), PATIENCE).expect("an alert before");
     let worker = pid(&lab.status().unwrap(), "worker");
     std::fs::copy("/bin/sleep", lab.path("y")).unwrap();
     signal(u32::try_from(worker).unwrap(), Signal::SIGKILL);
     let meanwhile = lab.run_scratch("y");
-    let after = agent.alert(meanwhile, SECOND * 2).expect("the event waited in the ring");
+    let after = agent.alert(meanwhile, PATIENCE).expect("the event waited in the ring");
     assert_eq!(after["rule"]["id"], "scratch-two");
     let parent = |alert: &Value| alert["process"]["parent"]["entity_id"].clone();
     assert_eq!(parent(&before), parent(&after), "this test is the same process as before");
     assert_eq!(after["process"]["parent"]["args"], before["process"]["parent"]["args"]);
-    let took = until("the new worker answers", SECOND, || {
-        lab.status().is_some_and(|status| {
-            status["worker"]["restarts"] == 1 && pid(&status, "worker") != worker
+    let mut last = worker;
+    let mut answered = || {
+        until("the new worker answers", PATIENCE, || {
+            let now = lab.status().map_or(last, |status| pid(&status, "worker"));
+            now != std::mem::replace(&mut last, now)
         })
+    };
+    answered();
+    within_a_second("from a kill to the next answer", || {
+        let worker = pid(&lab.status().unwrap(), "worker");
+        signal(u32::try_from(worker).unwrap(), Signal::SIGKILL);
+        answered()
     });
-    println!("the new worker answered {took:?} after its first alert");
+    assert!(lab.status().unwrap()["worker"]["restarts"].as_u64() >= Some(2));
     assert!(agent.stop().success());
 }
 
@@ -162,7 +228,7 @@ fn a_worker_does_not_outlive_its_guard() {
     let agent = lab.start();
     let worker = pid(&lab.status().unwrap(), "worker");
     agent.kill();
-    until("the worker ends", SECOND * 2, || !alive(worker));
+    until("the worker ends", PATIENCE, || !alive(worker));
     assert_eq!(lab.ask(&["status"]).status.code(), Some(3));
     // Its lock is gone with it: the next agent starts.
     assert!(lab.start().stop().success());
@@ -183,7 +249,7 @@ fn a_reader_that_leaves_ends_a_command_quietly() {
         .spawn()
         .unwrap();
     drop(client.stdout.take());
-    until("the client notices", SECOND * 10, || {
+    until("the client notices", PATIENCE, || {
         lab.run_scratch("x");
         client.try_wait().unwrap().is_some()
     });

@@ -13,6 +13,11 @@ use model::program::{Program, RuleMeta};
 
 mod stream;
 
+/// Events that are shown to the oracle; it takes time that grows with their third power.
+const ORACLE_EVENTS_MAX: usize = 24;
+/// Times that a query which is shown to it may name a list.
+const ORACLE_LISTS_MAX: usize = 6;
+
 /// One target.
 pub type Target = fn(&[u8]);
 
@@ -108,23 +113,38 @@ fn record(data: &[u8]) {
     drop(format!("{:?}", record.body()));
 }
 
-/// A query over a stream of events: the same alerts from a detector that evaluates itself and from
-/// one that is given what another thread found.
+/// A query over a stream of events: the same alerts from a detector that evaluates itself, from one
+/// that is given what another thread found, and from the oracle.
 fn detector(data: &[u8]) {
     let Some((text, events)) = stream::split(data) else { return };
-    let Some(program) = program(text, Dialect::Elastic) else { return };
-    let Ok(compiled) = Compiled::new(Arc::new(program)) else { return };
+    for dialect in [Dialect::Elastic, Dialect::Endpoint, Dialect::Classic] {
+        if let Some(program) = program(text, dialect) {
+            detect(text, program, events);
+        }
+    }
+}
+
+fn detect(text: &str, program: Program, events: &[u8]) {
+    let program = Arc::new(program);
+    let Ok(compiled) = Compiled::new(Arc::clone(&program)) else { return };
     let compiled = Arc::new(compiled);
     let mut whole = Detector::new(Arc::clone(&compiled), Limits::default());
     let mut halves = Detector::new(Arc::clone(&compiled), Limits::default());
     let (mut scratch, mut hits) = (Scratch::default(), Vec::new());
     let (mut expected, mut found) = (Vec::new(), Vec::new());
-    for event in stream::events(events) {
-        whole.push(&event, &mut expected);
-        compiled.hits(&event, &mut scratch, &mut hits);
-        halves.advance(&event, &mut hits, &mut found);
+    let all: Vec<_> = stream::events(events).collect();
+    for event in &all {
+        whole.push(event, &mut expected);
+        compiled.hits(event, &mut scratch, &mut hits);
+        halves.advance(event, &mut hits, &mut found);
     }
     whole.finish(&mut expected);
     halves.finish(&mut found);
     assert_eq!(found, expected, "one thread and two disagree");
+    // The oracle tries everything with everything, lists above all.
+    if all.len() <= ORACLE_EVENTS_MAX && text.matches("args").count() <= ORACLE_LISTS_MAX {
+        let all: Vec<&dyn engine::Event> = all.iter().map(|event| event as _).collect();
+        let wrong = engine::oracle::disagreements(&program, &all, &found);
+        assert!(wrong.is_empty(), "the oracle disagrees: {wrong:?}");
+    }
 }

@@ -15,12 +15,15 @@ pub(crate) fn split(data: &[u8]) -> Option<(&str, &[u8])> {
     Some((str::from_utf8(query).ok()?, rest.get(1..).unwrap_or_default()))
 }
 
-/// Two bytes an event: what it is, and of which process.
+/// Two bytes an event: what it is and when, and of which process.
 pub(crate) fn events(data: &[u8]) -> impl Iterator<Item = Event> {
-    (1..).zip(data.chunks(2)).take(EVENTS_MAX).map(|(number, bytes)| Event {
-        number,
-        what: bytes.first().copied().unwrap_or_default(),
-        process: bytes.get(1).copied().unwrap_or_default(),
+    let mut time = 0;
+    (1..).zip(data.chunks(2)).take(EVENTS_MAX).map(move |(number, bytes)| {
+        let what = bytes.first().copied().unwrap_or_default();
+        // Some are far apart, most are near, and some happen at once.
+        time +=
+            [1, 0, 2, 60].get(usize::from(what >> 6)).copied().unwrap_or_default() * 1_000_000_000;
+        Event { number, time, what, process: bytes.get(1).copied().unwrap_or_default() }
     })
 }
 
@@ -28,6 +31,7 @@ pub(crate) fn events(data: &[u8]) -> impl Iterator<Item = Event> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Event {
     number: u64,
+    time: i64,
     what: u8,
     process: u8,
 }
@@ -45,6 +49,7 @@ impl Fields for Event {
             field::PROCESS_NAME => NAMES.get(pick(2)).map_or(Value::Null, |name| Value::str(name)),
             field::PROCESS_ARGS => Value::List(List::Nul(b"-c\0\xff\0")),
             field::PROCESS_PID => Value::Int(i64::from(self.process >> 4)),
+            field::PROCESS_PARENT_PID => Value::Int(i64::from(self.process & 7)),
             field::USER_ID if self.process & 8 == 0 => Value::Int(i64::from(self.process & 7)),
             _ => Value::Null,
         }
@@ -57,8 +62,7 @@ impl engine::Event for Event {
     }
 
     fn time(&self) -> i64 {
-        // Some events are far apart, most are near.
-        i64::try_from(self.number).unwrap_or(0) * 1_000_000_000 * i64::from(1 + (self.what >> 6))
+        self.time
     }
 
     fn identity(&self) -> u64 {

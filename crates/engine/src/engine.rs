@@ -1,6 +1,5 @@
 //! The engine: records in, events and their matches out.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::alert::Match;
@@ -23,12 +22,12 @@ use crate::scratch::Scratch;
 use crate::table::{Table, TableStats};
 use crate::variables::Variables;
 use crate::view::{Scene, View};
+use kept::Kept;
+
+mod kept;
 
 /// Questions that one record can raise.
 pub type Questions = SmallVec<[Question; 4]>;
-
-/// Documents of events that a later match may name; the oldest go first. Some ten kilobytes each.
-const KEPT_MAX: usize = 8_192;
 
 /// What an engine has done so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,6 +40,12 @@ pub struct Stats {
     pub matches: u64,
     /// Matches left out, because they would have said the same again.
     pub repeats: u64,
+    /// Partial matches that were given up for lack of room, and results that pipes had none for.
+    pub evictions: u64,
+    /// Documents of their members that were: an alert names such an event by its number alone.
+    pub documents_evicted: u64,
+    /// Bytes of those that are kept.
+    pub document_bytes: usize,
     /// The process table.
     pub table: TableStats,
 }
@@ -112,9 +117,13 @@ impl Engine {
     pub fn swap(&mut self, prepared: Prepared) {
         let Prepared { program, compiled, variables } = prepared;
         self.detector.replace(compiled);
-        self.program = program;
+        let old = std::mem::replace(&mut self.program, program);
         self.table.variables = variables;
-        self.repeats.clear();
+        let number = |id: &str| self.program.rules.iter().position(|rule| rule.meta.id == id);
+        self.repeats.renumber(|rule| {
+            let rule = old.rules.get(usize::try_from(rule).ok()?)?;
+            u32::try_from(number(&rule.meta.id)?).ok()
+        });
     }
 
     /// What has to be looked up before [`Engine::push`], so that the event shows names. Events are
@@ -229,8 +238,8 @@ impl Engine {
             .collect();
         each(&view, &matches);
         // Only what has state can name this event again.
-        if self.detector.holds_last() && self.detector.partials() > 0 {
-            self.kept.put(number, model::json::document(&view));
+        if let Some(origin) = self.detector.holder() {
+            self.kept.put(number, origin, &model::json::document(&view));
         }
         drop(matches);
         self.scratch.reset();
@@ -248,8 +257,8 @@ impl Engine {
                 each(&matched);
             }
         }
-        if self.detector.partials() == 0 {
-            self.kept = Kept::default();
+        if self.detector.held() == 0 {
+            self.kept.clear();
         }
     }
 
@@ -272,26 +281,14 @@ impl Engine {
 
     /// What happened so far.
     pub fn stats(&self) -> Stats {
-        Stats { table: self.table.stats(), ..self.stats }
-    }
-}
-
-/// Events that are members of partial matches, by number.
-#[derive(Debug, Default)]
-struct Kept(BTreeMap<u64, Arc<Map<String, Json>>>);
-
-impl Kept {
-    fn put(&mut self, number: u64, document: Map<String, Json>) {
-        self.0.insert(number, Arc::new(document));
-        if self.0.len() > KEPT_MAX {
-            self.0.pop_first();
+        let lost = |counters: Counters| counters.evictions + counters.dropped;
+        Stats {
+            evictions: self.counters().into_iter().map(lost).sum(),
+            documents_evicted: self.kept.evicted,
+            document_bytes: self.kept.bytes(),
+            table: self.table.stats(),
+            ..self.stats
         }
-    }
-
-    /// Those of a match that are still known.
-    fn members(&self, found: &Found) -> Vec<(u64, Arc<Map<String, Json>>)> {
-        let known = |number: &u64| Some((*number, Arc::clone(self.0.get(number)?)));
-        found.members.iter().filter_map(known).collect()
     }
 }
 

@@ -10,6 +10,7 @@
 //! | `variables` | what of an environment is kept and shown |
 //! | [`facts`], `cgroup` | names and cgroup paths that the host told |
 //! | [`detect`] | the state of all rules over a stream: sequences, counts, pipes |
+//! | `oracle` | the same once more, slow and plain, to test the rest against; only with that feature |
 //! | [`eval`], [`interest`] | running a program, and what it needs from the sensors |
 #![forbid(unsafe_code)]
 
@@ -21,6 +22,8 @@ pub mod facts;
 mod host;
 pub mod interest;
 mod lineage;
+#[cfg(any(test, feature = "oracle"))]
+pub mod oracle;
 mod process;
 mod reads;
 mod repeats;

@@ -44,9 +44,15 @@ impl Repeats {
         false
     }
 
-    /// The rules have other numbers now.
-    pub(crate) fn clear(&mut self) {
-        self.0.clear();
+    /// The rules have other numbers now; none, if a rule is gone.
+    pub(crate) fn renumber(&mut self, number: impl Fn(u32) -> Option<u32>) {
+        self.0.retain_mut(|told| match number(told.rule) {
+            Some(rule) => {
+                told.rule = rule;
+                true
+            }
+            None => false,
+        });
     }
 }
 
@@ -66,6 +72,16 @@ mod tests {
         }
         assert!(repeats.is_repeat(0, one, b"/a", 9 + REPEAT_NS));
         assert!(!repeats.is_repeat(0, one, b"/a", 10 + REPEAT_NS), "it goes on: told again");
+    }
+
+    #[test]
+    fn rules_keep_what_they_told_under_other_numbers() {
+        let mut repeats = Repeats::default();
+        let key = Key { pid: 7, start: 1 };
+        assert!(!repeats.is_repeat(0, key, b"/a", 10) && !repeats.is_repeat(1, key, b"/a", 10));
+        repeats.renumber(|rule| (rule == 1).then_some(5));
+        assert!(repeats.is_repeat(5, key, b"/a", 11), "was 1");
+        assert!(!repeats.is_repeat(0, key, b"/a", 11), "is another rule now");
     }
 
     #[test]

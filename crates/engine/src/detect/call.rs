@@ -30,8 +30,15 @@ pub(super) struct Call<'c> {
 }
 
 impl Call<'_> {
-    pub(super) fn member(&mut self) -> Member {
+    /// The event as a member of something that may become a match later.
+    pub(super) fn hold(&mut self) -> Member {
         self.now.held = true;
+        self.origin();
+        self.member()
+    }
+
+    /// The event as a member of a match.
+    pub(super) fn member(&mut self) -> Member {
         let identity = *self.now.identity.get_or_insert_with(|| self.event.identity());
         Member { number: self.event.number(), identity }
     }

@@ -75,7 +75,9 @@ impl Windows {
     ) {
         let time = call.event.time();
         let fields = plan.group_by.get(usize::from(slot)).map_or(&[][..], Vec::as_slice);
-        let first = |field| call.event.get(field).each().next().unwrap_or(Value::Null);
+        let event = call.event;
+        let first =
+            |field| event.get(field).each().find(|value| !value.is_null()).unwrap_or(Value::Null);
         let value = match &plan.kind {
             CorrelationKind::ValueCount(field) => match first(*field) {
                 Value::Null => return,
@@ -88,7 +90,7 @@ impl Windows {
             return;
         }
         let key = call.seed.tuple(fields.iter().map(|field| first(*field)));
-        let member = call.member();
+        let member = call.hold();
         let origin = call.origin();
         let group = self.groups.entry(key).or_insert_with(|| {
             self.begun += 1;

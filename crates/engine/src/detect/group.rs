@@ -11,7 +11,7 @@ use crate::eval::Env;
 /// What is pending, by key.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
-    groups: HashMap<u128, Group>,
+    by_key: HashMap<u128, Group>,
     /// How much they hold.
     held: usize,
     /// Groups that were ever begun.
@@ -44,7 +44,7 @@ struct Item {
 
 impl Groups {
     pub(super) fn len(&self) -> usize {
-        self.groups.len()
+        self.by_key.len()
     }
 
     /// How much of the quota is taken.
@@ -53,7 +53,7 @@ impl Groups {
     }
 
     fn take(&mut self, key: &u128) -> Option<Group> {
-        let group = self.groups.remove(key)?;
+        let group = self.by_key.remove(key)?;
         self.held -= group.weight();
         Some(group)
     }
@@ -69,7 +69,7 @@ impl Groups {
         let mut changed = SmallVec::<[u128; 2]>::new();
         self.fill(call, filters, parts, filters, &mut changed);
         for key in changed {
-            let Some(group) = self.groups.get_mut(&key).filter(|group| !group.done) else {
+            let Some(group) = self.by_key.get_mut(&key).filter(|group| !group.done) else {
                 continue;
             };
             let mut chosen = Vec::with_capacity(filters);
@@ -95,7 +95,7 @@ impl Groups {
         self.fill(call, filters, parts, 1, &mut changed);
         for key in changed {
             let full = |group: &&mut Group| group.slots.iter().all(|slot| !slot.is_empty());
-            if self.groups.get_mut(&key).as_ref().is_some_and(full)
+            if self.by_key.get_mut(&key).as_ref().is_some_and(full)
                 && let Some(group) = self.take(&key)
             {
                 out.push(raw(group.slots.into_iter().flatten().collect(), call.event.time()));
@@ -126,10 +126,10 @@ impl Groups {
     ) {
         for part in parts.iter().copied().filter(|part| usize::from(*part) < filters) {
             for key in Self::keys(call, part) {
-                let mut item = Item { member: call.member(), kept: Kept::new() };
+                let mut item = Item { member: call.hold(), kept: Kept::new() };
                 key::keep(&mut item.kept, &call.plan.keep, part, call.event);
                 let origin = call.origin();
-                let group = self.groups.entry(key).or_insert_with(|| {
+                let group = self.by_key.entry(key).or_insert_with(|| {
                     self.begun += 1;
                     self.held += 1;
                     let slots = vec![SmallVec::new(); filters];
@@ -156,7 +156,7 @@ impl Groups {
 
     /// Makes room below a quota.
     pub(super) fn evict(&mut self, quota: usize) {
-        let all = self.groups.iter().map(|(key, group)| Candidate {
+        let all = self.by_key.iter().map(|(key, group)| Candidate {
             what: *key,
             origin: group.origin,
             serial: group.serial,

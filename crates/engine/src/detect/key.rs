@@ -4,6 +4,7 @@
 //! host, so nobody can make two tuples meet; the memory of a key does not depend on its length.
 
 use std::hash::{DefaultHasher, Hasher};
+use std::net::IpAddr;
 
 use model::field::FieldId;
 use model::program::Relation;
@@ -125,21 +126,51 @@ pub(super) fn tuples(
 }
 
 /// What is remembered of members, by number of the step.
-pub(super) type Kept = Vec<(u16, FieldId, Node)>;
+pub(super) type Kept = Vec<(u16, FieldId, Held)>;
+
+/// A value that is remembered. An address stays one, so that it is compared as one.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Held {
+    Node(Node),
+    Address(IpAddr),
+}
+
+impl Held {
+    pub(super) fn of(value: Value<'_>) -> Held {
+        match value {
+            Value::Ip(address) => Held::Address(address),
+            value => Held::Node(node(value)),
+        }
+    }
+
+    pub(super) fn value(&self) -> Value<'_> {
+        match self {
+            Held::Node(node) => node.value(),
+            Held::Address(address) => Value::Ip(*address),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Held::Node(node) => bytes(node),
+            Held::Address(_) => 0,
+        }
+    }
+}
 
 /// Adds what later steps and pipes ask of this one.
 pub(super) fn keep(kept: &mut Kept, wanted: &[(u16, FieldId)], step: u16, event: &dyn Event) {
     for (_, field) in wanted.iter().filter(|(of, _)| *of == step) {
-        let node = node(event.get(*field));
-        if node != Node::Null {
-            kept.push((step, *field, node));
+        let held = Held::of(event.get(*field));
+        if held != Held::Node(Node::Null) {
+            kept.push((step, *field, held));
         }
     }
 }
 
 /// How much of a quota remembered values take: one of short texts as much as an event.
 pub(super) fn weight(kept: &Kept) -> usize {
-    kept.iter().map(|(_, _, node)| 1 + bytes(node) / WEIGHT_BYTES).sum()
+    kept.iter().map(|(_, _, held)| 1 + held.bytes() / WEIGHT_BYTES).sum()
 }
 
 fn bytes(node: &Node) -> usize {
@@ -178,7 +209,7 @@ pub(super) struct Members<'m> {
 impl Context for Members<'_> {
     fn member(&self, step: u16, field: FieldId) -> Value<'_> {
         let found = self.kept.iter().find(|(of, known, _)| (*of, *known) == (step, field));
-        found.map_or(Value::Null, |(_, _, node)| node.value())
+        found.map_or(Value::Null, |(_, _, held)| held.value())
     }
 
     fn lineage(&self, relation: Relation, query: u32) -> Option<bool> {

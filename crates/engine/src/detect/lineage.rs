@@ -52,16 +52,18 @@ pub(super) struct Place<'l> {
 }
 
 impl Lineage {
-    /// Takes an event: its process, its parent, and the queries that it satisfies.
+    /// Takes an event: its process, its parent, and of the filters that it may satisfy the
+    /// queries that it does.
     pub(super) fn place<'l>(
         &'l mut self,
         compiled: &Compiled,
         event: &dyn Fields,
+        hits: &[u32],
         seed: Seed,
         scratch: &mut Scratch,
     ) -> Place<'l> {
         let first = |fields: [FieldId; 2]| {
-            let value = |field: FieldId| event.get(field).each().next();
+            let value = |field: FieldId| event.get(field).each().find(|value| !value.is_null());
             fields.into_iter().find_map(value).map(|value| seed.value(value))
         };
         let process = first([field::PROCESS_ENTITY_ID, field::PROCESS_PID]);
@@ -73,8 +75,9 @@ impl Lineage {
         }
         let mut place = Place { lineage: self, process, parent, now: Bits::new() };
         for (query, lineage) in (0u32..).zip(compiled.lineages()) {
-            let Some(condition) = compiled.filter(lineage.filter) else { continue };
-            if compiled.fits(condition, event, &place, scratch) {
+            if hits.binary_search(&lineage.filter).is_ok()
+                && compiled.holds_in(lineage.filter, event, &place, scratch)
+            {
                 set(&mut place.now, query);
             }
         }

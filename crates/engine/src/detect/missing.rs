@@ -123,7 +123,8 @@ impl Missing {
         let due = (deadline, self.waited);
         self.by_key.entry(key).or_default().push(due);
         self.waiting.insert(due, waiting);
-        while self.held > quota {
+        // Half of the quota, so that there is room for what is not complete.
+        while self.held > quota / 2 {
             // It was nearly over, and nothing has refuted it yet.
             let Some(oldest) = self.first() else { break };
             out.push(oldest);
@@ -157,7 +158,7 @@ impl Missing {
     }
 
     /// Takes out what is due first.
-    fn first(&mut self) -> Option<Raw> {
+    pub(super) fn first(&mut self) -> Option<Raw> {
         let (due, waiting) = self.waiting.pop_first()?;
         self.held -= waiting.weight();
         self.forget(waiting.key, due);
@@ -185,22 +186,25 @@ impl Missing {
         }
     }
 
-    /// Keeps at most a quota of what has happened: the oldest goes. How many went since the last
-    /// time. A rule that forgets what must not happen says too much, never too little.
-    pub(super) fn bound(&mut self, quota: usize) -> u64 {
-        let mut evicted = std::mem::take(&mut self.evicted);
-        while self.seen.len() > quota {
+    /// Keeps at most a quota: of what has happened the oldest goes. A rule that forgets what must
+    /// not happen says too much, never too little.
+    pub(super) fn bound(&mut self, quota: usize) {
+        while self.held() > quota {
             let Some((time, slot)) = self.order.pop_front() else { break };
             if self.last(&slot) == Some(time) {
                 self.seen.remove(&slot);
-                evicted += 1;
+                self.evicted += 1;
             }
         }
+    }
+
+    /// How many were given up since the last time.
+    pub(super) fn evicted(&mut self) -> u64 {
         if self.order.len() > 2 * self.seen.len() + 1024 {
             let seen = &self.seen;
             self.order.retain(|(time, slot)| seen.get(slot).is_some_and(|(last, _)| last == time));
         }
-        evicted
+        std::mem::take(&mut self.evicted)
     }
 
     fn forget(&mut self, key: u128, due: Due) {

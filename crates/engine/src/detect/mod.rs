@@ -17,6 +17,8 @@
 //! | `key`, `quota`, `lineage` | join keys, bounds, ancestors |
 //! | `meter` | what rules cost |
 
+#[cfg(test)]
+mod bounds;
 mod call;
 mod correlation;
 mod found;
@@ -27,11 +29,19 @@ mod meter;
 mod missing;
 mod pipes;
 mod plan;
+#[cfg(test)]
+mod property;
 mod quota;
+#[cfg(test)]
+mod reload;
 mod sequence;
 mod state;
 #[cfg(test)]
+mod statements;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod text;
 
 use std::sync::Arc;
 
@@ -47,6 +57,7 @@ use lineage::Lineage;
 pub(crate) use lineage::Query as LineageQuery;
 use meter::Meter;
 pub(crate) use plan::{Plan, digest};
+pub(crate) use quota::{Candidate, victims};
 use state::State;
 
 /// Between two sweeps for what is over, in event time.
@@ -162,16 +173,13 @@ impl Detector {
     pub fn push(&mut self, event: &dyn Event, out: &mut Vec<Found>) {
         self.measure_filters(event);
         let mut hits = std::mem::take(&mut self.hits);
-        if self.compiled.stateless() {
-            self.compiled.hits(event, &mut self.scratch, &mut hits);
-        }
+        self.compiled.hits(event, &mut self.scratch, &mut hits);
         self.advance(event, &mut hits, out);
         self.hits = hits;
         self.measured();
     }
 
-    /// The same with the filters that the event satisfies, as [`Compiled::hits`] told them. If the
-    /// program asks for lineage they are found anew.
+    /// The same with the filters that the event satisfies, as [`Compiled::hits`] told them.
     pub fn advance(&mut self, event: &dyn Event, hits: &mut Vec<u32>, out: &mut Vec<Found>) {
         self.tick(event.time(), out);
         self.now = Now::default();
@@ -186,8 +194,8 @@ impl Detector {
         } else {
             compiled.begin(&mut self.scratch);
             let seed = Seed(self.limits.seed);
-            let place = lineage.place(&compiled, event, seed, &mut self.scratch);
-            compiled.hits_in(event, &place, &mut self.scratch, hits);
+            let place = lineage.place(&compiled, event, hits, seed, &mut self.scratch);
+            compiled.settle(hits, event, &place, &mut self.scratch);
             self.offer(&compiled, event, &place, hits, out);
         }
         self.lineage = lineage;
@@ -220,7 +228,7 @@ impl Detector {
             self.meter.end(*rule, begin);
         }
         self.touched = touched;
-        self.bound();
+        self.bound(compiled, out);
     }
 
     /// Does something to the state of a rule, and keeps the sums right.
@@ -278,29 +286,37 @@ impl Detector {
         for raw in found {
             state.result(plan, rule, raw, names, &mut self.scratch, out);
         }
-        for (correlation, slot) in self.counts_for.get(number).cloned().unwrap_or_default() {
+        let counting = self.counts_for.get(number).cloned().unwrap_or_default();
+        let mut next: SmallVec<[(u32, Vec<Raw>); 1]> = SmallVec::new();
+        for (correlation, slot) in counting {
             let mut more = Vec::new();
             for _ in 0..count {
                 self.with(compiled, correlation, event, |state, call| {
                     state.hit(call, slot, &mut more);
                 });
             }
+            next.push((correlation, more));
+        }
+        // What follows from a match comes after it, also where both are counted.
+        for (correlation, more) in next {
             self.emit(compiled, correlation, more, event, depth + 1, out);
         }
     }
 
     /// Keeps all rules together within their bound: the largest gives way.
-    fn bound(&mut self) {
+    fn bound(&mut self, compiled: &Compiled, out: &mut Vec<Found>) {
         while self.held > self.limits.partials {
-            let largest = self.states.iter_mut().max_by_key(|state| state.held());
-            let Some(state) = largest else { return };
+            let states = (0u32..).zip(self.states.iter_mut());
+            let Some((rule, state)) = states.max_by_key(|(_, state)| state.held()) else { return };
             let before = state.held();
-            state.evict(before.saturating_sub(1).max(1));
-            let freed = before - state.held();
+            let mut found = Vec::new();
+            state.evict(before.saturating_sub(1).max(1), &mut found);
+            let freed = before.saturating_sub(state.held());
+            self.held -= freed;
+            self.emit(compiled, rule, found, None, 0, out);
             if freed == 0 {
                 return;
             }
-            self.held -= freed;
         }
     }
 
@@ -372,10 +388,9 @@ impl Detector {
         self.link();
     }
 
-    /// Whether the last event has become a member of a match, complete or not: then a later match
-    /// may name it.
-    pub fn holds_last(&self) -> bool {
-        self.now.held
+    /// Who made the last event, as a number, if a later match may name it.
+    pub fn holder(&self) -> Option<u32> {
+        self.now.origin.filter(|_| self.now.held)
     }
 
     /// Partial matches of all rules.

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use hashbrown::{HashMap, HashSet};
 use model::field::FieldId;
 use model::program::Relation;
-use model::value::{Fields, Node as Owned, Value};
+use model::value::{Fields, Node, Value};
 
-use super::key::{Kept, Seed};
+use super::key::{Held, Kept, Seed};
 use super::plan::{PipePlan, Plan};
 use super::{Counted, Raw};
 use crate::eval::{Alone, Compiled, Context, Env, Scratch, Term};
@@ -35,7 +35,7 @@ struct Stage {
     seen: HashSet<u128>,
     rows: VecDeque<Row>,
     counts: HashMap<u128, usize>,
-    groups: Vec<(Vec<Owned>, u64, Option<Row>)>,
+    groups: Vec<(Vec<Held>, u64, Option<Row>)>,
 }
 
 /// Where pipes find names.
@@ -81,7 +81,7 @@ impl Context for Scope<'_> {
 
 fn find(kept: &Kept, step: u16, field: FieldId) -> Value<'_> {
     let found = kept.iter().find(|(of, known, _)| (*of, *known) == (step, field));
-    found.map_or(Value::Null, |(_, _, node)| node.value())
+    found.map_or(Value::Null, |(_, _, held)| held.value())
 }
 
 impl Pipes {
@@ -235,11 +235,12 @@ impl Stage {
 #[expect(clippy::cast_precision_loss, reason = "a share is a rounded number anyway")]
 fn counted(
     pipe: &PipePlan,
-    (key, count, row): (Vec<Owned>, u64, Option<Row>),
+    (key, count, row): (Vec<Held>, u64, Option<Row>),
     total: u64,
 ) -> Option<Row> {
     let mut row = row?;
     let percent = count as f64 / total.max(1) as f64;
+    let key = key.iter().map(|held| super::key::node(held.value())).collect();
     row.counted = Some(Counted { count, percent, key });
     if matches!(pipe, PipePlan::Count(_)) {
         // The result is the count; no event stands for it.
@@ -251,7 +252,7 @@ fn counted(
 
 fn tuple(terms: &[Term], row: &Row, three: bool, names: Names<'_>, scratch: &mut Scratch) -> u128 {
     let values = values(terms, row, three, names, scratch);
-    names.seed.tuple(values.iter().map(Owned::value))
+    names.seed.tuple(values.iter().map(Held::value))
 }
 
 /// The value of each term; of several values the first.
@@ -261,25 +262,25 @@ fn values(
     three: bool,
     names: Names<'_>,
     scratch: &mut Scratch,
-) -> Vec<Owned> {
+) -> Vec<Held> {
     let scope = Scope { row, names };
     let env = Env { event: &scope, context: &scope, three };
     names.compiled.begin(scratch);
     let first = |term| {
         let values = names.compiled.values(term, env, None, scratch);
-        values.first().map_or(Owned::Null, |got| super::key::node(got.value()))
+        values.first().map_or(Held::Node(Node::Null), |got| Held::of(got.value()))
     };
     terms.iter().map(first).collect()
 }
 
 /// Absent first, then by type, then by value.
-fn order(a: &[Owned], b: &[Owned]) -> std::cmp::Ordering {
-    let rank = |node: &Owned| match node {
-        Owned::Null => 0,
-        Owned::Bool(_) => 1,
-        Owned::Int(_) | Owned::Float(_) => 2,
-        Owned::Str(_) => 3,
-        Owned::List(_) | Owned::Map(_) => 4,
+fn order(a: &[Held], b: &[Held]) -> std::cmp::Ordering {
+    let rank = |held: &Held| match held.value() {
+        Value::Null => 0,
+        Value::Bool(_) => 1,
+        Value::Int(_) | Value::Float(_) => 2,
+        Value::Str(_) | Value::Ip(_) => 3,
+        Value::List(_) | Value::Map(_) => 4,
     };
     let pairs = a.iter().zip(b).map(|(a, b)| {
         let by_value = || crate::eval::order(a.value(), b.value(), false);

@@ -187,7 +187,7 @@ impl Sequence {
         stage: &Stage,
     ) -> Partial {
         let time = call.event.time();
-        let member = call.member();
+        let member = call.hold();
         let seen = stage.before.iter().filter_map(|part| self.missing.last(&(key, *part)));
         let mut extra = Extra { leading: seen.max(), ..Extra::default() };
         key::keep(&mut extra.kept, &call.plan.keep, stage.part, call.event);
@@ -228,7 +228,7 @@ impl Sequence {
         }
         let mut members = Vec::with_capacity(partial.members.len() + 1);
         members.extend_from_slice(&partial.members);
-        members.push(call.member());
+        members.push(call.hold());
         partial.members = members.into();
         partial.last = time;
         partial
@@ -267,10 +267,10 @@ impl Sequence {
     }
 
     fn bound(&mut self, quota: usize, plan: &SequencePlan) {
-        if self.held > quota {
-            self.evict_partials(quota);
+        if self.held() > quota {
+            self.room(quota);
         }
-        self.evicted += self.missing.bound(quota);
+        self.evicted += self.missing.evicted();
         if self.queue.len() > 2 * self.partials.len() + QUEUE_SLACK {
             let stages = plan.stages.len();
             let partials = &self.partials;
@@ -283,11 +283,22 @@ impl Sequence {
         }
     }
 
-    /// Makes room: all that is held is less than a quota.
-    pub(super) fn evict(&mut self, quota: usize) {
-        // What must not happen is forgotten only after that.
+    /// Makes room: what is held beside what waits is less than a quota.
+    fn room(&mut self, quota: usize) {
+        // What must not happen is forgotten only after partials have their half.
         self.evict_partials(quota.saturating_sub(self.missing.held()).max(quota / 2));
-        self.evicted += self.missing.bound(quota.saturating_sub(self.held));
+        self.missing.bound(quota.saturating_sub(self.held));
+    }
+
+    /// Makes room: all that is held is less than a quota. What waits is told early.
+    pub(super) fn evict(&mut self, quota: usize, out: &mut Vec<Raw>) {
+        self.room(quota);
+        while self.held() > quota {
+            let Some(found) = self.missing.first() else { break };
+            out.push(found);
+            self.evicted += 1;
+        }
+        self.evicted += self.missing.evicted();
     }
 
     fn evict_partials(&mut self, quota: usize) {

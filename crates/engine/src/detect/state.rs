@@ -118,10 +118,10 @@ impl State {
     }
 
     /// Makes room below a quota.
-    pub(super) fn evict(&mut self, quota: usize) {
+    pub(super) fn evict(&mut self, quota: usize, out: &mut Vec<Raw>) {
         match &mut self.shape {
             Pending::Event => {}
-            Pending::Sequence(sequence) => sequence.evict(quota),
+            Pending::Sequence(sequence) => sequence.evict(quota, out),
             Pending::Groups(groups) => groups.evict(quota),
             Pending::Windows(windows) => windows.evict(quota),
         }
@@ -162,7 +162,7 @@ impl State {
     ) {
         let mut rows = Vec::new();
         let mut ordered = std::mem::take(&mut self.ordered);
-        ordered.sort_by_key(|row| row.raw.members.first().map(|member| member.number));
+        ordered.sort_by(|a, b| numbers(a).cmp(numbers(b)));
         for row in ordered {
             self.pipes.push(plan, 0, row, names, scratch, &mut rows);
         }
@@ -194,4 +194,9 @@ impl State {
         let partials = self.len() as u64;
         Counters { evictions, partials, dropped: self.pipes.lost(), ..self.counters }
     }
+}
+
+/// Numbers of the members of a result.
+fn numbers(row: &Row) -> impl Iterator<Item = u64> {
+    row.raw.members.iter().map(|member| member.number)
 }

@@ -1,4 +1,4 @@
-//! Statements 18 to 29 of the language, each by name, and the sequences against the oracle.
+//! Statements 18 to 29 of the language, each by name, and the bounds.
 #![expect(
     clippy::cast_possible_wrap,
     clippy::needless_for_each,
@@ -13,7 +13,6 @@ use model::program::{
     RuleMeta, Scalar, Sequence, Step, Test,
 };
 use model::value::{Fields, List, Value};
-use proptest::prelude::*;
 
 use super::*;
 use crate::eval::Compiled;
@@ -258,25 +257,6 @@ fn correlations_count_within_their_window() {
 }
 
 #[test]
-fn a_flood_of_unique_keys_stays_within_the_bound_and_blinds_nobody() {
-    let limits = Limits { partials_per_rule: 1_000, ..Limits::default() };
-    let mut detector = detector(vec![sequence(&["a", "b"], None, None)], limits);
-    let mut found = Vec::new();
-    let mut victim = ev(1, "a", -1, 0);
-    victim.program = "victim";
-    detector.push(&victim, &mut found);
-    for number in 2..20_000 {
-        detector.push(&ev(number, "a", number as i64, 0), &mut found);
-        assert!(detector.partials() <= 1_000, "{} after {number}", detector.partials());
-    }
-    let counters = detector.counters(0);
-    assert_eq!(counters.evictions + counters.partials, 19_999, "each is counted");
-    detector.push(&ev(20_000, "b", -1, 1), &mut found);
-    assert_eq!(found.len(), 1, "the other key still alerts");
-    assert_eq!(found[0].members.as_slice(), [1, 20_000]);
-}
-
-#[test]
 fn partials_are_freed_after_their_window() {
     let mut detector = detector(vec![sequence(&["a", "b"], Some(60), None)], Limits::default());
     let mut found = Vec::new();
@@ -284,77 +264,4 @@ fn partials_are_freed_after_their_window() {
     assert_eq!(detector.partials(), 9_999);
     detector.tick(62 * S, &mut found);
     assert_eq!(detector.partials(), 0);
-}
-
-#[test]
-fn a_reload_keeps_partials_of_unchanged_rules() {
-    let mut detector = detector(vec![sequence(&["a", "b"], None, None)], Limits::default());
-    let mut found = Vec::new();
-    detector.push(&ev(1, "a", 1, 0), &mut found);
-    let other = rule("e", Query::Event(Filter { category: None, condition: is("z") }));
-    let rules = vec![other, sequence(&["a", "b"], None, None)];
-    let program = Program { rules, ..Program::default() };
-    detector.replace(Arc::new(Compiled::new(Arc::new(program)).unwrap()));
-    detector.push(&ev(2, "b", 1, 1), &mut found);
-    assert_eq!(found.len(), 1);
-    assert_eq!((found[0].rule, found[0].members.as_slice()), (1, [1, 2].as_slice()));
-}
-
-/// Sequences by their definition: partials in a plain list.
-fn oracle(
-    steps: &[String],
-    span: Option<u64>,
-    until: Option<&str>,
-    events: &[Ev],
-) -> Vec<Vec<u64>> {
-    let fits = |step: &str, event: &Ev| step == "*" || step == event.name;
-    let mut partials: Vec<(Value<'static>, Vec<Ev>)> = Vec::new();
-    let mut found = Vec::new();
-    for event in events {
-        let key = event.keys[0];
-        for stage in (0..steps.len()).rev().filter(|stage| fits(&steps[*stage], event)) {
-            let mut members = Vec::new();
-            if stage > 0 {
-                let at = partials.iter().position(|(k, m)| *k == key && m.len() == stage);
-                let Some(at) = at else { continue };
-                members = partials.remove(at).1;
-                let late = |span| event.time - members[0].time > span as i64 * S;
-                if span.is_some_and(late) {
-                    continue;
-                }
-            }
-            members.push(event.clone());
-            if members.len() == steps.len() {
-                found.push(members.iter().map(|member| member.number).collect());
-            } else {
-                partials.retain(|(k, m)| *k != key || m.len() != members.len());
-                partials.push((key, members));
-            }
-        }
-        if until.is_some_and(|until| fits(until, event)) {
-            partials.retain(|(k, _)| *k != key);
-        }
-    }
-    found
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
-
-    #[test]
-    fn sequences_mean_what_the_oracle_says(
-        steps in prop::collection::vec("[ab*]", 1..4),
-        span in prop::option::of(0u64..6),
-        until in prop::option::weighted(0.3, "[abc]"),
-        events in prop::collection::vec(("[abc]", 0i64..2, 0i64..3), 0..24),
-    ) {
-        let mut time = 0;
-        let events: Vec<Ev> = (1..).zip(events).map(|(number, (name, key, pause))| {
-            time += pause;
-            ev(number, &name, key, time)
-        }).collect();
-        let names: Vec<&str> = steps.iter().map(String::as_str).collect();
-        let rule = sequence(&names, span, until.as_deref());
-        prop_assert_eq!(run(vec![rule], &events), oracle(&steps, span, until.as_deref(), &events));
-    }
 }

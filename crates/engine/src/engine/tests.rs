@@ -250,7 +250,7 @@ fn what_did_not_come_is_told_without_another_record() {
     assert_eq!(tick(&mut engine, 1_200 * MS), [], "it may still come");
     assert_eq!(tick(&mut engine, 1_201 * MS), [(vec![1], 1)]);
     assert_eq!(tick(&mut engine, 9_000 * MS), [], "told once");
-    assert_eq!((engine.stats().matches, engine.kept.0.len()), (1, 0), "and forgotten");
+    assert_eq!((engine.stats().matches, engine.kept.bytes()), (1, 0), "and forgotten");
 }
 
 thread_local! {

@@ -2,11 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::field::{self, FieldId, FieldType};
 use model::program::{Expr, Filter, Logic, Part, Program, Scalar, Test};
 
+use super::bound::{self, Parts};
 use super::call::Call;
+use super::class;
 use super::index::Index;
 use super::node::Node;
 use super::predicate::Check;
@@ -48,11 +51,34 @@ pub(super) fn compile(program: Arc<Program>) -> Result<Compiled, CompileError> {
             list.push(number);
         }
     }
-    let wanted = parts.iter().flatten().copied();
-    let index = Index::new(&builder.sources, wanted);
+    for wanted in parts.iter().flatten().chain(builder.lineages.iter().map(|query| &query.filter)) {
+        let wanted = usize::try_from(*wanted).ok();
+        if let Some(filter) = wanted.and_then(|wanted| builder.filters.get_mut(wanted)) {
+            filter.wanted = true;
+        }
+    }
+    let sources = std::mem::take(&mut builder.sources);
+    let index = Index::new(&sources, |field| builder.slot(field));
+    let asked = |field| builder.predicates.iter().any(|predicate| predicate.field == field);
+    let kinds = class::fields(asked);
     let Builder { predicates, filters, lineages, .. } = builder;
-    Ok(Compiled { program, predicates, filters, parts, events, lineages, index, plans })
+    let serial = NEXT.fetch_add(1, Ordering::Relaxed);
+    Ok(Compiled {
+        program,
+        predicates,
+        filters,
+        parts,
+        events,
+        lineages,
+        index,
+        kinds,
+        plans,
+        serial,
+    })
 }
+
+/// Numbers compiled programs; nothing but what may be remembered depends on it.
+static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// Numbers predicates and filters.
 #[derive(Debug, Default)]
@@ -62,8 +88,8 @@ pub(crate) struct Builder {
     filters: Vec<Condition>,
     sources: Vec<Filter>,
     filter_numbers: HashMap<String, u32>,
-    /// For each field the group of its labels and how many predicates it has.
-    labels: HashMap<FieldId, (usize, usize)>,
+    /// For each field where its strings are remembered.
+    slots: HashMap<FieldId, usize>,
     /// Where queries over lineage are.
     program: Option<Arc<Program>>,
     /// Those that are asked; a query that is asked in both logics is there twice.
@@ -82,12 +108,17 @@ impl Builder {
         if let Some(number) = self.filter_numbers.get(&key) {
             return Ok(*number);
         }
-        let (early, late) = split(&filter.condition);
+        let Parts { early, whole, late } = bound::split(&filter.condition);
+        let (gate, rest): (Vec<Expr>, Vec<Expr>) =
+            bound::conjuncts(&early).into_iter().partition(bound::is_about_kind);
         let condition = Condition {
             category: filter.category.as_ref().map(|name| name.clone().into_bytes()),
-            node: self.node(&early)?,
+            gate: self.node(&Expr::And(gate))?,
+            node: self.node(&bound::single(rest))?,
+            whole: whole.map(|whole| self.node(&whole)).transpose()?,
             late: late.map(|late| self.node(&late)).transpose()?,
             three: logic == Logic::ThreeValued,
+            wanted: false,
         };
         // Only now: queries over lineage within it are filters too.
         let number = u32::try_from(self.filters.len()).map_err(|_| Failure::TooLarge)?;
@@ -107,7 +138,9 @@ impl Builder {
             events: Vec::new(),
             lineages: Vec::new(),
             index: Index::default(),
+            kinds: Vec::new(),
             plans: Vec::new(),
+            serial: NEXT.fetch_add(1, Ordering::Relaxed),
         }
     }
 
@@ -164,15 +197,16 @@ impl Builder {
         }
         let number = u32::try_from(self.predicates.len()).map_err(|_| Failure::TooLarge)?;
         let check = Check::new(test).map_err(Failure::Pattern)?;
-        let label = (check.cost() >= LABEL_COST && repeats(field)).then(|| {
-            let groups = self.labels.len();
-            let (group, count) = self.labels.entry(field).or_insert((groups, 0));
-            *count += 1;
-            (*group, *count - 1)
-        });
-        self.predicates.push(Predicate { field, check, label });
+        let slot = (check.cost() >= LABEL_COST && is_text(field)).then(|| self.slot(field));
+        self.predicates.push(Predicate { field, check, slot });
         self.numbers.insert(key, number);
         Ok(number)
+    }
+
+    /// Where strings of a field are remembered.
+    fn slot(&mut self, field: FieldId) -> usize {
+        let next = self.slots.len();
+        *self.slots.entry(field).or_insert(next)
     }
 
     pub(crate) fn term(&mut self, scalar: &Scalar) -> Result<Term, Failure> {
@@ -228,29 +262,11 @@ impl Builder {
     }
 }
 
-/// Whether the values of a field are single texts that come again and again.
-fn repeats(field: FieldId) -> bool {
-    field != field::PROCESS_COMMAND_LINE
-        && field::field(field)
-            .is_some_and(|row| matches!(row.kind, FieldType::Keyword | FieldType::Path))
-}
-
-/// What an event alone can decide, and what needs earlier members.
-fn split(condition: &Expr) -> (Expr, Option<Expr>) {
-    if !names_member(condition) {
-        return (condition.clone(), None);
-    }
-    let Expr::And(parts) = condition else {
-        return (Expr::Const(true), Some(condition.clone()));
-    };
-    let (late, early): (Vec<Expr>, Vec<Expr>) = parts.iter().cloned().partition(names_member);
-    (Expr::And(early), Some(Expr::And(late)))
-}
-
-fn names_member(condition: &Expr) -> bool {
-    let mut found = false;
-    walk(condition, &mut |scalar| found |= matches!(scalar, Scalar::Member(..)));
-    found
+/// Whether the values of a field are texts; fields that only documents have mostly are.
+fn is_text(field: FieldId) -> bool {
+    field::field(field).is_none_or(|row| {
+        matches!(row.kind, FieldType::Keyword | FieldType::Path | FieldType::Keywords)
+    })
 }
 
 /// Visits all scalars of a condition, and the fields of its tests as scalars.

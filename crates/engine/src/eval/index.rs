@@ -1,173 +1,171 @@
-//! Which filters an event can concern: by category, and within it by one field that must have one
-//! of some words.
+//! Which filters an event can concern: those of which it has an atom that they require.
+//!
+//! Literals of all rules on a field are searched together: whole words by hashing, beginnings and
+//! ends by halving, and what may be anywhere with one automaton.
 
-use hashbrown::HashMap;
-use model::field::{self, FieldId};
-use model::program::{Expr, Filter, Literal, Place, Test};
-use model::value::{Fields, Value};
+use std::collections::HashMap;
+
+use aho_corasick::automaton::{Automaton, OverlappingState};
+use aho_corasick::{Input, nfa::contiguous::NFA};
+use model::field::FieldId;
+use model::program::Filter;
+use model::value::Value;
+
+use super::affix::Affixes;
+use super::predicate::as_text;
+use super::require::{Atom, Look, Named, count, required};
+
+/// Bytes of all literals that one automaton searches for; a byte costs some tens in memory. Filters
+/// beyond that are asked at each event that has the field.
+const SEARCHED_MAX: usize = 4 << 20;
 
 /// All filters that rules ask for, each under what it requires.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    categories: HashMap<Vec<u8>, Bucket>,
-    any: Bucket,
+    pub(super) keys: Vec<Key>,
+    /// For each filter the keys that it is under; `None` if it is under none.
+    pub(super) homes: Vec<Option<Vec<usize>>>,
 }
 
-/// What of a field's value is the word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Whole,
-    /// What is behind the last slash.
-    Name,
+/// Filters by what one field must have.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) field: FieldId,
+    /// Where what is found for its strings is remembered.
+    pub(super) slot: usize,
+    all: Vec<u32>,
+    present: Vec<u32>,
+    whole: hashbrown::HashMap<Vec<u8>, Vec<u32>>,
+    starts: Affixes,
+    /// Of texts in reverse.
+    ends: Affixes,
+    inside: Option<(NFA, Vec<Vec<u32>>)>,
 }
 
-/// Fields by which filters are found, the most selective first: a filter is under the first for
-/// which it names all words that can satisfy it.
-const KEYS: [(FieldId, Part); 10] = [
-    (field::PROCESS_NAME, Part::Whole),
-    (field::PROCESS_EXECUTABLE, Part::Name),
-    (field::FILE_PATH, Part::Name),
-    (field::FILE_NAME, Part::Whole),
-    (field::PROCESS_PARENT_NAME, Part::Whole),
-    (field::PROCESS_PARENT_EXECUTABLE, Part::Name),
-    (field::PROCESS_ARGS, Part::Whole),
-    (field::FILE_EXTENSION, Part::Whole),
-    (field::EVENT_ACTION, Part::Whole),
-    (field::EVENT_TYPE, Part::Whole),
-];
-
-/// Words longer than this are not looked for: such filters are asked at each event.
-const WORD_MAX: usize = 256;
-
-/// Filters of one category.
-#[derive(Debug, Default)]
-struct Bucket {
-    /// For each of [`KEYS`]: filters by word in lower case.
-    keyed: [HashMap<Vec<u8>, Vec<u32>>; KEYS.len()],
-    /// Filters without a key.
-    rest: Vec<u32>,
-}
+/// Filters by atom, of one field.
+type Atoms = HashMap<(Look, Vec<u8>), Vec<u32>>;
 
 impl Index {
-    /// Those of `filters` that are `wanted`.
-    pub(super) fn new(filters: &[Filter], wanted: impl Iterator<Item = u32>) -> Index {
-        let mut index = Index::default();
-        let mut wanted: Vec<u32> = wanted.collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        for number in wanted {
-            let at = usize::try_from(number).ok();
-            let Some(filter) = at.and_then(|at| filters.get(at)) else { continue };
-            let bucket = match &filter.category {
-                Some(name) => index.categories.entry(name.clone().into_bytes()).or_default(),
-                None => &mut index.any,
+    /// Filters by number; `slot` tells where strings of a field are remembered.
+    pub(super) fn new(filters: &[Filter], mut slot: impl FnMut(FieldId) -> usize) -> Index {
+        let mut named = Named::new();
+        filters.iter().for_each(|filter| count(&filter.condition, &mut named));
+        let mut fields: Vec<(FieldId, Atoms, usize)> = Vec::new();
+        let mut homes = Vec::with_capacity(filters.len());
+        for (number, filter) in (0u32..).zip(filters) {
+            let Some(atoms) = required(&filter.condition, true, &named) else {
+                homes.push(None);
+                continue;
             };
-            bucket.add(number, &filter.condition);
-        }
-        index
-    }
-
-    /// Visits each filter that the event can concern, some of them more than once.
-    pub(super) fn candidates(&self, event: &dyn Fields, mut visit: impl FnMut(u32)) {
-        self.any.candidates(event, &mut visit);
-        for category in event.get(field::EVENT_CATEGORY).each() {
-            if let Value::Str(name) = category
-                && let Some(bucket) = self.categories.get(name)
-            {
-                bucket.candidates(event, &mut visit);
-            }
-        }
-    }
-}
-
-impl Bucket {
-    fn add(&mut self, number: u32, condition: &Expr) {
-        for ((key, part), map) in KEYS.iter().zip(&mut self.keyed) {
-            let Some(words) = required(condition, *key, *part) else { continue };
-            for word in words {
-                let filters = map.entry(word).or_default();
-                if filters.last() != Some(&number) {
-                    filters.push(number);
+            let mut home = Vec::new();
+            for Atom { field, mut look, mut text } in atoms {
+                let known = fields.iter().position(|(known, ..)| *known == field);
+                let place = known.unwrap_or_else(|| {
+                    fields.push((field, Atoms::new(), 0));
+                    fields.len() - 1
+                });
+                let Some((_, by_atom, searched)) = fields.get_mut(place) else { continue };
+                if look == Look::Inside && !by_atom.contains_key(&(look, text.clone())) {
+                    *searched += text.len();
+                    if *searched > SEARCHED_MAX {
+                        (look, text) = (Look::Present, Vec::new());
+                    }
+                }
+                let list = by_atom.entry((look, text)).or_default();
+                if list.last() != Some(&number) {
+                    list.push(number);
+                }
+                if !home.contains(&place) {
+                    home.push(place);
                 }
             }
-            return;
+            homes.push(Some(home));
         }
-        self.rest.push(number);
+        let keys = fields.into_iter().map(|(field, atoms, _)| Key::new(field, slot(field), atoms));
+        Index { keys: keys.collect(), homes }
     }
+}
 
-    fn candidates(&self, event: &dyn Fields, visit: &mut impl FnMut(u32)) {
-        let mut buffer = [0; WORD_MAX];
-        for ((key, part), map) in KEYS.iter().zip(&self.keyed).filter(|(_, map)| !map.is_empty()) {
-            for word in event.get(*key).each() {
-                let Some(text) = super::call::text(word) else { continue };
-                let word = cut(&text, *part);
-                let Some(lower) = buffer.get_mut(..word.len()) else { continue };
-                lower.copy_from_slice(word);
-                lower.make_ascii_lowercase();
-                if let Some(filters) = map.get(&*lower) {
-                    filters.iter().copied().for_each(&mut *visit);
+impl Key {
+    fn new(field: FieldId, slot: usize, atoms: Atoms) -> Key {
+        let mut all: Vec<u32> = atoms.values().flatten().copied().collect();
+        all.sort_unstable();
+        all.dedup();
+        let mut present = Vec::new();
+        let mut whole = hashbrown::HashMap::new();
+        let (mut starts, mut ends, mut inside) = (Vec::new(), Vec::new(), Vec::new());
+        for ((look, mut text), filters) in atoms {
+            match look {
+                Look::Present => present = filters,
+                Look::Whole => _ = whole.insert(text, filters),
+                Look::Start => starts.push((text, filters)),
+                Look::End => {
+                    text.reverse();
+                    ends.push((text, filters));
                 }
+                Look::Inside => inside.push((text, filters)),
             }
         }
-        self.rest.iter().copied().for_each(visit);
-    }
-}
-
-fn cut(text: &[u8], part: Part) -> &[u8] {
-    match part {
-        Part::Whole => text,
-        Part::Name => {
-            let start = memchr::memrchr(b'/', text).map_or(0, |at| at + 1);
-            text.get(start..).unwrap_or_default()
+        // A map has no order of its own, and the same program shall always be the same.
+        inside.sort_unstable();
+        let (texts, lists): (Vec<_>, Vec<_>) = inside.into_iter().unzip();
+        let search = (!texts.is_empty()).then(|| NFA::new(&texts).ok()).flatten();
+        if search.is_none() {
+            present.extend(lists.iter().flatten());
+        }
+        Key {
+            field,
+            slot,
+            all,
+            present,
+            whole,
+            starts: Affixes::new(starts),
+            ends: Affixes::new(ends),
+            inside: search.map(|search| (search, lists)),
         }
     }
-}
 
-/// Words, in lower case, of which the field must have one for the condition to hold; `None` if
-/// there is no such list.
-fn required(condition: &Expr, field: FieldId, part: Part) -> Option<Vec<Vec<u8>>> {
-    match condition {
-        Expr::Test(tested, test) if *tested == field => words(test, part),
-        Expr::Const(false) => Some(Vec::new()),
-        Expr::And(all) => {
-            all.iter().filter_map(|inner| required(inner, field, part)).min_by_key(Vec::len)
+    /// Replaces `found` by the filters of which the value has an atom, each once.
+    pub(super) fn find(&self, value: Value<'_>, lower: &mut Vec<u8>, found: &mut Vec<u32>) {
+        found.clear();
+        let mut any = false;
+        for one in value.each() {
+            match one {
+                Value::Null => continue,
+                Value::Str(text) => self.text(text, lower, found),
+                Value::Int(_) => {
+                    as_text(one, |text| {
+                        self.text(text, lower, found);
+                        true
+                    });
+                }
+                // Values of other types are compared in ways of their own.
+                _ => found.extend(&self.all),
+            }
+            any = true;
         }
-        Expr::Or(any) => {
-            let parts: Option<Vec<_>> =
-                any.iter().map(|inner| required(inner, field, part)).collect();
-            parts.map(|parts| parts.into_iter().flatten().collect())
+        if any {
+            found.extend(&self.present);
         }
-        _ => None,
+        found.sort_unstable();
+        found.dedup();
     }
-}
 
-fn words(test: &Test, part: Part) -> Option<Vec<Vec<u8>>> {
-    let lower = |text: &[u8]| {
-        let word = cut(text, part);
-        (word.len() <= WORD_MAX).then(|| word.to_ascii_lowercase())
-    };
-    match test {
-        Test::Equals { any, .. } => any
-            .iter()
-            .map(|literal| match literal {
-                Literal::Str(word) => lower(word),
-                _ => None,
-            })
-            .collect(),
-        Test::Wildcard { any, .. } => any
-            .iter()
-            .map(|pattern| {
-                let fixed = |text: &[u8]| !text.iter().any(|byte| matches!(byte, b'*' | b'?'));
-                // What is behind a slash in the pattern is behind the last slash of the text.
-                let whole = fixed(pattern);
-                let named =
-                    part == Part::Name && pattern.contains(&b'/') && fixed(cut(pattern, part));
-                if whole || named { lower(pattern) } else { None }
-            })
-            .collect(),
-        Test::Part { place: Place::End, any, .. } if part == Part::Name => {
-            any.iter().map(|end| if end.contains(&b'/') { lower(end) } else { None }).collect()
+    fn text(&self, text: &[u8], lower: &mut Vec<u8>, found: &mut Vec<u32>) {
+        lower.clear();
+        lower.extend_from_slice(text);
+        lower.make_ascii_lowercase();
+        found.extend(self.whole.get(lower).into_iter().flatten());
+        self.starts.find(lower, found);
+        if let Some((search, lists)) = &self.inside {
+            let (input, mut state) = (Input::new(lower), OverlappingState::start());
+            // An automaton for searches from anywhere refuses none.
+            while search.try_find_overlapping(&input, &mut state).is_ok() {
+                let Some(hit) = state.get_match() else { break };
+                found.extend(lists.get(hit.pattern().as_usize()).into_iter().flatten());
+            }
         }
-        _ => None,
+        lower.reverse();
+        self.ends.find(lower, found);
     }
 }

@@ -5,7 +5,7 @@
 
 use model::value::Fields;
 
-use super::{Alone, Compiled, Scratch};
+use super::{Compiled, Scratch};
 
 impl Compiled {
     /// Tells `each` the number of every filter that the event can concern, and the time that it
@@ -20,12 +20,28 @@ impl Compiled {
         // What reading the clock itself takes is in each difference.
         let own = clock();
         let own = clock().saturating_sub(own);
-        self.index.candidates(event, |number| {
-            let Some(filter) = self.filter(number) else { return };
+        self.begin(scratch);
+        let class = self.class(event, scratch);
+        self.candidates(class, event, scratch);
+        let found = std::mem::take(&mut scratch.found);
+        for number in &found {
+            let Some(filter) = self.filter(*number) else { continue };
             self.begin(scratch);
             let begin = clock();
-            std::hint::black_box(self.holds(filter, event, &Alone, scratch));
-            each(number, clock().saturating_sub(begin).saturating_sub(own));
-        });
+            std::hint::black_box(self.holds(filter, class.is_none(), event, scratch));
+            each(*number, clock().saturating_sub(begin).saturating_sub(own));
+        }
+        scratch.found = found;
+    }
+}
+
+impl Compiled {
+    /// How many filters the event can concern, as far as looking for them tells: those that its
+    /// kind decides are not among them. For measuring.
+    pub fn concerned(&self, event: &dyn Fields, scratch: &mut Scratch) -> usize {
+        self.begin(scratch);
+        let class = self.class(event, scratch);
+        self.candidates(class, event, scratch);
+        scratch.found.len()
     }
 }

@@ -2,30 +2,40 @@
 //!
 //! [`Compiled`] is immutable and shared; [`Scratch`] belongs to the caller. A filter is the
 //! condition of a single-event rule, of a step or of a lineage query; equal filters of different
-//! rules are one. A predicate that many filters contain is evaluated at most once an event, and a
-//! filter is looked at only if the event has the category and one of the words that it requires.
+//! rules are one. A predicate that many filters contain is evaluated at most once an event.
+//!
+//! Few filters are evaluated at all. What kind of event it is (category, type, action …) decides
+//! most of them, and is decided once a kind; of the others those are looked at of which the event
+//! has a literal that they require, and literals of all rules are searched for together. What a
+//! string contains is remembered for the next event that has it.
 //!
 //! | module | holds |
 //! |---|---|
-//! | `build` | program to numbered predicates and filters |
+//! | `build`, `bound` | program to numbered predicates and filters |
 //! | `node` | truth of a condition, with two or three values |
 //! | `term`, `call` | computed values and functions |
 //! | `predicate`, `words` | one test of one value |
+//! | `class` | what the kind of an event decides |
+//! | `require`, `index`, `affix` | filters by literals that they require |
 //! | `labels` | what is remembered of strings that repeat |
-//! | `index` | filters by what they require |
-//! | `explain` | which tests decided |
-//! | `measure` | what filters cost |
+//! | `explain`, `measure` | which tests decided, and what filters cost |
 
+mod affix;
+mod bound;
 pub(crate) mod build;
 pub(crate) mod call;
+mod class;
 mod explain;
 mod index;
+#[cfg(test)]
+mod index_tests;
 mod labels;
 mod measure;
 mod node;
 #[cfg(test)]
 pub(crate) mod oracle;
 mod predicate;
+mod require;
 mod term;
 #[cfg(test)]
 mod tests;
@@ -37,6 +47,7 @@ use model::field::FieldId;
 use model::program::{Program, Query, Relation};
 use model::value::{Fields, Value};
 
+use class::Classes;
 pub use explain::{Blame, blame, value_of};
 use index::Index;
 use labels::Labels;
@@ -74,7 +85,11 @@ pub struct Compiled {
     /// The lineage queries that are asked, by number.
     lineages: Vec<crate::detect::LineageQuery>,
     index: Index,
+    /// Fields that tell kinds of events apart.
+    kinds: Vec<FieldId>,
     plans: Vec<crate::detect::Plan>,
+    /// Tells this from all others: what a [`Scratch`] remembers holds for one.
+    serial: u64,
 }
 
 /// What evaluation remembers during an event and reuses for the next.
@@ -82,9 +97,16 @@ pub struct Compiled {
 pub struct Scratch {
     /// Number of the event, to tell results of this event from older ones.
     event: u64,
+    /// The program that all of this is about.
+    program: u64,
     /// For each predicate: the event it was last evaluated for, times two, plus the result.
     memo: Vec<u64>,
     labels: Labels,
+    classes: Classes,
+    /// For each filter: the event for which it was last looked at.
+    seen: Vec<u64>,
+    /// Filters that the event at hand can concern.
+    found: Vec<u32>,
     hits: Vec<u32>,
 }
 
@@ -92,18 +114,25 @@ pub struct Scratch {
 struct Predicate {
     field: FieldId,
     check: Check,
-    /// Group of labels and number in it, if the results are worth remembering.
-    label: Option<(usize, usize)>,
+    /// Where strings of the field are remembered, if the results are worth that too.
+    slot: Option<usize>,
 }
 
 /// A filter made ready.
 #[derive(Debug)]
 pub(crate) struct Condition {
     category: Option<Vec<u8>>,
+    /// What it asks of the kind of the event.
+    gate: Node,
+    /// The rest, as far as the event alone can tell: it may hold though the condition does not.
     node: Node,
+    /// All of it, where that depends on the lineage of the process too.
+    whole: Option<Node>,
     /// What depends on earlier members of the sequence, and is asked when they are known.
     pub(crate) late: Option<Node>,
     three: bool,
+    /// Somebody asks whether it holds.
+    wanted: bool,
 }
 
 /// Where a condition finds what is not in the event.
@@ -168,8 +197,8 @@ impl Compiled {
         self.filters.get(usize::try_from(number).ok()?)
     }
 
-    /// Whether [`Compiled::hits`] depends on the event alone, so that any thread can compute it.
-    pub fn stateless(&self) -> bool {
+    /// Whether all that [`Compiled::hits`] tells holds, whatever came before.
+    pub(crate) fn stateless(&self) -> bool {
         self.lineages.is_empty()
     }
 
@@ -179,6 +208,7 @@ impl Compiled {
         matches.clear();
         let mut hits = std::mem::take(&mut scratch.hits);
         self.hits(event, scratch, &mut hits);
+        self.settle(&mut hits, event, &Alone, scratch);
         for hit in &hits {
             let Ok(hit) = usize::try_from(*hit) else { continue };
             matches.extend(self.events.get(hit).into_iter().flatten());
@@ -188,63 +218,99 @@ impl Compiled {
     }
 
     /// Replaces `hits` by the numbers of all filters that the event satisfies, in ascending order:
-    /// what [`crate::Detector::advance`] goes on with.
+    /// what [`crate::Detector::advance`] goes on with. Of those that ask for the lineage of the
+    /// process it tells which can hold; so it depends on the event alone, and any thread can do it.
     pub fn hits(&self, event: &dyn Fields, scratch: &mut Scratch, hits: &mut Vec<u32>) {
         self.begin(scratch);
-        self.hits_in(event, &Alone, scratch, hits);
+        hits.clear();
+        let class = self.class(event, scratch);
+        let sure = class.and_then(|class| scratch.classes.get(class));
+        hits.extend(sure.into_iter().flat_map(|class| &class.sure));
+        self.candidates(class, event, scratch);
+        let found = std::mem::take(&mut scratch.found);
+        for number in &found {
+            let Some(filter) = self.filter(*number) else { continue };
+            if self.holds(filter, class.is_none(), event, scratch) {
+                hits.push(*number);
+            }
+        }
+        scratch.found = found;
+        hits.sort_unstable();
     }
 
     /// Forgets the results of the last event.
     pub(crate) fn begin(&self, scratch: &mut Scratch) {
-        scratch.begin(self.predicates.len());
+        if scratch.program != self.serial {
+            *scratch = Scratch { program: self.serial, event: scratch.event, ..Scratch::default() };
+            scratch.memo.resize(self.predicates.len(), 0);
+            scratch.seen.resize(self.filters.len(), 0);
+        }
+        scratch.event += 1;
     }
 
-    pub(crate) fn hits_in(
-        &self,
-        event: &dyn Fields,
-        context: &dyn Context,
-        scratch: &mut Scratch,
-        hits: &mut Vec<u32>,
-    ) {
-        hits.clear();
-        self.index.candidates(event, |filter| {
-            let condition = self.filter(filter);
-            if condition.is_some_and(|condition| self.holds(condition, event, context, scratch)) {
-                hits.push(filter);
+    /// Finds the filters that an event of this kind can concern, but for those that it satisfies
+    /// whatever else it holds.
+    fn candidates(&self, class: Option<usize>, event: &dyn Fields, scratch: &mut Scratch) {
+        let Scratch { event: number, labels, classes, seen, found, .. } = scratch;
+        found.clear();
+        let Some(class) = class.and_then(|class| classes.get(class)) else {
+            let all = (0u32..).zip(&self.filters).filter(|(_, filter)| filter.wanted);
+            found.extend(all.map(|(filter, _)| filter));
+            return;
+        };
+        found.extend(&class.free);
+        for key in class.keys.iter().filter_map(|key| self.index.keys.get(*key)) {
+            for filter in labels.filters(*number, key, event.get(key.field)) {
+                let seen = usize::try_from(*filter).ok().and_then(|filter| seen.get_mut(filter));
+                if let Some(seen) = seen.filter(|seen| **seen != *number)
+                    && class.is_alive(*filter)
+                {
+                    *seen = *number;
+                    found.push(*filter);
+                }
             }
-        });
-        // An event with several categories or types can reach a filter on several ways.
-        hits.sort_unstable();
-        hits.dedup();
+        }
     }
 
-    /// Whether an event of the right category satisfies a filter, as far as it alone can tell.
-    pub(crate) fn holds(
+    /// Whether an event satisfies a filter, as far as it alone can tell; `all` asks also what its
+    /// kind decides.
+    fn holds(
         &self,
-        condition: &Condition,
+        filter: &Condition,
+        all: bool,
+        event: &dyn Fields,
+        scratch: &mut Scratch,
+    ) -> bool {
+        let env = Env { event, context: &Alone, three: filter.three };
+        let mut is_true = |node| self.truth(node, env, None, scratch) == Some(true);
+        (!all || filter.in_category(event) && is_true(&filter.gate)) && is_true(&filter.node)
+    }
+
+    /// Takes from `hits` what does not hold in the lineage of the process.
+    pub(crate) fn settle(
+        &self,
+        hits: &mut Vec<u32>,
+        event: &dyn Fields,
+        context: &dyn Context,
+        scratch: &mut Scratch,
+    ) {
+        if !self.stateless() {
+            hits.retain(|hit| self.holds_in(*hit, event, context, scratch));
+        }
+    }
+
+    /// Whether a filter of which the event can tell no more holds in the lineage of the process.
+    pub(crate) fn holds_in(
+        &self,
+        filter: u32,
         event: &dyn Fields,
         context: &dyn Context,
         scratch: &mut Scratch,
     ) -> bool {
-        let env = Env { event, context, three: condition.three };
-        self.truth(&condition.node, env, None, scratch) == Some(true)
-    }
-
-    /// The same, with the category.
-    pub(crate) fn fits(
-        &self,
-        condition: &Condition,
-        event: &dyn Fields,
-        context: &dyn Context,
-        scratch: &mut Scratch,
-    ) -> bool {
-        let in_category = condition.category.as_ref().is_none_or(|name| {
-            event
-                .get(model::field::EVENT_CATEGORY)
-                .each()
-                .any(|one| matches!(one, Value::Str(text) if text == name.as_slice()))
-        });
-        in_category && self.holds(condition, event, context, scratch)
+        let Some(filter) = self.filter(filter) else { return false };
+        let env = Env { event, context, three: filter.three };
+        let whole = filter.whole.as_ref();
+        whole.is_none_or(|node| self.truth(node, env, None, scratch) == Some(true))
     }
 
     /// Whether what depends on earlier members holds too.
@@ -263,15 +329,14 @@ impl Compiled {
     }
 }
 
-impl Scratch {
-    fn begin(&mut self, predicates: usize) {
-        if self.memo.len() != predicates {
-            // Another program: its numbers mean other predicates.
-            self.memo.clear();
-            self.memo.resize(predicates, 0);
-            self.labels = Labels::default();
-        }
-        self.event += 1;
+impl Condition {
+    fn in_category(&self, event: &dyn Fields) -> bool {
+        self.category.as_ref().is_none_or(|name| {
+            event
+                .get(model::field::EVENT_CATEGORY)
+                .each()
+                .any(|one| matches!(one, Value::Str(text) if text == name.as_slice()))
+        })
     }
 }
 

@@ -76,18 +76,18 @@ impl Compiled {
         result
     }
 
-    fn predicate(&self, number: u32, env: Env<'_>, scratch: &mut Scratch) -> Option<bool> {
-        let number = usize::try_from(number).ok()?;
+    fn predicate(&self, named: u32, env: Env<'_>, scratch: &mut Scratch) -> Option<bool> {
+        let number = usize::try_from(named).ok()?;
         let predicate = self.predicates.get(number)?;
         let memo = *scratch.memo.get(number)?;
         let result = if memo >> 1 == scratch.event {
             memo & 1 == 1
         } else {
-            let value = env.event.get(predicate.field);
+            let value = || env.event.get(predicate.field);
             let event = scratch.event;
-            let result = match predicate.label {
-                Some(label) => scratch.labels.test(event, label, value, &predicate.check),
-                None => predicate.check.any(value),
+            let result = match predicate.slot {
+                Some(slot) => scratch.labels.test(event, (slot, named), value, &predicate.check),
+                None => predicate.check.any(value()),
             };
             if let Some(memo) = scratch.memo.get_mut(number) {
                 *memo = event << 1 | u64::from(result);

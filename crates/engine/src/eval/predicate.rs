@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::net::IpAddr;
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use model::pattern;
 use model::program::{Literal, Order, Place, Test};
 use model::value::Value;
@@ -157,13 +157,19 @@ impl Text {
     }
 }
 
+/// Bytes of texts up to which a search may become a table of all transitions. Making that table
+/// takes time by the square of a text that repeats itself, and a keyword is searched in many fields.
+const TABLE_BYTES: usize = 4 << 10;
+
 /// A search for any of these; `None` if there are none.
 fn search(any: &[Vec<u8>], fold: bool) -> Result<Option<AhoCorasick>, String> {
     if any.is_empty() {
         return Ok(None);
     }
+    let large = any.iter().map(Vec::len).sum::<usize>() > TABLE_BYTES;
     AhoCorasick::builder()
         .ascii_case_insensitive(fold)
+        .kind(large.then_some(AhoCorasickKind::ContiguousNFA))
         .build(any)
         .map(Some)
         .map_err(|error| error.to_string())

@@ -1,0 +1,131 @@
+//! Random events whose values come from a few, so that they meet.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use model::field::{self, FIELDS, FieldId};
+use model::value::{Fields, List, Node, Value};
+use proptest::prelude::*;
+
+use crate::detect::Event;
+
+/// Names of fields that only documents have, in the order of their numbers.
+pub(super) const DOCUMENT: [&str; 4] = ["float", "list", "count", "percent"];
+/// The number of the first of them.
+pub(super) const FLOAT: FieldId = document(0);
+/// The number of the second.
+pub(super) const LIST: FieldId = document(1);
+
+#[expect(clippy::cast_possible_truncation, reason = "the table has some hundred fields")]
+pub(super) const fn document(at: usize) -> FieldId {
+    FieldId((FIELDS.len() + at) as u16)
+}
+
+/// Second of event time.
+pub(super) const S: i64 = 1_000_000_000;
+
+/// Texts of names and arguments.
+pub(super) const WORDS: &[&[u8]] =
+    &[b"", b"a", b"A", b"b", b"ab", b"aB", b"ba", b"1", b"0x1f", b"2.5", "é".as_bytes(), b"a\xff"];
+
+/// An event.
+#[derive(Debug, Clone)]
+pub(super) struct Ev {
+    pub(super) number: u64,
+    pub(super) time: i64,
+    categories: &'static [&'static str],
+    action: &'static str,
+    keys: Vec<Value<'static>>,
+    parent: Option<i64>,
+    name: Option<&'static [u8]>,
+    args: Vec<u8>,
+    address: Option<IpAddr>,
+    float: Option<f64>,
+    list: Vec<Node>,
+}
+
+impl Fields for Ev {
+    fn get(&self, field: FieldId) -> Value<'_> {
+        match field {
+            field::EVENT_CATEGORY => Value::List(List::Words(self.categories)),
+            field::EVENT_ACTION => Value::str(self.action),
+            field::PROCESS_PID => match self.keys.as_slice() {
+                [] => Value::Null,
+                [one] => *one,
+                all => Value::List(List::Values(all)),
+            },
+            field::PROCESS_PARENT_PID => self.parent.map_or(Value::Null, Value::Int),
+            field::PROCESS_NAME => self.name.map_or(Value::Null, Value::Str),
+            field::PROCESS_ARGS => Value::List(List::Nul(&self.args)),
+            field::SOURCE_IP => self.address.map_or(Value::Null, Value::Ip),
+            FLOAT => self.float.map_or(Value::Null, Value::Float),
+            LIST if self.list.is_empty() => Value::Null,
+            LIST => Value::List(List::Nodes(&self.list)),
+            _ => Value::Null,
+        }
+    }
+}
+
+impl Event for Ev {
+    fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn time(&self) -> i64 {
+        self.time
+    }
+
+    fn identity(&self) -> u64 {
+        self.number + 1000
+    }
+}
+
+fn event() -> impl Strategy<Value = Ev> {
+    let word = || prop::sample::select(WORDS);
+    let categories: Vec<&'static [&'static str]> = vec![&["process"], &["file", "process"], &[]];
+    let key = prop_oneof![
+        12 => (0i64..3).prop_map(|key| vec![Value::Int(key)]),
+        1 => Just(Vec::new()),
+        1 => Just(vec![Value::Str(b"1")]),
+        2 => prop::collection::vec((0i64..3).prop_map(Value::Int), 2..4),
+    ];
+    let map = (0i64..3, word()).prop_map(|(number, text)| {
+        Node::Map(vec![("n".into(), Node::Int(number)), ("t".into(), Node::Str(text.into()))])
+    });
+    let item = prop_oneof![map, (0i64..3).prop_map(Node::Int), Just(Node::Null)];
+    let fields = (
+        prop::sample::select(categories),
+        prop::sample::select(vec!["a", "b", "c"]),
+        key,
+        prop::option::of(0i64..3),
+        prop::option::of(word()),
+        prop::collection::vec(word(), 0..3),
+        prop::option::of((0u8..4).prop_map(|a| Ipv4Addr::new(10, 0, 0, a).into())),
+        prop::option::of((-3i32..4).prop_map(|half| f64::from(half) / 2.0)),
+        prop::collection::vec(item, 0..3),
+    );
+    fields.prop_map(|(categories, action, keys, parent, name, args, address, float, list)| Ev {
+        number: 0,
+        time: 0,
+        categories,
+        action,
+        keys,
+        parent,
+        name,
+        args: args.iter().flat_map(|arg| [*arg, b"\0"].concat()).collect(),
+        address,
+        float,
+        list,
+    })
+}
+
+/// Some events in the order of time; several may happen at once.
+pub(super) fn stream(most: usize) -> impl Strategy<Value = Vec<Ev>> {
+    prop::collection::vec((event(), 0i64..3), 0..=most).prop_map(|events| {
+        let mut time = 0;
+        let placed = (1..).zip(events).map(|(number, (event, pause))| {
+            time += pause * S;
+            Ev { number, time, ..event }
+        });
+        placed.collect()
+    })
+}

@@ -1,0 +1,97 @@
+//! For tests: programs and events as text.
+
+use std::sync::Arc;
+
+use lang::{CaseMode, Dialect, Schema, Unknown};
+use model::field::{self, FieldId};
+use model::program::{Program, Rule, RuleMeta};
+use model::value::{Fields, List, Value};
+
+use super::*;
+
+pub(super) const S: i64 = 1_000_000_000;
+
+/// An event: `a7<3@5.5` is called `a`, of process 7 with parent 3, after 5.5 seconds. Of several
+/// processes `7,8` each is a value, and `-` is none; what is left out is process 1 and one second
+/// after the event before.
+#[derive(Debug, Clone)]
+pub(super) struct Ev {
+    pub(super) number: u64,
+    pub(super) time: i64,
+    pub(super) name: String,
+    pub(super) keys: Vec<Value<'static>>,
+    pub(super) parent: Option<i64>,
+    pub(super) program: &'static str,
+}
+
+impl Fields for Ev {
+    fn get(&self, field: FieldId) -> Value<'_> {
+        match field {
+            field::EVENT_CATEGORY => Value::List(List::Words(&["process"])),
+            field::EVENT_ACTION => Value::str(&self.name),
+            field::PROCESS_PID if self.keys.is_empty() => Value::Null,
+            field::PROCESS_PID => Value::List(List::Values(&self.keys)),
+            field::PROCESS_NAME => Value::str(self.program),
+            field::PROCESS_PARENT_PID => self.parent.map_or(Value::Null, Value::Int),
+            _ => Value::Null,
+        }
+    }
+}
+
+impl Event for Ev {
+    fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn time(&self) -> i64 {
+        self.time
+    }
+
+    fn identity(&self) -> u64 {
+        self.number
+    }
+}
+
+pub(super) fn events(text: &str) -> Vec<Ev> {
+    let mut last = 0;
+    let one = |(number, text): (u64, &str)| {
+        let (text, time) = text.split_once('@').map_or((text, None), |(a, b)| (a, Some(b)));
+        let (text, parent) = text.split_once('<').map_or((text, None), |(a, b)| (a, Some(b)));
+        let (name, keys) = text.split_at(1);
+        last = time.map_or(last + S, |time| {
+            let (whole, part) = time.split_once('.').unwrap_or((time, "0"));
+            whole.parse::<i64>().unwrap() * S + format!("{part:0<9}").parse::<i64>().unwrap()
+        });
+        let keys = if keys.is_empty() { "1" } else { keys };
+        Ev {
+            number,
+            time: last,
+            name: name.to_owned(),
+            keys: keys.split(',').filter_map(|key| key.parse().ok().map(Value::Int)).collect(),
+            parent: parent.map(|parent| parent.parse().unwrap()),
+            program: "program",
+        }
+    };
+    (1..).zip(text.split_whitespace()).map(one).collect()
+}
+
+/// A query in which `[a]` stands for an event that is called so, and `[*]` for any.
+pub(super) fn rule(dialect: Dialect, text: &str, schema: &mut Schema) -> Rule {
+    let mut query = text.replace("[*]", "[any where true]");
+    for name in ["a", "b", "c", "u", "x", "y"] {
+        let long = format!("[any where event.action == \"{name}\"]");
+        query = query.replace(&format!("[{name}]"), &long);
+    }
+    let (compiled, found) = lang::query(&query, dialect, CaseMode::Sensitive, schema);
+    let messages: Vec<_> = found.iter().map(|one| &one.message).collect();
+    let meta = RuleMeta { id: text.to_owned(), ..RuleMeta::default() };
+    compiled.unwrap_or_else(|| panic!("{query}: {messages:?}")).rule(meta)
+}
+
+pub(super) fn program(rules: &[(Dialect, &str)]) -> Arc<Compiled> {
+    let mut schema = Schema::new(Unknown::Document);
+    let rules = rules.iter().map(|(dialect, text)| rule(*dialect, text, &mut schema)).collect();
+    let fields = schema.fields().to_vec();
+    let program = Program { rules, fields, lineages: schema.lineages };
+    Arc::new(Compiled::new(Arc::new(program)).unwrap())
+}

@@ -10,6 +10,9 @@ use crate::output::{self, Status, style};
 use crate::rules::Rules;
 use crate::sarif;
 
+/// Letters of an expression in a line; `-o json` has all of it.
+const BECAUSE_MAX: usize = 100;
+
 /// Shows what is wrong and where each rule would run; warnings count as findings, since someone
 /// asked.
 pub(crate) fn run(given: &cli::Rules, form: CheckForm) -> io::Result<Status> {
@@ -27,7 +30,7 @@ pub(crate) fn run(given: &cli::Rules, form: CheckForm) -> io::Result<Status> {
         }))?,
         CheckForm::Sarif => {
             rules.show_unread();
-            output::json(&sarif::document(&rules.json()))?;
+            output::json(&sarif::document(&rules.json(), &rules.unread_json()))?;
         }
         CheckForm::Text => {
             rules.show()?;
@@ -73,8 +76,16 @@ fn text(rules: &Rules) -> io::Result<()> {
         )?;
         match place.because.as_str() {
             "" => writeln!(out)?,
-            because => writeln!(out, ": {because}")?,
+            because => writeln!(out, ": {}", shortened(because))?,
         }
     }
     Ok(())
+}
+
+/// The beginning of an expression: a line is to be read.
+fn shortened(because: &str) -> String {
+    match because.char_indices().nth(BECAUSE_MAX) {
+        Some((at, _)) => format!("{} …", because.get(..at).unwrap_or_default().trim_end()),
+        None => because.to_owned(),
+    }
 }

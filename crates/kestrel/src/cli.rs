@@ -4,6 +4,46 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+const CHECK: &str = "\
+Examples:
+  kestrel check rules/                        errors, warnings, and where each rule would run
+  kestrel check rules/ -o sarif > out.sarif   for a code host
+  kestrel check --dialect classic old.toml    rules of the original language";
+const FMT: &str = "\
+Examples:
+  kestrel fmt rules/             rewrites the files that need it
+  kestrel fmt --check rules/     only names them, and fails if there are any
+  kestrel fmt - < a.toml         prints the result";
+const TEST: &str = "\
+Examples:
+  kestrel test rules/
+  kestrel test rules/ -o json | jq '.failed[].rule'";
+const RUN: &str = "\
+Examples:
+  kestrel run --rules rules/ --events day.ndjson
+  aegisbpf events -o json | kestrel run --rules rules/ --events - -o ndjson";
+const QUERY: &str = "\
+Examples:
+  kestrel query 'process where process.name == \"nc\"' --events day.ndjson
+  kestrel query 'sequence by process.entity_id [file where true] [network where true]' \\
+      --events day.ndjson -o ids";
+const EXPLAIN: &str = "\
+Examples:
+  kestrel explain rules/execution.toml --id shell-from-network-service
+  kestrel explain rule.toml --event events.ndjson    why it matches, or not";
+const BENCH: &str = "\
+Examples:
+  kestrel bench --rules rules/ --events day.ndjson
+  kestrel bench --rules rules/ --events day.ndjson --inflate 10000";
+const CONVERT: &str = "\
+Examples:
+  kestrel convert sigma/process_creation/
+  kestrel convert rule.yml -o json | jq -r '.[].query'";
+const FIELDS: &str = "\
+Examples:
+  kestrel fields process.parent    fields whose names start so
+  kestrel fields -o json";
+
 /// Checks, tests, runs and explains detection rules
 ///
 /// Rules are EQL in TOML (our own files and Elastic's) or Sigma YAML; events are ECS as NDJSON.
@@ -19,6 +59,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Check rules for errors and likely mistakes, and say where each would run
+    #[command(after_help = CHECK)]
     Check {
         #[command(flatten)]
         rules: Rules,
@@ -27,8 +68,9 @@ pub(crate) enum Command {
         output: CheckForm,
     },
     /// Write rule files in the one canonical form
+    #[command(after_help = FMT)]
     Fmt {
-        /// Rule files, or directories
+        /// Rule files (`-` for standard input, which is written to standard output), or directories
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<PathBuf>,
         /// Change nothing; say which files would change, and fail if there are any
@@ -36,6 +78,7 @@ pub(crate) enum Command {
         check: bool,
     },
     /// Run the tests that rules bring along
+    #[command(after_help = TEST)]
     Test {
         #[command(flatten)]
         rules: Rules,
@@ -44,6 +87,7 @@ pub(crate) enum Command {
         output: Form,
     },
     /// Run rules over recorded events and print alerts
+    #[command(after_help = RUN)]
     Run {
         /// Rule files, or directories
         #[arg(long = "rules", required = true, value_name = "PATH", num_args = 1..)]
@@ -57,18 +101,20 @@ pub(crate) enum Command {
         /// Form of alerts
         #[arg(short, long, value_enum, default_value_t)]
         output: RunForm,
-        /// Files that are read at the same time; as many as there are processors unless given
+        /// Threads that read events; as many as there are processors unless given
         #[arg(long, value_name = "N")]
         threads: Option<usize>,
     },
     /// Search recorded events with one query
+    #[command(after_help = QUERY)]
     Query(Query),
     /// Say how a rule is compiled and placed, and with an event why it matches or not
+    #[command(after_help = EXPLAIN)]
     Explain {
-        /// Rule file
+        /// Rule file (`-` for standard input), or a directory
         rule: PathBuf,
         /// Only the rule of this id
-        #[arg(long)]
+        #[arg(long, value_name = "ID")]
         id: Option<String>,
         /// File of events (`-` for standard input); each is explained
         #[arg(long, value_name = "FILE")]
@@ -81,6 +127,7 @@ pub(crate) enum Command {
         output: Form,
     },
     /// Measure how long rules take on recorded events, by stage
+    #[command(after_help = BENCH)]
     Bench {
         /// Rule files, or directories
         #[arg(long = "rules", required = true, value_name = "PATH", num_args = 1..)]
@@ -91,7 +138,7 @@ pub(crate) enum Command {
         /// Dialect of rules that do not tell theirs
         #[arg(long, value_enum)]
         dialect: Option<DialectName>,
-        /// Threads; each takes its own share of the events
+        /// Threads that decode and evaluate
         #[arg(long, value_name = "N", default_value_t = 1)]
         threads: usize,
         /// Measure this many rules: made from the given ones by renaming literals
@@ -102,13 +149,21 @@ pub(crate) enum Command {
         output: Form,
     },
     /// Print Sigma rules as EQL
+    #[command(after_help = CONVERT)]
     Convert {
-        /// Sigma files, or directories
+        /// Sigma files (`-` for standard input), or directories
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<PathBuf>,
+        /// Form of the output
+        #[arg(short, long, value_enum, default_value_t)]
+        output: ConvertForm,
     },
-    /// List the fields that rules can name
+    /// List the fields that rules can name, and which source fills them in each tier
+    #[command(after_help = FIELDS)]
     Fields {
+        /// Only fields whose names start so
+        #[arg(value_name = "PREFIX", default_value = "", hide_default_value = true)]
+        prefix: String,
         /// Form of the output
         #[arg(short, long, value_enum, default_value_t)]
         output: Form,
@@ -118,7 +173,7 @@ pub(crate) enum Command {
 /// Which rules.
 #[derive(Debug, Args)]
 pub(crate) struct Rules {
-    /// Rule files, or directories
+    /// Rule files (`-` for standard input), or directories
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// Dialect of rules that do not tell theirs
@@ -189,6 +244,16 @@ pub(crate) enum CheckForm {
     Json,
     /// SARIF 2.1.0, for code hosts and editors
     Sarif,
+}
+
+/// Form of converted rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum ConvertForm {
+    /// Queries, each under the name, id and author of its rule
+    #[default]
+    Eql,
+    /// One JSON document
+    Json,
 }
 
 /// Form of alerts.

@@ -5,18 +5,25 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::eval::blame;
+use engine::{Detector, Found, Limits};
 use lang::{fmt, placement};
+use model::field::{self, FieldId};
+use model::op::Kind;
 use model::program::{Filter, Program, Rule};
+use model::tiers::{self, Tier};
+use model::value::Fields;
 use serde_json::{Value, json};
 
 use crate::cli::{DialectName, Form};
-use crate::input::{Event, Lines, Names, Order, Ordered};
+use crate::input::{self, Lines, Order, Ordered};
 use crate::output::{self, Status, style};
 use crate::predicates::{self, Outcome};
-use crate::rules::Rules;
+use crate::rules::{self, Rules};
 
 /// Events that are explained; an explanation is for reading.
 const EVENTS_MAX: usize = 1_000;
+/// Ids that are listed when there is none like the one that was asked for.
+const IDS_MAX: usize = 20;
 
 pub(crate) fn run(
     path: &Path,
@@ -28,39 +35,88 @@ pub(crate) fn run(
     let rules = Rules::load(&[PathBuf::from(path)], dialect);
     rules.show_errors()?;
     let program = &rules.loaded.program;
-    let chosen: Vec<&Rule> =
-        program.rules.iter().filter(|rule| id.is_none_or(|id| rule.meta.id == id)).collect();
+    let numbered = program.rules.iter().enumerate();
+    let chosen: Vec<(usize, &Rule)> =
+        numbered.filter(|(_, rule)| id.is_none_or(|id| rule.meta.id == id)).collect();
     if chosen.is_empty() {
-        output::complain("there is no such rule, or it has an error");
+        output::complain(&no_rule(&rules, id));
         return Ok(Status::Findings);
     }
-    let names = Arc::new(Names::new(&program.fields, |_| true));
-    let mut all: Vec<Value> = chosen.iter().map(|rule| compiled(rule, program)).collect();
-    let mut bad = 0;
-    if let Some(event) = event {
-        let mut events = Ordered::new(Lines::open(event)?, names, Order::Input);
-        let mut number = 0;
-        while number < EVENTS_MAX
-            && let Some(placed) = events.next()?
-        {
-            number += 1;
-            for (rule, shown) in chosen.iter().zip(&mut all) {
-                let explained = explained(rule, program, placed.event, placed.position);
-                if let Some(list) = shown.get_mut("events").and_then(Value::as_array_mut) {
-                    list.push(explained);
-                }
+    let mut all: Vec<Value> = chosen.iter().map(|(_, rule)| compiled(rule, program)).collect();
+    let mut sound = true;
+    if let Some(path) = event {
+        match events(path, &rules, &chosen, &mut all) {
+            Ok(bad) => sound = bad == 0,
+            Err(error) => {
+                output::complain(&format!("{}: {error}", path.display()));
+                return Ok(Status::Findings);
             }
         }
-        for (position, reason) in &events.report.first_bad {
-            output::complain(&format!("{}:{position}: {reason}", event.display()));
-        }
-        bad = events.report.bad;
     }
     match form {
         Form::Json => output::json(&json!({ "rules": all }))?,
         Form::Text => all.iter().try_for_each(text)?,
     }
-    Ok(if bad == 0 { Status::Fine } else { Status::Findings })
+    Ok(if sound { Status::Fine } else { Status::Findings })
+}
+
+/// Why there is nothing to explain.
+fn no_rule(rules: &Rules, id: Option<&str>) -> String {
+    let all: Vec<&str> = rules.loaded.program.rules.iter().map(|rule| &*rule.meta.id).collect();
+    match (id, all.as_slice()) {
+        (None, _) | (_, []) => "there is no rule without an error".to_owned(),
+        (Some(id), all) if all.len() <= IDS_MAX => {
+            format!("no rule has the id `{id}`; there are: {}", all.join(", "))
+        }
+        (Some(id), all) => format!("none of {} rules has the id `{id}`", all.len()),
+    }
+}
+
+/// Explains each event, and says which of them raise an alert. Returns how many could not be read.
+fn events(
+    path: &Path,
+    rules: &Rules,
+    chosen: &[(usize, &Rule)],
+    all: &mut [Value],
+) -> io::Result<u64> {
+    let Some(compiled) = rules.compile() else { return Ok(1) };
+    let program = &rules.loaded.program;
+    let mut detector = Detector::new(Arc::clone(&compiled), Limits::default());
+    let mut events = Ordered::new(Lines::open(path)?, rules::names(&compiled), Order::Input);
+    let (mut number, mut found) = (0, Vec::new());
+    while number < EVENTS_MAX
+        && let Some(placed) = events.next()?
+    {
+        number += 1;
+        for ((_, rule), shown) in chosen.iter().zip(&mut *all) {
+            push(shown, "events", explained(rule, program, placed.event, placed.position));
+        }
+        detector.push(&placed, &mut found);
+        alerts(&mut found, Some(placed.position), chosen, all);
+    }
+    detector.finish(&mut found);
+    alerts(&mut found, None, chosen, all);
+    for (position, reason) in &events.report.first_bad {
+        output::complain(&format!("{}:{position}: {reason}", path.display()));
+    }
+    Ok(events.report.bad)
+}
+
+/// Notes what was found at an event, or at the end of the input.
+fn alerts(found: &mut Vec<Found>, at: Option<u64>, chosen: &[(usize, &Rule)], all: &mut [Value]) {
+    for one in found.drain(..) {
+        let rule = chosen.iter().position(|(rule, _)| usize::try_from(one.rule) == Ok(*rule));
+        if let Some(shown) = rule.and_then(|rule| all.get_mut(rule)) {
+            let members: Vec<u64> = one.members.iter().map(|one| input::position(*one)).collect();
+            push(shown, "alerts", json!({ "at": at, "events": members }));
+        }
+    }
+}
+
+fn push(shown: &mut Value, list: &str, value: Value) {
+    if let Some(list) = shown.get_mut(list).and_then(Value::as_array_mut) {
+        list.push(value);
+    }
 }
 
 /// What a rule has become.
@@ -84,13 +140,32 @@ fn compiled(rule: &Rule, program: &Program) -> Value {
         "placement": {
             "place": place.place.as_str(), "because": place.because, "reason": place.reason,
         },
+        "operations": rule.kinds().iter().map(Kind::name).collect::<Vec<_>>(),
+        "fields": fields(rule, program),
         "steps": steps,
         "events": [],
+        "alerts": [],
     })
 }
 
+/// The fields of a rule, and which source fills them in each tier.
+fn fields(rule: &Rule, program: &Program) -> Vec<Value> {
+    let leaves = rule.filters().flat_map(|filter| predicates::leaves(&filter.condition));
+    let mut ids: Vec<FieldId> = leaves.flat_map(predicates::fields).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let row = |id: FieldId| {
+        let words = |tier| field::field(id).map(|_| tiers::words(id, tier));
+        json!({
+            "name": fmt::field_name(id, program),
+            "tiers": { "lsm": words(Tier::Lsm), "fallback": words(Tier::Fallback) },
+        })
+    };
+    ids.into_iter().map(row).collect()
+}
+
 /// Each step of the rule on one event.
-fn explained(rule: &Rule, program: &Program, event: &Event, position: u64) -> Value {
+fn explained(rule: &Rule, program: &Program, event: &dyn Fields, position: u64) -> Value {
     let step = |filter: &Filter| {
         let predicates: Vec<Value> = predicates::outcomes(filter, rule, program, event)
             .into_iter()
@@ -136,6 +211,14 @@ fn text(shown: &Value) -> io::Result<()> {
     let list = |value: &Value, key: &str| -> Vec<Value> {
         value.get(key).and_then(Value::as_array).cloned().unwrap_or_default()
     };
+    writeln!(
+        out,
+        "live events: {}",
+        words(&list(shown, "operations"), "none: only documents match")
+    )?;
+    for (sources, names) in by_source(&list(shown, "fields")) {
+        writeln!(out, "  filled by {sources}: {}", names.join(", "))?;
+    }
     for event in list(shown, "events") {
         writeln!(out, "\nevent {}", event["position"])?;
         for (number, step) in list(&event, "steps").iter().enumerate() {
@@ -175,7 +258,48 @@ fn text(shown: &Value) -> io::Result<()> {
             .flatten()
             .filter_map(|one| one["field"].as_str())
             .collect();
-        writeln!(out, "  decided by: {}", decided.join(", "))?;
+        if !decided.is_empty() {
+            writeln!(out, "  decided by: {}", decided.join(", "))?;
+        }
+    }
+    for alert in list(shown, "alerts") {
+        let at = match &alert["at"] {
+            Value::Null => "at the end of the input".to_owned(),
+            at => format!("at event {at}"),
+        };
+        let members = words(&list(&alert, "events"), "none");
+        writeln!(out, "\n{bad}alert{bad:#} {at}; events: {members}")?;
+    }
+    if list(shown, "alerts").is_empty() && !list(shown, "events").is_empty() {
+        writeln!(out, "\nno alert")?;
     }
     Ok(())
+}
+
+/// Fields by where they come from, in the order of the first of each.
+#[expect(clippy::indexing_slicing, reason = "what a JSON value does not have is null")]
+fn by_source(fields: &[Value]) -> Vec<(String, Vec<&str>)> {
+    let mut all: Vec<(String, Vec<&str>)> = Vec::new();
+    for field in fields {
+        let tier = |name: &str| field["tiers"][name].as_str().unwrap_or("no sensor");
+        let sources = match (tier("lsm"), tier("fallback")) {
+            (lsm, fallback) if lsm == fallback => lsm.to_owned(),
+            (lsm, fallback) => format!("{lsm} (tier fallback: {fallback})"),
+        };
+        let name = field["name"].as_str().unwrap_or_default();
+        match all.iter_mut().find(|(known, _)| *known == sources) {
+            Some((_, names)) => names.push(name),
+            None => all.push((sources, vec![name])),
+        }
+    }
+    all
+}
+
+/// Elements of a list in a line.
+fn words(list: &[Value], none: &str) -> String {
+    let all: Vec<String> = list
+        .iter()
+        .map(|one| one.as_str().map_or_else(|| one.to_string(), str::to_owned))
+        .collect();
+    if all.is_empty() { none.to_owned() } else { all.join(", ") }
 }

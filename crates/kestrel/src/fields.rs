@@ -2,61 +2,75 @@
 
 use std::io::{self, Write};
 
-use model::field::{FIELDS, Field, FieldType, Source};
-use serde_json::json;
+use model::applies;
+use model::field::{FIELDS, Field, FieldId};
+use model::op::Kind;
+use model::tiers::{self, Tier};
+use serde_json::{Value, json};
 
 use crate::cli::Form;
 use crate::output::{self, Status, style};
 
-/// Lists the field table.
-pub(crate) fn run(format: Form) -> io::Result<Status> {
+/// Lists the field table, or the fields whose names start so.
+pub(crate) fn run(prefix: &str, format: Form) -> io::Result<Status> {
+    let named = (0..).map(FieldId).zip(FIELDS);
+    let fields: Vec<(FieldId, &Field)> =
+        named.filter(|(_, field)| field.name.starts_with(prefix)).collect();
+    if fields.is_empty() {
+        output::complain(&format!("no field starts with `{prefix}`"));
+        return Ok(Status::Findings);
+    }
     match format {
         Form::Json => {
-            let all: Vec<_> = FIELDS.iter().map(object).collect();
-            output::json(&json!(all))?;
+            let all: Value = fields.iter().map(|(id, field)| object(*id, field)).collect();
+            output::json(&all)?;
         }
-        Form::Text => {
-            let width = FIELDS.iter().map(|field| field.name.len()).max().unwrap_or(0);
-            let (name, reset) = (style::NAME, style::NAME.render_reset());
-            let mut out = anstream::stdout().lock();
-            for field in FIELDS {
-                let kind = word(field.kind);
-                writeln!(out, "{name}{:width$}{reset}  {kind:8}  {}", field.name, field.doc)?;
-            }
-        }
+        Form::Text => text(&fields)?,
     }
     Ok(Status::Fine)
 }
 
-fn object(field: &Field) -> serde_json::Value {
+fn object(id: FieldId, field: &Field) -> Value {
+    let operations: Vec<&str> = applies::kinds(id).iter().map(Kind::name).collect();
     json!({
         "name": field.name,
-        "type": word(field.kind),
-        "source": source(field.source),
-        "doc": field.doc,
+        "type": field.kind.name(),
+        "source": field.source.name(),
+        "tiers": {
+            "lsm": tiers::words(id, Tier::Lsm),
+            "fallback": tiers::words(id, Tier::Fallback),
+        },
+        "operations": operations,
+        "meaning": field.doc,
     })
 }
 
-fn word(kind: FieldType) -> &'static str {
-    match kind {
-        FieldType::Keyword => "text",
-        FieldType::Path => "path",
-        FieldType::Keywords => "texts",
-        FieldType::Id => "id",
-        FieldType::Int => "integer",
-        FieldType::Bool => "boolean",
-        FieldType::Ip => "address",
-        FieldType::Ips => "addresses",
-        FieldType::Time => "time",
+fn text(fields: &[(FieldId, &Field)]) -> io::Result<()> {
+    let rows: Vec<[String; 5]> = fields
+        .iter()
+        .map(|(id, field)| {
+            let [lsm, fallback] = [Tier::Lsm, Tier::Fallback].map(|tier| tiers::words(*id, tier));
+            [
+                field.name.to_owned(),
+                field.kind.name().to_owned(),
+                lsm,
+                fallback,
+                field.doc.to_owned(),
+            ]
+        })
+        .collect();
+    let head = ["FIELD", "TYPE", "TIER LSM", "TIER FALLBACK", "MEANING"].map(str::to_owned);
+    let width = |column: usize| {
+        let cells = rows.iter().chain([&head]).filter_map(|row| row.get(column));
+        cells.map(String::len).max().unwrap_or(0)
+    };
+    let widths = [0, 1, 2, 3].map(width);
+    let [first, second, third, fourth] = widths;
+    let mut out = anstream::stdout().lock();
+    let name = style::NAME;
+    for [field, kind, lsm, fallback, doc] in std::iter::once(&head).chain(&rows) {
+        write!(out, "{name}{field:first$}{name:#}  {kind:second$}  ")?;
+        writeln!(out, "{lsm:third$}  {fallback:fourth$}  {doc}")?;
     }
-}
-
-fn source(source: Source) -> &'static str {
-    match source {
-        Source::All => "all",
-        Source::Kernel => "kernel",
-        Source::State => "state",
-        Source::Host => "host",
-        Source::Constant => "constant",
-    }
+    Ok(())
 }

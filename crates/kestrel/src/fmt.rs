@@ -3,45 +3,69 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use lang::{Source, render};
+use lang::{Diagnostic, Source, render};
 
 use crate::output::{self, Status};
+use crate::rules;
 
-/// Rewrites files, or with `check` only names those that would change.
+/// Rewrites files, or with `check` only names those that would change. What comes from standard
+/// input goes to standard output.
 pub(crate) fn run(paths: &[PathBuf], check: bool) -> io::Result<Status> {
-    let (texts, unread) = files::read_all(paths, "toml", files::Trust::Anyone);
+    let (sigma, paths): (Vec<PathBuf>, Vec<PathBuf>) =
+        paths.iter().cloned().partition(|path| path.is_file() && is_sigma(path));
+    let (texts, mut unread) = rules::read(&paths, &["toml"]);
+    unread.extend(
+        sigma
+            .iter()
+            .map(|path| format!("{}: Sigma files are not laid out; only TOML is", path.display())),
+    );
     let mut status = Status::Fine;
     for error in &unread {
-        output::complain(&error.to_string());
+        output::complain(error);
         status = Status::Findings;
     }
+    let from_stdin = paths.iter().any(|path| path.as_os_str() == rules::STDIN);
     let mut out = anstream::stdout().lock();
-    for file in texts {
-        match lang::fmt::format(&file.text) {
+    for (name, text) in texts {
+        let new = match lang::fmt::format(&text) {
+            Ok(new) => new,
             Err(found) => {
+                complain(found, &name, text)?;
                 status = Status::Findings;
-                let sources = [Source { name: file.name.clone(), text: file.text }];
-                for mut one in found {
-                    one.file.clone_from(&file.name);
-                    let shown = render::text(&one, &sources, output::color_on_stderr());
-                    writeln!(anstream::stderr(), "{shown}\n")?;
-                }
-                output::complain(&format!("{}: left as it is", file.name));
+                continue;
             }
-            Ok(text) if text == file.text => {}
-            Ok(_) if check => {
-                writeln!(out, "{}", file.name)?;
+        };
+        if check {
+            if new != text {
+                writeln!(out, "{name}")?;
                 status = Status::Findings;
             }
-            Ok(text) => {
-                if let Err(error) = replace(Path::new(&file.name), &text) {
-                    output::complain(&format!("{}: {error}", file.name));
-                    status = Status::Findings;
-                }
-            }
+        } else if from_stdin && name == "stdin.toml" {
+            out.write_all(new.as_bytes())?;
+        } else if new != text
+            && let Err(error) = replace(Path::new(&name), &new)
+        {
+            output::complain(&format!("{name}: {error}"));
+            status = Status::Findings;
         }
     }
     Ok(status)
+}
+
+fn is_sigma(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "yml" || ending == "yaml")
+}
+
+/// Shows why a file has no layout.
+fn complain(found: Vec<Diagnostic>, name: &str, text: String) -> io::Result<()> {
+    let sources = [Source { name: name.to_owned(), text }];
+    for mut one in found {
+        name.clone_into(&mut one.file);
+        let shown = render::text(&one, &sources, output::color_on_stderr());
+        writeln!(anstream::stderr(), "{shown}\n")?;
+    }
+    output::complain(&format!("{name}: left as it is"));
+    Ok(())
 }
 
 /// Writes beside the file and renames, so that there is never half of it.

@@ -77,8 +77,8 @@ fn command(command: Command) -> io::Result<Status> {
                 form: output,
             })
         }
-        Command::Convert { paths } => convert::run(&paths),
-        Command::Fields { output } => fields::run(output),
+        Command::Convert { paths, output } => convert::run(&paths, output),
+        Command::Fields { prefix, output } => fields::run(&prefix, output),
     }
 }
 

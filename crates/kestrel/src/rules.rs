@@ -1,7 +1,7 @@
 //! Loading of rule files for all commands.
 
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::eval::Compiled;
@@ -13,13 +13,15 @@ use crate::cli::DialectName;
 use crate::input::Names;
 use crate::output;
 
+/// Stands for standard input.
+pub(crate) const STDIN: &str = "-";
 /// Endings of rule files.
 const EXTENSIONS: &[&str] = &["toml", "yml", "yaml"];
 
 /// Rules, and the files that could not be read.
 pub(crate) struct Rules {
     pub(crate) loaded: Loaded,
-    pub(crate) unread: Vec<files::ReadError>,
+    pub(crate) unread: Vec<String>,
 }
 
 impl From<DialectName> for Dialect {
@@ -35,8 +37,7 @@ impl From<DialectName> for Dialect {
 impl Rules {
     /// Reads and compiles; warnings that only the engine can give are added.
     pub(crate) fn load(paths: &[PathBuf], dialect: Option<DialectName>) -> Rules {
-        let (texts, unread) = files::read_any(paths, EXTENSIONS, files::Trust::Anyone);
-        let texts = texts.into_iter().map(|file| (file.name, file.text));
+        let (texts, unread) = read(paths, EXTENSIONS);
         let mut loaded = lang::load_in(texts, dialect.map(Dialect::from).unwrap_or_default());
         for (rule, what) in interest::unbounded(&loaded.program) {
             loaded.warn_unbounded(
@@ -86,7 +87,7 @@ impl Rules {
     /// Says which files could not be read.
     pub(crate) fn show_unread(&self) {
         for error in &self.unread {
-            output::complain(&error.to_string());
+            output::complain(error);
         }
     }
 
@@ -98,8 +99,50 @@ impl Rules {
 
     /// Unread files as JSON.
     pub(crate) fn unread_json(&self) -> Vec<String> {
-        self.unread.iter().map(ToString::to_string).collect()
+        self.unread.clone()
     }
+}
+
+/// The files below the given paths, by name; and what could not be read. A path that gives no file
+/// is told too: whoever names it expects some.
+pub(crate) fn read(paths: &[PathBuf], extensions: &[&str]) -> (Vec<(String, String)>, Vec<String>) {
+    let (mut texts, mut unread) = (Vec::new(), Vec::new());
+    for path in paths {
+        if path.as_os_str() == STDIN {
+            match stdin() {
+                Ok(found) => texts.push(found),
+                Err(error) => unread.push(format!("standard input: {error}")),
+            }
+            continue;
+        }
+        let given = std::slice::from_ref(path);
+        let (found, errors) = files::read_any(given, extensions, files::Trust::Anyone);
+        if found.is_empty() && errors.is_empty() {
+            unread.push(nothing_in(path, extensions));
+        }
+        texts.extend(found.into_iter().map(|file| (file.name, file.text)));
+        unread.extend(errors.iter().map(ToString::to_string));
+    }
+    (texts, unread)
+}
+
+fn nothing_in(path: &Path, extensions: &[&str]) -> String {
+    let endings: Vec<String> = extensions.iter().map(|one| format!("*.{one}")).collect();
+    format!("{}: no rule file ({})", path.display(), endings.join(", "))
+}
+
+/// Standard input as a file whose name says its format.
+fn stdin() -> io::Result<(String, String)> {
+    let mut text = String::new();
+    io::stdin().lock().take(files::MAX_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > files::MAX_BYTES {
+        let what = format!("more than {} bytes", files::MAX_BYTES);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
+    }
+    let is_sigma = text.lines().any(|line| {
+        ["logsource:", "detection:", "correlation:"].iter().any(|key| line.starts_with(key))
+    });
+    Ok((format!("stdin.{}", if is_sigma { "yml" } else { "toml" }), text))
 }
 
 /// A program made ready to run; what keeps it from that is said on standard error.

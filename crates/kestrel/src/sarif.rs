@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 
-/// One run of one tool.
-pub(crate) fn document(found: &[Value]) -> Value {
+/// One run of one tool; files that could not be read are notes about the run.
+pub(crate) fn document(found: &[Value], unread: &[String]) -> Value {
     let rules: Vec<Value> = Code::ALL
         .iter()
         .map(|code| {
@@ -18,6 +18,10 @@ pub(crate) fn document(found: &[Value]) -> Value {
         })
         .collect();
     let results: Vec<Value> = found.iter().map(result).collect();
+    let notes: Vec<Value> = unread
+        .iter()
+        .map(|text| json!({ "level": "error", "message": { "text": text } }))
+        .collect();
     json!({
         "$schema": SCHEMA,
         "version": "2.1.0",
@@ -25,6 +29,10 @@ pub(crate) fn document(found: &[Value]) -> Value {
             "tool": { "driver": {
                 "name": "kestrel", "version": env!("CARGO_PKG_VERSION"), "rules": rules,
             }},
+            "invocations": [{
+                "executionSuccessful": unread.is_empty(),
+                "toolExecutionNotifications": notes,
+            }],
             "columnKind": "unicodeCodePoints",
             "results": results,
         }],

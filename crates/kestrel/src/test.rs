@@ -1,6 +1,6 @@
 //! `kestrel test`: runs the tests that rules bring along through the engine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -167,14 +167,25 @@ fn text(rules: &Rules, failures: &[Failure<'_>], untested: &[Untested<'_>]) -> i
     let (total, failed) = (rules.loaded.tests.len(), failures.len());
     let verdict =
         if failed == 0 { format!("{good}ok{good:#}") } else { format!("{bad}FAILED{bad:#}") };
+    let untested = without_tests(rules).len();
+    let beside =
+        if untested == 0 { String::new() } else { format!(" ({untested} without a test)") };
     writeln!(
         out,
-        "{verdict}: {} rules, {total} tests: {} passed, {failed} failed; {} errors, {} warnings",
+        "{verdict}: {} rules{beside}, {total} tests: {} passed, {failed} failed; {} errors, {} \
+         warnings",
         rules.loaded.program.rules.len(),
         total - failed,
         rules.count(Level::Error),
         rules.count(Level::Warning),
     )
+}
+
+/// Ids of rules that bring no test along.
+fn without_tests(rules: &Rules) -> Vec<&str> {
+    let tested: BTreeSet<usize> = rules.loaded.tests.iter().map(|test| test.rule).collect();
+    let all = rules.loaded.program.rules.iter().enumerate();
+    all.filter(|(at, _)| !tested.contains(at)).map(|(_, rule)| rule.meta.id.as_str()).collect()
 }
 
 fn report(rules: &Rules, failures: &[Failure<'_>], untested: &[Untested<'_>]) -> serde_json::Value {
@@ -200,6 +211,7 @@ fn report(rules: &Rules, failures: &[Failure<'_>], untested: &[Untested<'_>]) ->
     object!({
         "rules": rules.loaded.program.rules.len(),
         "tests": rules.loaded.tests.len(),
+        "without_tests": without_tests(rules),
         "failed": failed,
         "one_sided": one_sided,
         "unread": rules.unread_json(),

@@ -125,13 +125,3 @@ fn what_cannot_be_read_is_a_finding_and_wrong_usage_is_not() {
     assert_eq!(run.kestrel(&["check"]).0, Some(2));
     assert_eq!(run.kestrel(&["check", ".", "-o", "xml"]).0, Some(2));
 }
-
-#[test]
-fn fields_lists_the_whole_table() {
-    let run = Run::new(RULE);
-    let (code, out, _) = run.kestrel(&["fields", "-o", "json"]);
-    let fields: Vec<Value> = serde_json::from_str(&out).unwrap();
-    assert_eq!((code, fields.len()), (Some(0), model::field::FIELDS.len()));
-    let (_, out, _) = run.kestrel(&["fields"]);
-    assert!(out.lines().any(|line| line.starts_with("process.name ") && line.contains("text")));
-}

@@ -23,16 +23,28 @@ pub const NONE: &str = "-";
 /// The source of an operation.
 pub const fn source(kind: Kind, tier: Tier) -> &'static str {
     let (lsm, fallback) = match kind {
-        Kind::Exec | Kind::Fork | Kind::Exit => ("tracepoint", "tracepoint"),
-        Kind::Connect | Kind::Listen | Kind::Close => ("tracepoint", "tracepoint"),
-        Kind::Signal | Kind::Module | Kind::IoUring => ("tracepoint", "tracepoint"),
+        Kind::Exec
+        | Kind::Fork
+        | Kind::Exit
+        | Kind::Connect
+        | Kind::Listen
+        | Kind::Close
+        | Kind::Signal
+        | Kind::Module
+        | Kind::IoUring => ("tracepoint", "tracepoint"),
         Kind::Task => ("iter", "iter"),
         Kind::Setuid | Kind::Setgid | Kind::Ptrace => ("lsm", "connector"),
         Kind::Setsid => ("connector", "connector"),
         Kind::Capset => ("lsm", "syscall"),
-        Kind::Open | Kind::Create | Kind::Write | Kind::Rename => ("lsm", "fanotify"),
-        Kind::Unlink | Kind::Link | Kind::Attr => ("lsm", "fanotify"),
-        Kind::Mount | Kind::Umount => ("lsm", "fanotify"),
+        Kind::Open
+        | Kind::Create
+        | Kind::Write
+        | Kind::Rename
+        | Kind::Unlink
+        | Kind::Link
+        | Kind::Attr
+        | Kind::Mount
+        | Kind::Umount => ("lsm", "fanotify"),
         Kind::Memfd => ("fentry", "syscall"),
         Kind::Accept => ("fentry", "tracepoint"),
         Kind::Bind | Kind::Send | Kind::Dns => ("cgroup", "cgroup"),

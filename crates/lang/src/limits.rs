@@ -20,6 +20,9 @@ pub const MAX_LIST: usize = 4_096;
 pub const MAX_DIAGNOSTICS: usize = 200;
 /// Bytes of one Sigma document: a hundred times the longest that people write.
 pub const MAX_SIGMA_DOCUMENT: usize = 256 << 10;
+/// Brackets that may begin a list or mapping in one Sigma document: for each open one the YAML
+/// reader looks again at each token. Published rules have a dozen, most of them within texts.
+pub const MAX_SIGMA_BRACKETS: usize = 1_024;
 /// Bytes of one Sigma condition: its parser recurses by `not`.
 pub const MAX_CONDITION: usize = 4 << 10;
 /// Fields beyond the table that the rules of one load may name: field numbers have 16 bits, and

@@ -194,9 +194,13 @@ impl Parser<'_> {
                     name.rest.push(Part::Index(index));
                     self.expect(Token::CloseStep, "`]`")?;
                 }
-                Token::Dot if !name.rest.is_empty() => {
-                    self.at += 1;
+                Token::Dot if glued && !name.rest.is_empty() => {
+                    let (_, dot) = self.next();
                     let place = self.expect(Token::Name, "a name")?;
+                    if place.start != dot.end {
+                        self.at -= 1;
+                        return Err(self.unexpected("a name right behind the dot"));
+                    }
                     let text = self.text(&place).replace('`', "");
                     name.rest.extend(text.split('.').map(|part| Part::Name(part.to_owned())));
                 }

@@ -74,3 +74,21 @@ fn each_code_is_explained_in_the_reference() {
         Code::ALL.iter().map(|code| format!("## {}: {}", code.as_str(), code.title())).collect();
     assert_eq!(sections, wanted, "one section for each code, in order, with its title");
 }
+
+#[test]
+fn a_line_that_is_too_long_to_draw_is_told_by_its_place() {
+    let query = |spaces: usize| {
+        let query = format!("any where {}no.such == 1", " ".repeat(spaces));
+        let text = format!(
+            "[[rule]]\nid = \"a\"\nname = \"a\"\ndescription = \"a\"\nseverity = \"low\"\n\
+             query = '{query}'\n"
+        );
+        let loaded = load([("a.toml".to_owned(), text)]);
+        let found = loaded.diagnostics.iter().find(|one| one.code == Code::UnknownField).unwrap();
+        render::text(found, &loaded.sources, false)
+    };
+    let (short, long) = (query(0), query(5_000));
+    assert!(short.contains("a.toml:6:20") && short.contains("| query = "), "{short}");
+    assert!(long.contains("no field `no.such`") && long.contains("a.toml:6:5020"), "{long}");
+    assert!(long.len() < 500, "{long}");
+}

@@ -4,7 +4,7 @@
 use yaml_serde::Value;
 
 use crate::diagnostic::{Code, Diagnostic, Span};
-use crate::limits::{MAX_CONDITION, MAX_DEPTH, MAX_LIST, MAX_SIGMA_DOCUMENT};
+use crate::limits::{MAX_CONDITION, MAX_DEPTH, MAX_LIST, MAX_SIGMA_BRACKETS, MAX_SIGMA_DOCUMENT};
 
 /// The documents of a file: the text between `---` lines, with its place. A file that uses
 /// collection actions (`action: global`) is one piece, since its documents depend on each other.
@@ -40,6 +40,11 @@ pub(super) fn check(text: &str) -> Result<(), Box<Diagnostic>> {
         let message =
             format!("the document has {} bytes, the limit is {MAX_SIGMA_DOCUMENT}", text.len());
         return Err(limit(0..1, message));
+    }
+    let mut brackets = text.match_indices(['[', '{']);
+    if let Some((at, _)) = brackets.nth(MAX_SIGMA_BRACKETS) {
+        let message = format!("the document has more than {MAX_SIGMA_BRACKETS} brackets");
+        return Err(limit(at..at + 1, message));
     }
     if let Some(at) = anchor(text) {
         return Err(Box::new(

@@ -36,6 +36,10 @@ pub(crate) struct Figures {
     pub(crate) processes_evicted: u64,
     /// Bytes of executables, arguments and environments in the table.
     pub(crate) image_bytes: u64,
+    /// Bytes of events that are kept because a later alert may name them.
+    pub(crate) member_bytes: u64,
+    /// Such events that were given up for lack of room: an alert names them by number alone.
+    pub(crate) members_evicted: u64,
     /// Events of a process that is not in the table.
     pub(crate) unresolved: u64,
     /// Connected readers of events and alerts.

@@ -306,6 +306,8 @@ impl Worker {
             processes_ended: count(stats.table.ended),
             processes_evicted: stats.table.evicted,
             image_bytes: count(stats.table.image_bytes),
+            member_bytes: count(stats.document_bytes),
+            members_evicted: stats.documents_evicted,
             unresolved: stats.table.unresolved,
             clients: count(publisher.hub.clients()),
         });

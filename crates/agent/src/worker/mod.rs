@@ -49,6 +49,9 @@ use health::Health;
 use link::{Link, News};
 use output::Output;
 
+/// Results that the pipes of a rule hold back: the end that they wait for never comes.
+const ROWS_MAX: usize = 4_096;
+
 /// Runs until the guard says stop, or has gone.
 pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     // ^C reaches the whole process group; only the guard's word ends a worker.
@@ -73,7 +76,8 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
         restarts: args.restarts,
     };
     // Whoever acts on the host must not be able to tell which join keys meet.
-    let limits = Limits { seed: RandomState::new().hash_one(()), ..Limits::default() };
+    let seed = RandomState::new().hash_one(());
+    let limits = Limits { seed, rows: ROWS_MAX, ..Limits::default() };
     let engine = Engine::with(Arc::clone(&program), host::identity::read(), limits)
         .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
     let notice = match args.run.output {

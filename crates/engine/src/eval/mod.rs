@@ -32,8 +32,6 @@ mod index_tests;
 mod labels;
 mod measure;
 mod node;
-#[cfg(test)]
-pub(crate) mod oracle;
 mod predicate;
 mod require;
 mod term;
@@ -181,7 +179,8 @@ impl Compiled {
         &self.plans
     }
 
-    pub(crate) fn parts(&self, rule: usize) -> &[u32] {
+    /// Numbers of the filters of a rule, in the order of [`model::program::Rule::filters`].
+    pub fn parts(&self, rule: usize) -> &[u32] {
         self.parts.get(rule).map_or(&[], Vec::as_slice)
     }
 

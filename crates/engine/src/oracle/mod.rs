@@ -22,6 +22,7 @@ mod value;
 
 use model::field::FieldId;
 use model::program::{Filter, Key, Logic, Program, Query, Rule};
+use model::value::{Fields, Value};
 
 use crate::detect::{Event, Found};
 pub use value::Own;
@@ -82,6 +83,40 @@ pub fn run(program: &Program, events: &[&dyn Event]) -> Vec<Answer> {
         }
     }
     answers
+}
+
+/// Numbers of the rules of single events that an event satisfies.
+pub fn matching(program: &Program, event: &dyn Fields) -> Vec<u32> {
+    let event = Alone(event);
+    let world = World { program, events: &[&event] };
+    let rules = (0u32..).zip(&program.rules).filter(|(_, rule)| match &rule.query {
+        Query::Event(filter) => condition::fits(world.at(0, rule.logic), filter),
+        _ => false,
+    });
+    rules.map(|(rule, _)| rule).collect()
+}
+
+/// An event of no stream.
+struct Alone<'f>(&'f dyn Fields);
+
+impl Fields for Alone<'_> {
+    fn get(&self, field: FieldId) -> Value<'_> {
+        self.0.get(field)
+    }
+}
+
+impl Event for Alone<'_> {
+    fn number(&self) -> u64 {
+        0
+    }
+
+    fn time(&self) -> i64 {
+        0
+    }
+
+    fn identity(&self) -> u64 {
+        0
+    }
 }
 
 /// Rules of which the engine says something else than the oracle, with both answers.

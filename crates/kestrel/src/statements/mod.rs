@@ -5,6 +5,7 @@
 mod functions;
 mod null;
 mod numbers;
+mod order;
 mod text;
 mod values;
 

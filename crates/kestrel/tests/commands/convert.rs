@@ -74,7 +74,7 @@ const LINES: &[&str] = &[
 fn the_query_read_again_gives_the_same_verdicts() {
     let rules = DETECTIONS.iter().enumerate().fold(String::new(), |mut text, (number, item)| {
         let rule = SIGMA.replace("5f0e2f1c-7a52-4a0e-9c5c-0a4f7c1b2d3e", &format!("r{number}"));
-        write!(text, "{}---\n", rule.replace("Image|endswith: /nc", item)).unwrap();
+        writeln!(text, "{}---", rule.replace("Image|endswith: /nc", item)).unwrap();
         text
     });
     let mut events = String::new();

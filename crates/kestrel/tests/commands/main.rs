@@ -1,5 +1,5 @@
 //! Each command as people run it: every option and form of output.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod check;
 mod convert;

@@ -25,7 +25,9 @@ fn found(rules: &[(Dialect, &str)], next: &[(Dialect, &str)], text: &str) -> Vec
     let mut found = Vec::new();
     let all = events(text);
     let (last, before) = all.split_last().unwrap();
-    before.iter().for_each(|event| detector.push(event, &mut found));
+    for event in before {
+        detector.push(event, &mut found);
+    }
     assert_eq!(found, [], "nothing yet");
     detector.replace(named(next));
     detector.push(last, &mut found);
@@ -50,7 +52,9 @@ fn rules_that_did_not_change_go_on_whatever_the_others_do() {
         let stays = found(&[rule], &[rule], text);
         assert_eq!(stays.len(), 1, "{query}");
         let mut moved = found(&[rule], &[OTHER, rule], text);
-        moved.iter_mut().for_each(|found| found.rule -= 1);
+        for found in &mut moved {
+            found.rule -= 1;
+        }
         assert_eq!(moved, stays, "{query}: another rule came");
         assert_eq!(found(&[OTHER, rule], &[rule], text), stays, "{query}: another rule went");
     }
@@ -82,7 +86,9 @@ fn the_secret_of_join_keys_decides_nothing() {
             let limits = Limits { partials_per_rule, seed, ..Limits::default() };
             let mut detector = Detector::new(program(&rules), limits);
             let mut found = Vec::new();
-            events(text).iter().for_each(|event| detector.push(event, &mut found));
+            for event in events(text) {
+                detector.push(&event, &mut found);
+            }
             detector.tick(100 * S, &mut found);
             detector.finish(&mut found);
             found

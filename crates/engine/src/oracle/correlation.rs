@@ -133,7 +133,9 @@ fn met(plan: &Correlation, window: &[Hit]) -> bool {
     let counted = counted(plan, window);
     let count = if plan.kind == CorrelationKind::TemporalOrdered {
         let mut next = 0;
-        counted.iter().for_each(|hit| next += usize::from(hit.slot == next));
+        for hit in &counted {
+            next += usize::from(hit.slot == next);
+        }
         next
     } else {
         counted.len()

@@ -35,7 +35,10 @@ pub(super) fn call(
     let mut tuples = vec![Vec::new()];
     for values in choices {
         let longer = |tuple: &Vec<Own>| {
-            values.iter().map(|one| [tuple.as_slice(), &[one.clone()]].concat()).collect::<Vec<_>>()
+            values
+                .iter()
+                .map(|one| [tuple.as_slice(), std::slice::from_ref(one)].concat())
+                .collect::<Vec<_>>()
         };
         tuples = tuples.iter().flat_map(longer).collect();
     }
@@ -67,7 +70,8 @@ fn apply(function: Function, args: &[Own], fold: bool) -> Option<Own> {
         Function::StringContains => any(&|text, part| find(text, part).is_some()),
         Function::Wildcard => any(&|text, pattern| wildcard(pattern, text)),
         Function::Match => {
-            let any: Vec<String> = (1..args.len()).filter_map(text).map(utf8).collect();
+            let any: Vec<String> =
+                (1..args.len()).filter_map(text).map(|text| utf8(&text)).collect();
             Some(Own::Bool(regex(&any, fold, &text(0)?)))
         }
         Function::CidrMatch => cidr(args),
@@ -110,18 +114,18 @@ fn apply(function: Function, args: &[Own], fold: bool) -> Option<Own> {
     }
 }
 
-fn utf8(text: Vec<u8>) -> String {
-    String::from_utf8_lossy(&text).into_owned()
+fn utf8(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).into_owned()
 }
 
 fn cidr(args: &[Own]) -> Option<Own> {
     let address = match &args[0] {
         Own::Ip(address) => *address,
-        Own::Text(text) => utf8(text.clone()).parse().ok()?,
+        Own::Text(text) => utf8(text).parse().ok()?,
         _ => return None,
     };
     let inside = |network: &Own| {
-        let text = utf8(network.text()?);
+        let text = utf8(&network.text()?);
         let (network, length) = text.split_once('/').unwrap_or((&text, "128"));
         Some(within(address, network.parse().ok()?, length.parse().ok()?))
     };
@@ -130,7 +134,7 @@ fn cidr(args: &[Own]) -> Option<Own> {
 
 fn parse(value: &Own, base: Option<&Own>) -> Option<Own> {
     let text = match value {
-        Own::Text(text) => utf8(text.clone()),
+        Own::Text(text) => utf8(text),
         Own::Int(_) | Own::Float(_) => return Some(value.clone()),
         _ => return None,
     };

@@ -181,17 +181,19 @@ impl<'w> World<'w> {
                 texts.push(None);
             }
             let longer = |tuple: &Vec<Option<Vec<u8>>>| {
-                let each = texts.iter().map(|text| [tuple.as_slice(), &[text.clone()]].concat());
+                let each = texts
+                    .iter()
+                    .map(|text| [tuple.as_slice(), std::slice::from_ref(text)].concat());
                 each.collect::<Vec<_>>()
             };
             tuples = tuples.iter().flat_map(longer).collect();
         }
         let mut once: Vec<Vec<Option<Vec<u8>>>> = Vec::new();
-        tuples.into_iter().for_each(|tuple| {
+        for tuple in tuples {
             if !once.contains(&tuple) {
                 once.push(tuple);
             }
-        });
+        }
         once
     }
 

@@ -84,7 +84,7 @@ fn plain() -> impl Strategy<Value = Scalar> {
     ]
 }
 
-fn call(inner: BoxedStrategy<Scalar>) -> impl Strategy<Value = Scalar> {
+fn call(inner: &BoxedStrategy<Scalar>) -> impl Strategy<Value = Scalar> + use<> {
     use Function as F;
     let two = vec![F::Add, F::Subtract, F::Multiply, F::Divide, F::Modulo];
     let many = vec![F::StartsWith, F::EndsWith, F::StringContains, F::Wildcard, F::Concat];
@@ -152,7 +152,7 @@ pub(super) fn scalar() -> impl Strategy<Value = Scalar> {
             },
         );
         prop_oneof![
-            8 => call(inner.clone()),
+            8 => call(&inner),
             1 => (operator, inner.clone(), inner)
                 .prop_map(|(of, a, b)| Scalar::Arithmetic(of, Box::new(a), Box::new(b))),
             1 => condition,

@@ -75,6 +75,7 @@ pub(crate) enum FieldsOutput {
 
 /// What guard and worker both need to know.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct RunArgs {
     /// Directory with rule files (*.toml, *.yml, *.yaml), also below it; may be given several times
     /// [default: /usr/lib/aegisbpf/rules and /etc/aegisbpf/rules.d, those that exist]

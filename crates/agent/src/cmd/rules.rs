@@ -56,12 +56,11 @@ fn text(list: &Json) -> String {
         "id",
         "name",
     ];
-    let mut shown = table::plain(&heading, rules.iter().map(row));
-    for one in array("left_out") {
+    let left_out = array("left_out").iter().map(|one| {
         let text = |name: &str| word(one, name).unwrap_or_default();
-        shown += &format!("left out  {} {}: {}\n", text("file"), text("id"), text("reason"));
-    }
-    shown
+        format!("left out  {} {}: {}\n", text("file"), text("id"), text("reason"))
+    });
+    table::plain(&heading, rules.iter().map(row)) + &left_out.collect::<String>()
 }
 
 #[cfg(test)]

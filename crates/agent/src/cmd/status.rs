@@ -84,9 +84,9 @@ fn text(status: &Json) -> String {
 /// How many run, what is wrong with some, and why the last reading failed, if it did.
 fn rules(status: &Json) -> String {
     let at = |pointer: &str| status.pointer(pointer);
-    let mut text = at("/rules/loaded").map_or_else(|| "?".to_owned(), Json::to_string);
+    let mut parts = vec![at("/rules/loaded").map_or_else(|| "?".to_owned(), Json::to_string)];
     if let Some(refused) = at("/rules/refused").and_then(Json::as_u64).filter(|count| *count > 0) {
-        text += &format!(", {refused} refused");
+        parts.push(format!("{refused} refused"));
     }
     for (pointer, word) in
         [("/events/rules_slow", "too slow"), ("/events/rules_noisy", "too noisy")]
@@ -96,15 +96,15 @@ fn rules(status: &Json) -> String {
         let names = names.collect::<Vec<_>>().join(", ");
         match ids.len() {
             0 => {}
-            count if count > NAMED_MAX => text += &format!("; {count} {word}: {names} …"),
-            _ => text += &format!("; {word}: {names}"),
+            count if count > NAMED_MAX => parts.push(format!("{count} {word}: {names} …")),
+            _ => parts.push(format!("{word}: {names}")),
         }
     }
     if let Some(error) = at("/rules/reload/error").and_then(Json::as_str) {
         let time = at("/rules/reload/time").and_then(Json::as_str).unwrap_or("?");
-        text += &format!("; not replaced at {}: {}", piece(time), piece(error));
+        parts.push(format!("not replaced at {}: {}", piece(time), piece(error)));
     }
-    text
+    parts.join("; ")
 }
 
 /// `nothing`, or what was lost by ring and cause.
@@ -159,7 +159,7 @@ mod tests {
             "rules": { "loaded": 3, "refused": 1, "reload": { "time": "t", "error": "broken" } },
             "events": { "rules_slow": [], "rules_noisy": ["a", "b"] },
         });
-        assert_eq!(shown(json), "3, 1 refused; too noisy: a, b; not replaced at t: broken");
+        assert_eq!(shown(json), "3; 1 refused; too noisy: a, b; not replaced at t: broken");
     }
 
     #[test]

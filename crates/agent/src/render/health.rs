@@ -9,7 +9,7 @@ pub(crate) fn document(
     action: &str,
     message: &str,
     rule: Option<Json>,
-    details: Json,
+    details: &Json,
 ) -> Map<String, Json> {
     let mut document = Map::new();
     document.insert("@timestamp".to_owned(), Timestamp::now().to_string().into());

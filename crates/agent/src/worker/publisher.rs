@@ -130,14 +130,14 @@ impl Publisher {
                 "id": id, "name": info.name, "severity": info.severity, "file": info.file,
             });
             tracing::warn!(rule = id, "{message}");
-            self.tell(&health::document(action, &message, Some(rule), details));
+            self.tell(&health::document(action, &message, Some(rule), &details));
         }
     }
 
     /// Tells that the rules stay as they were.
     pub(super) fn not_reloaded(&mut self, reason: &str) {
         let message = format!("the rules stay as they were: {reason}");
-        self.tell(&health::document("rules_refused", &message, None, json!({ "reason": reason })));
+        self.tell(&health::document("rules_refused", &message, None, &json!({ "reason": reason })));
     }
 
     fn tell(&mut self, document: &Map<String, Json>) {

@@ -36,7 +36,7 @@ contained() { echo 0 > "$CGROUP/cgroup.procs"; }
 pub(crate) fn command(args: &[OsString]) -> Result<bool> {
     let (mut agent, mut rules, mut only) = (None, None, Vec::new());
     for pair in args.chunks(2) {
-        let [name, value] = pair else { bail!("{} needs a value", pair[0].display()) };
+        let [name, value] = pair else { bail!("each option needs a value") };
         match name.to_str() {
             Some("--agent") => agent = Some(fs::canonicalize(value).context("--agent")?),
             Some("--rules") => rules = Some(fs::canonicalize(value).context("--rules")?),

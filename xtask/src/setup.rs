@@ -83,6 +83,9 @@ pub(crate) const PACKAGES: &[Package] = &[
         Probe::Python("ensurepip"),
         "a place for pySigma, with which verdicts on Sigma rules are compared",
     ),
+    package("nginx-light", Need::Test, Probe::Program("nginx"), "web traffic to record"),
+    package("openssh-server", Need::Test, Probe::File("/usr/sbin/sshd"), "logins to record"),
+    package("curl", Need::Test, Probe::Program("curl"), "asks the web server"),
     package("redis-server", Need::Test, Probe::Program("redis-server"), "a load to measure"),
     package("redis-tools", Need::Test, Probe::Program("redis-benchmark"), "drives that load"),
 ];

@@ -25,10 +25,10 @@ use std::thread;
 use engine::eval::Compiled;
 
 use crate::alert::Alert;
-use crate::input::{Block, Names, Order, Report, Source};
+use crate::input::{Names, Order, Report, Source};
 pub(crate) use spent::{Clock, Spent};
 use stage::Stage;
-use worker::{Batch, Worker};
+use worker::{Batch, Task, Worker};
 
 /// Events that are kept back to put them in order: recorders with several threads write events
 /// some milliseconds late.
@@ -81,7 +81,7 @@ impl Stream {
             thread::scope(|scope| {
                 let (senders, receivers) = (0..self.threads)
                     .map(|_| {
-                        let (to, blocks) = sync_channel::<Block>(IN_FLIGHT);
+                        let (to, blocks) = sync_channel::<Task>(IN_FLIGHT);
                         let (batches, from) = sync_channel::<Batch>(IN_FLIGHT);
                         scope.spawn(move || Worker::new(self).serve(&blocks, &batches));
                         (to, from)
@@ -100,10 +100,10 @@ impl Stream {
         stage: &mut Stage<'_>,
         sink: &mut dyn Sink,
     ) -> io::Result<()> {
-        let (mut worker, mut block) = (Worker::new(self), Block::default());
-        while stage.read(source, &mut block)? {
-            let batch = worker.work(block);
-            block = stage.take(batch, source, sink)?;
+        let (mut worker, mut task) = (Worker::new(self), Task::default());
+        while stage.read(source, &mut task)? {
+            let batch = worker.work(task);
+            task = stage.take(batch, source, sink)?;
             sink.progress(source.bytes())?;
         }
         Ok(())
@@ -115,20 +115,20 @@ impl Stream {
         source: &mut Source,
         stage: &mut Stage<'_>,
         sink: &mut dyn Sink,
-        senders: Vec<SyncSender<Block>>,
+        senders: Vec<SyncSender<Task>>,
         receivers: Vec<Receiver<Batch>>,
     ) -> io::Result<()> {
         let gone = || io::Error::other("a thread that reads events has failed");
-        let mut spare: Vec<Block> = Vec::new();
+        let mut spare: Vec<Task> = Vec::new();
         let (mut given, mut taken) = (senders.iter().cycle(), receivers.iter().cycle());
         let (mut flying, mut more) = (0, true);
         loop {
             while more && flying < self.threads * IN_FLIGHT {
-                let mut block = spare.pop().unwrap_or_default();
-                more = stage.read(source, &mut block)?;
+                let mut task = spare.pop().unwrap_or_default();
+                more = stage.read(source, &mut task)?;
                 if more {
                     let worker = given.next().ok_or_else(gone)?;
-                    worker.send(block).map_err(|_| gone())?;
+                    worker.send(task).map_err(|_| gone())?;
                     flying += 1;
                 }
             }

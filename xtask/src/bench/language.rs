@@ -12,19 +12,23 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::bench::agent::signal;
+use crate::bench::stats::Stats;
 use crate::sh;
+
+mod peers;
 
 /// What the recorder does meanwhile.
 const WORKLOAD: &str = include_str!("language/workload.sh");
-/// The same rules in the Python engine.
-const PYTHON: &str = include_str!("language/peer.py");
 /// Asks the sensors for all that rules commonly ask for.
 const RECORD: &str = include_str!("language/record.toml");
 /// Events of a recording.
 const EVENTS: usize = 1_000_000;
-/// Events given to engines that would take hours for all of them.
-const PEER_EVENTS: &str = "60000";
-const PYTHON_EVENTS: &str = "2000";
+/// Threads and numbers of rules (all given ones, or made from them) that are measured.
+const CONFIGURATIONS: [(&str, &str); 4] = [("1", ""), ("2", ""), ("1", "500"), ("1", "10000")];
+/// Each is measured so often, in turns, so that a busy minute of the machine meets all alike.
+const TURNS: usize = 3;
+/// What is told of each, in nanoseconds an event: stages by processor time, the whole by the clock.
+const STAGES: [&str; 7] = ["read", "decode", "eval", "sequences", "alerts", "engine", "wall"];
 /// Attempts to reach that many before something must be wrong.
 const ROUNDS: usize = 80;
 
@@ -42,34 +46,72 @@ pub(super) fn command() -> Result<()> {
         .chain(["sigma/network_connection"])
         .map(|part| corpora.join(part))
         .collect();
-    for (threads, inflate) in [("1", None), ("2", None), ("1", Some("500")), ("1", Some("10000"))] {
-        let mut command = sh::cmd(sh::release("kestrel"));
-        command.arg("bench").arg("--rules").args(&rules).arg("--events").arg(&stream);
-        command.args(["--threads", threads]);
-        command.args(inflate.into_iter().flat_map(|count| ["--inflate", count]));
-        println!("{}", sh::capture(&mut command)?);
-    }
-    peers(&corpora, &stream)
+    measure(&rules, &stream)?;
+    peers::command(&corpora, &stream)
 }
 
-/// The same Sigma rules in rsigma, the same Elastic rules in the Python engine, and ours beside
-/// each with just those rules.
-fn peers(corpora: &Path, stream: &Path) -> Result<()> {
-    let peer = sh::at("xtask/bench-peer");
-    let target = sh::target().join("peer");
-    let mut build = sh::cargo();
-    build.args(["build", "--release", "--manifest-path"]).arg(peer.join("Cargo.toml"));
-    sh::run(build.arg("--target-dir").arg(&target)).context("cannot build the other engine")?;
-    let mut rsigma = sh::cmd(target.join("release/bench-peer"));
-    rsigma.arg(corpora.join("sigma")).arg(stream).arg(PEER_EVENTS);
-    println!("rsigma:      {}", sh::capture(&mut rsigma)?.trim());
-    let mut python = sh::cmd("python3");
-    python.args(["-c", PYTHON]).arg(corpora.join("elastic")).arg(stream).arg(PYTHON_EVENTS);
-    match sh::capture(&mut python) {
-        Ok(text) => println!("python eql:  {}", text.trim()),
-        Err(error) => println!("python eql:  not measured (pip install eql): {error:#}"),
+/// Medians of all stages in all configurations, and what follows from them.
+fn measure(rules: &[PathBuf], stream: &Path) -> Result<()> {
+    let mut turns: Vec<Vec<String>> = vec![Vec::new(); CONFIGURATIONS.len()];
+    for _ in 0..TURNS {
+        for ((threads, inflate), all) in CONFIGURATIONS.iter().zip(&mut turns) {
+            let inflate = Some(*inflate).filter(|count| !count.is_empty());
+            all.push(kestrel(rules, stream, threads, inflate)?);
+        }
     }
+    let mut wall = Vec::new();
+    let mut engine = Vec::new();
+    for ((threads, _), turns) in CONFIGURATIONS.iter().zip(&turns) {
+        let first = turns.first().context("nothing was measured")?;
+        let fact = |name| number(first, name).unwrap_or_default();
+        let (rules, events, alerts) = (fact("rules"), fact("events"), fact("alerts"));
+        println!("{rules} rules, {threads} threads: {events} events, {alerts} alerts");
+        for stage in STAGES {
+            let times: Vec<f64> = turns.iter().filter_map(|turn| spent(turn, stage)).collect();
+            let time = Stats::of(&times).context("a stage is missing")?;
+            let (low, median, high) = (time.low, time.median, time.high);
+            println!("  {stage:<10} {median:>7.0} ns an event ({low:.0} - {high:.0})");
+            match stage {
+                "wall" => wall.push(median),
+                "engine" => engine.push(median),
+                _ => {}
+            }
+        }
+    }
+    let ([one, two, ..], [all, _, few, many]) = (&wall[..], &engine[..]) else {
+        bail!("nothing was measured");
+    };
+    println!("decoded events a second on one core: {:.0}", 1e9 / all);
+    println!("from the file, events a second: {:.0}, on two cores {:.0}", 1e9 / one, 1e9 / two);
+    println!("two cores against one: {:.2}; 10000 rules against 500: {:.2}", one / two, many / few);
     Ok(())
+}
+
+/// One run of `kestrel bench`, as JSON.
+fn kestrel(
+    rules: &[PathBuf],
+    events: &Path,
+    threads: &str,
+    inflate: Option<&str>,
+) -> Result<String> {
+    let mut command = sh::cmd(sh::release("kestrel"));
+    command.args(["bench", "--output", "json", "--threads", threads]);
+    command.args(inflate.into_iter().flat_map(|count| ["--inflate", count]));
+    command.arg("--rules").args(rules).arg("--events").arg(events);
+    sh::capture(&mut command)
+}
+
+/// Nanoseconds an event of a stage.
+fn spent(json: &str, stage: &str) -> Option<f64> {
+    json.split_once("\"ns\":").and_then(|(_, stages)| number(stages, stage))
+}
+
+/// The first number of that name in a JSON text.
+fn number(json: &str, name: &str) -> Option<f64> {
+    let (_, rest) = json.split_once(&format!("\"{name}\":"))?;
+    let rest = rest.trim_start();
+    let end = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.')?;
+    rest.get(..end)?.parse().ok()
 }
 
 /// The recorded stream; it is made if there is none.
@@ -121,4 +163,20 @@ fn record(dir: &Path, output: &Path) -> Result<()> {
         sleep(Duration::from_millis(100));
     }
     bail!("{ROUNDS} rounds were not enough for {EVENTS} events; see {}", dir.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number;
+
+    #[test]
+    fn numbers_are_found_by_name() {
+        let json = r#"{ "rules": 497, "ns": { "read": 12, "engine":1.5} }"#;
+        assert_eq!(
+            ["rules", "read", "engine"].map(|name| number(json, name)),
+            [Some(497.0), Some(12.0), Some(1.5)]
+        );
+        assert_eq!((number(json, "eval"), spent(json, "rules")), (None, None));
+        assert_eq!(spent(json, "read"), Some(12.0));
+    }
 }

@@ -46,25 +46,27 @@ impl Decoder {
 
     /// Reads a document into `slots`; what they held before is gone, also after an error.
     pub(super) fn read(&mut self, document: &[u8], slots: &mut Slots) -> Result<(), Bad> {
-        str::from_utf8(document).map_err(|error| Bad::Utf8 { at: error.valid_up_to() })?;
         std::mem::swap(&mut self.work.slots, slots);
-        let read = self.document(document);
+        let mut scan = Scan::new(document);
+        let read = self.document(&mut scan);
         std::mem::swap(&mut self.work.slots, slots);
+        if read.is_err() || !scan.is_ascii() {
+            str::from_utf8(document).map_err(|error| Bad::Utf8 { at: error.valid_up_to() })?;
+        }
         read
     }
 
-    fn document(&mut self, document: &[u8]) -> Result<(), Bad> {
+    fn document(&mut self, scan: &mut Scan<'_>) -> Result<(), Bad> {
         let Decoder { names, memory, work } = self;
         work.slots.clear(names.width());
         work.weak.clear();
         work.stores.clear();
-        let mut scan = Scan::new(document);
         if scan.peek() != Some(b'{') {
             return Err(scan.bad("an object"));
         }
         let root = names.root().ok_or(Bad::Deep)?;
         let mut reader = Reader { names, memory, work };
-        reader.object(Some(root), &mut scan, 0, false)?;
+        reader.object(Some(root), scan, 0, false)?;
         scan.end()?;
         for (place, slot) in work.weak.drain(..) {
             let known = work.slots.slots.get_mut(usize::from(place));
@@ -128,8 +130,8 @@ impl Reader<'_> {
         let (own, stores) = (work.slots.own.len(), work.stores.len());
         let mark = Mark { hash, text: start, own };
         let known = self.memory.recall(place, mark, rest, &mut work.slots, &mut work.stores);
-        if let Some(length) = known {
-            scan.pass(length);
+        if let Some((length, ascii)) = known {
+            scan.pass(length, ascii);
             return Ok(());
         }
         let outside = std::mem::replace(&mut work.pure, true);

@@ -9,7 +9,7 @@ use super::slot::Slots;
 use super::{Bad, Decoder, Names};
 
 /// An event that owns its document; it can be filled again and again.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Event {
     names: Arc<Names>,
     document: Vec<u8>,
@@ -61,6 +61,13 @@ impl Event {
         Ok(())
     }
 
+    /// Becomes a copy of an event, in the room that is there.
+    pub(crate) fn copy(&mut self, from: View<'_>) {
+        self.document.clear();
+        self.document.extend_from_slice(from.document);
+        self.slots.copy(from.slots);
+    }
+
     /// The same, borrowed.
     pub(crate) fn view(&self) -> View<'_> {
         View { names: &self.names, document: &self.document, slots: &self.slots }
@@ -78,12 +85,6 @@ impl Event {
 }
 
 impl View<'_> {
-    /// A copy that lends nothing.
-    pub(crate) fn to_event(self, names: &Arc<Names>) -> Event {
-        let (document, slots) = (self.document.to_vec(), self.slots.clone());
-        Event { names: Arc::clone(names), document, slots }
-    }
-
     /// Time, ns since the Unix epoch.
     pub(crate) fn time(&self) -> Option<i64> {
         self.integer(field::TIMESTAMP)

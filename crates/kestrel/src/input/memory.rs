@@ -29,6 +29,7 @@ struct Object {
     hash: u64,
     place: Place,
     text: Vec<u8>,
+    ascii: bool,
     stores: Vec<Store>,
     own: Vec<u8>,
 }
@@ -68,7 +69,7 @@ impl Memory {
     }
 
     /// Looks for an object that stands at the beginning of `rest`; if it is known, its values are
-    /// stored as if it had been read, and its length is told.
+    /// stored as if it had been read, and its length is told and whether it is ASCII.
     #[inline]
     pub(super) fn recall(
         &self,
@@ -77,7 +78,7 @@ impl Memory {
         rest: &[u8],
         slots: &mut Slots,
         stores: &mut Vec<Store>,
-    ) -> Option<usize> {
+    ) -> Option<(usize, bool)> {
         let object = self.objects.get(index(mark.hash))?;
         if object.hash != mark.hash || object.text.is_empty() || object.place != place {
             return None;
@@ -94,7 +95,7 @@ impl Memory {
             }
             stores.push((*place, slot));
         }
-        Some(object.text.len())
+        Some((object.text.len(), object.ascii))
     }
 
     /// Takes note of an object that was read; the second time it is remembered.
@@ -117,6 +118,7 @@ impl Memory {
         }
         object.place = place;
         object.text.extend_from_slice(text);
+        object.ascii = text.is_ascii();
         object.own.clear();
         object.own.extend_from_slice(slots.own.get(mark.own..).unwrap_or_default());
         let (text, own) = (narrow(mark.text), narrow(mark.own));
@@ -133,4 +135,103 @@ fn index(hash: u64) -> usize {
 
 fn narrow(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use model::field::{FIELDS, FieldId};
+    use model::value::Fields;
+
+    use crate::input::{Bad, Decoder, Event, Names};
+
+    /// Reads documents one after another with a memory, and each without one; the values of each
+    /// as text.
+    fn both(documents: &[String]) -> Vec<[String; 2]> {
+        let more = ["list".to_owned(), "process.parent".to_owned(), "x.name".to_owned()];
+        let names = Arc::new(Names::new(&more, |_| true));
+        let mut decoder = Decoder::new(Arc::clone(&names));
+        let shown = |event: &Event| {
+            let ids = (0..names.count()).filter_map(|id| u16::try_from(id).ok()).map(FieldId);
+            let held = ids.map(|id| (id, event.get(id))).filter(|(_, value)| !value.is_null());
+            held.map(|(id, value)| format!("{id:?} {value:?}\n")).collect::<String>()
+        };
+        let read = |document: &String| {
+            let mut with = Event::new(Arc::clone(&names));
+            let read = with.read_with(&mut decoder, document.as_bytes());
+            let mut alone = Event::new(Arc::clone(&names));
+            assert_eq!(read, alone.read(document.as_bytes()), "{document}");
+            [shown(&with), shown(&alone)]
+        };
+        documents.iter().map(read).collect()
+    }
+
+    /// An object of more than the least length whose beginning is always the same.
+    fn object(user: &str, more: &str) -> String {
+        let pad = "p".repeat(super::LENGTH_MIN);
+        format!(r#"{{"entity_id":"{pad}","user":{{"id":"{user}"}},"args":["a\n","{user}"]{more}}}"#)
+    }
+
+    #[test]
+    fn an_object_that_is_known_means_the_same_wherever_the_document_has_it() {
+        let (known, other) = (object("7", ""), object("8", ""));
+        let all = both(&[
+            format!(r#"{{"process":{known}}}"#),
+            format!(r#"{{"process":{known}}}"#),
+            // Behind other text, and behind text that is unescaped.
+            format!(r#"{{"file":{{"name":"\u0061b"}},"process":{known}}}"#),
+            // The same beginning, another end; then the first again.
+            format!(r#"{{"process":{other}}}"#),
+            format!(r#"{{"process":{known},"process":{other}}}"#),
+            // The same bytes under another name, deeper, and in a list.
+            format!(r#"{{"x":{known},"host":{{"x":{known}}},"process":[{known},{other}]}}"#),
+            format!(r#"{{"process":{{"parent":{known}}}}}"#),
+            format!(r#"{{"process":{{"parent":{known}}},"process.parent.user.id":"9"}}"#),
+        ]);
+        for [with, alone] in &all {
+            assert_eq!(with, alone);
+        }
+        let id = FIELDS.iter().position(|field| field.name == "process.user.id").unwrap();
+        assert!(all[2][0].contains(&format!("FieldId({id}) Int(7)")), "{}", all[2][0]);
+        assert!(all[4][0].contains(&format!("FieldId({id}) Int(8)")), "{}", all[4][0]);
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused_behind_known_objects_too() {
+        let known = object("7", "");
+        let good = format!(r#"{{"process":{known}}}"#);
+        let cut = good.get(..good.len() - 3).unwrap().to_owned();
+        let documents = [good.clone(), good.clone(), format!("{good}}}"), cut, good];
+        for [with, alone] in both(&documents) {
+            assert_eq!(with, alone);
+        }
+    }
+
+    #[test]
+    fn what_is_no_utf8_is_refused_when_it_comes_again() {
+        let mut document = format!(r#"{{"process":{}}}"#, object("#", "")).into_bytes();
+        let at = document.iter().position(|byte| *byte == b'#').unwrap();
+        document[at] = 0xff;
+        let names = Arc::new(Names::new(&[], |_| true));
+        let mut decoder = Decoder::new(Arc::clone(&names));
+        let mut event = Event::new(names);
+        for _ in 0..4 {
+            assert_eq!(event.read_with(&mut decoder, &document), Err(Bad::Utf8 { at }));
+        }
+    }
+
+    #[test]
+    fn any_change_of_any_byte_is_seen() {
+        let document = format!(r#"{{"process":{}}}"#, object("7", r#","parent":{"pid":1}"#));
+        let mut documents = vec![document.clone(), document.clone()];
+        for at in 0..document.len() {
+            let mut bytes = document.clone().into_bytes();
+            bytes[at] = if bytes[at] == b'1' { b'2' } else { b'1' };
+            documents.extend([document.clone(), String::from_utf8(bytes).unwrap()]);
+        }
+        for [with, alone] in both(&documents) {
+            assert_eq!(with, alone);
+        }
+    }
 }

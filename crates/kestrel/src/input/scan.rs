@@ -7,11 +7,14 @@ use super::Bad;
 /// Deepest nesting that is followed; the deepest ECS name has six parts.
 pub(crate) const DEPTH_MAX: usize = 64;
 
-/// A place in one JSON text, which is UTF-8.
+/// A place in one JSON text.
 #[derive(Debug, Clone)]
 pub(crate) struct Scan<'t> {
     text: &'t [u8],
     at: usize,
+    /// Whether all strings so far are ASCII; outside of strings there is nothing else. If not, it
+    /// is the caller who must know that they are UTF-8.
+    ascii: bool,
 }
 
 /// A string as it stands in the text, without its quotes.
@@ -32,7 +35,7 @@ pub(crate) enum Number {
 
 impl<'t> Scan<'t> {
     pub(crate) fn new(text: &'t [u8]) -> Self {
-        Scan { text, at: 0 }
+        Scan { text, at: 0, ascii: true }
     }
 
     pub(crate) fn text(&self) -> &'t [u8] {
@@ -86,7 +89,9 @@ impl<'t> Scan<'t> {
         let start = self.at;
         let mut escaped = false;
         loop {
-            self.at += plain(self.text.get(self.at..).unwrap_or_default());
+            let (length, ascii) = plain(self.text.get(self.at..).unwrap_or_default());
+            self.at += length;
+            self.ascii &= ascii;
             match self.text.get(self.at) {
                 Some(b'"') => {
                     let bytes = start..self.at;
@@ -95,6 +100,7 @@ impl<'t> Scan<'t> {
                 }
                 Some(b'\\') => {
                     escaped = true;
+                    self.ascii &= self.text.get(self.at + 1).is_none_or(u8::is_ascii);
                     self.at += 2;
                 }
                 Some(_) => return Err(self.bad("no control character in a string")),
@@ -154,8 +160,14 @@ impl<'t> Scan<'t> {
     }
 
     /// Steps over bytes that have been read before in just this place.
-    pub(crate) fn pass(&mut self, length: usize) {
+    pub(crate) fn pass(&mut self, length: usize, ascii: bool) {
         self.at += length;
+        self.ascii &= ascii;
+    }
+
+    /// Whether all strings that were read are ASCII.
+    pub(crate) fn is_ascii(&self) -> bool {
+        self.ascii
     }
 
     /// Calls back at the value of each member of the object that is next.
@@ -210,25 +222,30 @@ impl<'t> Scan<'t> {
     }
 }
 
-/// How many bytes come before the next quote, backslash or control character. Eight are looked at
-/// together: a byte of `x - ONES & !x & TOPS` has its top bit where that byte of `x` is zero, and
-/// the lowest one that is set is right whatever borrows did above it.
+/// How many bytes come before the next quote, backslash or control character, and whether they are
+/// ASCII (if so, it may be denied for what comes after them). Eight are looked at together: a byte
+/// of `x - ONES & !x & TOPS` has its top bit where that byte of `x` is zero, and the lowest one that
+/// is set is right whatever borrows did above it.
 #[inline]
-fn plain(text: &[u8]) -> usize {
+fn plain(text: &[u8]) -> (usize, bool) {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const TOPS: u64 = ONES * 0x80;
     let zero = |word: u64| word.wrapping_sub(ONES) & !word & TOPS;
     let (words, rest) = text.as_chunks::<8>();
-    for (number, word) in words.iter().enumerate() {
+    let (mut before, mut tops) = (0, 0);
+    for word in words {
         let word = u64::from_le_bytes(*word);
+        tops |= word & TOPS;
         let control = word.wrapping_sub(ONES * 0x20) & !word & TOPS;
         let found = control | zero(word ^ ONES * 0x22) | zero(word ^ ONES * 0x5c);
         if found != 0 {
-            return number * 8 + found.trailing_zeros() as usize / 8;
+            return (before + found.trailing_zeros() as usize / 8, tops == 0);
         }
+        before += 8;
     }
     let stop = |byte: &u8| matches!(byte, b'"' | b'\\' | ..b' ');
-    text.len() - rest.len() + rest.iter().position(stop).unwrap_or(rest.len())
+    let last = rest.iter().position(stop).unwrap_or(rest.len());
+    (before + last, tops == 0 && rest.is_ascii())
 }
 
 /// Whether a token follows the grammar of JSON numbers.

@@ -39,7 +39,7 @@ pub(super) enum Kept {
 }
 
 /// The values of all fields that are read.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Slots {
     pub(super) slots: Vec<Slot>,
     /// What was unescaped or joined from the document.
@@ -80,6 +80,13 @@ impl Slot {
 }
 
 impl Slots {
+    /// Becomes a copy, in the room that is there.
+    pub(super) fn copy(&mut self, from: &Slots) {
+        self.slots.clone_from(&from.slots);
+        self.own.clone_from(&from.own);
+        self.kept.clone_from(&from.kept);
+    }
+
     /// Forgets everything; there will be so many fields.
     pub(super) fn clear(&mut self, width: usize) {
         self.slots.clear();

@@ -191,3 +191,32 @@ fn a_line_that_is_too_long_is_stepped_over() {
     assert_eq!(all, [2]);
     assert_eq!(events.report.first_bad, [(1, Bad::Long)]);
 }
+
+#[test]
+fn lines_of_any_length_are_whole_whatever_blocks_they_stand_in() {
+    let sizes = [1, 70, 300_000, 5, 262_100, 262_144, 900_000, 2, 60];
+    let lines: Vec<String> = sizes
+        .iter()
+        .map(|size| format!("{{\"process.name\":\"{}\"}}", "n".repeat(*size)))
+        .collect();
+    for ending in ["", "\n", "\n\n \n"] {
+        let file = file(&(lines.join("\n") + ending));
+        let mut events = Ordered::new(Lines::open(file.path()).unwrap(), names(), Order::Input);
+        for (position, line) in (1..).zip(&lines) {
+            let placed = events.next().unwrap().unwrap();
+            assert_eq!(placed.position, position);
+            assert_eq!(placed.event.document(), line.as_bytes());
+        }
+        assert!(events.next().unwrap().is_none());
+        assert_eq!(events.recall(7).unwrap(), lines[6].as_bytes());
+    }
+}
+
+#[test]
+fn only_what_is_asked_for_is_kept() {
+    let names = Arc::new(Names::new(&[], |id| id == field::PROCESS_NAME));
+    let mut event = Event::new(names);
+    event.read(br#"{"process":{"name":"a","pid":1},"pid":2}"#).unwrap();
+    assert_eq!(event.get(field::PROCESS_NAME), Value::str("a"));
+    assert_eq!(event.get(field::PROCESS_PID), Value::Null);
+}

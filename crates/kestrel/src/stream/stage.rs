@@ -6,16 +6,21 @@ use engine::{Counted, Detector, Found, Limits};
 use model::value::Node;
 use serde_json::{Value, json};
 
-use super::worker::{Batch, Hit};
+use super::worker::{Batch, Hit, Task};
 use super::{Ended, Sink, Stream};
 use crate::alert::{Alert, Member};
-use crate::input::{self, Block, Placed, Position, Source, Waiting};
+use crate::input::{self, Placed, Position, Source, Waiting};
+
+/// Events whose room is kept for one block: as many as a block of usual events has.
+const ROOM_MAX: usize = 256;
 
 /// The state of all rules over one input.
 pub(super) struct Stage<'s> {
     stream: &'s Stream,
     detector: Detector,
     waiting: Waiting<Option<Box<Hit>>>,
+    /// Room of events that are over.
+    room: Vec<Box<Hit>>,
     /// Time of the latest event that had one.
     now: i64,
     /// Events that had their turn.
@@ -30,6 +35,7 @@ impl<'s> Stage<'s> {
             stream,
             detector: Detector::new(stream.compiled.clone(), Limits::default()),
             waiting: Waiting::new(),
+            room: Vec::new(),
             now: 0,
             given: 0,
             found: Vec::new(),
@@ -38,20 +44,20 @@ impl<'s> Stage<'s> {
     }
 
     /// Reads the next block; false at the end.
-    pub(super) fn read(&mut self, source: &mut Source, block: &mut Block) -> io::Result<bool> {
+    pub(super) fn read(&mut self, source: &mut Source, task: &mut Task) -> io::Result<bool> {
         let start = self.stream.clock.now();
-        let more = source.next(block);
+        let more = source.next(&mut task.block);
         self.ended.spent.read += self.stream.clock.now().saturating_sub(start);
         more
     }
 
-    /// Takes the events of a block; the block can be filled again.
+    /// Takes the events of a block; the block can be filled again, and so can those that are over.
     pub(super) fn take(
         &mut self,
         batch: Batch,
         source: &Source,
         sink: &mut dyn Sink,
-    ) -> io::Result<Block> {
+    ) -> io::Result<Task> {
         let start = self.stream.clock.now();
         let alerts = self.ended.spent.alerts;
         for (position, bad) in batch.bad {
@@ -69,7 +75,10 @@ impl<'s> Stage<'s> {
         self.ended.spent += batch.spent;
         let all = self.stream.clock.now().saturating_sub(start);
         self.ended.spent.sequences += (all + alerts).saturating_sub(self.ended.spent.alerts);
-        Ok(batch.block)
+        let mut task = batch.task;
+        task.room.append(&mut self.room);
+        task.room.truncate(ROOM_MAX);
+        Ok(task)
     }
 
     /// The input has ended: what waited has its turn, and what only the end decides is decided.
@@ -92,6 +101,7 @@ impl<'s> Stage<'s> {
         let placed = Placed { event, position, time, ordinal: self.given };
         self.detector.advance(&placed, filters, &mut self.found);
         self.alert(Some((position, event.document())), source, sink)?;
+        self.room.push(hit);
         Ok(true)
     }
 

@@ -8,10 +8,17 @@ use engine::eval::{Compiled, Scratch};
 use super::{Clock, Spent, Stream};
 use crate::input::{Bad, Block, Cursor, Decoded, Decoder, Event, Names, Position};
 
+/// A block, and room for the events of it that rules may be about.
+#[derive(Debug, Default)]
+pub(super) struct Task {
+    pub(super) block: Block,
+    pub(super) room: Vec<Box<Hit>>,
+}
+
 /// A block that was worked on, and what was found in it.
 #[derive(Debug)]
 pub(super) struct Batch {
-    pub(super) block: Block,
+    pub(super) task: Task,
     pub(super) events: Vec<Timed>,
     pub(super) bad: Vec<(Position, Bad)>,
     pub(super) spent: Spent,
@@ -60,20 +67,20 @@ impl Worker {
     }
 
     /// Works until there are no blocks any more, or nobody wants the results.
-    pub(super) fn serve(&mut self, blocks: &Receiver<Block>, batches: &SyncSender<Batch>) {
-        for block in blocks {
-            if batches.send(self.work(block)).is_err() {
+    pub(super) fn serve(&mut self, blocks: &Receiver<Task>, batches: &SyncSender<Batch>) {
+        for task in blocks {
+            if batches.send(self.work(task)).is_err() {
                 return;
             }
         }
     }
 
-    pub(super) fn work(&mut self, block: Block) -> Batch {
+    pub(super) fn work(&mut self, mut task: Task) -> Batch {
         let start = self.clock.now();
         let (mut events, mut bad) = (Vec::new(), Vec::new());
         let mut documents = Vec::new();
         let mut cursor = Cursor::default();
-        while let Some((position, document)) = block.next(&mut cursor) {
+        while let Some((position, document)) = task.block.next(&mut cursor) {
             if self.decoded.len() == events.len() {
                 self.decoded.push(Decoded::default());
             }
@@ -97,13 +104,18 @@ impl Worker {
             let view = values.view(&self.names, document);
             self.compiled.hits(&view, &mut self.scratch, &mut self.filters);
             if all || !self.filters.is_empty() {
-                let (kept, filters) = (view.to_event(&self.names), self.filters.clone());
-                event.hit = Some(Box::new(Hit { event: kept, filters }));
+                let empty = || Event::new(Arc::clone(&self.names));
+                let room = task.room.pop();
+                let mut hit =
+                    room.unwrap_or_else(|| Box::new(Hit { event: empty(), filters: Vec::new() }));
+                hit.event.copy(view);
+                hit.filters.clone_from(&self.filters);
+                event.hit = Some(hit);
             }
         }
         let eval = self.clock.now().saturating_sub(decoded);
         let decode = decoded.saturating_sub(start);
         let spent = Spent { decode, eval, ..Spent::default() };
-        Batch { block, events, bad, spent }
+        Batch { task, events, bad, spent }
     }
 }

@@ -5,7 +5,7 @@ import eql
 from eql.engine import PythonEngine
 
 rules, events, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-engine, loaded, alerts = PythonEngine(), 0, 0
+engine, loaded, alerts = PythonEngine(), [], 0
 
 
 def plain(value):
@@ -25,7 +25,7 @@ with eql.parser.elasticsearch_syntax, eql.parser.elastic_endpoint_syntax, eql.pa
         try:
             with open(path, "rb") as file:
                 engine.add_query(eql.parse_query(tomllib.load(file)["rule"]["query"]))
-            loaded += 1
+            loaded.append(path)
         except Exception:
             pass  # constructs that this engine does not know
 engine.add_output_hook(seen)
@@ -41,4 +41,4 @@ for event in decoded:
     engine.stream_event(event)
 engine.finalize()
 ns = int((time.perf_counter() - start) * 1e9 / max(len(decoded), 1))
-print(json.dumps({"rules": loaded, "events": len(decoded), "alerts": alerts, "ns": ns}))
+print(json.dumps({"rules": len(loaded), "files": loaded, "events": len(decoded), "alerts": alerts, "ns": ns}))

@@ -210,7 +210,7 @@ fn filters_without_their_literal_are_not_looked_at() {
     let mut scratch = Scratch::default();
     let mut event = Event { name: Some(b"sh".to_vec()), ..Event::default() };
     event.line = Some(b"sh -c true".to_vec());
-    assert_eq!(compiled.concerned(&event, &mut scratch), 0);
+    assert_eq!(compiled.concerned(&event, &mut scratch), [0u32; 0]);
     event.line = Some(b"sh -c x --OPTION-7= --option-77=".to_vec());
-    assert_eq!(compiled.concerned(&event, &mut scratch), 2);
+    assert_eq!(compiled.concerned(&event, &mut scratch), [7, 77]);
 }

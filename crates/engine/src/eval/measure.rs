@@ -36,12 +36,12 @@ impl Compiled {
 }
 
 impl Compiled {
-    /// How many filters the event can concern, as far as looking for them tells: those that its
-    /// kind decides are not among them. For measuring.
-    pub fn concerned(&self, event: &dyn Fields, scratch: &mut Scratch) -> usize {
+    /// Filters that the event can concern, as far as looking for them tells: those that its kind
+    /// decides are not among them. For measuring.
+    pub fn concerned<'s>(&self, event: &dyn Fields, scratch: &'s mut Scratch) -> &'s [u32] {
         self.begin(scratch);
         let class = self.class(event, scratch);
         self.candidates(class, event, scratch);
-        scratch.found.len()
+        &scratch.found
     }
 }

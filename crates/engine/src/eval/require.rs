@@ -8,8 +8,13 @@ use std::collections::HashMap;
 use model::field::FieldId;
 use model::program::{Expr, Literal, Place, Test};
 
+use super::class;
+
 /// Literals longer than this are cut: what is left of them is rare enough.
 const LITERAL_MAX: usize = 128;
+
+/// How often what says nothing is expected.
+const COMMON: u32 = 9_000;
 
 /// Where an atom looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -77,7 +82,9 @@ fn chance(atom: &Atom, named: &Named) -> u32 {
     let shrinking = |from: u32, by: u32| from.checked_shr(by).unwrap_or(0);
     let slashes = || atom.text.iter().filter(|byte| **byte == b'/').count();
     let own = match atom.look {
-        Look::Present => return 9_000,
+        Look::Present => return COMMON,
+        // Decided before, once a kind of event: whoever is left has it.
+        _ if class::tells(atom.field) => return COMMON,
         Look::Whole => 0,
         Look::End if atom.text.contains(&b'/') => 0,
         Look::End => shrinking(3_000, length),

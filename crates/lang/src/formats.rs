@@ -77,7 +77,12 @@ fn read_sigma(text: &str, schema: &mut Schema) -> FoundFile {
         tests: Vec::new(),
         referred: Some(Referred { name: one.name, taxonomy: one.taxonomy }),
     });
-    FoundFile { format: Format::Sigma, rules: rules.collect(), correlations: file.correlations, found: file.found }
+    FoundFile {
+        format: Format::Sigma,
+        rules: rules.collect(),
+        correlations: file.correlations,
+        found: file.found,
+    }
 }
 
 fn read_elastic(text: &str, document: &DeTable<'_>, schema: &mut Schema) -> FoundFile {

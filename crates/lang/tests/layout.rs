@@ -1,6 +1,6 @@
 //! The layout of queries and rule files: laying out twice is the same as once, the meaning stays,
 //! and so do the comments.
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests")]
+#![expect(clippy::indexing_slicing, clippy::print_stderr, reason = "helpers of tests")]
 
 use std::path::PathBuf;
 

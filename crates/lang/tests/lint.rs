@@ -1,5 +1,5 @@
 //! What the linter finds, and beside each what it must not find; suggestions; SARIF.
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 use std::path::PathBuf;
 

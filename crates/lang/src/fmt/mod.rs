@@ -14,10 +14,10 @@ pub use self::expr::{expression, field_name, rule};
 /// Comments, the order of everything and the author's line breaks stay; what changes is space.
 /// Laying out twice is the same as once. A text that cannot be read is an error and stays as it is.
 pub fn format(text: &str) -> Result<String, Vec<Diagnostic>> {
-    if file::is_file(text) { file::format(text) } else { query(text).map_err(|one| vec![one]) }
+    if file::is_file(text) { file::format(text) } else { query(text).map_err(|one| vec![*one]) }
 }
 
 /// Lays out a query. It means the same afterwards: only space between its tokens changes.
-pub fn query(text: &str) -> Result<String, Diagnostic> {
-    query::format(text).map_err(|one| *one)
+pub fn query(text: &str) -> Result<String, Box<Diagnostic>> {
+    query::format(text)
 }

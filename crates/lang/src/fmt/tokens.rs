@@ -168,7 +168,7 @@ fn quoted(rest: &str, quote: u8) -> Option<usize> {
 /// Bytes of a classic raw string: it goes on behind a quote that a backslash stands before, if
 /// another quote follows on the line.
 fn raw(rest: &str) -> Option<usize> {
-    let quote = rest.bytes().nth(1)?;
+    let quote = *rest.as_bytes().get(1)?;
     let mut end = None;
     let mut before = quote;
     for (at, byte) in rest.bytes().enumerate().skip(2).take_while(|(_, byte)| *byte != b'\n') {

@@ -14,7 +14,7 @@ use super::stats::{Middle, Stats};
 /// Pairs of turns of a full run: some eight minutes, and intervals below one percent.
 const PAIRS: usize = 36;
 /// On a machine that others use, too, fewer: after this long no new pair begins.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_mins(10);
 /// Long work is done in each so-manieth pair.
 const LONG_EACH: usize = 3;
 

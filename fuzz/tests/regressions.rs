@@ -79,8 +79,8 @@ fn what_is_long_is_refused_in_bounded_time() {
 fn expressions_that_grow_are_refused_in_bounded_time() {
     let regex = |text: &str| format!("any where process.name regex ({text}\"a\")");
     bounded(&[
-        regex(&"\"(a{100}){100}\",".repeat(3_000)),
-        regex(&"\"[^a]{90}\",".repeat(4_000)),
+        regex(&"\"(a{100}){100}\",".repeat(800)),
+        regex(&"\"[^a]{90}\",".repeat(800)),
         regex(&format!("\"{}\",", "(".repeat(60_000))),
         regex(&format!("\"{}\",", "a?".repeat(30_000))),
     ]);

@@ -66,7 +66,9 @@ pub fn reads(program: &Program) -> BTreeSet<FieldId> {
                 | Pipe::Sort(scalars)
                 | Pipe::Count(scalars)
                 | Pipe::UniqueCount(scalars) => {
-                    scalars.iter().for_each(|scalar| walk_scalar(scalar, &mut visit));
+                    for scalar in scalars {
+                        walk_scalar(scalar, &mut visit);
+                    }
                 }
             }
         }

@@ -19,7 +19,7 @@ pub(super) struct Parts {
 pub(super) fn split(condition: &Expr) -> Parts {
     let (late, parts): (Vec<Expr>, Vec<Expr>) =
         conjuncts(condition).into_iter().partition(names_member);
-    let late = (!late.is_empty()).then(|| Expr::And(late));
+    let late = (!late.is_empty()).then_some(Expr::And(late));
     let alone = Expr::And(parts);
     if asks_lineage(&alone) {
         Parts { early: weakened(&alone, true), whole: Some(alone), late }

@@ -62,6 +62,23 @@ impl Class {
         let word = usize::try_from(filter / 64).ok().and_then(|word| self.alive.get(word));
         word.is_some_and(|word| word >> (filter % 64) & 1 == 1)
     }
+
+    /// Adds a filter that may hold, under its keys.
+    fn place(&mut self, filter: u32, home: Option<&[usize]>) {
+        let Some(home) = home else {
+            self.free.push(filter);
+            return;
+        };
+        for key in home {
+            if !self.keys.contains(key) {
+                self.keys.push(*key);
+            }
+        }
+        let word = usize::try_from(filter / 64).ok().and_then(|word| self.alive.get_mut(word));
+        if let Some(word) = word {
+            *word |= 1 << (filter % 64);
+        }
+    }
 }
 
 impl Classes {
@@ -98,26 +115,10 @@ impl Compiled {
             match self.outlook(filter, event, scratch) {
                 Some(true) => class.sure.push(number),
                 Some(false) => {}
-                None => self.place(number, home.as_deref(), &mut class),
+                None => class.place(number, home.as_deref()),
             }
         }
         class
-    }
-
-    fn place(&self, filter: u32, home: Option<&[usize]>, class: &mut Class) {
-        let Some(home) = home else {
-            class.free.push(filter);
-            return;
-        };
-        for key in home {
-            if !class.keys.contains(key) {
-                class.keys.push(*key);
-            }
-        }
-        let word = usize::try_from(filter / 64).ok().and_then(|word| class.alive.get_mut(word));
-        if let Some(word) = word {
-            *word |= 1 << (filter % 64);
-        }
     }
 
     /// Whether a filter holds for all events of this kind or for none.

@@ -49,7 +49,9 @@ impl Index {
     /// Filters by number; `slot` tells where strings of a field are remembered.
     pub(super) fn new(filters: &[Filter], mut slot: impl FnMut(FieldId) -> usize) -> Index {
         let mut named = Named::new();
-        filters.iter().for_each(|filter| count(&filter.condition, &mut named));
+        for filter in filters {
+            count(&filter.condition, &mut named);
+        }
         let mut fields: Vec<(FieldId, Atoms, usize)> = Vec::new();
         let mut homes = Vec::with_capacity(filters.len());
         for (number, filter) in (0u32..).zip(filters) {

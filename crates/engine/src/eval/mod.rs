@@ -259,11 +259,16 @@ impl Compiled {
         };
         found.extend(&class.free);
         for key in class.keys.iter().filter_map(|key| self.index.keys.get(*key)) {
-            for filter in labels.filters(*number, key, event.get(key.field)) {
+            let value = event.get(key.field);
+            if value.is_null() {
+                continue;
+            }
+            for filter in labels.filters(*number, key, value) {
+                if !class.is_alive(*filter) {
+                    continue;
+                }
                 let seen = usize::try_from(*filter).ok().and_then(|filter| seen.get_mut(filter));
-                if let Some(seen) = seen.filter(|seen| **seen != *number)
-                    && class.is_alive(*filter)
-                {
+                if let Some(seen) = seen.filter(|seen| **seen != *number) {
                     *seen = *number;
                     found.push(*filter);
                 }

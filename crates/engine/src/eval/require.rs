@@ -80,14 +80,13 @@ fn cost(atoms: &[Atom], named: &Named) -> u32 {
 fn chance(atom: &Atom, named: &Named) -> u32 {
     let length = u32::try_from(atom.text.len()).unwrap_or(u32::MAX);
     let shrinking = |from: u32, by: u32| from.checked_shr(by).unwrap_or(0);
-    let slashes = || atom.text.iter().filter(|byte| **byte == b'/').count();
+    let slashes = || memchr::memchr_iter(b'/', &atom.text).count();
     let own = match atom.look {
         Look::Present => return COMMON,
         // Decided before, once a kind of event: whoever is left has it.
         _ if class::tells(atom.field) => return COMMON,
         Look::Whole => 0,
         Look::End if atom.text.contains(&b'/') => 0,
-        Look::End => shrinking(3_000, length),
         // The first directories of a path say little.
         Look::Start if atom.text.starts_with(b"/") => match slashes() {
             1 => 4_000,
@@ -95,7 +94,7 @@ fn chance(atom: &Atom, named: &Named) -> u32 {
             3 => 400,
             _ => 50,
         },
-        Look::Start => shrinking(3_000, length),
+        Look::Start | Look::End => shrinking(3_000, length),
         Look::Inside => shrinking(6_000, length / 2),
     };
     let shared = named.get(&atom.text).copied().unwrap_or(0).saturating_mul(4);
@@ -161,18 +160,21 @@ fn lower(text: &[u8]) -> Vec<u8> {
 
 /// The fixed parts of a wildcard pattern, and where each must be.
 fn pieces(pattern: &[u8]) -> impl Iterator<Item = (Look, &[u8])> {
-    let last = pattern.iter().filter(|byte| is_wild(byte)).count();
+    let last = pattern.iter().filter(|byte| is_wild(**byte)).count();
     let look = move |number: usize| match number {
         0 if last == 0 => Look::Whole,
         0 => Look::Start,
         _ if number == last => Look::End,
         _ => Look::Inside,
     };
-    let all = pattern.split(is_wild).enumerate().map(move |(number, piece)| (look(number), piece));
+    let all = pattern
+        .split(|byte| is_wild(*byte))
+        .enumerate()
+        .map(move |(number, piece)| (look(number), piece));
     all.filter(move |(_, piece)| !piece.is_empty() || last == 0)
 }
 
-fn is_wild(byte: &u8) -> bool {
+fn is_wild(byte: u8) -> bool {
     matches!(byte, b'*' | b'?')
 }
 

@@ -79,7 +79,7 @@ impl Stream {
             self.alone(&mut source, &mut stage, sink)?;
         } else {
             thread::scope(|scope| {
-                let (senders, receivers) = (0..self.threads)
+                let (senders, receivers): (Vec<_>, Vec<_>) = (0..self.threads)
                     .map(|_| {
                         let (to, blocks) = sync_channel::<Task>(IN_FLIGHT);
                         let (batches, from) = sync_channel::<Batch>(IN_FLIGHT);
@@ -87,7 +87,7 @@ impl Stream {
                         (to, from)
                     })
                     .unzip();
-                self.shared(&mut source, &mut stage, sink, senders, receivers)
+                self.shared(&mut source, &mut stage, sink, &senders, &receivers)
             })?;
         }
         stage.finish(&source, sink)?;
@@ -109,14 +109,14 @@ impl Stream {
         Ok(())
     }
 
-    /// The workers end when `senders` are dropped.
+    /// The workers end when the caller drops `senders`.
     fn shared(
         &self,
         source: &mut Source,
         stage: &mut Stage<'_>,
         sink: &mut dyn Sink,
-        senders: Vec<SyncSender<Task>>,
-        receivers: Vec<Receiver<Batch>>,
+        senders: &[SyncSender<Task>],
+        receivers: &[Receiver<Batch>],
     ) -> io::Result<()> {
         let gone = || io::Error::other("a thread that reads events has failed");
         let mut spare: Vec<Task> = Vec::new();

@@ -69,7 +69,7 @@ impl Decoder {
         reader.object(Some(root), scan, 0, false)?;
         scan.end()?;
         for (place, slot) in work.weak.drain(..) {
-            let known = work.slots.slots.get_mut(usize::from(place));
+            let known = work.slots.all.get_mut(usize::from(place));
             if let Some(absent @ Slot::Absent) = known {
                 *absent = slot;
             }
@@ -123,7 +123,7 @@ impl Reader<'_> {
         let place = Place { branch: branch.map(|branch| branch.number), depth };
         let (text, start) = (scan.text(), scan.at());
         let rest = text.get(start..).unwrap_or_default();
-        let Some(hash) = self.memory.hash(place, rest) else {
+        let Some(hash) = Memory::hash(place, rest) else {
             return self.fresh(branch, scan, depth, add);
         };
         let work = &mut *self.work;
@@ -205,14 +205,14 @@ impl Reader<'_> {
     /// Of a field that is given twice the last value wins, as in JSON itself.
     fn store(&mut self, place: u16, slot: Slot, text: &[u8], add: bool) {
         let Work { slots, stores, pure, .. } = &mut *self.work;
-        let held = slots.slots.get(usize::from(place)).copied().unwrap_or_default();
+        let held = slots.all.get(usize::from(place)).copied().unwrap_or_default();
         let slot = if add && !matches!(held, Slot::Absent) {
             joined(slots, held, slot, text)
         } else {
             slot
         };
         *pure &= !add && !matches!(slot, Slot::Kept(_));
-        if let Some(known) = slots.slots.get_mut(usize::from(place)) {
+        if let Some(known) = slots.all.get_mut(usize::from(place)) {
             *known = slot;
             stores.push((place, slot));
         }
@@ -252,9 +252,10 @@ impl Reader<'_> {
             _ => {
                 let start = scan.at();
                 let number = scan.number()?;
-                Some(match textual {
-                    true => Slot::Text(Span::new(start..scan.at())),
-                    false => slots.plain(plain(kind, number)),
+                Some(if textual {
+                    Slot::Text(Span::new(start..scan.at()))
+                } else {
+                    slots.plain(plain(kind, number))
                 })
             }
         })

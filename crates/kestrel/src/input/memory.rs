@@ -59,7 +59,7 @@ impl Memory {
 
     /// Hash of the beginning of an object; `None` if it is too short to be remembered.
     #[inline]
-    pub(super) fn hash(&self, place: Place, rest: &[u8]) -> Option<u64> {
+    pub(super) fn hash(place: Place, rest: &[u8]) -> Option<u64> {
         let head: &[u8; HEAD] = rest.get(LENGTH_MIN..).and(rest.first_chunk())?;
         let branch = place.branch.map_or(0, |branch| u64::from(branch) + 1);
         let (words, _) = head.as_chunks::<8>();
@@ -90,7 +90,7 @@ impl Memory {
         slots.own.extend_from_slice(&object.own);
         for (place, slot) in &object.stores {
             let slot = slot.moved(text, own);
-            if let Some(known) = slots.slots.get_mut(usize::from(*place)) {
+            if let Some(known) = slots.all.get_mut(usize::from(*place)) {
                 *known = slot;
             }
             stores.push((*place, slot));

@@ -237,7 +237,7 @@ fn plain(text: &[u8]) -> (usize, bool) {
         let word = u64::from_le_bytes(*word);
         tops |= word & TOPS;
         let control = word.wrapping_sub(ONES * 0x20) & !word & TOPS;
-        let found = control | zero(word ^ ONES * 0x22) | zero(word ^ ONES * 0x5c);
+        let found = control | zero(word ^ (ONES * 0x22)) | zero(word ^ (ONES * 0x5c));
         if found != 0 {
             return (before + found.trailing_zeros() as usize / 8, tops == 0);
         }

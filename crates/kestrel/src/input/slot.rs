@@ -41,7 +41,7 @@ pub(super) enum Kept {
 /// The values of all fields that are read.
 #[derive(Debug, Default)]
 pub(super) struct Slots {
-    pub(super) slots: Vec<Slot>,
+    pub(super) all: Vec<Slot>,
     /// What was unescaped or joined from the document.
     pub(super) own: Vec<u8>,
     pub(super) kept: Vec<Kept>,
@@ -82,15 +82,15 @@ impl Slot {
 impl Slots {
     /// Becomes a copy, in the room that is there.
     pub(super) fn copy(&mut self, from: &Slots) {
-        self.slots.clone_from(&from.slots);
+        self.all.clone_from(&from.all);
         self.own.clone_from(&from.own);
         self.kept.clone_from(&from.kept);
     }
 
     /// Forgets everything; there will be so many fields.
     pub(super) fn clear(&mut self, width: usize) {
-        self.slots.clear();
-        self.slots.resize(width, Slot::Absent);
+        self.all.clear();
+        self.all.resize(width, Slot::Absent);
         self.own.clear();
         self.kept.clear();
     }
@@ -116,7 +116,7 @@ impl Slots {
     /// The value at a place.
     #[inline]
     pub(super) fn get<'s>(&'s self, place: u16, document: &'s [u8]) -> Value<'s> {
-        self.slots.get(usize::from(place)).map_or(Value::Null, |slot| self.shown(*slot, document))
+        self.all.get(usize::from(place)).map_or(Value::Null, |slot| self.shown(*slot, document))
     }
 
     #[inline]

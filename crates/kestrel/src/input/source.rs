@@ -46,6 +46,9 @@ struct Array {
     items: std::vec::IntoIter<Range<usize>>,
 }
 
+/// Items of an array, in its text.
+type Items = (Arc<[u8]>, Vec<Range<usize>>);
+
 /// Documents that stand together.
 #[derive(Debug, Default)]
 pub(crate) struct Block {
@@ -53,7 +56,7 @@ pub(crate) struct Block {
     room: Vec<u8>,
     used: usize,
     /// Items of an array, if the input is one.
-    items: Option<(Arc<[u8]>, Vec<Range<usize>>)>,
+    items: Option<Items>,
     first: Position,
     /// It stands for a line that was too long and stepped over.
     long: bool,

@@ -1,6 +1,7 @@
 //! What must be done with events in their order.
 
 use std::io;
+use std::sync::Arc;
 
 use engine::{Counted, Detector, Found, Limits};
 use model::value::Node;
@@ -20,6 +21,7 @@ pub(super) struct Stage<'s> {
     detector: Detector,
     waiting: Waiting<Option<Box<Hit>>>,
     /// Room of events that are over.
+    #[expect(clippy::vec_box, reason = "they come and go as one word")]
     room: Vec<Box<Hit>>,
     /// Time of the latest event that had one.
     now: i64,
@@ -33,7 +35,7 @@ impl<'s> Stage<'s> {
     pub(super) fn new(stream: &'s Stream) -> Stage<'s> {
         Stage {
             stream,
-            detector: Detector::new(stream.compiled.clone(), Limits::default()),
+            detector: Detector::new(Arc::clone(&stream.compiled), Limits::default()),
             waiting: Waiting::new(),
             room: Vec::new(),
             now: 0,

@@ -12,6 +12,7 @@ use crate::input::{Bad, Block, Cursor, Decoded, Decoder, Event, Names, Position}
 #[derive(Debug, Default)]
 pub(super) struct Task {
     pub(super) block: Block,
+    #[expect(clippy::vec_box, reason = "they come and go as one word")]
     pub(super) room: Vec<Box<Hit>>,
 }
 

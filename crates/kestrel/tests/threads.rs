@@ -86,7 +86,7 @@ fn run(directory: &Path, arguments: &[&str], input: Stdio) -> Output {
 fn count(output: &[u8], rule: &str) -> usize {
     let lines = output.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let alerts = lines.map(|line| serde_json::from_slice::<Value>(line).unwrap());
-    alerts.filter(|alert| alert["rule"]["id"] == rule).count()
+    alerts.filter(|alert| alert.pointer("/rule/id") == Some(&Value::from(rule))).count()
 }
 
 #[test]

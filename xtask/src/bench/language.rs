@@ -167,7 +167,7 @@ fn record(dir: &Path, output: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::number;
+    use super::{number, spent};
 
     #[test]
     fn numbers_are_found_by_name() {

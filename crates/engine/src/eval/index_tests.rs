@@ -20,6 +20,7 @@ struct Event {
     /// Each ends in NUL.
     args: Vec<u8>,
     id: Option<i64>,
+    interactive: Option<bool>,
 }
 
 impl Fields for Event {
@@ -36,6 +37,7 @@ impl Fields for Event {
             }
             field::PROCESS_ARGS if !self.args.is_empty() => Value::List(List::Nul(&self.args)),
             field::USER_ID => self.id.map_or(Value::Null, Value::Int),
+            field::PROCESS_INTERACTIVE => self.interactive.map_or(Value::Null, Value::Bool),
             _ => Value::Null,
         }
     }
@@ -69,6 +71,11 @@ fn test() -> impl Strategy<Value = Test> {
             fold
         }),
         (-1i64..3).prop_map(|id| Test::Equals { any: vec![Literal::Int(id)], fold: false }),
+        (any::<bool>(), text(2)).prop_map(|(flag, word)| Test::Equals {
+            any: vec![Literal::Bool(flag), Literal::Str(word)],
+            fold: false
+        }),
+        any::<bool>().prop_map(|flag| Test::Equals { any: vec![Literal::Bool(flag)], fold: false }),
         (prop::collection::vec(pattern(), 1..6), any::<bool>())
             .prop_map(|(any, fold)| Test::Wildcard { any, fold }),
         (place, some(), any::<bool>()).prop_map(|(place, any, fold)| Test::Part {
@@ -88,6 +95,7 @@ fn condition() -> impl Strategy<Value = Expr> {
         field::PROCESS_COMMAND_LINE,
         field::PROCESS_ARGS,
         field::USER_ID,
+        field::PROCESS_INTERACTIVE,
         field::EVENT_ACTION,
     ]);
     let one = (fields, test()).prop_map(|(field, test)| Expr::Test(field, test));
@@ -108,10 +116,11 @@ fn event() -> impl Strategy<Value = Event> {
     let name = prop::option::of(text(4));
     let line = prop::option::of(text(9));
     let id = prop::option::of(-1i64..3);
-    (category, text(2), name, line, args, id).prop_map(
-        |(category, action, name, line, args, id)| {
+    let interactive = any::<Option<bool>>();
+    (category, text(2), name, line, args, id, interactive).prop_map(
+        |(category, action, name, line, args, id, interactive)| {
             let args = args.iter().flat_map(|arg| arg.iter().chain(b"\0")).copied().collect();
-            Event { category: category.to_vec(), action, name, line, args, id }
+            Event { category: category.to_vec(), action, name, line, args, id, interactive }
         },
     )
 }

@@ -116,14 +116,12 @@ fn atoms(field: FieldId, test: &Test, named: &Named) -> Option<Vec<Atom>> {
     match test {
         Test::Equals { any, .. } => any
             .iter()
-            .filter_map(|literal| match literal {
-                Literal::Str(word) => Some(Some(atom(Look::Whole, word))),
-                Literal::Int(number) => {
-                    Some(Some(atom(Look::Whole, number.to_string().as_bytes())))
-                }
-                // Equal to values only that are no text, and those have all atoms.
-                Literal::Bool(_) => None,
-                Literal::Float(_) => Some(None),
+            .map(|literal| match literal {
+                Literal::Str(word) => Some(atom(Look::Whole, word)),
+                Literal::Int(number) => Some(atom(Look::Whole, number.to_string().as_bytes())),
+                // A flag has no text to look for.
+                Literal::Bool(_) => Some(present(field)),
+                Literal::Float(_) => None,
             })
             .collect(),
         Test::Wildcard { any, .. } => {

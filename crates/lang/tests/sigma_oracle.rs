@@ -187,7 +187,9 @@ fn verdicts_equal_those_of_pysigma() {
         compare(&folder, &serde_json::from_str(line).unwrap(), &mut all);
     }
     let Tally { rules, events, hits, misses, known, wrong, undecided } = all;
-    known.iter().for_each(|one| eprintln!("known difference: {one}"));
+    for one in &known {
+        eprintln!("known difference: {one}");
+    }
     eprintln!(
         "{rules} rules, {events} events, {hits} hits, {misses} near misses, {} differences",
         wrong.len()

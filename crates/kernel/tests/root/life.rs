@@ -180,6 +180,7 @@ const MANY_THREADS: &str = "AEGIS_TEST_MANY_THREADS";
 
 /// All threads are on their way out at the same time: each may be the last.
 #[test]
+#[expect(clippy::exit, reason = "exit_group() is what ends all threads at once")]
 fn threads_that_end_at_once_end_the_process_once() {
     if std::env::var_os(MANY_THREADS).is_some() {
         for _ in 0..7 {

@@ -155,7 +155,7 @@ mod tests {
         let shown = |event: &Event| {
             let ids = (0..names.count()).filter_map(|id| u16::try_from(id).ok()).map(FieldId);
             let held = ids.map(|id| (id, event.get(id))).filter(|(_, value)| !value.is_null());
-            held.map(|(id, value)| format!("{id:?} {value:?}\n")).collect::<String>()
+            held.map(|(id, value)| format!("{id:?} {value:?}")).collect::<Vec<_>>().join("\n")
         };
         let read = |document: &String| {
             let mut with = Event::new(Arc::clone(&names));

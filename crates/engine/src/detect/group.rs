@@ -66,9 +66,9 @@ impl Groups {
         parts: &[u16],
         out: &mut Vec<Raw>,
     ) {
-        let mut changed = SmallVec::<[u128; 2]>::new();
-        self.fill(call, filters, parts, filters, &mut changed);
-        for key in changed {
+        let mut touched = SmallVec::<[u128; 2]>::new();
+        self.fill(call, filters, parts, filters, &mut touched);
+        for key in touched {
             let Some(group) = self.by_key.get_mut(&key).filter(|group| !group.done) else {
                 continue;
             };
@@ -91,9 +91,9 @@ impl Groups {
         parts: &[u16],
         out: &mut Vec<Raw>,
     ) {
-        let mut changed = SmallVec::<[u128; 2]>::new();
-        self.fill(call, filters, parts, 1, &mut changed);
-        for key in changed {
+        let mut touched = SmallVec::<[u128; 2]>::new();
+        self.fill(call, filters, parts, 1, &mut touched);
+        for key in touched {
             let full = |group: &&mut Group| group.slots.iter().all(|slot| !slot.is_empty());
             if self.by_key.get_mut(&key).as_ref().is_some_and(full)
                 && let Some(group) = self.take(&key)
@@ -122,7 +122,7 @@ impl Groups {
         filters: usize,
         parts: &[u16],
         most: usize,
-        changed: &mut SmallVec<[u128; 2]>,
+        touched: &mut SmallVec<[u128; 2]>,
     ) {
         for part in parts.iter().copied().filter(|part| usize::from(*part) < filters) {
             for key in Self::keys(call, part) {
@@ -140,9 +140,10 @@ impl Groups {
                 {
                     self.held += 1 + key::weight(&item.kept);
                     slot.push(item);
-                    if !changed.contains(&key) {
-                        changed.push(key);
-                    }
+                }
+                // In the order of the keys, whichever of its filters is the one that was missing.
+                if !touched.contains(&key) {
+                    touched.push(key);
                 }
             }
         }

@@ -20,7 +20,7 @@ pub const RULES_MAX: usize = 65_536;
 
 /// States of one automaton. The packed form has 24 bits for a state, all ones kept free; memory is
 /// spent long before.
-pub const STATES_MAX: usize = 4 << 20;
+pub const STATES_MAX: usize = 2 << 20;
 
 /// Positions in patterns that all states together remember while the automaton is built: what grows
 /// when wildcards overlap. 64 million are 256 MB for the moment of building.

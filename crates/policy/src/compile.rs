@@ -2,7 +2,6 @@
 
 use model::policy::{AllowList, Mode, Object, Operations, Policy, Rule, Subject, Verdict};
 
-use crate::automaton::Layout;
 use crate::error::{Error, number};
 use crate::labels::{Claim, Labels, Meaning, Threats};
 use crate::limits::RULES_MAX;
@@ -25,8 +24,6 @@ pub struct Options {
     pub mode: Mode,
     /// Seconds since 1970: exceptions that ended are left out.
     pub now: i64,
-    /// How automata are laid out.
-    pub layout: Layout,
 }
 
 /// Tables, and what they stand for.
@@ -234,7 +231,7 @@ impl Compiler {
         let labels = &mut self.labels;
         let rank = |rule| verdicts::rank(&self.rules, rule);
         let mut threats = Threats::new(&rank);
-        let (paths, sizes) = self.paths.build(self.options.layout, labels, &mut threats)?;
+        let (paths, sizes) = self.paths.build(labels, &mut threats)?;
         let (network, names) = self.network.build(labels)?;
         let mut things = Things::default();
         for (hash, claims) in self.hashes {

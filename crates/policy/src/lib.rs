@@ -37,7 +37,6 @@ pub mod subjects;
 pub mod tables;
 pub mod verdicts;
 
-pub use automaton::Layout;
 pub use bits::Bits;
 pub use compile::{Compiled, Options, compile};
 pub use decide::{Decision, Why};

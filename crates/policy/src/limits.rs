@@ -35,10 +35,6 @@ pub const BYTES_MAX: usize = 64 << 20;
 /// Labels of one load.
 pub const LABEL_NUMBERS_MAX: usize = 1 << 20;
 
-/// States up to which rows with one entry for each class of bytes are made: they are read a little
-/// faster and are still small.
-pub const DENSE_STATES_MAX: usize = 20_000;
-
 /// Ranges of ports and protocols of all networks together.
 pub const RANGES_MAX: usize = 1 << 20;
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::automaton::{
-    Automaton, Bounds, DEAD, Found, Graph, Layout, Needles, START, Trie, below, determine, minimize,
+    Automaton, Bounds, DEAD, Found, Graph, Needles, START, Trie, below, determine, minimize,
 };
 use crate::error::{Error, number};
 use crate::labels::{Claim, Labels, Threats};
@@ -126,7 +126,6 @@ impl Builder {
     /// Builds both automata.
     pub(crate) fn build(
         self,
-        layout: Layout,
         labels: &mut Labels,
         threats: &mut Threats<'_>,
     ) -> Result<(Paths, Sizes), Error> {
@@ -149,14 +148,14 @@ impl Builder {
         sizes.positions = trie.len();
         let (graph, states) = anchored(&trie, &groups, labels, threats, &mut sizes)?;
         let mut paths = Paths {
-            anchored: Automaton::of(&graph, layout)?,
+            anchored: Automaton::of(&graph)?,
             anchored_states: states,
-            loose: Automaton::Comb { states: Vec::new(), entries: Vec::new() },
+            loose: Automaton::default(),
             loose_states: Vec::new(),
             sticky: 0,
             hit_labels: Vec::new(),
         };
-        loose(&needles, &groups, labels, threats, layout, &mut paths)?;
+        loose(&needles, &groups, labels, threats, &mut paths)?;
         sizes.loose_states = paths.loose_states.len();
         sizes.hits = paths.hit_labels.len();
         Ok((paths, sizes))
@@ -233,7 +232,6 @@ fn loose(
     groups: &Groups,
     labels: &mut Labels,
     threats: &mut Threats<'_>,
-    layout: Layout,
     paths: &mut Paths,
 ) -> Result<(), Error> {
     let mut texts = Needles::new();
@@ -241,7 +239,7 @@ fn loose(
         texts.add(&needle.text, number(at));
     }
     let (graph, found) = texts.graph()?;
-    paths.loose = Automaton::of(&graph, layout)?;
+    paths.loose = Automaton::of(&graph)?;
     // A bit for each group of rules and way to count.
     let mut bits: HashMap<(u32, NeedlePlace), u32> = HashMap::new();
     for (needle, group) in needles.iter().filter(|one| one.0.place != NeedlePlace::End) {

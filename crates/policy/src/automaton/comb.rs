@@ -106,5 +106,5 @@ pub(super) fn pack(graph: &Graph) -> Result<Automaton, Error> {
     let used = packer.entries.iter().rposition(|entry| *entry != FREE).unwrap_or(0);
     // A base is at most the place of its lowest edge, and every byte must stay inside.
     packer.entries.resize(used.max(256) + 256, FREE);
-    Ok(Automaton::Comb { states, entries: packer.entries })
+    Ok(Automaton { states, entries: packer.entries })
 }

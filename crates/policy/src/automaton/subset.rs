@@ -79,6 +79,8 @@ impl Default for Bounds {
 pub(crate) fn determine(trie: &Trie, bounds: Bounds) -> Result<Determined, Error> {
     let mut work = Work { trie, bounds, states: Lists::default(), outputs: Lists::default() };
     let mut graph = Graph::default();
+    // Without wildcards there are as many states as positions; growing on the way costs more.
+    work.states.known.reserve(trie.len(), |_| 0);
     work.outputs.intern(&[]);
     work.states.intern(&[]);
     let mut set = vec![0];

@@ -25,6 +25,7 @@
 
 pub mod automaton;
 pub mod bits;
+pub mod blob;
 pub mod compile;
 pub mod decide;
 pub mod error;

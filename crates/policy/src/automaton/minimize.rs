@@ -181,37 +181,38 @@ pub(crate) fn minimize(graph: &Graph) -> Graph {
 fn merged(graph: &Graph) -> (Graph, bool) {
     let blocks = blocks(graph);
     let mut numbers = vec![u32::MAX; blocks.len()];
-    let mut order = vec![DEAD, START];
     numbers[blocks.set[DEAD as usize] as usize] = DEAD;
-    if graph.len() > START as usize {
-        numbers[blocks.set[START as usize] as usize] = START;
-    }
+    numbers[blocks.set[START as usize] as usize] = START;
     let mut merged = Graph::default();
-    let (mut at, mut again) = (0, false);
-    while at < order.len().min(graph.len()) {
-        let state = order[at] as usize;
+    merged.grow(blocks.len());
+    let (mut next, mut again) = (START + 1, false);
+    // Deepest first: the states of one path stay next to each other.
+    let (mut waiting, mut edges) = (vec![START], Vec::new());
+    while let Some(state) = waiting.pop() {
+        let from = numbers[blocks.set[state as usize] as usize];
+        let state = state as usize;
+        let begin = waiting.len();
         let mut visit = |to: u32| {
             let block = blocks.set[to as usize] as usize;
             if numbers[block] == u32::MAX {
-                numbers[block] = number(order.len());
-                order.push(to);
+                numbers[block] = next;
+                next += 1;
+                waiting.push(to);
             }
             numbers[block]
         };
         let default = visit(graph.default[state]);
-        merged.default.push(default);
-        merged.first.push(number(merged.edges.len()));
-        merged.output.push(graph.output[state]);
+        edges.clear();
         for (byte, to) in graph.edges(state) {
             let to = visit(*to);
             if *byte == b'/' || to != default {
-                merged.edges.push((*byte, to));
+                edges.push((*byte, to));
             } else {
                 again = true;
             }
         }
-        at += 1;
+        waiting[begin..].reverse();
+        merged.set(from, default, graph.output[state], &edges);
     }
-    merged.first.push(number(merged.edges.len()));
     (merged, again)
 }

@@ -17,7 +17,7 @@ pub(crate) use needles::{Found, Needles};
 pub(crate) use subset::{Bounds, determine};
 pub(crate) use trie::Trie;
 
-use crate::error::Error;
+use crate::error::{Error, number};
 
 /// The state from which nothing can be reached any more.
 pub const DEAD: u32 = 0;
@@ -30,9 +30,9 @@ pub const START: u32 = 1;
 pub(crate) struct Graph {
     /// Where a byte leads that has no edge; never taken by `/`.
     pub(crate) default: Vec<u32>,
-    /// Where the edges of each state begin; one more than states.
-    pub(crate) first: Vec<u32>,
-    /// Edges of a state, in order of their bytes.
+    /// Where the edges of each state begin and end.
+    pub(crate) rows: Vec<(u32, u32)>,
+    /// Edges of all states; those of one are together, in order of their bytes.
     pub(crate) edges: Vec<(u8, u32)>,
     /// What is accepted in a state: a number given by who built it, 0 for nothing.
     pub(crate) output: Vec<u32>,
@@ -46,9 +46,27 @@ impl Graph {
 
     /// The edges of a state.
     pub(crate) fn edges(&self, state: usize) -> &[(u8, u32)] {
-        let first = self.first.get(state).map_or(0, |first| *first as usize);
-        let end = self.first.get(state + 1).map_or(0, |end| *end as usize);
-        self.edges.get(first..end).unwrap_or_default()
+        let (first, end) = self.rows.get(state).copied().unwrap_or_default();
+        self.edges.get(first as usize..end as usize).unwrap_or_default()
+    }
+
+    /// Makes room for states up to this number.
+    fn grow(&mut self, len: usize) {
+        self.default.resize(len, DEAD);
+        self.rows.resize(len, (0, 0));
+        self.output.resize(len, 0);
+    }
+
+    /// Says all of one state that has room.
+    fn set(&mut self, state: u32, default: u32, output: u32, edges: &[(u8, u32)]) {
+        let first = number(self.edges.len());
+        self.edges.extend_from_slice(edges);
+        let row = (first, number(self.edges.len()));
+        let at = state as usize;
+        let slots = (self.default.get_mut(at), self.rows.get_mut(at), self.output.get_mut(at));
+        if let (Some(to), Some(edges), Some(accepts)) = slots {
+            (*to, *edges, *accepts) = (default, row, output);
+        }
     }
 
     /// Where a byte leads.

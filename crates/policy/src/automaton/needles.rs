@@ -111,22 +111,14 @@ impl Needles {
 
 /// Nodes become states, one number higher. Any byte without an edge leads back to the start.
 fn graph(moves: &[Vec<(u8, u32)>]) -> Graph {
-    let mut graph = Graph {
-        default: vec![0],
-        first: vec![0],
-        edges: Vec::new(),
-        output: vec![0; moves.len() + 1],
-    };
-    for row in moves {
-        graph.default.push(START);
-        graph.first.push(number(graph.edges.len()));
-        let start = graph.edges.len();
-        graph.edges.extend(row.iter().map(|(byte, node)| (*byte, node + 1)));
-        if !row.iter().any(|edge| edge.0 == b'/') {
-            let place = row.partition_point(|edge| edge.0 < b'/');
-            graph.edges.insert(start + place, (b'/', START));
+    let mut graph = Graph::default();
+    graph.grow(moves.len() + 1);
+    for (node, row) in (START..).zip(moves) {
+        let mut edges: Vec<(u8, u32)> = row.iter().map(|(byte, node)| (*byte, node + 1)).collect();
+        if let Err(place) = edges.binary_search_by_key(&b'/', |edge| edge.0) {
+            edges.insert(place, (b'/', START));
         }
+        graph.set(node, START, 0, &edges);
     }
-    graph.first.push(number(graph.edges.len()));
     graph
 }

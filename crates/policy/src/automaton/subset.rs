@@ -3,7 +3,7 @@
 use hashbrown::HashTable;
 
 use super::trie::{NONE, Stays, Trie};
-use super::{DEAD, Graph};
+use super::{DEAD, Graph, START};
 use crate::bits::Bits;
 use crate::error::{Error, number};
 use crate::limits::{EDGES_MAX, STATES_MAX, WORK_MAX};
@@ -87,22 +87,22 @@ pub(crate) fn determine(trie: &Trie, bounds: Bounds) -> Result<Determined, Error
     work.close(&mut set);
     work.states.intern(&set);
     let mut moves = Moves::default();
-    let mut at = 0;
-    while at < work.states.ends.len() {
-        graph.first.push(number(graph.edges.len()));
+    // Deepest first: the states of one path get numbers, and later places, next to each other.
+    let (mut waiting, mut seen) = (vec![START], START);
+    while let Some(state) = waiting.pop() {
         set.clear();
-        set.extend_from_slice(work.states.list(at));
+        set.extend_from_slice(work.states.list(state as usize));
         let output = work.output(&set);
-        graph.output.push(output);
         work.moves(&set, &mut moves)?;
-        graph.default.push(moves.default);
-        graph.edges.extend_from_slice(&moves.edges);
+        let len = work.states.ends.len();
+        graph.grow(len);
+        graph.set(state, moves.default, output, &moves.edges);
         if graph.edges.len() > bounds.edges {
             return Err(Error::TooComplex { what: "transitions", max: bounds.edges });
         }
-        at += 1;
+        waiting.extend((seen + 1..number(len)).rev());
+        seen = number(len) - 1;
     }
-    graph.first.push(number(graph.edges.len()));
     let lists = 0..work.outputs.ends.len();
     let outputs = lists.map(|at| work.outputs.list(at).into()).collect();
     Ok(Determined { graph, outputs })

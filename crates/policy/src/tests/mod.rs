@@ -1,7 +1,9 @@
-//! Tests against oracles that share no code with the crate.
+//! Tests against oracles that share no code with the crate, and cases one by one.
 
 pub(crate) mod agree;
+mod blob;
 pub(crate) mod glob;
 mod host;
 mod oracle;
 mod random;
+mod table;

@@ -1,0 +1,351 @@
+//! Cases one by one: precedence, implied operations, moves, networks, what the compiler refuses.
+
+use model::policy::*;
+use model::program::Severity;
+
+use super::agree::options;
+use crate::network::Endpoint;
+use crate::subjects::Process;
+use crate::{Bits, Compiled, Labels, Why, compile};
+
+pub(crate) fn rule(
+    id: &str,
+    operations: &[Operation],
+    objects: &[Object],
+    verdict: Verdict,
+) -> Rule {
+    Rule {
+        id: id.to_owned(),
+        subject: Subject::default(),
+        operations: operations.iter().fold(Operations::default(), |all, one| all.with(*one)),
+        objects: objects.to_vec(),
+        verdict,
+        severity: Severity::Low,
+        message: None,
+        exception: None,
+        after: None,
+        place: Place::default(),
+    }
+}
+
+pub(crate) fn path(pattern: &str) -> Object {
+    Object::Path(pattern.to_owned())
+}
+
+pub(crate) fn net(network: &str, prefix: u8, port: Option<u16>) -> Object {
+    Object::Peer(Peer {
+        network: Some((network.parse().unwrap(), prefix)),
+        ports: port.map(|port| (port, port)),
+        protocol: None,
+    })
+}
+
+pub(crate) fn policy(rules: Vec<Rule>) -> Policy {
+    Policy { name: "p".to_owned(), rules, ..Policy::default() }
+}
+
+const DENY: Verdict = Verdict::Deny(Errno::Perm);
+
+/// A policy with something in every table.
+pub(crate) fn everything() -> Policy {
+    use Operation::{Capability, Connect, Execute, Read, Signal};
+    let subject = Subject {
+        executables: vec!["/usr/bin/*".to_owned()],
+        hashes: vec![[9; 32]],
+        ..Subject::default()
+    };
+    let peer = Peer { network: None, ports: Some((1, 9)), protocol: Some(17) };
+    let objects = [
+        path("/etc/**"),
+        path("*secret*"),
+        Object::Hash([2; 32]),
+        Object::Capability(21),
+        Object::Process(Box::new(subject.clone())),
+        Object::CreatedBy(Box::new(subject.clone())),
+        net("10.0.0.0", 8, Some(80)),
+        net("2001:db8::", 32, None),
+        Object::Peer(peer),
+    ];
+    let mut policy =
+        policy(vec![rule("r", &[Read, Execute, Signal, Connect, Capability], &objects, DENY)]);
+    policy.allow_lists.push(AllowList {
+        id: "l".to_owned(),
+        subject,
+        operations: Operations::default().with(Execute),
+        errno: Errno::Access,
+        place: Place::default(),
+    });
+    policy
+}
+
+fn compiled(rules: Vec<Rule>) -> Compiled {
+    compile(&[policy(rules)], &options(Mode::Enforce)).unwrap()
+}
+
+/// A process that every rule without a subject is about.
+fn anybody() -> Process {
+    Process { fits: Bits::one(0), ..Process::default() }
+}
+
+fn ask(compiled: &Compiled, operation: Operation, labels: &Labels) -> (Verdict, Why) {
+    let decision = compiled.tables.decide(&anybody(), operation, labels);
+    (decision.verdict, decision.why)
+}
+
+fn ask_path(compiled: &Compiled, operation: Operation, path: &str) -> (Verdict, Why) {
+    ask(compiled, operation, &compiled.tables.label_path(path.as_bytes()))
+}
+
+fn except(mut rule: Rule, until: i64) -> Rule {
+    rule.verdict = Verdict::Allow;
+    rule.exception = Some(Exception { until, reason: "r".to_owned(), author: "a".to_owned() });
+    rule
+}
+
+#[test]
+fn precedence_is_as_the_page_says_and_order_never_matters() {
+    let read = |id, verdict| rule(id, &[Operation::Read], &[path("/etc/**")], verdict);
+    let now = super::random::NOW;
+    let all = [
+        read("allow", Verdict::Allow),
+        read("audit", Verdict::Audit),
+        read("deny", Verdict::Deny(Errno::Access)),
+        read("kill", Verdict::Kill),
+        except(read("over", DENY), now),
+        except(read("exception", DENY), now + 1),
+    ];
+    for (take, verdict, why) in [
+        (0, Verdict::Allow, None),
+        (1, Verdict::Allow, Some("allow")),
+        (2, Verdict::Allow, Some("allow")),
+        (3, Verdict::Deny(Errno::Access), Some("deny")),
+        (4, Verdict::Kill, Some("kill")),
+        (5, Verdict::Kill, Some("kill")),
+        (6, Verdict::Allow, Some("exception")),
+    ] {
+        let mut rules = all[..take].to_vec();
+        for _ in 0..2 {
+            let compiled = compiled(rules.clone());
+            let (found, reason) = ask_path(&compiled, Operation::Read, "/etc/shadow");
+            assert_eq!(found, verdict, "{take}");
+            let id = match reason {
+                Why::Rule(rule) => Some(compiled.rules[rule as usize].id.as_str()),
+                other => {
+                    assert_eq!(other, Why::Default);
+                    None
+                }
+            };
+            assert_eq!(id, why, "{take}");
+            let audited = |path: &[u8]| {
+                let labels = compiled.tables.label_path(path);
+                compiled.tables.decide(&anybody(), Operation::Read, &labels).audited
+            };
+            assert_eq!(audited(b"/etc/shadow"), take >= 2, "{take}");
+            assert!(!audited(b"/usr"));
+            // The control: another path, another operation.
+            assert_eq!(ask_path(&compiled, Operation::Read, "/usr").1, Why::Default);
+            assert_eq!(ask_path(&compiled, Operation::Execute, "/etc/x").1, Why::Default);
+            rules.reverse();
+        }
+    }
+}
+
+#[test]
+fn an_allow_list_denies_what_no_rule_allows() {
+    let mut policy =
+        policy(vec![rule("usr", &[Operation::Execute], &[path("/usr/**")], Verdict::Allow)]);
+    policy.allow_lists.push(AllowList {
+        id: "list".to_owned(),
+        subject: Subject::default(),
+        operations: Operations::default().with(Operation::Execute),
+        errno: Errno::NoEntry,
+        place: Place::default(),
+    });
+    let compiled = compile(&[policy], &options(Mode::Enforce)).unwrap();
+    let ask = |operation, path| ask_path(&compiled, operation, path);
+    assert_eq!(ask(Operation::Execute, "/usr/bin/ls"), (Verdict::Allow, Why::Rule(0)));
+    assert_eq!(ask(Operation::Execute, "/tmp/ls"), (Verdict::Deny(Errno::NoEntry), Why::List(1)));
+    assert_eq!(ask(Operation::Read, "/tmp/ls"), (Verdict::Allow, Why::Default));
+}
+
+#[test]
+fn denied_reading_and_writing_take_other_operations_with_them() {
+    use Operation::{Attributes, Create, Delete, Execute, Link, Rename};
+    let all = [Create, Delete, Rename, Link, Attributes, Execute];
+    for (source, implied) in [
+        (Operation::Read, &[Rename, Link][..]),
+        (Operation::Write, &[Create, Delete, Rename, Link, Attributes]),
+    ] {
+        let denied = rule("deny", &[source], &[path("/k")], DENY);
+        let by_name = rule("by name", &[Rename], &[path("/k")], Verdict::Allow);
+        let plain = compiled(vec![denied.clone()]);
+        let named = compiled(vec![denied.clone(), by_name]);
+        let lifted = compiled(vec![denied.clone(), except(denied.clone(), i64::MAX)]);
+        for operation in all {
+            let expected = if implied.contains(&operation) {
+                (DENY, Why::Implied(0))
+            } else {
+                (Verdict::Allow, Why::Default)
+            };
+            assert_eq!(ask_path(&plain, operation, "/k"), expected, "{operation:?}");
+            assert_eq!(ask_path(&plain, operation, "/l"), (Verdict::Allow, Why::Default));
+            assert_eq!(ask_path(&lifted, operation, "/k"), (Verdict::Allow, Why::Default));
+            if operation == Rename {
+                assert_eq!(ask_path(&named, operation, "/k"), (Verdict::Allow, Why::Rule(1)));
+            } else {
+                assert_eq!(ask_path(&named, operation, "/k"), expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_directory_stays_where_something_below_it_is_denied() {
+    let rules = vec![
+        rule("key", &[Operation::Read], &[path("/srv/*/private/key")], DENY),
+        rule("ssh", &[Operation::Execute], &[path("**/.ssh/rc")], DENY),
+        rule("any", &[Operation::Connect], &[path("/opt/x/y")], DENY),
+        rule("free", &[Operation::Read], &[path("/usr/x/y")], Verdict::Allow),
+    ];
+    let compiled = compiled(rules);
+    let moved = |path: &str| {
+        let labels = compiled.tables.label_moved(compiled.tables.start(path.as_bytes()));
+        let rename = ask(&compiled, Operation::Rename, &labels);
+        assert_eq!(ask(&compiled, Operation::Mount, &labels), rename, "{path}");
+        assert_eq!(ask(&compiled, Operation::Read, &labels).0, Verdict::Allow, "{path}");
+        rename
+    };
+    for path in ["/srv", "/srv/a", "/srv/a/private"] {
+        assert_eq!(moved(path), (DENY, Why::Rule(0)), "{path}");
+    }
+    assert_eq!(moved("/home/u/.ssh"), (DENY, Why::Rule(1)));
+    assert_eq!(moved(""), (DENY, Why::Rule(0)));
+    for path in ["/srv/a/public", "/srv/a/private/x", "/home/u", "/opt", "/opt/x", "/usr", "/srvx"]
+    {
+        assert_eq!(moved(path), (Verdict::Allow, Why::Default), "{path}");
+    }
+}
+
+#[test]
+fn the_strongest_of_what_is_below_is_kept_for_each_subject() {
+    let who = |name: &str| Subject { users: vec![name.to_owned()], ..Subject::default() };
+    let mut first = rule("first", &[Operation::Read], &[path("/d/a")], DENY);
+    let mut second = rule("second", &[Operation::Read], &[path("/d/b")], DENY);
+    (first.subject, second.subject) = (who("1"), who("2"));
+    let compiled = compiled(vec![first, second]);
+    let labels = compiled.tables.label_moved(compiled.tables.start(b"/d"));
+    for (bit, why) in [(1, Why::Rule(0)), (2, Why::Rule(1)), (0, Why::Default)] {
+        let process = Process { fits: Bits::one(bit), ..Process::default() };
+        assert_eq!(compiled.tables.decide(&process, Operation::Rename, &labels).why, why);
+    }
+}
+
+#[test]
+fn reading_goes_on_at_a_mount() {
+    let rules = vec![
+        rule("deep", &[Operation::Read], &[path("/mnt/data/x/**")], DENY),
+        rule("texts", &[Operation::Write], &[path("**/data/x*")], DENY),
+    ];
+    let compiled = compiled(rules);
+    let tables = &compiled.tables;
+    for (mount, inside) in [("/mnt", "/data/x"), ("/mnt/data/", "/x"), ("/", "/mnt/data/x")] {
+        let at = tables.paths.read(tables.start(mount.as_bytes()), inside.as_bytes());
+        assert_eq!(tables.label_at(at), tables.label_path(b"/mnt/data/x"), "{mount}");
+        assert_eq!(tables.label_at(at).as_slice().len(), 2);
+        let other = tables.paths.read(tables.start(b"/media"), inside.as_bytes());
+        assert_ne!(tables.label_at(other), tables.label_at(at), "{mount}");
+    }
+}
+
+#[test]
+fn too_many_labels_and_unknown_objects_are_refused_only_to_whom_something_is_denied() {
+    let contains = |at: usize| path(&format!("*{}*", char::from(b'a' + u8::try_from(at).unwrap())));
+    let read = [Operation::Read];
+    let labels_of = |verdict| {
+        let rules = (0..10).map(|at| rule(&format!("r{at}"), &read, &[contains(at)], verdict));
+        let mut rules: Vec<Rule> = rules.collect();
+        for rule in &mut rules {
+            rule.subject.users = vec!["7".to_owned()];
+        }
+        let compiled = compiled(rules);
+        let labels = compiled.tables.label_path(b"/abcdefghij");
+        (compiled, labels)
+    };
+    let (allowing, labels) = labels_of(Verdict::Allow);
+    assert_eq!(labels.as_slice().len(), crate::limits::LABELS_MAX);
+    assert!(!labels.unresolved);
+    assert_eq!(ask(&allowing, Operation::Read, &labels).1, Why::Default);
+    let (denying, labels) = labels_of(DENY);
+    assert!(labels.unresolved);
+    assert_eq!(ask(&denying, Operation::Read, &labels).1, Why::Default, "nothing denied to it");
+    let seven = Process { fits: Bits::one(1), ..Process::default() };
+    let decide = |operation| denying.tables.decide(&seven, operation, &Labels::UNRESOLVED);
+    assert_eq!(decide(Operation::Read).why, Why::Unresolved);
+    assert_eq!(decide(Operation::Link).why, Why::Unresolved, "implied by reading");
+    assert_eq!(decide(Operation::Write).why, Why::Default);
+}
+
+#[test]
+fn addresses_in_every_dress() {
+    let rules = vec![
+        rule("ten", &[Operation::Connect, Operation::Bind], &[net("10.0.0.0", 8, Some(80))], DENY),
+        rule(
+            "local",
+            &[Operation::Connect],
+            &[net("127.0.0.0", 8, None), net("::1", 128, None)],
+            DENY,
+        ),
+    ];
+    let compiled = compiled(rules);
+    let why = |operation, address: &str, port| {
+        let peer = Endpoint { address: address.parse().unwrap(), port, protocol: 6 };
+        ask(&compiled, operation, &compiled.tables.label_peer(&peer, operation, &[])).1
+    };
+    use Operation::{Bind, Connect};
+    for address in ["10.9.9.9", "::ffff:10.1.1.1", "64:ff9b::10.1.1.1"] {
+        assert_eq!(why(Connect, address, 80), Why::Rule(0), "{address}");
+        assert_eq!(why(Connect, address, 81), Why::Default, "{address}");
+    }
+    for address in ["0.0.0.0", "::", "127.1.2.3", "::ffff:0.0.0.0"] {
+        assert_eq!(why(Connect, address, 9), Why::Rule(1), "{address}");
+    }
+    // To be bound to any address is to be bound to the denied one.
+    for address in ["0.0.0.0", "::"] {
+        assert_eq!(why(Bind, address, 80), Why::Rule(0), "{address}");
+        assert_eq!(why(Bind, address, 81), Why::Default, "{address}");
+    }
+    assert_eq!(why(Connect, "11.0.0.1", 80), Why::Default);
+    assert_eq!(why(Connect, "2001:db8::1", 80), Why::Default);
+}
+
+#[test]
+fn what_cannot_be_compiled_says_why() {
+    let read = [Operation::Read];
+    let failed = |rules: Vec<Rule>| {
+        let error = compile(&[policy(rules)], &options(Mode::Enforce)).unwrap_err();
+        (error.code(), error.to_string())
+    };
+    let (code, text) = failed(vec![rule("bad", &read, &[path("/a/../b")], DENY)]);
+    assert_eq!(code, "T001");
+    assert!(text.starts_with("bad: path pattern \"/a/../b\", at \"..\""), "{text}");
+    let (code, text) = failed(vec![rule("net", &read, &[net("10.0.0.0", 33, None)], DENY)]);
+    assert_eq!(
+        (code, text.as_str()),
+        ("T004", "net: a prefix of 33 bits is longer than the address (32 bits)")
+    );
+    let subjects = (0..256).map(|user| {
+        let mut rule = rule("many", &read, &[Object::Any], DENY);
+        rule.subject.users = vec![user.to_string()];
+        rule
+    });
+    let (code, text) = failed(subjects.clone().collect());
+    assert_eq!(code, "T002");
+    assert!(text.contains("different subjects: at most 256"), "{text}");
+    assert!(compile(&[policy(subjects.take(255).collect())], &options(Mode::Enforce)).is_ok());
+    let texts =
+        (0..65).map(|at| rule(&format!("r{at}"), &read, &[path(&format!("*x{at}*"))], DENY));
+    let (code, text) = failed(texts.clone().collect());
+    assert_eq!(code, "T002");
+    assert!(text.contains("`*name*`"), "{text}");
+    assert!(compile(&[policy(texts.take(64).collect())], &options(Mode::Enforce)).is_ok());
+}

@@ -96,10 +96,14 @@ static long needle_step(__u32 round, struct run *run)
 	__u32 state = run->needle, at = run->from, to = run->to;
 
 	for (__u32 i = 0; i < STEP_BYTES; i++) {
+		__u8 byte;
+
 		if (at >= to)
 			break;
-		state = next_state(head, &head->needles, state,
-		                   text->bytes[MASKED(at, TEXT_BYTES - 1)]);
+		byte = text->bytes[MASKED(at, TEXT_BYTES - 1)];
+		state = next_state(head, &head->needles, state, byte);
+		if (byte == '/')
+			run->reading->needles &= head->sticky;
 		run->reading->needles |= double_word(head, head->needles.below + 2 * state);
 		at++;
 	}

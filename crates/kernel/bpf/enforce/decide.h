@@ -79,13 +79,16 @@ static __always_inline void decide(const struct policy_head *head, const struct 
 {
 	bool allowed = false;
 
-	for (__u32 i = 0; i < LABELS_MAX; i++) {
-		__u32 row, where;
+	/* Label 0, which every object has, comes first. */
+	for (__u32 i = 0; i <= LABELS_MAX; i++) {
+		__u32 label = 0, row, where;
 		__u64 bits;
 
-		if (i >= labels->count)
+		if (i > labels->count)
 			break;
-		row = word(head, head->labels + labels->label[i] * DO_COUNT + operation);
+		if (i)
+			label = labels->label[i - 1];
+		row = word(head, head->labels + label * DO_COUNT + operation);
 		if (!row)
 			continue;
 		if (row_meets(head, row, ROW_EXCEPT, subject, &where)) {
@@ -95,7 +98,7 @@ static __always_inline void decide(const struct policy_head *head, const struct 
 		bits = row_meets(head, row, ROW_DENY, subject, &where);
 		if (bits && reason->decision != DECISION_DENY) {
 			reason->decision = DECISION_DENY;
-			reason->label = labels->label[i];
+			reason->label = label;
 			reason->word = where;
 			reason->bits = bits;
 		}

@@ -61,14 +61,16 @@ struct policy_head {
 	__u64 generation;
 	__u32 bytes;  /* of all */
 	__u32 labels; /* DO_COUNT words a label: the number of a row; row 0 says nothing */
-	__u32 rows;   /* ROW_SETS sets a row */
+	__u32 rows;   /* ROW_SETS sets a row; row of label 0: about every object */
 	__u32 needle_count; /* 0: the second automaton need not run */
 	struct automaton paths;
 	struct automaton needles; /* its output is the label of a path that ends there */
 	__u32 needle_labels;      /* a word a bit of the mask */
 	__u32 unused;
 	__u64 limited[DO_COUNT][SUBJECT_WORDS]; /* who may do only what rows allow */
-	__u64 concerned[DO_COUNT][SUBJECT_WORDS]; /* who any row or limit is about */
+	__u64 concerned[DO_COUNT][SUBJECT_WORDS]; /* whom anything is denied to */
+	__u64 sticky;                             /* hits that a slash does not clear */
+	__s64 expires;                            /* seconds since 1970 of the first exception's end */
 };
 
 #endif

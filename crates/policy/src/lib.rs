@@ -18,7 +18,9 @@
 //! | [`subjects`] | selectors, and the bits of processes |
 //! | [`labels`], [`verdicts`] | what labels stand for; rows of masks |
 //! | [`compile`](mod@compile) | all of it together |
-//! | [`decide`], [`tables`] | the tables and the reference decision |
+//! | [`decide`], [`tables`], [`mounts`] | the tables and the reference decision |
+//! | [`blob`] | tables as bytes |
+//! | [`explain`], [`plan`] | why a request is answered so; what policies need |
 //!
 //! Nothing here opens a file, reads a clock or knows what a name means on a host: who calls does.
 #![forbid(unsafe_code)]
@@ -29,11 +31,14 @@ pub mod blob;
 pub mod compile;
 pub mod decide;
 pub mod error;
+pub mod explain;
 pub mod labels;
 pub mod limits;
+pub mod mounts;
 pub mod network;
 pub mod paths;
 pub mod pattern;
+pub mod plan;
 pub mod subjects;
 pub mod tables;
 pub mod verdicts;

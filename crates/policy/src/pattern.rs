@@ -33,7 +33,7 @@ pub struct PatternError {
 pub(crate) enum Atom {
     Byte(u8),
     /// One byte of these; never holds `/`.
-    Set(Bits),
+    Set(Box<Bits>),
     /// Any bytes but `/`.
     Star,
 }
@@ -178,8 +178,8 @@ fn atoms(name: &str) -> Result<Vec<Atom>, &'static str> {
                 return Err("`**` stands alone between slashes: write `/dir/**/*.conf`");
             }
             b'*' => atoms.push(Atom::Star),
-            b'?' => atoms.push(Atom::Set(any_byte())),
-            b'[' => atoms.push(Atom::Set(set(&mut rest)?)),
+            b'?' => atoms.push(Atom::Set(Box::new(any_byte()))),
+            b'[' => atoms.push(Atom::Set(Box::new(set(&mut rest)?))),
             b'\\' => atoms.push(Atom::Byte(escaped(&mut rest)?)),
             b'{' | b'}' => return Err("braces are kept for later: write two patterns, or `\\{`"),
             0 => return Err("no path holds a zero byte"),

@@ -34,7 +34,7 @@ pub(crate) fn below(
 }
 
 /// States, each after those that it leads to, as far as loops allow.
-fn last_first(graph: &Graph) -> Vec<usize> {
+pub(super) fn last_first(graph: &Graph) -> Vec<usize> {
     let mut order = Vec::with_capacity(graph.len());
     let mut seen = vec![false; graph.len()];
     let mut stack: Vec<(usize, usize)> = Vec::new();

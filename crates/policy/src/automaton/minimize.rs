@@ -1,12 +1,14 @@
 //! Merges states that accept the same from there on.
 //!
-//! Hopcroft's partition refinement, over the transitions that exist: blocks of states and blocks of
-//! transitions are split by each other until neither changes, in time near linear in their number.
-//! The default transition of a state is one more letter. So states are merged only if they are
-//! equal; an edge and a default that come to lead to the same block are then joined and looked at
-//! again.
+//! Nearly all of an automaton of paths is a tree, in which the states below a state say all about
+//! it: one pass from the leaves gives each a fingerprint, and equal ones are one block. Where loops
+//! or a collision made a block of states that differ, Hopcroft's partition refinement goes on from
+//! there, over the transitions that exist: blocks of states and blocks of transitions are split by
+//! each other until neither changes. The default transition of a state is one more letter. An edge
+//! and a default that come to lead to the same block are joined and looked at again.
 #![expect(clippy::indexing_slicing, reason = "elements and sets are numbered by `Partition`")]
 
+use super::live::last_first;
 use super::{DEAD, Graph, START};
 use crate::error::number;
 
@@ -26,30 +28,30 @@ struct Partition {
 
 impl Partition {
     /// Sets of the elements with equal keys.
-    fn by_key<K: Ord>(count: usize, key: impl Fn(u32) -> K) -> Partition {
-        let mut elements: Vec<u32> = (0..number(count)).collect();
-        elements.sort_by_key(|element| key(*element));
+    fn by_key(keys: impl Iterator<Item = u64>) -> Partition {
+        let mut sorted: Vec<(u64, u32)> = keys.zip(0..).collect();
+        sorted.sort_unstable();
+        let count = sorted.len();
         let mut partition = Partition {
+            elements: sorted.iter().map(|one| one.1).collect(),
             place: vec![0; count],
             set: vec![0; count],
             first: Vec::new(),
             end: Vec::new(),
             marked: Vec::new(),
             touched: Vec::new(),
-            elements,
         };
-        for at in 0..count {
-            let element = partition.elements[at];
-            let before = at.checked_sub(1).map(|at| partition.elements[at]);
-            if before.is_none_or(|before| key(before) != key(element)) {
-                partition.first.push(number(at));
-                partition.end.push(number(at));
-                partition.marked.push(0);
+        let mut at = 0;
+        for same in sorted.chunk_by(|one, other| one.0 == other.0) {
+            let set = number(partition.first.len());
+            partition.first.push(at);
+            for (_, element) in same {
+                partition.set[*element as usize] = set;
+                partition.place[*element as usize] = at;
+                at += 1;
             }
-            let set = partition.first.len() - 1;
-            partition.end[set] += 1;
-            partition.set[element as usize] = number(set);
-            partition.place[element as usize] = number(at);
+            partition.end.push(at);
+            partition.marked.push(0);
         }
         partition
     }
@@ -127,13 +129,78 @@ fn moves(graph: &Graph) -> Moves {
     moves
 }
 
+/// A step of a fingerprint.
+fn mix(hash: u64, item: u64) -> u64 {
+    let mixed = (hash ^ item).wrapping_mul(0x9fb2_1c65_1e98_df25);
+    mixed ^ (mixed >> 29)
+}
+
+/// For each state a number that is equal for equal states, as far as loops allow.
+fn fingerprints(graph: &Graph) -> Vec<u64> {
+    // What a state is as seen from itself, or from within a loop.
+    const SELF: u64 = 1;
+    const LOOP: u64 = 2;
+    let mut prints = vec![LOOP; graph.len()];
+    prints[DEAD as usize] = 0;
+    for state in last_first(graph) {
+        let default = graph.default[state];
+        let print = |own: u32| {
+            let seen = |to: u32| if to == own { SELF } else { prints[to as usize] };
+            let start = mix(u64::from(graph.output[state]), seen(default));
+            let edges = graph.edges(state).iter();
+            edges.fold(start, |hash, (byte, to)| mix(mix(hash, (*byte).into()), seen(*to)))
+        };
+        // The state before a `*` is often the one within it: they are one block.
+        let within = if default == DEAD { 0 } else { print(default).max(LOOP + 1) };
+        let same = default != DEAD && within == prints[default as usize];
+        prints[state] = if same { within } else { print(number(state)).max(LOOP + 1) };
+    }
+    prints
+}
+
+/// Whether the states of each block accept the same and lead to the same blocks.
+fn is_stable(graph: &Graph, blocks: &Partition) -> bool {
+    let same = |one: usize, other: usize| {
+        let set = |state: u32| blocks.set[state as usize];
+        let (edges, others) = (graph.edges(one), graph.edges(other));
+        graph.output[one] == graph.output[other]
+            && set(graph.default[one]) == set(graph.default[other])
+            && edges.len() == others.len()
+            && edges
+                .iter()
+                .zip(others)
+                .all(|(one, other)| one.0 == other.0 && set(one.1) == set(other.1))
+    };
+    blocks.first.iter().zip(&blocks.end).all(|(first, end)| {
+        let states = &blocks.elements[*first as usize..*end as usize];
+        states.windows(2).all(|pair| same(pair[0] as usize, pair[1] as usize))
+    })
+}
+
 /// The block of each state, when no block can be split any more.
 fn blocks(graph: &Graph) -> Partition {
+    let prints = fingerprints(graph);
+    let blocks = Partition::by_key(prints.iter().copied());
+    if is_stable(graph, &blocks) {
+        return blocks;
+    }
+    let blocks = refine(graph, blocks);
+    if is_stable(graph, &blocks) {
+        return blocks;
+    }
+    // Refinement is about transitions: a collision of states that accept differently stays. From
+    // what they accept alone it takes longer, and is always right.
+    let output = |state: usize| {
+        if state == DEAD as usize { u64::MAX } else { u64::from(graph.output[state]) }
+    };
+    refine(graph, Partition::by_key((0..graph.len()).map(output)))
+}
+
+/// Hopcroft's refinement.
+fn refine(graph: &Graph, mut blocks: Partition) -> Partition {
     let moves = moves(graph);
     let count = graph.len();
-    let key = |state| if state == DEAD { None } else { Some(graph.output[state as usize]) };
-    let mut blocks = Partition::by_key(count, key);
-    let mut cords = Partition::by_key(moves.from.len(), |edge| moves.letter[edge as usize]);
+    let mut cords = Partition::by_key(moves.letter.iter().map(|letter| u64::from(*letter)));
     let mut first = vec![0_u32; count + 1];
     for to in &moves.to {
         first[*to as usize + 1] += 1;
@@ -147,7 +214,7 @@ fn blocks(graph: &Graph) -> Partition {
         incoming[fill[*to as usize] as usize] = number(edge);
         fill[*to as usize] += 1;
     }
-    let (mut block, mut cord) = (1, 0);
+    let (mut block, mut cord) = (0, 0);
     while cord < cords.len() {
         for at in cords.first[cord]..cords.end[cord] {
             blocks.mark(moves.from[cords.elements[at as usize] as usize]);

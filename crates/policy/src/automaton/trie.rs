@@ -77,7 +77,7 @@ impl Trie {
                     for atom in atoms {
                         at = match atom {
                             Atom::Byte(byte) => self.byte(at, *byte),
-                            Atom::Set(set) => self.set(at, *set),
+                            Atom::Set(set) => self.set(at, **set),
                             Atom::Star => self.star(at),
                         };
                     }

@@ -258,6 +258,107 @@ fn reading_goes_on_at_a_mount() {
 }
 
 #[test]
+fn a_file_has_the_labels_of_all_its_names() {
+    let rules = vec![
+        rule("etc", &[Operation::Read], &[path("/etc/shadow")], DENY),
+        rule("alias", &[Operation::Write], &[path("/jail/etc/shadow")], DENY),
+        rule("home", &[Operation::Execute], &[path("/home/**")], DENY),
+    ];
+    let tables = compiled(rules).tables;
+    // A filesystem with volumes, as btrfs has: one is the root, one the homes; a bind mount.
+    let mounts = [
+        tables.mount(b"/", b"/@"),
+        tables.mount(b"/home", b"/@home"),
+        tables.mount(b"/jail/etc/", b"/@/etc"),
+    ];
+    let label = |path: &str| tables.label_path(path.as_bytes()).as_slice().to_vec();
+    let both = [label("/etc/shadow"), label("/jail/etc/shadow")].concat();
+    assert_eq!(both.len(), 2);
+    assert_eq!(tables.label_inside(&mounts, b"/@/etc/shadow").as_slice(), both);
+    assert_eq!(tables.label_inside(&mounts, b"/@home/u/x").as_slice(), label("/home/u/x"));
+    assert_eq!(tables.label_inside(&mounts, b"/@/usr"), Labels::default());
+    assert_eq!(tables.label_inside(&mounts, b"/@homes"), Labels::UNRESOLVED);
+    assert_eq!(tables.label_inside(&mounts, b"/other"), Labels::UNRESOLVED);
+}
+
+#[test]
+fn an_explanation_names_what_decided_and_what_nearly_did() {
+    use crate::explain::Part;
+    let read = [Operation::Read];
+    let mut other = rule("other subject", &read, &[path("/k")], DENY);
+    other.subject.users = vec!["7".to_owned()];
+    let mut after = rule("after", &read, &[path("/k")], DENY);
+    after.after = Some(Trigger {
+        operations: Operations::default().with(Operation::Write),
+        objects: vec![path("/t")],
+    });
+    let compiled = compiled(vec![
+        rule("deny", &read, &[path("/k")], DENY),
+        rule("every", &read, &[Object::Any], Verdict::Allow),
+        rule("object", &read, &[path("/l")], DENY),
+        rule("operation", &[Operation::Execute], &[path("/k")], DENY),
+        rule("far", &[Operation::Execute], &[path("/l")], DENY),
+        except(rule("over", &read, &[path("/k")], DENY), 0),
+        other,
+        after,
+    ]);
+    let tables = &compiled.tables;
+    // Bit 1 is the other subject, bit 2 every process after the deed.
+    let subject = Process { fits: Bits::one(0) | Bits::one(2), ..Process::default() };
+    let labels = tables.label_path(b"/k");
+    let told = compiled.explain(&subject, Operation::Read, &labels);
+    assert_eq!(told.decision.why, Why::Rule(0));
+    assert_eq!(told.fits, [0, 1]);
+    let near = [(3, Part::Operation), (6, Part::Subject), (7, Part::After), (2, Part::Object)];
+    assert_eq!((told.near.as_slice(), told.more), (&near[..], 0));
+    // Reading that is denied explains making a link; the deed arms the last rule.
+    assert_eq!(compiled.explain(&subject, Operation::Link, &labels).fits, [0]);
+    let deed = tables.decide(&subject, Operation::Write, &tables.label_path(b"/t"));
+    assert_eq!(deed.arms, Bits::one(2));
+    let armed = Process { armed: deed.arms, ..subject };
+    assert_eq!(compiled.explain(&armed, Operation::Read, &labels).fits, [0, 1, 7]);
+    let many = (0..40).map(|at| rule("r", &read, &[path(&format!("/{at}"))], DENY));
+    let compiled = self::compiled(many.collect());
+    let told = compiled.explain(&anybody(), Operation::Read, &Labels::default());
+    assert_eq!((told.near.len(), told.more), (16, 24));
+}
+
+#[test]
+fn names_of_the_network_fit_whole_labels() {
+    let named = |name: &str| Object::Domain { name: name.to_owned(), ports: None };
+    let connect = [Operation::Connect];
+    let compiled = compiled(vec![
+        rule("one", &connect, &[named("example.org")], DENY),
+        rule("below", &connect, &[named("*.example.org")], DENY),
+    ]);
+    let peer = Endpoint { address: "192.0.2.1".parse().unwrap(), port: 443, protocol: 6 };
+    let why = |name: &str| {
+        let labels =
+            compiled.tables.label_peer(&peer, Operation::Connect, &compiled.classes_of(name));
+        ask(&compiled, Operation::Connect, &labels).1
+    };
+    assert_eq!(why("Example.org."), Why::Rule(0));
+    assert_eq!(why("a.example.org"), Why::Rule(1));
+    assert_eq!(why("b.a.example.org"), Why::Rule(1));
+    for name in ["badexample.org", "example.org.evil", ".example.org", "org", ""] {
+        assert_eq!(why(name), Why::Default, "{name}");
+    }
+}
+
+#[test]
+fn a_plan_counts_what_is_needed() {
+    let compiled = compile(&[everything()], &options(Mode::Enforce)).unwrap();
+    let plan = compiled.plan().unwrap();
+    assert_eq!((plan.rules, plan.selectors, plan.selectors_left), (2, 2, 254));
+    // Two patterns of objects and one of executables; both versions also have "any address".
+    assert_eq!((plan.paths.patterns, plan.paths.hits, plan.networks), (3, 1, 4));
+    assert_eq!(plan.bytes, compiled.tables.encode().unwrap().len());
+    let about = |wanted| plan.operations.iter().find(|one| one.0 == wanted).unwrap().1;
+    assert_eq!((about(Operation::Execute), about(Operation::Read)), (2, 1));
+    assert_eq!(about(Operation::Write), 0);
+}
+
+#[test]
 fn too_many_labels_and_unknown_objects_are_refused_only_to_whom_something_is_denied() {
     let contains = |at: usize| path(&format!("*{}*", char::from(b'a' + u8::try_from(at).unwrap())));
     let read = [Operation::Read];

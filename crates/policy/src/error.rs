@@ -4,6 +4,7 @@ use crate::pattern::PatternError;
 
 /// Why no tables were made, or why bytes are no tables.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(clippy::error_impl_error, reason = "it is the one error of the crate, known by its path")]
 pub enum Error {
     /// A pattern does not parse.
     #[error("{rule}: {error}")]

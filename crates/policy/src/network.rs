@@ -71,6 +71,10 @@ pub struct Endpoint {
 const MPTCP: u16 = 262;
 /// TCP.
 const TCP: u16 = 6;
+/// What is in front of an address of version 4 that a socket of version 6 uses.
+const MAPPED: [u16; 6] = [0, 0, 0, 0, 0, 0xffff];
+/// What is in front of one that a translator reaches (RFC 6052).
+const TRANSLATED: [u16; 6] = [0x64, 0xff9b, 0, 0, 0, 0];
 /// Bits in front of an address of version 4 that is written as one of version 6.
 const MAPPED_BITS: u8 = 96;
 
@@ -80,13 +84,11 @@ pub fn plain(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(six) => {
-            let [a, b, c, d, e, f, high, low] = six.segments();
-            let four = u32::from(high) << 16 | u32::from(low);
-            match [a, b, c, d, e, f] {
-                [0, 0, 0, 0, 0, 0xffff] | [0x64, 0xff9b, 0, 0, 0, 0] => {
-                    IpAddr::V4(Ipv4Addr::from_bits(four))
-                }
-                _ => address,
+            let [front @ .., high, low] = six.segments();
+            if front == MAPPED || front == TRANSLATED {
+                IpAddr::V4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
+            } else {
+                address
             }
         }
     }

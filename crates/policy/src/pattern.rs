@@ -308,8 +308,8 @@ mod tests {
 
     #[test]
     fn classes() {
-        let loose = |text: &str, place| Needle { text: text.as_bytes().to_vec(), place };
         use NeedlePlace::{Anywhere, End, LastName};
+        let loose = |text: &str, place| Needle { text: text.as_bytes().to_vec(), place };
         for (text, expected) in [
             ("**/*.pem", vec![loose(".pem", End)]),
             ("**/.ssh/id_rsa", vec![loose("/.ssh/id_rsa", End)]),

@@ -315,6 +315,7 @@ impl Subjects {
     /// The selectors that facts satisfy in all dimensions.
     fn own(&self, facts: &Facts<'_>, ancestors: Bits) -> Bits {
         let [executable, hash, script, user, group, cgroup, ancestor] = self.free;
+        let [without, with] = self.login;
         let hashed = facts.hash.and_then(|hash| {
             let at = self.hashes.binary_search_by_key(&hash, |one| one.0).ok()?;
             self.hashes.get(at).map(|one| one.1)
@@ -326,7 +327,7 @@ impl Subjects {
             & (group | facts.group)
             & (cgroup | facts.cgroup)
             & (ancestor | ancestors)
-            & self.login[usize::from(facts.login)]
+            & if facts.login { with } else { without }
             & self.known
     }
 

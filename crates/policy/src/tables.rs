@@ -63,15 +63,12 @@ impl Labels {
         if label == 0 || self.as_slice().contains(&label) {
             return;
         }
-        match self.list.get_mut(self.len) {
-            Some(slot) => {
-                *slot = label;
-                self.len += 1;
-            }
-            None => {
-                let flags = verdicts.flags.get(label as usize).copied().unwrap_or(HAS_DENY);
-                self.unresolved |= flags & HAS_DENY != 0;
-            }
+        if let Some(slot) = self.list.get_mut(self.len) {
+            *slot = label;
+            self.len += 1;
+        } else {
+            let flags = verdicts.flags.get(label as usize).copied().unwrap_or(HAS_DENY);
+            self.unresolved |= flags & HAS_DENY != 0;
         }
     }
 }

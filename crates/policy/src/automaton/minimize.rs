@@ -1,16 +1,20 @@
 //! Merges states that accept the same from there on.
 //!
 //! Nearly all of an automaton of paths is a tree, in which the states below a state say all about
-//! it: one pass from the leaves gives each a fingerprint, and equal ones are one block. Where loops
-//! or a collision made a block of states that differ, Hopcroft's partition refinement goes on from
-//! there, over the transitions that exist: blocks of states and blocks of transitions are split by
-//! each other until neither changes. The default transition of a state is one more letter. An edge
-//! and a default that come to lead to the same block are joined and looked at again.
+//! it: one pass from the leaves gives each a fingerprint, and states with the same are alike. That
+//! misses some around loops, so Hopcroft's partition refinement follows where it is cheap, over the
+//! transitions that exist: blocks of states and blocks of transitions are split by each other until
+//! neither changes. The default transition of a state is one more letter. An edge and a default
+//! that come to lead to the same block are joined and looked at again.
 #![expect(clippy::indexing_slicing, reason = "elements and sets are numbered by `Partition`")]
 
 use super::live::last_first;
 use super::{DEAD, Graph, START};
 use crate::error::number;
+
+/// States up to which all equal ones are found. Of more, fingerprints leave a percent or two, and
+/// the refinement would take longer than all the rest.
+const EXACT_STATES_MAX: usize = 1 << 16;
 
 /// The letter of default transitions, after all bytes.
 const DEFAULT: u16 = 256;
@@ -177,21 +181,17 @@ fn is_stable(graph: &Graph, blocks: &Partition) -> bool {
     })
 }
 
-/// The block of each state, when no block can be split any more.
-fn blocks(graph: &Graph) -> Partition {
-    let prints = fingerprints(graph);
-    let blocks = Partition::by_key(prints.iter().copied());
-    if is_stable(graph, &blocks) {
-        return blocks;
-    }
-    let blocks = refine(graph, blocks);
-    if is_stable(graph, &blocks) {
-        return blocks;
-    }
-    // Refinement is about transitions: a collision of states that accept differently stays. From
-    // what they accept alone it takes longer, and is always right.
-    let output = |state: usize| {
-        if state == DEAD as usize { u64::MAX } else { u64::from(graph.output[state]) }
+/// Blocks of states that are surely equal: all that are, but for some around loops.
+fn alike(graph: &Graph) -> Partition {
+    let blocks = Partition::by_key(fingerprints(graph).into_iter());
+    if is_stable(graph, &blocks) { blocks } else { equal(graph) }
+}
+
+/// Blocks of states that are equal, all of them.
+fn equal(graph: &Graph) -> Partition {
+    let output = |state: usize| match u32::try_from(state) {
+        Ok(DEAD) => u64::MAX,
+        _ => u64::from(graph.output[state]),
     };
     refine(graph, Partition::by_key((0..graph.len()).map(output)))
 }
@@ -237,16 +237,19 @@ fn refine(graph: &Graph, mut blocks: Partition) -> Partition {
 
 /// The graph with equal states merged, states numbered in the order in which paths meet them.
 pub(crate) fn minimize(graph: &Graph) -> Graph {
-    let (mut graph, mut again) = merged(graph);
+    let (mut graph, mut again) = merged(graph, &alike(graph));
     while again {
-        (graph, again) = merged(&graph);
+        (graph, again) = merged(&graph, &alike(&graph));
+    }
+    again = graph.len() <= EXACT_STATES_MAX;
+    while again {
+        (graph, again) = merged(&graph, &equal(&graph));
     }
     graph
 }
 
-/// One round, and whether another may find more.
-fn merged(graph: &Graph) -> (Graph, bool) {
-    let blocks = blocks(graph);
+/// The graph with the states of each block merged, and whether another round may find more.
+fn merged(graph: &Graph, blocks: &Partition) -> (Graph, bool) {
     let mut numbers = vec![u32::MAX; blocks.len()];
     numbers[blocks.set[DEAD as usize] as usize] = DEAD;
     numbers[blocks.set[START as usize] as usize] = START;

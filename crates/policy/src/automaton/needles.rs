@@ -50,12 +50,13 @@ impl Needles {
 
     fn child(&mut self, at: u32, byte: u8) -> u32 {
         let known = self.nodes[at as usize].edges.iter().find(|edge| edge.0 == byte);
-        known.map(|edge| edge.1).unwrap_or_else(|| {
-            let node = number(self.nodes.len());
-            self.nodes.push(Node::default());
-            self.nodes[at as usize].edges.push((byte, node));
-            node
-        })
+        if let Some((_, known)) = known {
+            return *known;
+        }
+        let node = number(self.nodes.len());
+        self.nodes.push(Node::default());
+        self.nodes[at as usize].edges.push((byte, node));
+        node
     }
 
     /// The automaton, and what is found in each of its states, the dead one first.

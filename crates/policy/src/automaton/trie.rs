@@ -98,20 +98,22 @@ impl Trie {
 
     fn byte(&mut self, at: u32, byte: u8) -> u32 {
         let known = self.nodes[at as usize].edges.iter().find(|edge| edge.0 == byte);
-        known.map(|edge| edge.1).unwrap_or_else(|| {
-            let node = self.grow(Stays::No);
-            self.nodes[at as usize].edges.push((byte, node));
-            node
-        })
+        if let Some((_, known)) = known {
+            return *known;
+        }
+        let node = self.grow(Stays::No);
+        self.nodes[at as usize].edges.push((byte, node));
+        node
     }
 
     fn set(&mut self, at: u32, set: Bits) -> u32 {
         let known = self.nodes[at as usize].sets.iter().find(|edge| edge.0 == set);
-        known.map(|edge| edge.1).unwrap_or_else(|| {
-            let node = self.grow(Stays::No);
-            self.nodes[at as usize].sets.push((set, node));
-            node
-        })
+        if let Some((_, known)) = known {
+            return *known;
+        }
+        let node = self.grow(Stays::No);
+        self.nodes[at as usize].sets.push((set, node));
+        node
     }
 
     fn star(&mut self, at: u32) -> u32 {

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::limits::{BYTES_MAX, NEEDLES_MAX};
 use crate::network::{Net, Network, Range};
 use crate::paths::{Anchored, Loose, Paths};
-use crate::subjects::Subjects;
+use crate::subjects::{DIMENSIONS, Subjects};
 use crate::tables::{Tables, Things};
 use crate::verdicts::{Answer, Effect, Entry, Layer, OPERATIONS, Row, Verdicts};
 
@@ -255,9 +255,13 @@ impl Reader {
     fn subjects(&self, labels: usize) -> Result<Subjects, Error> {
         let masks = self.section(Section::SubjectMasks)?;
         let masks: Vec<Bits> = masks.chunks(SET).map(set).collect();
-        let [known, a, b, c, d, e, f, g, without, with, inherit, after] = masks.as_slice() else {
-            return Err(bad(Section::SubjectMasks, "not one set for each mask"));
-        };
+        let parts = masks.split_first().and_then(|(known, rest)| {
+            let (free, rest) = rest.split_first_chunk::<DIMENSIONS>()?;
+            let [without, with, inherit, after] = rest else { return None };
+            Some((*known, *free, [*without, *with], *inherit, *after))
+        });
+        let wrong = bad(Section::SubjectMasks, "not one set for each mask");
+        let (known, free, login, inherit, after) = parts.ok_or(wrong)?;
         let sets = self.items(Section::Sets, set)?;
         let all = self.numbers(Section::LabelSubjects, sets.len())?;
         let of_labels: Vec<[u32; 3]> = all.as_chunks().0.to_vec();
@@ -265,11 +269,11 @@ impl Reader {
             return Err(bad(Section::LabelSubjects, "not as many as labels"));
         }
         Ok(Subjects {
-            known: *known,
-            free: [*a, *b, *c, *d, *e, *f, *g],
-            login: [*without, *with],
-            inherit: *inherit,
-            after: *after,
+            known,
+            free,
+            login,
+            inherit,
+            after,
             hashes: self.items(Section::ExecutableHashes, |words| {
                 (hash(words), set(words.get(SET..).unwrap_or_default()))
             })?,

@@ -13,9 +13,8 @@ struct Writer {
 }
 
 fn low_high(value: u64) -> [u32; 2] {
-    let bytes = value.to_le_bytes();
-    let [a, b, c, d, e, f, g, h] = bytes;
-    [u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])]
+    let half = |value: u64| u32::try_from(value & u64::from(u32::MAX)).unwrap_or(u32::MAX);
+    [half(value), half(value >> 32)]
 }
 
 fn set(bits: &Bits) -> impl Iterator<Item = u32> + '_ {

@@ -13,13 +13,17 @@ use crate::Why;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Past {
     pub(crate) images: Vec<Image>,
-    pub(crate) armed: BTreeSet<usize>,
+    pub(crate) armed: BTreeSet<u32>,
 }
 
 /// A rule or list with its number, and whether it is carried out.
 enum Said<'a> {
-    Rule(usize, &'a Rule, bool),
-    List(usize, &'a AllowList, bool),
+    Rule(u32, &'a Rule, bool),
+    List(u32, &'a AllowList, bool),
+}
+
+fn number_of(said: &[Said<'_>]) -> u32 {
+    said.len().try_into().unwrap()
 }
 
 pub(crate) struct Oracle<'a> {
@@ -33,17 +37,15 @@ impl Oracle<'_> {
         let mut all = Vec::new();
         for policy in self.policies {
             let enforced = policy.mode.unwrap_or(self.mode) == Mode::Enforce;
-            for rule in &policy.rules {
-                all.push(Said::Rule(all.len(), rule, enforced));
-            }
-            for list in &policy.allow_lists {
-                all.push(Said::List(all.len(), list, enforced));
-            }
+            let rules = (number_of(&all)..).zip(&policy.rules);
+            all.extend(rules.map(|(number, rule)| Said::Rule(number, rule, enforced)));
+            let lists = (number_of(&all)..).zip(&policy.allow_lists);
+            all.extend(lists.map(|(number, list)| Said::List(number, list, enforced)));
         }
         all
     }
 
-    fn rules(&self) -> Vec<(usize, &Rule, bool)> {
+    fn rules(&self) -> Vec<(u32, &Rule, bool)> {
         let rules = self.said().into_iter().filter_map(|said| match said {
             Said::Rule(number, rule, enforced) => Some((number, rule, enforced)),
             Said::List(..) => None,
@@ -51,25 +53,19 @@ impl Oracle<'_> {
         rules.collect()
     }
 
-    fn asks(&self, number: usize, rule: &Rule, past: &Past) -> bool {
+    fn asks(number: u32, rule: &Rule, past: &Past) -> bool {
         if rule.after.is_some() { past.armed.contains(&number) } else { fits(&rule.subject, past) }
     }
 
     /// Rules that say something about a request, and still count.
-    fn about(
-        &self,
-        past: &Past,
-        request: &Request,
-        op: Operation,
-        all: bool,
-    ) -> Vec<(usize, &Rule)> {
+    fn about(&self, past: &Past, request: &Request, op: Operation, all: bool) -> Vec<(u32, &Rule)> {
         let rules = self.rules().into_iter().filter(|(number, rule, enforced)| {
             let over = rule.exception.as_ref().is_some_and(|one| one.until <= self.now);
             (all || *enforced)
                 && !over
                 && rule.operations.has(op)
-                && self.asks(*number, rule, past)
-                && rule.objects.iter().any(|object| self.object(object, request, denies(rule)))
+                && Oracle::asks(*number, rule, past)
+                && rule.objects.iter().any(|object| Oracle::object(object, request, denies(rule)))
         });
         rules.map(|(number, rule, _)| (number, rule)).collect()
     }
@@ -77,22 +73,21 @@ impl Oracle<'_> {
     pub(crate) fn decide(&self, past: &Past, request: &Request, all: bool) -> (Verdict, Why) {
         let about = |op| self.about(past, request, op, all);
         let now = about(request.operation);
-        let excepts = |rules: &[(usize, &Rule)]| {
+        let excepts = |rules: &[(u32, &Rule)]| {
             rules.iter().find(|one| one.1.exception.is_some()).map(|one| one.0)
         };
         if let Some(number) = excepts(&now) {
-            return (Verdict::Allow, Why::Rule(number as u32));
+            return (Verdict::Allow, Why::Rule(number));
         }
         if let Some((verdict, number)) = strongest(&now) {
             return (verdict, Why::Rule(number));
         }
         if let Some(rule) = now.iter().find(|one| one.1.verdict == Verdict::Allow) {
-            return (Verdict::Allow, Why::Rule(rule.0 as u32));
+            return (Verdict::Allow, Why::Rule(rule.0));
         }
-        use Operation::*;
         let sources: &[Operation] = match request.operation {
-            Link | Rename => &[Read, Write],
-            Create | Delete | Attributes => &[Write],
+            Operation::Link | Operation::Rename => &[Operation::Read, Operation::Write],
+            Operation::Create | Operation::Delete | Operation::Attributes => &[Operation::Write],
             _ => &[],
         };
         for source in sources {
@@ -111,7 +106,7 @@ impl Oracle<'_> {
             _ => None,
         });
         match lists.min_by_key(|one| (one.0, one.1)) {
-            Some((_, number, errno)) => (Verdict::Deny(errno), Why::List(number as u32)),
+            Some((_, number, errno)) => (Verdict::Deny(errno), Why::List(number)),
             None => (Verdict::Allow, Why::Default),
         }
     }
@@ -120,29 +115,29 @@ impl Oracle<'_> {
         let rules = self.about(past, request, request.operation, true).into_iter();
         let audits =
             rules.filter(|one| one.1.verdict == Verdict::Audit && one.1.exception.is_none());
-        audits.map(|one| one.0 as u32).collect()
+        audits.map(|one| one.0).collect()
     }
 
     /// What an allowed request arms.
-    pub(crate) fn arms(&self, past: &Past, request: &Request) -> Vec<usize> {
+    pub(crate) fn arms(&self, past: &Past, request: &Request) -> Vec<u32> {
         let fired = self.rules().into_iter().filter(|(_, rule, _)| {
             fits(&rule.subject, past)
                 && rule.after.as_ref().is_some_and(|after| {
                     after.operations.has(request.operation)
-                        && after.objects.iter().any(|object| self.object(object, request, false))
+                        && after.objects.iter().any(|object| Oracle::object(object, request, false))
                 })
         });
         fired.map(|one| one.0).collect()
     }
 
-    fn object(&self, object: &Object, request: &Request, denies: bool) -> bool {
+    fn object(object: &Object, request: &Request, denies: bool) -> bool {
         match (object, &request.thing) {
             (Object::Any, _) => true,
             (Object::Path(pattern), Thing::Path(path)) => glob::fits(pattern, path),
             (Object::Hash(hash), Thing::Hash(other)) => hash == other,
             (Object::Capability(number), Thing::Capability(other)) => number == other,
-            (Object::CreatedBy(subject), Thing::CreatedBy(past)) => fits(subject, past),
-            (Object::Process(subject), Thing::Process(past)) => fits(subject, past),
+            (Object::CreatedBy(subject), Thing::CreatedBy(past))
+            | (Object::Process(subject), Thing::Process(past)) => fits(subject, past),
             (Object::Peer(wanted), Thing::Peer(peer, _)) => {
                 let protocol = |one: u16| if one == 262 { 6 } else { one };
                 wanted.protocol.is_none_or(|one| protocol(one) == protocol(peer.protocol))
@@ -168,7 +163,7 @@ fn within(ports: Option<(u16, u16)>, port: u16) -> bool {
 }
 
 /// Kill before any errno, errnos in their order, then the rule that was read first.
-fn strongest(rules: &[(usize, &Rule)]) -> Option<(Verdict, u32)> {
+fn strongest(rules: &[(u32, &Rule)]) -> Option<(Verdict, u32)> {
     let rank = |rule: &Rule| match rule.verdict {
         Verdict::Kill => Some(0),
         Verdict::Deny(errno) => Some(1 + errno as u8),
@@ -176,7 +171,7 @@ fn strongest(rules: &[(usize, &Rule)]) -> Option<(Verdict, u32)> {
     };
     let denials = rules.iter().filter(|one| one.1.exception.is_none());
     let ranked = denials.filter_map(|(number, rule)| Some((rank(rule)?, *number, rule.verdict)));
-    ranked.min_by_key(|one| (one.0, one.1)).map(|one| (one.2, one.1 as u32))
+    ranked.min_by_key(|one| (one.0, one.1)).map(|one| (one.2, one.1))
 }
 
 fn four(address: IpAddr) -> IpAddr {

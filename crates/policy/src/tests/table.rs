@@ -388,6 +388,7 @@ fn too_many_labels_and_unknown_objects_are_refused_only_to_whom_something_is_den
 
 #[test]
 fn addresses_in_every_dress() {
+    use Operation::{Bind, Connect};
     let rules = vec![
         rule("ten", &[Operation::Connect, Operation::Bind], &[net("10.0.0.0", 8, Some(80))], DENY),
         rule(
@@ -402,7 +403,6 @@ fn addresses_in_every_dress() {
         let peer = Endpoint { address: address.parse().unwrap(), port, protocol: 6 };
         ask(&compiled, operation, &compiled.tables.label_peer(&peer, operation, &[])).1
     };
-    use Operation::{Bind, Connect};
     for address in ["10.9.9.9", "::ffff:10.1.1.1", "64:ff9b::10.1.1.1"] {
         assert_eq!(why(Connect, address, 80), Why::Rule(0), "{address}");
         assert_eq!(why(Connect, address, 81), Why::Default, "{address}");

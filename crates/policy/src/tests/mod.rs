@@ -4,6 +4,7 @@ pub(crate) mod agree;
 mod blob;
 pub(crate) mod glob;
 mod host;
+mod moves;
 mod oracle;
 mod random;
 mod table;

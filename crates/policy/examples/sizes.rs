@@ -5,7 +5,7 @@ use model::policy::{
     Errno, Mode, Object, Operation, Operations, Place, Policy, Rule, Subject, Verdict,
 };
 use model::program::Severity;
-use policy::{Options, compile};
+use policy::{Options, Tables, compile};
 
 fn rule(number: usize, patterns: Vec<String>) -> Rule {
     Rule {
@@ -84,9 +84,15 @@ fn measure(name: &str, patterns: &[String], each: usize) {
         Some(Ok(compiled)) => {
             let sizes = compiled.sizes;
             let paths = &compiled.tables.paths;
+            let begin = on_cpu();
+            let bytes = compiled.tables.encode().unwrap_or_default();
+            let encoded = on_cpu();
+            let read = Tables::parse(&bytes).is_ok_and(|read| read == compiled.tables);
+            let (encode, parse) = (encoded - begin, on_cpu() - encoded);
             println!(
                 "{name:44} {:6} rules {:7} -> {:7} states {:8} KB, texts {:5} states {:5} KB, \
-                 {:6} labels {:6} rows  {best:.3} s",
+                 {:6} labels {:6} rows  {best:.3} s; \
+                 {:6} KB written in {encode:.3} s, read in {parse:.3} s: {read}",
                 compiled.rules.len(),
                 sizes.states_before,
                 sizes.states,
@@ -95,6 +101,7 @@ fn measure(name: &str, patterns: &[String], each: usize) {
                 paths.loose.bytes() / 1024,
                 compiled.meanings.len(),
                 compiled.tables.verdicts.rows.len(),
+                bytes.len() / 1024,
             );
         }
         Some(Err(error)) => println!("{name:44} {} {error}  {best:.3} s", error.code()),

@@ -219,9 +219,9 @@ impl Compiler {
             }
             Object::Domain { name, ports } => self.network.name(name, *ports, claim),
             Object::Capability(number) => {
-                if let Some(claims) = self.capabilities.get_mut(usize::from(*number)) {
-                    claims.push(claim);
-                }
+                let claims = self.capabilities.get_mut(usize::from(*number));
+                let rule = rule.to_owned();
+                claims.ok_or(Error::Capability { rule, number: *number })?.push(claim);
             }
         }
         Ok(())

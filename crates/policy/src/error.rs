@@ -48,6 +48,14 @@ pub enum Error {
         /// What the address has.
         max: u8,
     },
+    /// A capability that no kernel can have.
+    #[error("{rule}: there is no capability {number}")]
+    Capability {
+        /// The rule it is in.
+        rule: String,
+        /// The number.
+        number: u8,
+    },
     /// Bytes that are no tables of this version.
     #[error("table {table}: {why}")]
     Table {
@@ -67,6 +75,7 @@ impl Error {
             Error::TooComplex { .. } => "T003",
             Error::Prefix { .. } => "T004",
             Error::Table { .. } => "T005",
+            Error::Capability { .. } => "T006",
         }
     }
 }

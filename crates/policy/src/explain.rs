@@ -1,5 +1,7 @@
 //! Why a request is answered as it is, and which rules only just do not fit it.
 
+use std::collections::BTreeSet;
+
 use model::policy::Operation;
 
 use crate::compile::Compiled;
@@ -7,7 +9,7 @@ use crate::decide::Decision;
 use crate::labels::{Claim, Meaning};
 use crate::subjects::Process;
 use crate::tables::Labels;
-use crate::verdicts::{Effect, RuleInfo, implied_by};
+use crate::verdicts::{Effect, RuleInfo, implied_by, is_move};
 
 /// Near misses that are named; the others are counted.
 pub const NEAR_MAX: usize = 16;
@@ -45,22 +47,27 @@ impl Compiled {
         let decision = self.tables.decide(subject, operation, labels);
         let named = std::iter::once(&0).chain(labels.as_slice());
         let meanings = named.filter_map(|label| self.meanings.get(*label as usize));
-        let mut objects: Vec<u32> = Vec::new();
+        let (mut objects, mut below) = (BTreeSet::new(), BTreeSet::new());
         for meaning in meanings {
-            let (Meaning::Holds(claims) | Meaning::Below(claims)) = meaning;
-            objects.extend(claims.iter().filter_map(|claim| match claim {
+            let (claims, rules) = match meaning {
+                Meaning::Holds(claims) => (claims, &mut objects),
+                Meaning::Below(claims) => (claims, &mut below),
+            };
+            rules.extend(claims.iter().filter_map(|claim| match claim {
                 Claim::Rule(rule) => Some(*rule),
                 _ => None,
             }));
         }
-        objects.sort_unstable();
         let (mut fits, mut near) = (Vec::new(), Vec::new());
         for (rule, info) in (0..).zip(&self.rules) {
             if info.effect == Effect::Expired {
                 continue;
             }
-            let object = info.list || objects.binary_search(&rule).is_ok();
-            match self.missing(info, subject, operation, object).as_slice() {
+            let object = info.list || objects.contains(&rule);
+            // A directory is not moved away from under what a rule keeps, whatever it is kept from.
+            let kept = is_move(operation) && below.contains(&rule);
+            let about = kept || is_about(info, operation);
+            match self.missing(info, subject, about, object || kept).as_slice() {
                 [] => fits.push(rule),
                 [part] => near.push((rule, *part)),
                 _ => {}
@@ -77,17 +84,14 @@ impl Compiled {
         &self,
         info: &RuleInfo,
         subject: &Process,
-        operation: Operation,
+        operation: bool,
         object: bool,
     ) -> Vec<Part> {
         let mut missing = Vec::new();
         if !self.tables.subjects.bits(subject).has(info.bit) {
             missing.push(if subject.fits.has(info.bit) { Part::After } else { Part::Subject });
         }
-        let implied = info.effect == Effect::Deny && !info.list;
-        let implied = if implied { implied_by(operation) } else { &[] };
-        let mut operations = implied.iter().chain([&operation]);
-        if !operations.any(|one| info.operations.has(*one)) {
+        if !operation {
             missing.push(Part::Operation);
         }
         if !object {
@@ -106,4 +110,11 @@ impl Compiled {
         };
         self.names.iter().filter(|(wanted, _)| fits(wanted)).map(|one| one.1).collect()
     }
+}
+
+/// Whether a rule is about an operation, by name or because it denies one that implies it.
+fn is_about(info: &RuleInfo, operation: Operation) -> bool {
+    let denies = info.effect == Effect::Deny && !info.list;
+    let implied = if denies { implied_by(operation) } else { &[] };
+    implied.iter().chain([&operation]).any(|one| info.operations.has(*one))
 }

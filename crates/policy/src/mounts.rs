@@ -31,8 +31,7 @@ impl Tables {
             }
             shown = true;
             let labels = self.label_at(self.paths.read(mount.start, rest));
-            all.unresolved |= labels.unresolved;
-            labels.as_slice().iter().for_each(|label| all.add(*label, &self.verdicts));
+            all = all.with(&labels, &self.verdicts);
         }
         if shown { all } else { Labels::UNRESOLVED }
     }

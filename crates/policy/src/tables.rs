@@ -58,6 +58,15 @@ impl Labels {
         self.list.get(..self.len).unwrap_or_default()
     }
 
+    /// Adds what is known of the same object by other means: its path and its hash, its path and who
+    /// made it.
+    #[must_use]
+    pub fn with(mut self, other: &Labels, verdicts: &Verdicts) -> Labels {
+        self.unresolved |= other.unresolved;
+        other.as_slice().iter().for_each(|label| self.add(*label, verdicts));
+        self
+    }
+
     /// Adds one. Without room, only a label that denies matters.
     pub fn add(&mut self, label: u32, verdicts: &Verdicts) {
         if label == 0 || self.as_slice().contains(&label) {

@@ -37,6 +37,11 @@ pub fn implied_by(operation: Operation) -> &'static [Operation] {
     }
 }
 
+/// Whether an operation takes everything below a directory elsewhere, or hides it.
+pub fn is_move(operation: Operation) -> bool {
+    MOVES.contains(&operation)
+}
+
 /// What a rule does when it fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
@@ -296,7 +301,7 @@ impl Builder<'_> {
         let row = self.row(entries);
         let mut rows = [0; OPERATIONS];
         for (operation, slot) in Operation::ALL.iter().zip(&mut rows) {
-            if MOVES.contains(operation) {
+            if is_move(*operation) {
                 *slot = row;
             }
         }

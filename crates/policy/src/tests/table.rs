@@ -219,6 +219,10 @@ fn a_directory_stays_where_something_below_it_is_denied() {
         assert_eq!(moved(path), (DENY, Why::Rule(0)), "{path}");
     }
     assert_eq!(moved("/home/u/.ssh"), (DENY, Why::Rule(1)));
+    let hashed = compiled.tables.label_path(b"/srv/a/private/key");
+    let joined = Labels::default().with(&hashed, &compiled.tables.verdicts);
+    assert_eq!(joined, hashed);
+    assert!(joined.with(&Labels::UNRESOLVED, &compiled.tables.verdicts).unresolved);
     assert_eq!(moved(""), (DENY, Why::Rule(0)));
     for path in ["/srv/a/public", "/srv/a/private/x", "/home/u", "/opt", "/opt/x", "/usr", "/srvx"]
     {
@@ -317,6 +321,11 @@ fn an_explanation_names_what_decided_and_what_nearly_did() {
     assert_eq!(deed.arms, Bits::one(2));
     let armed = Process { armed: deed.arms, ..subject };
     assert_eq!(compiled.explain(&armed, Operation::Read, &labels).fits, [0, 1, 7]);
+    // A directory above: what denied its move fits, though it names another operation.
+    let moved = tables.label_moved(tables.start(b""));
+    let told = compiled.explain(&subject, Operation::Mount, &moved);
+    assert_eq!(told.decision.why, Why::Rule(told.fits[0]));
+    assert_eq!(told.fits, [0]);
     let many = (0..40).map(|at| rule("r", &read, &[path(&format!("/{at}"))], DENY));
     let compiled = self::compiled(many.collect());
     let told = compiled.explain(&anybody(), Operation::Read, &Labels::default());
@@ -416,6 +425,15 @@ fn addresses_in_every_dress() {
         assert_eq!(why(Bind, address, 81), Why::Default, "{address}");
     }
     assert_eq!(why(Connect, "11.0.0.1", 80), Why::Default);
+    // Ports in the wrong order fit nothing.
+    let ports = Some((90, 80));
+    let peer = Object::Peer(Peer { network: None, ports, protocol: None });
+    let backwards = self::compiled(vec![rule("r", &[Connect], &[peer], DENY)]);
+    for port in [79, 80, 85, 90, 91] {
+        let peer = Endpoint { address: "10.0.0.1".parse().unwrap(), port, protocol: 6 };
+        let labels = backwards.tables.label_peer(&peer, Connect, &[]);
+        assert_eq!(ask(&backwards, Connect, &labels).1, Why::Default, "{port}");
+    }
     assert_eq!(why(Connect, "2001:db8::1", 80), Why::Default);
 }
 
@@ -434,6 +452,8 @@ fn what_cannot_be_compiled_says_why() {
         (code, text.as_str()),
         ("T004", "net: a prefix of 33 bits is longer than the address (32 bits)")
     );
+    let (code, text) = failed(vec![rule("cap", &read, &[Object::Capability(64)], DENY)]);
+    assert_eq!((code, text.as_str()), ("T006", "cap: there is no capability 64"));
     let subjects = (0..256).map(|user| {
         let mut rule = rule("many", &read, &[Object::Any], DENY);
         rule.subject.users = vec![user.to_string()];

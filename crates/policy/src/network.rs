@@ -326,8 +326,10 @@ impl Classes<'_> {
         first: usize,
     ) -> Result<(), Error> {
         let protocol = place.checked_sub(1).and_then(|at| self.network.protocols.get(at as usize));
-        let fits =
-            |service: &&Service| service.protocol.is_none_or(|wanted| Some(&wanted) == protocol);
+        let fits = |service: &&Service| {
+            service.protocol.is_none_or(|wanted| Some(&wanted) == protocol)
+                && service.ports.is_none_or(|(low, high)| low <= high)
+        };
         // Where a claim begins (true) and the first port behind its end (false).
         let mut edges: Vec<(u32, bool, Claim)> = Vec::new();
         for service in services.iter().filter(fits) {

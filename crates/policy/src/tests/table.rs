@@ -427,8 +427,11 @@ fn addresses_in_every_dress() {
     assert_eq!(why(Connect, "11.0.0.1", 80), Why::Default);
     // Ports in the wrong order fit nothing.
     let ports = Some((90, 80));
-    let peer = Object::Peer(Peer { network: None, ports, protocol: None });
-    let backwards = self::compiled(vec![rule("r", &[Connect], &[peer], DENY)]);
+    let peer = |ports| Object::Peer(Peer { network: None, ports, protocol: None });
+    let backwards = self::compiled(vec![
+        rule("r", &[Connect], &[peer(ports)], DENY),
+        rule("s", &[Connect], &[peer(Some((95, 99)))], Verdict::Audit),
+    ]);
     for port in [79, 80, 85, 90, 91] {
         let peer = Endpoint { address: "10.0.0.1".parse().unwrap(), port, protocol: 6 };
         let labels = backwards.tables.label_peer(&peer, Connect, &[]);

@@ -135,7 +135,8 @@ fn moves(graph: &Graph) -> Moves {
 
 /// A step of a fingerprint.
 fn mix(hash: u64, item: u64) -> u64 {
-    let mixed = (hash ^ item).wrapping_mul(0x9fb2_1c65_1e98_df25);
+    // Turned first, so that it matters which item came before which.
+    let mixed = (hash.rotate_left(23) ^ item).wrapping_mul(0x9fb2_1c65_1e98_df25);
     mixed ^ (mixed >> 29)
 }
 
@@ -144,13 +145,15 @@ fn fingerprints(graph: &Graph) -> Vec<u64> {
     // What a state is as seen from itself, or from within a loop.
     const SELF: u64 = 1;
     const LOOP: u64 = 2;
+    // Labels and bytes are small numbers alike: what is mixed with them must not be small.
+    const SEED: u64 = 0x2545_f491_4f6c_dd1d;
     let mut prints = vec![LOOP; graph.len()];
     prints[DEAD as usize] = 0;
     for state in last_first(graph) {
         let default = graph.default[state];
         let print = |own: u32| {
             let seen = |to: u32| if to == own { SELF } else { prints[to as usize] };
-            let start = mix(u64::from(graph.output[state]), seen(default));
+            let start = mix(mix(SEED, u64::from(graph.output[state])), seen(default));
             let edges = graph.edges(state).iter();
             edges.fold(start, |hash, (byte, to)| mix(mix(hash, (*byte).into()), seen(*to)))
         };
@@ -285,4 +288,32 @@ fn merged(graph: &Graph, blocks: &Partition) -> (Graph, bool) {
         merged.set(from, default, graph.output[state], &edges);
     }
     (merged, again)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Bounds, Trie, determine};
+    use super::*;
+    use crate::pattern::Pattern;
+
+    #[test]
+    fn a_tree_with_whole_directories_needs_no_refinement() {
+        let mut trie = Trie::new();
+        for number in 1..600 {
+            let name = format!("/srv/{}/{}", number % 37, number * 7919);
+            let pattern = if number % 2 == 0 { name } else { format!("{name}/**") };
+            trie.add(&Pattern::parse(&pattern).unwrap(), number);
+        }
+        // Labels that are bytes, on the byte that is the other label.
+        trie.add(&Pattern::parse("/x/b").unwrap(), u32::from(b'a'));
+        trie.add(&Pattern::parse("/y/a").unwrap(), u32::from(b'b'));
+        let mut determined = determine(&trie, Bounds::default()).unwrap();
+        let mut graph = std::mem::take(&mut determined.graph);
+        for output in &mut graph.output {
+            *output = determined.outputs[*output as usize].first().copied().unwrap_or(0);
+        }
+        let blocks = Partition::by_key(fingerprints(&graph).into_iter());
+        assert!(is_stable(&graph, &blocks), "fingerprints of different states are equal");
+        assert_eq!(blocks.len(), equal(&graph).len());
+    }
 }

@@ -1,6 +1,6 @@
 //! Finite automata over the bytes of paths: built, made small, and packed into tables.
 //!
-//! Patterns become a [`trie`] with wildcards, that a deterministic [`Graph`] (`subset`, `minimize`),
+//! Patterns become a `trie` with wildcards, that a deterministic `Graph` (`subset`, `minimize`),
 //! that an [`Automaton`]: the arrays that the kernel reads. `needles` makes the graph for texts
 //! that may stand anywhere.
 

@@ -19,7 +19,7 @@
 //! | 404, 405 | when the first exception ends |
 //! | 406- | place and length of each [`Section`] |
 //!
-//! Sections begin at even places. [`Tables::parse`] checks every place, length and number, so that
+//! Sections begin at even places. [`crate::Tables::parse`] checks every place, length and number, so that
 //! whoever reads what it took never reads outside.
 
 mod read;

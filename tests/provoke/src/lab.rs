@@ -221,6 +221,16 @@ impl Lab {
         Actor::start(&self.exe, &self.scratch, words)
     }
 
+    /// An actor that does nothing until it is told to go on.
+    ///
+    /// It has told that it runs: a parent is let go on before the kernel has finished an exec, and
+    /// who is killed in between has never been that program.
+    pub(crate) fn waiting(&self) -> Result<Actor> {
+        let mut actor = self.start(&["wait"])?;
+        actor.fact("ready")?;
+        Ok(actor)
+    }
+
     /// A path below the scratch directory.
     pub(crate) fn path(&self, name: &str) -> String {
         self.scratch.join(name).display().to_string()

@@ -15,7 +15,7 @@ use super::{Args, tell, wait};
 pub(super) fn perform(name: &str, args: &Args<'_>) -> Option<Result<()>> {
     Some(match name {
         "noop" => Ok(()),
-        "wait" => wait().map(|_| ()),
+        "wait" => tell("ready", true).and_then(|()| wait()).map(|_| ()),
         "exit" => exit(args),
         "thread" => thread(),
         "veteran" => veteran(),

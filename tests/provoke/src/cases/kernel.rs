@@ -126,7 +126,7 @@ fn traced(lab: &Lab, done: &Done) -> Vec<Want> {
 
 /// An operation on a process that waits.
 fn on_target(lab: &mut Lab, operation: &str, more: &[&str]) -> Result<Done> {
-    let target = lab.start(&["wait"])?;
+    let target = lab.waiting()?;
     let pid = target.pid();
     let text = pid.to_string();
     let mut words = vec![operation, &text];

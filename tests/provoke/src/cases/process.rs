@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use model::op::Kind;
 
 use super::{Case, Control};
-use crate::expect::{absent, contains, has, is, is_if_present, lacks, list, present};
+use crate::expect::{Want, absent, contains, has, is, is_if_present, lacks, list, present};
 use crate::lab::{Actor, Done, Lab};
 
 /// Somebody without any privilege.
@@ -39,8 +39,8 @@ pub(super) const CASES: &[Case] = &[
                 absent("process.Ext.script"),
                 is_if_present("process.Ext.memfd.executed", "false"),
                 is_if_present("process.Ext.deleted", "false"),
-                is("process.session_leader.pid", done.fact("session")),
-                is("process.group_leader.pid", done.fact("group")),
+                leader("process.session_leader.pid", done.fact("session")),
+                leader("process.group_leader.pid", done.fact("group")),
                 is("process.Ext.executable.inode", done.fact("inode")),
                 has("process.thread.capabilities.effective", "CAP_CHOWN"),
                 present("process.parent.args"),
@@ -261,13 +261,18 @@ const NAMESPACES: &[(&str, &str)] = &[
     ("process.Ext.namespace.user", "user"),
 ];
 
+/// The leader of a session or group; that of the kernel's own, 0, is no process.
+fn leader(field: &'static str, pid: &str) -> Want {
+    if pid == "0" { absent(field) } else { is(field, pid) }
+}
+
 fn noop(lab: &mut Lab) -> Result<Done> {
     lab.act(&["noop"])
 }
 
 fn program(lab: &mut Lab) -> Result<Done> {
     // It waits, so that /proc can be asked what is true.
-    let actor = lab.start(&["wait"])?;
+    let actor = lab.waiting()?;
     let pid = i32::try_from(actor.pid()).ok().map(nix::unistd::Pid::from_raw);
     let session = nix::unistd::getsid(pid).context("getsid")?;
     let group = nix::unistd::getpgid(pid).context("getpgid")?;
@@ -372,7 +377,7 @@ fn in_cgroup(lab: &mut Lab) -> Result<Done> {
 }
 
 fn killed(lab: &mut Lab) -> Result<Done> {
-    let actor = lab.start(&["wait"])?;
+    let actor = lab.waiting()?;
     let pid = i32::try_from(actor.pid()).context("pid")?;
     let signal = nix::sys::signal::Signal::SIGKILL;
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).context("kill")?;

@@ -25,6 +25,8 @@ pub(crate) struct Lower<'a> {
     pub(crate) found: &'a mut Vec<Diagnostic>,
     /// Names of earlier steps, and their numbers.
     aliases: Vec<(String, u16)>,
+    /// What is being lowered, where it knows no earlier members.
+    no_members: Option<&'static str>,
     /// Variables of `arraySearch` in scope, innermost last.
     variables: Vec<(String, u16)>,
     next_variable: u16,
@@ -74,6 +76,7 @@ impl<'a> Lower<'a> {
             schema,
             found,
             aliases: Vec::new(),
+            no_members: None,
             variables: Vec::new(),
             next_variable: 0,
             in_pipe: false,
@@ -170,7 +173,7 @@ impl<'a> Lower<'a> {
 
     /// `child of [ … ]`: the inner query becomes one of the program.
     fn lineage(&mut self, relation: Relation, filter: &ast::Filter, span: &Span) -> Option<Expr> {
-        let lowered = self.filter(filter)?;
+        let lowered = self.without_members("a query over lineage", |lower| lower.filter(filter))?;
         let number = self.schema.lineages.len();
         if number >= MAX_LINEAGES {
             let message = format!("more than {MAX_LINEAGES} queries over lineage");

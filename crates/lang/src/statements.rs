@@ -260,6 +260,22 @@ fn s30_aliases_name_earlier_members() {
 }
 
 #[test]
+fn s30_names_are_refused_where_no_member_is_known() {
+    let two = "[file where true] as e0 [process where true]";
+    assert!(endpoint(&format!("sequence {two}")).is_ok(), "the control");
+    for form in ["sample by user.id", "join by user.id"] {
+        assert_eq!(errors(endpoint(&format!("{form} {two}"))), [Code::Syntax], "{form}");
+    }
+    let key = "sequence [file where true] by file.path as e0 [process where true] by ";
+    assert!(endpoint(&format!("{key}file.path")).is_ok(), "the control");
+    assert_eq!(errors(endpoint(&format!("{key}e0.file.path"))), [Code::BadOperand]);
+    let lineage = "sequence [file where true] as e0 \
+                   [process where child of [process where process.pid == WHOM]]";
+    assert!(endpoint(&lineage.replace("WHOM", "1")).is_ok(), "the control");
+    assert_eq!(errors(endpoint(&lineage.replace("WHOM", "e0.process.pid"))), [Code::BadOperand]);
+}
+
+#[test]
 fn s30_lineage_queries_nest_and_belong_to_the_program() {
     let text = "file where descendant of [process where event of [any where true]]";
     let mut schema = Schema::new(Unknown::Document);

@@ -126,7 +126,10 @@ pub(super) fn tuples(
 }
 
 /// What is remembered of members, by number of the step.
-pub(super) type Kept = Vec<(u16, FieldId, Held)>;
+pub(super) type Kept = Vec<Remembered>;
+
+/// A value of a member, by number of the step.
+pub(super) type Remembered = (u16, FieldId, Held);
 
 /// A value that is remembered. An address stays one, so that it is compared as one.
 #[derive(Debug, Clone, PartialEq)]
@@ -202,7 +205,7 @@ pub(super) fn node(value: Value<'_>) -> Node {
 
 /// Members that are remembered, and the lineage of the event at hand.
 pub(super) struct Members<'m> {
-    pub(super) kept: &'m Kept,
+    pub(super) kept: &'m [Remembered],
     pub(super) lineage: &'m dyn Context,
 }
 

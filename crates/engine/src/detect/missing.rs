@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use hashbrown::HashMap;
 
 use super::Raw;
-use super::key;
+use super::key::{self, Kept};
 use super::plan::SequencePlan;
 use super::sequence::Partial;
 
@@ -132,13 +132,19 @@ impl Missing {
         }
     }
 
-    /// What must not follow has followed.
-    pub(super) fn refute(&mut self, key: u128, number: u64, time: i64) {
+    /// What must not follow has followed, in an event of this number and time: of the matches that
+    /// wait, those are given up whose members say so.
+    pub(super) fn refute(
+        &mut self,
+        key: u128,
+        (number, time): (u64, i64),
+        refutes: &mut dyn FnMut(&Kept) -> bool,
+    ) {
         let Some(dues) = self.by_key.get_mut(&key) else { return };
         let (waiting, held) = (&mut self.waiting, &mut self.held);
         dues.retain(|due| {
-            let last = waiting.get(due).map(|waiting| waiting.last);
-            let stays = due.0 < time || last.is_none_or(|last| last >= number);
+            let one = waiting.get(due).filter(|one| due.0 >= time && one.last < number);
+            let stays = !one.is_some_and(|one| refutes(&one.found.kept));
             if !stays && let Some(gone) = waiting.remove(due) {
                 *held -= gone.weight();
             }

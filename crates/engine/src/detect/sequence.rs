@@ -12,7 +12,7 @@ use super::missing::Missing;
 use super::plan::{SequencePlan, Stage};
 use super::quota::{self, Candidate};
 use super::{Call, Member, Raw};
-use crate::eval::Env;
+use crate::eval::{Condition, Env};
 
 /// Entries of the expiry queue beyond twice the partials: then those that are gone are removed.
 const QUEUE_SLACK: usize = 1024;
@@ -60,11 +60,18 @@ pub(super) struct Extra {
     pub(super) kept: Kept,
     /// Something that must not happen between two members has happened.
     pub(super) broken: bool,
+    /// The same since the last member, by what the members are: when it was.
+    refuted: Option<i64>,
     /// When something last happened before the first member that must not.
     pub(super) leading: Option<i64>,
 }
 
 impl Partial {
+    /// What is remembered of the members.
+    fn kept(&self) -> &[key::Remembered] {
+        self.extra.as_ref().map_or(&[], |extra| &extra.kept)
+    }
+
     fn weight(&self) -> usize {
         self.members.len() + self.extra.as_ref().map_or(0, |extra| key::weight(&extra.kept))
     }
@@ -124,24 +131,64 @@ impl Sequence {
                 }
             }
         }
-        let lead = plan.stages.first().map_or(&[][..], |stage| &stage.before);
-        let between = plan.stages.iter().skip(1).flat_map(|stage| &stage.before);
-        for part in lead.iter().chain(between).filter(|part| parts.contains(part)) {
-            for key in keys(call, *part) {
-                self.missing.seen((key, *part), call.event.time());
+        self.forbidden(call, plan, parts);
+        if let Some(until) = plan.until.filter(|until| parts.contains(until)) {
+            for key in keys(call, until) {
+                self.until(call, plan, until, key);
+            }
+        }
+        self.bound(call.quota, plan);
+    }
+
+    /// Remembers what must not happen, and gives up what it refutes.
+    fn forbidden(&mut self, call: &mut Call<'_>, plan: &SequencePlan, parts: &[u16]) {
+        for (stage, missing) in (0u16..).zip(plan.stages.iter().map(|stage| &stage.before)) {
+            for part in missing.iter().filter(|part| parts.contains(part)) {
+                for key in keys(call, *part) {
+                    match stage.checked_sub(1) {
+                        // Which event it is depends on the members before it.
+                        Some(before) if is_late(call, *part) => {
+                            self.refute(call, *part, (key, before));
+                        }
+                        Some(_) => self.missing.seen((key, *part), call.event.time()),
+                        None if holds_late(call, *part, &[]) => {
+                            self.missing.seen((key, *part), call.event.time());
+                        }
+                        None => {}
+                    }
+                }
             }
         }
         for part in plan.trailing.iter().filter(|part| parts.contains(part)) {
             for key in keys(call, *part) {
-                self.missing.refute(key, call.event.number(), call.event.time());
+                let (number, time) = (call.event.number(), call.event.time());
+                let mut refutes = |kept: &Kept| holds_late(call, *part, kept);
+                self.missing.refute(key, (number, time), &mut refutes);
             }
         }
-        if let Some(until) = plan.until.filter(|until| parts.contains(until)) {
-            for key in keys(call, until) {
-                self.end(key, plan);
+    }
+
+    /// Notes that a pending partial is refuted, unless its next member comes at the same time.
+    fn refute(&mut self, call: &mut Call<'_>, part: u16, slot: Slot) {
+        let time = call.event.time();
+        let partial = self.partials.get_mut(&slot).filter(|partial| time > partial.last);
+        if let Some(partial) = partial
+            && holds_late(call, part, partial.kept())
+        {
+            let refuted = &mut partial.extra.get_or_insert_default().refuted;
+            *refuted = Some(refuted.map_or(time, |before| before.min(time)));
+        }
+    }
+
+    /// Ends what is pending for a key, as far as the event is the one that ends it.
+    fn until(&mut self, call: &mut Call<'_>, plan: &SequencePlan, part: u16, key: u128) {
+        for (stage, _) in (0u16..).zip(&plan.stages) {
+            let slot = (key, stage);
+            let pending = self.partials.get(&slot);
+            if pending.is_some_and(|partial| holds_late(call, part, partial.kept())) {
+                self.take(&slot);
             }
         }
-        self.bound(call.quota, plan);
     }
 
     /// Whether a partial became complete.
@@ -160,7 +207,7 @@ impl Sequence {
             Some(before) => {
                 let slot = (key, before);
                 let Some(partial) = self.partials.get(&slot) else { return false };
-                if !holds_late(call, stage.part, partial) {
+                if !holds_late(call, stage.part, partial.kept()) {
                     return false;
                 }
                 let partial = if stage.fork { Some(copy(partial)) } else { self.take(&slot) };
@@ -218,7 +265,8 @@ impl Sequence {
         let between = |part: &u16| {
             self.missing.before(&(key, *part), time).is_some_and(|at| at > partial.last)
         };
-        let broken = stage.before.iter().any(between);
+        let refuted = partial.extra.as_mut().and_then(|extra| extra.refuted.take());
+        let broken = refuted.is_some_and(|at| at < time) || stage.before.iter().any(between);
         let mut kept = Kept::new();
         key::keep(&mut kept, &call.plan.keep, stage.part, call.event);
         if broken || !kept.is_empty() {
@@ -325,12 +373,19 @@ fn keys(call: &mut Call<'_>, part: u16) -> key::Tuples {
     tuples(call.compiled, keys, env, call.seed, call.scratch)
 }
 
-/// Whether the step holds for this partial, where that depends on its members.
-fn holds_late(call: &mut Call<'_>, part: u16, partial: &Partial) -> bool {
+/// What of a part depends on earlier members.
+fn late<'c>(call: &Call<'c>, part: u16) -> Option<&'c Condition> {
     let filter = call.filters.get(usize::from(part)).and_then(|it| call.compiled.filter(*it));
-    let Some(condition) = filter.filter(|condition| condition.late.is_some()) else { return true };
-    let none = Kept::new();
-    let kept = partial.extra.as_ref().map_or(&none, |extra| &extra.kept);
+    filter.filter(|condition| condition.late.is_some())
+}
+
+fn is_late(call: &Call<'_>, part: u16) -> bool {
+    late(call, part).is_some()
+}
+
+/// Whether a part holds after these members, as far as that depends on them.
+fn holds_late(call: &mut Call<'_>, part: u16, kept: &[key::Remembered]) -> bool {
+    let Some(condition) = late(call, part) else { return true };
     let context = Members { kept, lineage: call.lineage };
     call.compiled.late(condition, call.event, &context, call.scratch)
 }

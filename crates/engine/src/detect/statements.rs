@@ -283,6 +283,51 @@ fn s30_later_steps_ask_for_earlier_members() {
 }
 
 #[test]
+fn s28_s30_missing_steps_ask_for_the_members_before_them() {
+    let x = "![any where event.action == \"x\" and process.parent.pid == e0.process.pid]";
+    let between = &*format!("sequence with maxspan=9s [a] as e0 {x} [b]").leak();
+    let other = &*between.replace("== e0", "!= e0").leak();
+    let after = &*format!("sequence with maxspan=9s [a] as e0 [b] {x}").leak();
+    let far = &*format!("sequence with maxspan=9s [a] as e0 [b] {x} [c]").leak();
+    let second = &*far.replace("[a] as e0 [b]", "[a] [b] as e0").leak();
+    let keyed = &*between.replace("sequence", "sequence by ?event.kind").leak();
+    endpoint(&[
+        (between, "a5 x1<5 b", ""),
+        (between, "a5 x1<4 b", "1 3"),
+        (between, "a5@1 x1<5@1 b@2", "1 3"),
+        (between, "a5@1 x1<5@2 b@2", "1 3"),
+        (between, "a5@1 x1<5@2 x1<5@3 b@3", ""),
+        (between, "a5 x1<5 a5 b", "3 4"),
+        (between, "x1<5 a5 b x1<5", "2 3"),
+        (other, "a5 x1<5 b", "1 3"),
+        (other, "a5 x1<4 b", ""),
+        (keyed, "a5 x1<5 b", ""),
+        (keyed, "a5 x1<4 b", "1 3"),
+        (after, "a5 b x1<5", ""),
+        (after, "a5 b x1<4", "1 2"),
+        (after, "a5@1 b@2 x1<5@10", ""),
+        (after, "a5@1 b@2 x1<5@11", "1 2"),
+        (after, "a5 b a6 b x1<6", "1 2"),
+        (far, "a5 x1<5 b c", "1 3 4"),
+        (far, "a5 b6 x1<5 c", ""),
+        (far, "a5 b6 x1<6 c", "1 2 4"),
+        (second, "a5 b6 x1<6 c", ""),
+        (second, "a5 b6 x1<5 c", "1 2 4"),
+    ]);
+}
+
+#[test]
+fn s22_s30_until_asks_for_the_members_before_it() {
+    let query = "sequence [a] as e0 [b] \
+                 until [any where event.action == \"u\" and process.parent.pid == e0.process.pid]";
+    endpoint(&[
+        (query, "a5 u1<5 b", ""),
+        (query, "a5 u1<4 b", "1 3"),
+        (query, "a5 u1<5 a6 u1<5 b", "3 5"),
+    ]);
+}
+
+#[test]
 fn s30_lineage_asks_for_what_relatives_did() {
     let child = "any where event.action == \"c\" and child of [a]";
     let descendant = "any where event.action == \"c\" and descendant of [a]";

@@ -101,7 +101,8 @@ fn rejected(
     let ended = |until: &Step| {
         all(world, rule, until)
             .iter()
-            .any(|(at, key)| *key == partial.key && partial.last() <= *at && *at < event)
+            .filter(|(at, key)| *key == partial.key && partial.last() <= *at && *at < event)
+            .any(|(at, _)| late(world, rule, until, *at, &partial.members))
     };
     sequence.maxspan.is_some_and(is_long) || sequence.until.as_ref().is_some_and(ended)
 }
@@ -126,7 +127,10 @@ fn refuted(world: World<'_>, rule: &Rule, sequence: &Sequence, one: &Partial) ->
     let (mut leads, mut trails) = (false, false);
     for (part, step) in (0u16..).zip(&sequence.steps).filter(|(_, step)| step.missing) {
         let events = all(world, rule, step).into_iter().filter(|(_, key)| *key == one.key);
-        let mut events = events.map(|(event, _)| event);
+        let known = one.members.iter().filter(|(member, _)| *member < part).copied();
+        let known: Vec<_> = known.collect();
+        let mut events =
+            events.map(|(event, _)| event).filter(|event| late(world, rule, step, *event, &known));
         let before = one.members.iter().rfind(|(member, _)| *member < part);
         let after = one.members.iter().find(|(member, _)| *member > part);
         match (before, after) {

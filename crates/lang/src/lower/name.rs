@@ -46,8 +46,28 @@ impl Lower<'_> {
         Some(Subject { scalar: Scalar::Field(id), kind: Schema::kind(id), name: name.text.clone() })
     }
 
+    /// Lowers what knows no earlier members.
+    pub(super) fn without_members<T>(
+        &mut self,
+        what: &'static str,
+        lower: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        let before = self.no_members.replace(what);
+        let lowered = lower(self);
+        self.no_members = before;
+        lowered
+    }
+
     /// A field of an earlier member.
     fn member(&mut self, step: u16, name: &str, rest: &[Part], span: &Span) -> Option<Subject> {
+        if let Some(what) = self.no_members {
+            let message = format!("{what} knows no other member of the sequence");
+            return self.fail(
+                Diagnostic::new(Code::BadOperand, span.clone(), message)
+                    .label("asks for one")
+                    .help("compare with the member in the condition of the step"),
+            );
+        }
         let id = self.field(name, span)?;
         let scalar = element(Scalar::Member(step, id), rest.to_vec());
         let kind = if rest.is_empty() { Schema::kind(id) } else { None };

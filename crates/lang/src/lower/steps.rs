@@ -72,7 +72,8 @@ impl Lower<'_> {
     fn step(&mut self, step: &ast::Step, shared: &[Node]) -> Option<Step> {
         let filter = step.filter.as_ref().and_then(|filter| self.filter(filter));
         let keys = shared.iter().chain(&step.by);
-        let by: Vec<Option<Key>> = keys.map(|key| self.key(key)).collect();
+        let by: Vec<Option<Key>> =
+            self.without_members("a join key", |lower| keys.map(|key| lower.key(key)).collect());
         let by = by.into_iter().collect::<Option<Vec<Key>>>()?;
         Some(Step { filter: filter?, by, missing: step.missing, fork: step.fork })
     }
@@ -123,6 +124,9 @@ impl Lower<'_> {
             }
             if step.alias.is_some() && step.missing {
                 wrong(&step.span, "a missing event has no name", "leave out `as`");
+            }
+            if step.alias.is_some() && all.form != Form::Sequence {
+                wrong(&step.span, "only the events of a sequence have names", "leave out `as`");
             }
         }
         match all.form {

@@ -106,8 +106,9 @@ fn pipes() -> impl Strategy<Value = Vec<Pipe>> {
 /// Sequences of up to four steps; a missing one needs a span.
 fn sequence() -> impl Strategy<Value = Rule> {
     let steps = |keys: Vec<Key>| {
-        let step = (step(letters(), keys.clone()), late(0), 0u8..8);
-        let until = prop::option::weighted(0.3, self::step(letters(), keys));
+        let step = (step(letters(), keys.clone()), late(0), 0u8..10);
+        let ends = prop_oneof![2 => letters().boxed(), 1 => late(0).boxed()];
+        let until = prop::option::weighted(0.3, self::step(ends, keys));
         (prop::collection::vec(step, 1..5), until)
     };
     let span = prop::option::of(0i64..8);
@@ -116,9 +117,9 @@ fn sequence() -> impl Strategy<Value = Rule> {
         let mut steps: Vec<Step> = (0..)
             .zip(steps)
             .map(|(number, (mut step, late, form))| {
-                step.missing = !three && form < 2;
+                step.missing = !three && form < 3;
                 step.fork = three && form == 0;
-                if form == 7 && number > 0 {
+                if form == 7 && number > 0 || form == 2 {
                     step.filter.condition = late;
                 }
                 step

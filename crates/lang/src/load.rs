@@ -232,7 +232,10 @@ impl Load {
                     formats::document_field(&mut self.schema, name)
                 });
                 match resolved {
-                    Ok(rule) => self.correlation(&one, rule),
+                    Ok(rule) => match self.piped(&rule) {
+                        None => self.correlation(&one, rule),
+                        Some(why) => self.refuse(&one, &why),
+                    },
                     Err(Unresolved::NoRule(_)) => self.pending.push(one),
                     Err(Unresolved::Refused(why)) => self.refuse(&one, &why),
                 }
@@ -248,6 +251,16 @@ impl Load {
                 self.refuse(&one, &format!("it names `{name}`, and no rule has that id or name"));
             }
         }
+    }
+
+    /// Why a correlation cannot count what it names: results of pipes stand for many matches, or
+    /// come when the input ends.
+    fn piped(&self, rule: &Rule) -> Option<String> {
+        let Query::Correlation(it) = &rule.query else { return None };
+        let named = it.rules.iter().filter_map(|number| usize::try_from(*number).ok());
+        let mut rules = named.filter_map(|number| self.loaded.program.rules.get(number));
+        let piped = rules.find(|rule| !rule.pipes.is_empty())?;
+        Some(format!("the rule `{}` has pipes, whose results are not counted", piped.meta.id))
     }
 
     fn correlation(&mut self, one: &Pending, rule: Rule) {

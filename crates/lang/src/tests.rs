@@ -166,6 +166,27 @@ fn one_bad_rule_hides_no_other() {
 }
 
 #[test]
+fn a_correlation_counts_rules_of_all_formats_but_none_with_pipes() {
+    let of = |pipes: &str| {
+        let query = format!("process where process.name == \"a\" {pipes}");
+        let own = format!(
+            "[[rule]]\nid = \"own\"\nname = \"n\"\ndescription = \"d\"\nseverity = \"low\"\n\
+             query = '{query}'\n"
+        );
+        let counts = "title: C\nid: c\ncorrelation:\n  type: event_count\n  rules: [own]\n  \
+                      timespan: 1m\n  condition: {gte: 3}\n";
+        let files = [("own.toml", own), ("c.yml", counts.to_owned())];
+        let loaded = load(files.map(|(name, text)| (name.to_owned(), text)));
+        let errors = loaded.diagnostics.iter().filter(|one| one.is_error());
+        let errors: Vec<String> = errors.map(|one| one.message.clone()).collect();
+        (loaded.program.rules.len(), errors)
+    };
+    assert_eq!(of(""), (2, Vec::new()));
+    let why = "the correlation is not run: the rule `own` has pipes, whose results are not counted";
+    assert_eq!(of("| head 5"), (1, vec![why.to_owned()]));
+}
+
+#[test]
 fn long_chains_are_not_deep() {
     let chain = vec!["process.pid == 1"; 3_000].join(" and ");
     let Expr::And(parts) = condition(&format!("any where {chain}")) else { panic!("not a chain") };

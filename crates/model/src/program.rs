@@ -131,7 +131,8 @@ pub enum Pipe {
 pub struct Correlation {
     /// What is counted.
     pub kind: CorrelationKind,
-    /// Numbers of the rules in the program whose matches are correlated.
+    /// Numbers of the rules in the program whose matches, before pipes, are correlated. All of them
+    /// come before this rule.
     pub rules: Vec<u32>,
     /// Values that must be equal; for each rule its own fields, all of the same length.
     pub group_by: Vec<Vec<FieldId>>,

@@ -1,10 +1,9 @@
 //! What a hostile stream can make a detector hold, and whom that costs.
 
 use lang::Dialect;
-use model::field;
-use model::program::{Correlation, CorrelationKind, Order, Program, Query, Rule, RuleMeta};
+use model::program::Order;
 
-use super::text::{Ev, S, events, program};
+use super::text::{Ev, S, correlated, count_of, events, program};
 use super::*;
 
 /// What one rule may hold in these tests.
@@ -67,36 +66,17 @@ fn a_flood_of_unique_keys_stays_within_the_bound_and_blinds_nobody() {
 #[test]
 fn a_flood_of_groups_stays_within_the_bound_and_blinds_no_correlation() {
     for condition in [vec![(Order::GreaterEqual, 2)], vec![(Order::Equal, 2)]] {
-        let base = program(&[(Dialect::Elastic, "any where true")]);
-        let query = Query::Correlation(Correlation {
-            kind: CorrelationKind::EventCount,
-            rules: vec![0],
-            group_by: vec![vec![field::PROCESS_PID]],
-            timespan: 3_600_000_000_000,
-            condition,
-        });
-        let meta = RuleMeta { id: "count".to_owned(), ..RuleMeta::default() };
-        let mut rules = base.program().rules.clone();
-        rules.push(Rule { meta, query, ..rules[0].clone() });
-        let all = Program { rules, ..Program::default() };
-        flood("count", Arc::new(Compiled::new(Arc::new(all)).unwrap()), "a", "b");
+        let every = [(Dialect::Elastic, "any where true")];
+        let compiled = correlated(&every, &[count_of(0, 3_600, condition)]);
+        flood("correlation 0", compiled, "a", "b");
     }
 }
 
 #[test]
 fn many_matches_of_one_group_count_as_many() {
-    let base = program(&[(Dialect::Elastic, "any where true")]);
-    let query = Query::Correlation(Correlation {
-        kind: CorrelationKind::EventCount,
-        rules: vec![0],
-        group_by: vec![vec![field::PROCESS_PID]],
-        timespan: 3_600_000_000_000,
-        condition: vec![(Order::GreaterEqual, 100_000)],
-    });
-    let mut rules = base.program().rules.clone();
-    rules.push(Rule { query, ..rules[0].clone() });
-    let all = Program { rules, ..Program::default() };
-    let mut detector = Detector::new(Arc::new(Compiled::new(Arc::new(all)).unwrap()), LIMITS);
+    let every = [(Dialect::Elastic, "any where true")];
+    let compiled = correlated(&every, &[count_of(0, 3_600, vec![(Order::GreaterEqual, 100_000)])]);
+    let mut detector = Detector::new(compiled, LIMITS);
     let mut found = Vec::new();
     for number in 1..10_000 {
         detector.push(&event(number, &format!("a{}@0", number % 10), "flood"), &mut found);

@@ -16,6 +16,36 @@ pub(super) struct Now {
     pub(super) held: bool,
 }
 
+impl Now {
+    /// The event as a member of something that may become a match later.
+    pub(super) fn hold(&mut self, event: &dyn Event, seed: Seed) -> Member {
+        self.held = true;
+        self.origin(event, seed);
+        self.member(event)
+    }
+
+    /// The event as a member of a match.
+    pub(super) fn member(&mut self, event: &dyn Event) -> Member {
+        let identity = *self.identity.get_or_insert_with(|| event.identity());
+        Member { number: event.number(), identity }
+    }
+
+    /// Who made the event: its program and the parent. Flooding from one place costs that place.
+    pub(super) fn origin(&mut self, event: &dyn Event, seed: Seed) -> u32 {
+        let first = |fields: &[field::FieldId]| {
+            fields.iter().find_map(|field| event.get(*field).each().next())
+        };
+        *self.origin.get_or_insert_with(|| {
+            let parent = first(&[field::PROCESS_PARENT_PID, field::PROCESS_PARENT_ENTITY_ID]);
+            let program = first(&[field::PROCESS_EXECUTABLE, field::PROCESS_NAME]);
+            let both = [parent, program].into_iter().map(|it| it.unwrap_or(Value::Null));
+            #[expect(clippy::cast_possible_truncation, reason = "any 32 bits of the hash do")]
+            let origin = seed.tuple(both) as u32;
+            origin
+        })
+    }
+}
+
 /// An event offered to a rule.
 pub(super) struct Call<'c> {
     pub(super) compiled: &'c Compiled,
@@ -32,30 +62,16 @@ pub(super) struct Call<'c> {
 impl Call<'_> {
     /// The event as a member of something that may become a match later.
     pub(super) fn hold(&mut self) -> Member {
-        self.now.held = true;
-        self.origin();
-        self.member()
+        self.now.hold(self.event, self.seed)
     }
 
     /// The event as a member of a match.
     pub(super) fn member(&mut self) -> Member {
-        let identity = *self.now.identity.get_or_insert_with(|| self.event.identity());
-        Member { number: self.event.number(), identity }
+        self.now.member(self.event)
     }
 
-    /// Who made the event: its program and the parent. Flooding from one place costs that place.
+    /// Who made the event.
     pub(super) fn origin(&mut self) -> u32 {
-        let (event, seed) = (self.event, self.seed);
-        let first = |fields: &[field::FieldId]| {
-            fields.iter().find_map(|field| event.get(*field).each().next())
-        };
-        *self.now.origin.get_or_insert_with(|| {
-            let parent = first(&[field::PROCESS_PARENT_PID, field::PROCESS_PARENT_ENTITY_ID]);
-            let program = first(&[field::PROCESS_EXECUTABLE, field::PROCESS_NAME]);
-            let both = [parent, program].into_iter().map(|it| it.unwrap_or(Value::Null));
-            #[expect(clippy::cast_possible_truncation, reason = "any 32 bits of the hash do")]
-            let origin = seed.tuple(both) as u32;
-            origin
-        })
+        self.now.origin(self.event, self.seed)
     }
 }

@@ -3,17 +3,19 @@
 //! A condition that asks for at least so many is met by the match that makes them so many; its
 //! window then begins anew, so that a flood of matches is one alert for each such number. A
 //! condition with an upper bound can only be judged when the window, which the first match opens,
-//! is over.
+//! is over: what is told then counts for other correlations at that time.
 
 use std::collections::{BTreeSet, VecDeque};
 
 use hashbrown::{HashMap, HashSet};
+use model::field::FieldId;
 use model::program::{Correlation, CorrelationKind, Order};
-use model::value::Value;
+use model::value::{Fields, Value};
 
-use super::key::Kept;
+use super::key::{self, Kept, Seed};
 use super::quota::{self, Candidate};
-use super::{Call, Member, Raw};
+use super::tell::Told;
+use super::{Member, Raw};
 
 /// Matches that one group remembers: larger counts are never met.
 pub(super) const HITS_MAX: usize = 65_536;
@@ -33,9 +35,20 @@ pub(super) struct Windows {
     pub(super) evicted: u64,
 }
 
+/// What a correlation does with a match.
+pub(super) struct Counting<'c> {
+    pub(super) plan: &'c Correlation,
+    /// What other correlations ask of its own matches.
+    pub(super) keep: &'c [(u16, FieldId)],
+    pub(super) seed: Seed,
+    pub(super) quota: usize,
+}
+
 #[derive(Debug, Default)]
 struct Window {
     hits: VecDeque<Hit>,
+    /// What is remembered of the last of them.
+    kept: Kept,
     serial: u64,
     origin: u32,
 }
@@ -61,27 +74,28 @@ impl Windows {
 
     fn take(&mut self, key: &u128) -> Option<Window> {
         let window = self.groups.remove(key)?;
-        self.held -= window.hits.len();
+        self.held -= window.weight();
         Some(window)
     }
 
     /// Takes a match of one of the rules.
     pub(super) fn hit(
         &mut self,
-        call: &mut Call<'_>,
-        plan: &Correlation,
+        counting: &Counting<'_>,
         slot: u16,
+        told: &Told<'_>,
         out: &mut Vec<Raw>,
     ) {
-        let time = call.event.time();
+        let Counting { plan, keep, seed, quota } = *counting;
+        let time = told.time;
         let fields = plan.group_by.get(usize::from(slot)).map_or(&[][..], Vec::as_slice);
-        let event = call.event;
+        let of = &told.fields;
         let first =
-            |field| event.get(field).each().find(|value| !value.is_null()).unwrap_or(Value::Null);
+            |field| of.get(field).each().find(|value| !value.is_null()).unwrap_or(Value::Null);
         let value = match &plan.kind {
             CorrelationKind::ValueCount(field) => match first(*field) {
                 Value::Null => return,
-                value => call.seed.value(value),
+                value => seed.value(value),
             },
             _ => 0,
         };
@@ -89,15 +103,15 @@ impl Windows {
         if fields.iter().any(|field| first(*field).is_null()) {
             return;
         }
-        let key = call.seed.tuple(fields.iter().map(|field| first(*field)));
-        let member = call.hold();
-        let origin = call.origin();
+        let key = seed.tuple(fields.iter().map(|field| first(*field)));
         let group = self.groups.entry(key).or_insert_with(|| {
             self.begun += 1;
-            Window { hits: VecDeque::new(), serial: self.begun, origin }
+            Window { serial: self.begun, origin: told.origin, ..Window::default() }
         });
-        let before = group.hits.len();
-        let hit = Hit { time, member, slot, value };
+        let before = group.weight();
+        group.kept.clear();
+        key::keep(&mut group.kept, keep, 0, of);
+        let hit = Hit { time, member: told.last, slot, value };
         if bounded_above(plan) {
             if group.hits.is_empty() {
                 self.ends.insert((time.saturating_add(span(plan)), group.serial, key));
@@ -108,12 +122,12 @@ impl Windows {
             group.add(plan, hit, needed(plan));
         }
         let met = !bounded_above(plan) && group.met(plan);
-        self.held = (self.held + group.hits.len()).saturating_sub(before);
+        self.held = (self.held + group.weight()).saturating_sub(before);
         if met && let Some(mut group) = self.take(&key) {
             out.push(group.take(time));
         }
-        if self.held > call.quota {
-            self.evict(call.quota);
+        if self.held > quota {
+            self.evict(quota);
         }
     }
 
@@ -142,7 +156,7 @@ impl Windows {
             let held = &mut self.held;
             self.groups.retain(|_, window| {
                 let stays = !old(window);
-                *held -= if stays { 0 } else { window.hits.len() };
+                *held -= if stays { 0 } else { window.weight() };
                 stays
             });
             if self.groups.capacity() > 4 * self.groups.len() + 1024 {
@@ -158,7 +172,7 @@ impl Windows {
             origin: window.origin,
             serial: window.serial,
             advanced: window.hits.len() > 1,
-            weight: window.hits.len(),
+            weight: window.weight(),
         });
         let mut all: Vec<_> = all.collect();
         all.sort_unstable_by_key(|one| one.serial);
@@ -172,6 +186,10 @@ impl Windows {
 }
 
 impl Window {
+    fn weight(&self) -> usize {
+        self.hits.len() + key::weight(&self.kept)
+    }
+
     fn forget(&mut self, now: i64, span: i64) {
         while self.hits.front().is_some_and(|hit| now.saturating_sub(hit.time) > span) {
             self.hits.pop_front();
@@ -218,7 +236,7 @@ impl Window {
     fn take(&mut self, time: i64) -> Raw {
         let skip = self.hits.len().saturating_sub(MEMBERS_MAX);
         let members = self.hits.drain(..).skip(skip).map(|hit| hit.member).collect();
-        Raw { members, kept: Kept::new(), time }
+        Raw { members, kept: std::mem::take(&mut self.kept), time, origin: self.origin }
     }
 }
 
@@ -226,7 +244,8 @@ fn span(plan: &Correlation) -> i64 {
     i64::try_from(plan.timespan).unwrap_or(i64::MAX)
 }
 
-fn bounded_above(plan: &Correlation) -> bool {
+/// Whether only the end of a window can tell.
+pub(super) fn bounded_above(plan: &Correlation) -> bool {
     let upper = |order: &Order| matches!(order, Order::Equal | Order::Less | Order::LessEqual);
     plan.condition.iter().any(|(order, _)| upper(order))
 }

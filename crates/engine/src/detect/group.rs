@@ -77,7 +77,7 @@ impl Groups {
                 self.held -= group.weight() - 1;
                 group.done = true;
                 group.slots = Vec::new();
-                out.push(raw(chosen, call.event.time()));
+                out.push(raw(chosen, call.event.time(), group.origin));
             }
         }
         self.bound(call.quota);
@@ -98,7 +98,8 @@ impl Groups {
             if self.by_key.get_mut(&key).as_ref().is_some_and(full)
                 && let Some(group) = self.take(&key)
             {
-                out.push(raw(group.slots.into_iter().flatten().collect(), call.event.time()));
+                let items = group.slots.into_iter().flatten().collect();
+                out.push(raw(items, call.event.time(), group.origin));
             }
         }
         let until = u16::try_from(filters).unwrap_or(u16::MAX);
@@ -190,8 +191,8 @@ fn choose(slots: &[SmallVec<[Item; 1]>], chosen: &mut Vec<Item>) -> bool {
     false
 }
 
-fn raw(items: Vec<Item>, time: i64) -> Raw {
-    let mut found = Raw { members: SmallVec::new(), kept: Kept::new(), time };
+fn raw(items: Vec<Item>, time: i64, origin: u32) -> Raw {
+    let mut found = Raw { members: SmallVec::new(), kept: Kept::new(), time, origin };
     for mut item in items {
         found.members.push(item.member);
         found.kept.append(&mut item.kept);

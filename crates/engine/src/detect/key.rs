@@ -8,10 +8,9 @@ use std::net::IpAddr;
 
 use model::field::FieldId;
 use model::program::Relation;
-use model::value::{Node, Value};
+use model::value::{Fields, Node, Value};
 use smallvec::SmallVec;
 
-use super::Event;
 use super::plan::KeyPlan;
 use crate::eval::call::text;
 use crate::eval::{Compiled, Context, Env, Scratch};
@@ -162,7 +161,7 @@ impl Held {
 }
 
 /// Adds what later steps and pipes ask of this one.
-pub(super) fn keep(kept: &mut Kept, wanted: &[(u16, FieldId)], step: u16, event: &dyn Event) {
+pub(super) fn keep(kept: &mut Kept, wanted: &[(u16, FieldId)], step: u16, event: &dyn Fields) {
     for (_, field) in wanted.iter().filter(|(of, _)| *of == step) {
         let held = Held::of(event.get(*field));
         if held != Held::Node(Node::Null) {

@@ -91,14 +91,14 @@ impl Missing {
         quota: usize,
         out: &mut Vec<Raw>,
     ) {
-        let Partial { members, first, last, extra, .. } = partial;
+        let Partial { members, first, last, extra, origin, .. } = partial;
         let extra = extra.map(|extra| *extra).unwrap_or_default();
         if extra.broken {
             return;
         }
         let span = plan.maxspan.unwrap_or(i64::MAX);
-        let found =
-            Raw { members: members.iter().copied().collect(), kept: extra.kept, time: last };
+        let members = members.iter().copied().collect();
+        let found = Raw { members, kept: extra.kept, time: last, origin };
         let leads = plan.stages.first().is_some_and(|stage| !stage.before.is_empty());
         let deadline = match (leads, plan.trailing.is_empty()) {
             (false, true) => None,

@@ -13,6 +13,7 @@
 //! | `sequence`, `missing` | sequences, and events that must not happen |
 //! | `group` | samples and joins |
 //! | `correlation` | counts within a time |
+//! | `tell` | what follows from matches |
 //! | `pipes` | what happens to results |
 //! | `key`, `quota`, `lineage` | join keys, bounds, ancestors |
 //! | `meter` | what rules cost |
@@ -24,6 +25,8 @@ mod correlation;
 mod found;
 mod group;
 mod key;
+#[cfg(test)]
+mod late;
 mod lineage;
 mod meter;
 mod missing;
@@ -38,6 +41,7 @@ mod sequence;
 mod state;
 #[cfg(test)]
 mod statements;
+mod tell;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -56,14 +60,13 @@ use key::{Kept, Seed};
 use lineage::Lineage;
 pub(crate) use lineage::Query as LineageQuery;
 use meter::Meter;
-pub(crate) use plan::{Plan, digest};
+pub(crate) use plan::{Around, Plan, asked, digest};
 pub(crate) use quota::{Candidate, victims};
 use state::State;
+use tell::{Moment, Sums};
 
 /// Between two sweeps for what is over, in event time.
 const SWEEP_NS: i64 = 1_000_000_000;
-/// Correlations of correlations are followed this far.
-const DEPTH_MAX: usize = 8;
 
 /// A member of a match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +81,8 @@ struct Raw {
     members: SmallVec<[Member; 4]>,
     kept: Kept,
     time: i64,
+    /// Who began it.
+    origin: u32,
 }
 
 /// The state of all rules over one stream of events.
@@ -95,11 +100,9 @@ pub struct Detector {
     hits: Vec<u32>,
     touched: Vec<(u32, u16)>,
     now: Now,
-    /// How much all partial matches hold.
-    held: usize,
+    sums: Sums,
     /// Rules that remember something.
     stateful: Vec<u32>,
-    deadline: i64,
     sweep: i64,
     names: [Option<field::FieldId>; 2],
     meter: Meter,
@@ -120,9 +123,8 @@ impl Detector {
             hits: Vec::new(),
             touched: Vec::new(),
             now: Now::default(),
-            held: 0,
+            sums: Sums::default(),
             stateful: Vec::new(),
-            deadline: i64::MAX,
             sweep: i64::MIN,
             names: [None; 2],
             meter: Meter::default(),
@@ -154,7 +156,8 @@ impl Detector {
             }
             let plan::Shape::Correlation(correlation) = &plan.shape else { continue };
             for (slot, counted) in (0u16..).zip(&correlation.rules) {
-                let counted = usize::try_from(*counted).ok();
+                // Else one would count itself, round and round.
+                let counted = usize::try_from(*counted).ok().filter(|counted| *counted < number);
                 if let Some(list) = counted.and_then(|it| self.counts_for.get_mut(it)) {
                     list.push((rule, slot));
                 }
@@ -221,14 +224,15 @@ impl Detector {
             let parts: SmallVec<[u16; 8]> = group.iter().map(|(_, part)| *part).collect();
             let mut found = Vec::new();
             let begin = self.meter.begin();
-            self.with(compiled, *rule, Some((event, lineage)), |state, call| {
+            self.with(compiled, *rule, (event, lineage), |state, call| {
                 state.offer(call, &parts, &mut found);
             });
-            self.emit(compiled, *rule, found, Some((event, lineage)), 0, out);
+            let moment = Moment { time: event.time(), event: Some(event), depth: 0 };
+            self.emit(compiled, *rule, found, moment, out);
             self.meter.end(*rule, begin);
         }
         self.touched = touched;
-        self.bound(compiled, out);
+        self.bound(compiled, event, out);
     }
 
     /// Does something to the state of a rule, and keeps the sums right.
@@ -236,17 +240,13 @@ impl Detector {
         &mut self,
         compiled: &Compiled,
         rule: u32,
-        event: Option<(&dyn Event, &dyn Context)>,
+        (event, lineage): (&dyn Event, &dyn Context),
         action: impl FnOnce(&mut State, &mut Call<'_>),
     ) {
         let Ok(number) = usize::try_from(rule) else { return };
         let plan = compiled.plans().get(number);
-        let (Some(state), Some(plan), Some((event, lineage))) =
-            (self.states.get_mut(number), plan, event)
-        else {
-            return;
-        };
-        let before = state.held();
+        let (Some(state), Some(plan)) = (self.states.get_mut(number), plan) else { return };
+        let before = state.standing();
         let mut call = Call {
             compiled,
             plan,
@@ -259,105 +259,26 @@ impl Detector {
             now: &mut self.now,
         };
         action(state, &mut call);
-        self.held = (self.held + state.held()).saturating_sub(before);
-        self.deadline = self.deadline.min(state.deadline().unwrap_or(i64::MAX));
-    }
-
-    /// Sends matches through the pipes of their rule, and to the correlations that count them.
-    fn emit(
-        &mut self,
-        compiled: &Compiled,
-        rule: u32,
-        found: Vec<Raw>,
-        event: Option<(&dyn Event, &dyn Context)>,
-        depth: usize,
-        out: &mut Vec<Found>,
-    ) {
-        if found.is_empty() || depth > DEPTH_MAX {
-            return;
-        }
-        let Ok(number) = usize::try_from(rule) else { return };
-        let (Some(state), Some(plan)) = (self.states.get_mut(number), compiled.plans().get(number))
-        else {
-            return;
-        };
-        let names = names(compiled, self.names, self.limits);
-        let count = found.len();
-        for raw in found {
-            state.result(plan, rule, raw, names, &mut self.scratch, out);
-        }
-        let counting = self.counts_for.get(number).cloned().unwrap_or_default();
-        let mut next: SmallVec<[(u32, Vec<Raw>); 1]> = SmallVec::new();
-        for (correlation, slot) in counting {
-            let mut more = Vec::new();
-            for _ in 0..count {
-                self.with(compiled, correlation, event, |state, call| {
-                    state.hit(call, slot, &mut more);
-                });
-            }
-            next.push((correlation, more));
-        }
-        // What follows from a match comes after it, also where both are counted.
-        for (correlation, more) in next {
-            self.emit(compiled, correlation, more, event, depth + 1, out);
-        }
-    }
-
-    /// Keeps all rules together within their bound: the largest gives way.
-    fn bound(&mut self, compiled: &Compiled, out: &mut Vec<Found>) {
-        while self.held > self.limits.partials {
-            let states = (0u32..).zip(self.states.iter_mut());
-            let Some((rule, state)) = states.max_by_key(|(_, state)| state.held()) else { return };
-            let before = state.held();
-            let mut found = Vec::new();
-            state.evict(before.saturating_sub(1).max(1), &mut found);
-            let freed = before.saturating_sub(state.held());
-            self.held -= freed;
-            self.emit(compiled, rule, found, None, 0, out);
-            if freed == 0 {
-                return;
-            }
-        }
+        self.sums.change(rule, before, state.standing());
     }
 
     /// Event time has come to `now`, ns since the epoch: what waited for that is decided, and what
     /// is over is freed. Each event does this too.
     pub fn tick(&mut self, now: i64, out: &mut Vec<Found>) {
-        if now > self.deadline {
-            self.due(now, out);
-        }
+        self.due(now, out);
         if now >= self.sweep {
             self.sweep = now.saturating_add(SWEEP_NS);
             let plans = self.compiled.plans();
-            for rule in self.stateful.iter().filter_map(|rule| usize::try_from(*rule).ok()) {
-                if let (Some(state), Some(plan)) = (self.states.get_mut(rule), plans.get(rule)) {
-                    let before = state.held();
+            for rule in self.stateful.iter().copied() {
+                let Ok(number) = usize::try_from(rule) else { continue };
+                if let (Some(state), Some(plan)) = (self.states.get_mut(number), plans.get(number))
+                {
+                    let before = state.standing();
                     state.expire(now, plan);
-                    self.held = (self.held + state.held()).saturating_sub(before);
+                    self.sums.change(rule, before, state.standing());
                 }
             }
         }
-    }
-
-    fn due(&mut self, now: i64, out: &mut Vec<Found>) {
-        let compiled = Arc::clone(&self.compiled);
-        let stateful = std::mem::take(&mut self.stateful);
-        for rule in stateful.iter().copied() {
-            let Ok(number) = usize::try_from(rule) else { continue };
-            let (Some(state), Some(plan)) =
-                (self.states.get_mut(number), compiled.plans().get(number))
-            else {
-                continue;
-            };
-            let before = state.held();
-            let mut found = Vec::new();
-            state.due(now, plan, &mut found);
-            self.held = (self.held + state.held()).saturating_sub(before);
-            self.emit(&compiled, rule, found, None, 0, out);
-        }
-        self.stateful = stateful;
-        let deadlines = self.states.iter().filter_map(State::deadline);
-        self.deadline = deadlines.min().unwrap_or(i64::MAX);
     }
 
     /// The stream has ended: what waited is decided, and pipes give out what they hold back.
@@ -382,9 +303,10 @@ impl Detector {
         self.compiled = compiled;
         self.scratch = Scratch::default();
         self.meter.clear();
-        self.held = self.states.iter().map(State::held).sum();
-        let deadlines = self.states.iter().filter_map(State::deadline);
-        self.deadline = deadlines.min().unwrap_or(i64::MAX);
+        self.sums = Sums::default();
+        for (rule, state) in (0u32..).zip(&self.states) {
+            self.sums.add(rule, state.standing());
+        }
         self.link();
     }
 
@@ -400,7 +322,7 @@ impl Detector {
 
     /// How much they hold: never more than [`Limits::partials`].
     pub fn held(&self) -> usize {
-        self.held
+        self.sums.held
     }
 
     /// What a rule did so far.

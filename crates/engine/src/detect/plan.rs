@@ -1,8 +1,11 @@
 //! What is known of a rule before any event: its steps in the shape in which they run.
 
 use model::field::{self, FieldId};
-use model::program::{Correlation, Expr, Logic, Pipe, Program, Query, Rule, Scalar, Step};
+use model::program::{
+    Correlation, CorrelationKind, Expr, Logic, Pipe, Program, Query, Rule, Scalar, Step,
+};
 
+use super::correlation::bounded_above;
 use crate::eval::build::{Builder, Failure, walk, walk_scalar};
 use crate::eval::{Node, Term};
 
@@ -14,6 +17,8 @@ pub(crate) struct Plan {
     pub(super) keys: Vec<Vec<KeyPlan>>,
     /// Fields of members that later steps and pipes ask for, by number of the step.
     pub(super) keep: Vec<(u16, FieldId)>,
+    /// Its matches may be told when the event that completes them is gone: the part of that event.
+    pub(super) late: Option<u16>,
     pub(super) pipes: Vec<PipePlan>,
     pub(super) three: bool,
     pub(super) silent: bool,
@@ -77,6 +82,7 @@ impl Plan {
     pub(crate) fn new(
         rule: &Rule,
         program: &Program,
+        around: Around<'_>,
         builder: &mut Builder,
     ) -> Result<Plan, Failure> {
         let (steps, until): (&[Step], Option<&Step>) = match &rule.query {
@@ -101,15 +107,24 @@ impl Plan {
         });
         let keys = keys.collect::<Result<Vec<_>, Failure>>()?;
         let pipes = rule.pipes.iter().map(|pipe| plan_pipe(pipe, builder));
+        let late = late(&shape, around.before);
+        let mut keep = kept(rule);
+        let asked = if late.is_some() { around.asked } else { &[] };
+        // What is kept of members is known by number.
+        let numbers: Vec<u16> = asked.iter().map(|field| field.0).collect();
+        keep.extend(late.into_iter().flat_map(|part| asked.iter().map(move |id| (part, *id))));
+        keep.sort_unstable();
+        keep.dedup();
         Ok(Plan {
             shape,
             keys,
-            keep: kept(rule),
+            keep,
+            late,
             pipes: pipes.collect::<Result<_, _>>()?,
             three: rule.logic == Logic::ThreeValued,
             silent: rule.meta.silent,
             id: rule.meta.id.clone(),
-            digest: digest(&text(rule, program), program),
+            digest: digest(&format!("{} {numbers:?}", text(rule, program)), program),
         })
     }
 
@@ -121,6 +136,51 @@ impl Plan {
     /// Results come at the end, in the order of their first member.
     pub(super) fn ordered(&self) -> bool {
         matches!(self.shape, Shape::Sequence(_)) && !self.three && !self.pipes.is_empty()
+    }
+}
+
+/// What a rule needs to know of the others.
+#[derive(Clone, Copy)]
+pub(crate) struct Around<'p> {
+    /// The rules before it.
+    pub(crate) before: &'p [Plan],
+    /// Fields that correlations ask of its matches.
+    pub(crate) asked: &'p [FieldId],
+}
+
+/// For each rule the fields that correlations ask of its matches. What counts for one that counts
+/// for another is asked by both; a correlation comes after all that it names.
+pub(crate) fn asked(program: &Program) -> Vec<Vec<FieldId>> {
+    let mut all: Vec<Vec<FieldId>> = vec![Vec::new(); program.rules.len()];
+    for (number, rule) in program.rules.iter().enumerate().rev() {
+        let Query::Correlation(it) = &rule.query else { continue };
+        let own = all.get(number).cloned().unwrap_or_default();
+        for (slot, counted) in it.rules.iter().enumerate() {
+            let counted = usize::try_from(*counted).ok().filter(|counted| *counted < number);
+            let Some(fields) = counted.and_then(|counted| all.get_mut(counted)) else { continue };
+            fields.extend(it.group_by.get(slot).into_iter().flatten());
+            if let CorrelationKind::ValueCount(field) = it.kind {
+                fields.push(field);
+            }
+            fields.extend(&own);
+            fields.sort_unstable();
+            fields.dedup();
+        }
+    }
+    all
+}
+
+/// The part whose event completes a match, if that may be told when the event is gone: only time
+/// decides it, or it follows from such a match.
+fn late(shape: &Shape, before: &[Plan]) -> Option<u16> {
+    let is_late = |rule: &u32| {
+        let plan = usize::try_from(*rule).ok().and_then(|rule| before.get(rule));
+        plan.is_some_and(|plan| plan.late.is_some())
+    };
+    match shape {
+        Shape::Sequence(plan) if !plan.trailing.is_empty() => plan.stages.last().map(|it| it.part),
+        Shape::Correlation(it) if bounded_above(it) || it.rules.iter().any(is_late) => Some(0),
+        _ => None,
     }
 }
 
@@ -230,8 +290,6 @@ fn kept(rule: &Rule) -> Vec<(u16, FieldId)> {
             }
         }
     }
-    keep.sort_unstable();
-    keep.dedup();
     keep
 }
 

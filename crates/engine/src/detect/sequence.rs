@@ -51,7 +51,7 @@ pub(super) struct Partial {
     pub(super) extra: Option<Box<Extra>>,
     /// Larger is younger.
     serial: u64,
-    origin: u32,
+    pub(super) origin: u32,
 }
 
 /// What few partials have.
@@ -115,7 +115,6 @@ impl Sequence {
         parts: &[u16],
         out: &mut Vec<Raw>,
     ) {
-        self.missing.due(call.event.time(), out);
         // Keys for which this event has ended a match that shares no event with the next.
         let mut ended = key::Tuples::new();
         for (number, stage) in plan.stages.iter().enumerate().rev() {

@@ -1,12 +1,13 @@
 //! The state of one rule.
 
-use super::correlation::Windows;
+use super::correlation::{Counting, Windows};
 use super::group::Groups;
 use super::pipes::{Names, Pipes, Row};
 use super::plan::{Plan, Shape};
 use super::sequence::Sequence;
+use super::tell::{Standing, Told};
 use super::{Call, Counters, Found, Raw, identity};
-use crate::detect::key::{self, Kept};
+use crate::detect::key::{self, Kept, Seed};
 use crate::eval::Scratch;
 
 /// What a rule remembers.
@@ -75,23 +76,37 @@ impl State {
                 let mut kept = Kept::new();
                 key::keep(&mut kept, &call.plan.keep, 0, call.event);
                 let members = [call.member()].into_iter().collect();
-                out.push(Raw { members, kept, time: call.event.time() });
+                // Only what may be told late is asked for its origin.
+                out.push(Raw { members, kept, time: call.event.time(), origin: 0 });
             }
             _ => {}
         }
     }
 
     /// Takes a match that a correlation counts.
-    pub(super) fn hit(&mut self, call: &mut Call<'_>, slot: u16, out: &mut Vec<Raw>) {
+    pub(super) fn hit(
+        &mut self,
+        plan: &Plan,
+        (seed, quota): (Seed, usize),
+        slot: u16,
+        told: &Told<'_>,
+        out: &mut Vec<Raw>,
+    ) {
         self.counters.evaluations += 1;
-        if let (Pending::Windows(windows), Shape::Correlation(plan)) =
-            (&mut self.shape, &call.plan.shape)
+        if let (Pending::Windows(windows), Shape::Correlation(correlation)) =
+            (&mut self.shape, &plan.shape)
         {
-            windows.hit(call, plan, slot, out);
+            let keep = &plan.keep;
+            windows.hit(&Counting { plan: correlation, keep, seed, quota }, slot, told, out);
         }
     }
 
-    pub(super) fn deadline(&self) -> Option<i64> {
+    /// What the detector adds up over all rules.
+    pub(super) fn standing(&self) -> Standing {
+        Standing { held: self.held(), deadline: self.deadline() }
+    }
+
+    fn deadline(&self) -> Option<i64> {
         match &self.shape {
             Pending::Sequence(sequence) => sequence.deadline(),
             Pending::Windows(windows) => windows.deadline(),

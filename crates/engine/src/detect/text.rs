@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lang::{CaseMode, Dialect, Schema, Unknown};
 use model::field::{self, FieldId};
-use model::program::{Program, Rule, RuleMeta};
+use model::program::{Correlation, CorrelationKind, Logic, Order, Program, Query, Rule, RuleMeta};
 use model::value::{Fields, List, Value};
 
 use super::*;
@@ -89,9 +89,31 @@ pub(super) fn rule(dialect: Dialect, text: &str, schema: &mut Schema) -> Rule {
 }
 
 pub(super) fn program(rules: &[(Dialect, &str)]) -> Arc<Compiled> {
+    correlated(rules, &[])
+}
+
+/// The same with correlations, which follow the rules and name them by number.
+pub(super) fn correlated(rules: &[(Dialect, &str)], correlations: &[Correlation]) -> Arc<Compiled> {
     let mut schema = Schema::new(Unknown::Document);
-    let rules = rules.iter().map(|(dialect, text)| rule(*dialect, text, &mut schema)).collect();
+    let texts = rules.iter().map(|(dialect, text)| rule(*dialect, text, &mut schema));
+    let counts = correlations.iter().enumerate().map(|(number, correlation)| {
+        let meta = RuleMeta { id: format!("correlation {number}"), ..RuleMeta::default() };
+        let query = Query::Correlation(correlation.clone());
+        Rule { meta, logic: Logic::Complement, query, pipes: Vec::new() }
+    });
+    let rules = texts.chain(counts).collect();
     let fields = schema.fields().to_vec();
     let program = Program { rules, fields, lineages: schema.lineages };
     Arc::new(Compiled::new(Arc::new(program)).unwrap())
+}
+
+/// Counts the matches of a rule by process.
+pub(super) fn count_of(rule: u32, seconds: u64, condition: Vec<(Order, u64)>) -> Correlation {
+    Correlation {
+        kind: CorrelationKind::EventCount,
+        rules: vec![rule],
+        group_by: vec![vec![field::PROCESS_PID]],
+        timespan: seconds * 1_000_000_000,
+        condition,
+    }
 }

@@ -15,7 +15,7 @@ use super::node::Node;
 use super::predicate::Check;
 use super::term::Term;
 use super::{CompileError, Compiled, Condition, Predicate, is_event};
-use crate::detect::{LineageQuery, Plan};
+use crate::detect::{Around, LineageQuery, Plan};
 
 /// Results of a test are remembered by string from this cost on; cheaper tests are repeated.
 const LABEL_COST: u32 = 2;
@@ -34,11 +34,13 @@ pub(super) fn compile(program: Arc<Program>) -> Result<Compiled, CompileError> {
         Failure::TooLarge => CompileError::TooLarge,
     };
     let mut plans = Vec::with_capacity(program.rules.len());
-    for rule in &program.rules {
+    let asked = crate::detect::asked(&program);
+    for (rule, asked) in program.rules.iter().zip(&asked) {
         let filters = rule.filters().map(|filter| builder.filter(filter, rule.logic));
         let filters: Result<Vec<u32>, Failure> = filters.collect();
         parts.push(filters.map_err(|failure| name(&rule.meta.id, failure))?);
-        let plan = Plan::new(rule, &program, &mut builder);
+        let around = Around { before: &plans, asked };
+        let plan = Plan::new(rule, &program, around, &mut builder);
         plans.push(plan.map_err(|failure| name(&rule.meta.id, failure))?);
     }
     let mut events = vec![Vec::new(); builder.filters.len()];

@@ -25,6 +25,15 @@ impl Partial {
 
 /// Complete sequences, in the order of their last members.
 pub(super) fn find(world: World<'_>, rule: &Rule, sequence: &Sequence) -> Vec<Match> {
+    told(world, rule, sequence).into_iter().map(|(found, _)| found).collect()
+}
+
+/// The same, with the time at which each is certain if that is after its last member.
+pub(super) fn told(
+    world: World<'_>,
+    rule: &Rule,
+    sequence: &Sequence,
+) -> Vec<(Match, Option<i64>)> {
     let mut done: Vec<Partial> = Vec::new();
     let positive = || (0u16..).zip(&sequence.steps).filter(|(_, step)| !step.missing);
     for (stage, (part, step)) in positive().enumerate() {
@@ -57,7 +66,11 @@ pub(super) fn find(world: World<'_>, rule: &Rule, sequence: &Sequence) -> Vec<Ma
         done = disjoint(done);
     }
     done.retain(|one| !refuted(world, rule, sequence, one));
-    done.into_iter().map(|one| Match { members: one.members }).collect()
+    let told = |one: Partial| {
+        let certain = certain(world, rule, sequence, &one);
+        (Match { members: one.members }, certain)
+    };
+    done.into_iter().map(told).collect()
 }
 
 /// All events that fit a step as far as they alone can tell, with each of their tuples.
@@ -118,44 +131,81 @@ fn disjoint(all: Vec<Partial>) -> Vec<Partial> {
     taken
 }
 
+/// What happened that must not, by where it did.
+#[derive(Default)]
+struct Forbidden {
+    between: bool,
+    /// The last before the first member.
+    leading: Option<i128>,
+    /// The first after the last member.
+    trailing: Option<i128>,
+}
+
+fn forbidden(world: World<'_>, rule: &Rule, sequence: &Sequence, one: &Partial) -> Forbidden {
+    let time = |event: usize| i128::from(world.time(event));
+    let mut all = Forbidden::default();
+    for (part, step) in (0u16..).zip(&sequence.steps).filter(|(_, step)| step.missing) {
+        let known = one.members.iter().filter(|(member, _)| *member < part).copied();
+        let known: Vec<_> = known.collect();
+        let events = self::all(world, rule, step).into_iter().filter(|(_, key)| *key == one.key);
+        let mut events =
+            events.map(|(event, _)| event).filter(|event| late(world, rule, step, *event, &known));
+        let after = one.members.iter().find(|(member, _)| *member > part);
+        match (known.last(), after) {
+            (Some((_, before)), Some((_, after))) => {
+                let is_between = |it| time(*before) < time(it) && time(it) < time(*after);
+                all.between |= events.any(is_between);
+            }
+            (None, _) => {
+                let last = events.filter(|event| *event < one.first()).map(time).max();
+                all.leading = all.leading.max(last);
+            }
+            (_, None) => {
+                let first = events.filter(|event| *event > one.last()).map(time).min();
+                all.trailing = all.trailing.into_iter().chain(first).min();
+            }
+        }
+    }
+    all
+}
+
 /// Whether something happened that must not.
 fn refuted(world: World<'_>, rule: &Rule, sequence: &Sequence, one: &Partial) -> bool {
     let span = i128::from(sequence.maxspan.unwrap_or(u64::MAX));
     let time = |event: usize| i128::from(world.time(event));
-    let (first, last) = (one.first(), one.last());
-    let (mut leading, mut trailing) = (Vec::new(), Vec::new());
-    let (mut leads, mut trails) = (false, false);
-    for (part, step) in (0u16..).zip(&sequence.steps).filter(|(_, step)| step.missing) {
-        let events = all(world, rule, step).into_iter().filter(|(_, key)| *key == one.key);
-        let known = one.members.iter().filter(|(member, _)| *member < part).copied();
-        let known: Vec<_> = known.collect();
-        let mut events =
-            events.map(|(event, _)| event).filter(|event| late(world, rule, step, *event, &known));
-        let before = one.members.iter().rfind(|(member, _)| *member < part);
-        let after = one.members.iter().find(|(member, _)| *member > part);
-        match (before, after) {
-            (Some((_, before)), Some((_, after))) => {
-                if events.any(|it| time(*before) < time(it) && time(it) < time(*after)) {
-                    return true;
-                }
-            }
-            (None, _) => {
-                leads = true;
-                leading.extend(events.filter(|event| *event < first).map(time));
-            }
-            (_, None) => {
-                trails = true;
-                trailing.extend(events.filter(|event| *event > last).map(time));
+    let (first, last) = (time(one.first()), time(one.last()));
+    let Forbidden { between, leading, trailing } = forbidden(world, rule, sequence, one);
+    between
+        || match (has_leading(sequence), has_trailing(sequence)) {
+            (true, true) => leading.zip(trailing).is_some_and(|(a, b)| b - a <= span),
+            _ => {
+                leading.is_some_and(|at| last - at <= span)
+                    || trailing.is_some_and(|at| at - first <= span)
             }
         }
+}
+
+fn has_leading(sequence: &Sequence) -> bool {
+    sequence.steps.first().is_some_and(|step| step.missing)
+}
+
+fn has_trailing(sequence: &Sequence) -> bool {
+    sequence.steps.last().is_some_and(|step| step.missing)
+}
+
+/// When it is certain, if that is after its last member.
+fn certain(world: World<'_>, rule: &Rule, sequence: &Sequence, one: &Partial) -> Option<i64> {
+    if !has_trailing(sequence) {
+        return None;
     }
-    let (leading, trailing) = (leading.into_iter().max(), trailing.into_iter().min());
-    match (leads, trails) {
-        (true, true) => leading.zip(trailing).is_some_and(|(a, b)| b - a <= span),
-        (true, false) => leading.is_some_and(|at| time(last) - at <= span),
-        (false, true) => trailing.is_some_and(|at| at - time(first) <= span),
-        (false, false) => false,
-    }
+    let span = i128::from(sequence.maxspan.unwrap_or(u64::MAX));
+    let begin = if has_leading(sequence) {
+        forbidden(world, rule, sequence, one).leading?
+    } else {
+        i128::from(world.time(one.first()))
+    };
+    let end = i64::try_from(begin + span).unwrap_or(i64::MAX);
+    Some(end).filter(|end| *end >= world.time(one.last()))
 }
 
 /// Whether a condition asks for an earlier member.

@@ -158,7 +158,7 @@ fn join() -> impl Strategy<Value = Rule> {
         .prop_map(|((steps, until), pipes)| rule(Query::Join { steps, until }, true, pipes))
 }
 
-/// About the first two rules, or about the first and the correlation before it.
+/// About two rules before it.
 fn correlation(rules: [u32; 2]) -> impl Strategy<Value = Rule> {
     use CorrelationKind::{EventCount, Temporal, TemporalOrdered, ValueCount};
     let kind = prop_oneof![
@@ -214,9 +214,9 @@ pub(super) fn program() -> impl Strategy<Value = Arc<Program>> {
     let rules = (
         event(letters()),
         event(asks),
-        correlation([0, 1]),
-        correlation([0, 2]),
         prop_oneof![4 => sequence().boxed(), 1 => sample().boxed(), 1 => join().boxed()],
+        prop_oneof![correlation([0, 1]), correlation([0, 2])],
+        prop_oneof![correlation([0, 3]), correlation([2, 3])],
     );
     (rules, lineages, any::<bool>()).prop_map(|((a, b, c, d, e), (f, g, h), silent)| {
         let mut rules = vec![a, b, c, d, e];

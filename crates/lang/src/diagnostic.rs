@@ -71,6 +71,7 @@ codes! {
     SlowRegex, "W009", Warning, "a regular expression costs much";
     Shadowed, "W010", Warning, "another rule matches all that this one does";
     NeverTrue, "W011", Warning, "a part of the condition is never true";
+    OnlyAtEnd, "W012", Warning, "results come only when the input ends";
 }
 
 /// How bad a diagnostic is.

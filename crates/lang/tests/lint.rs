@@ -192,6 +192,35 @@ fn w010_rules_that_others_cover() {
 }
 
 #[test]
+fn w012_pipes_that_give_nothing_before_the_input_ends() {
+    let classic = |query: &str| {
+        let text = rule("a", "low", &format!("process where process.name == \"tail\" {query}"));
+        found(&read(text + "dialect = \"classic\"\n"))
+    };
+    for pipe in ["tail 5", "sort user.id", "count", "count user.id", "unique_count user.id"] {
+        assert_eq!(classic(&format!("| {pipe}")), [Code::OnlyAtEnd], "{pipe}");
+        assert_eq!(classic(&format!("| head 5 | {pipe}")), [Code::OnlyAtEnd], "{pipe}");
+    }
+    for pipe in ["", "| head 5", "| unique user.id", "| filter user.id == \"0\""] {
+        assert_eq!(classic(pipe), [], "{pipe}");
+    }
+    let steps = "[process where process.pid == 1] [process where process.pid == 2]";
+    let sequence = format!("sequence with maxspan=1m {steps}");
+    check(Code::OnlyAtEnd, &[&format!("{sequence} | head 5")], &[&sequence]);
+    let streams = rule("a", "low", &format!("{sequence} | head 5")) + "dialect = \"classic\"\n";
+    assert_eq!(found(&read(streams)), [], "there results are given as they come");
+    let documents = "process where process.code_signature.exists == true | tail 5";
+    let elastic = format!(
+        "[rule]\nrule_id = \"2b6ac2f0-0000-4000-8000-000000000000\"\nname = \"a\"\n\
+         language = \"eql\"\ntype = \"eql\"\nseverity = \"low\"\nquery = \'\'\'\n{documents}\n\'\'\'\n"
+    );
+    assert_eq!(found(&read(elastic)), [Code::NotFilled], "it cannot match live events");
+    let loaded = read(rule("a", "low", "process where process.name == \"tail\" |tail 5"));
+    let one = loaded.diagnostics.iter().find(|one| one.code == Code::OnlyAtEnd).unwrap();
+    assert_eq!(loaded.sources[0].text[one.span.clone()], *"|tail", "not the name of the process");
+}
+
+#[test]
 fn names_that_are_nearly_right_are_suggested() {
     for (query, code, wanted) in [
         ("process where process.nmae == \"a\"", Code::UnknownField, "`process.name`"),

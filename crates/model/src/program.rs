@@ -126,6 +126,21 @@ pub enum Pipe {
     UniqueCount(Vec<Scalar>),
 }
 
+impl Pipe {
+    /// The word that rules use.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Pipe::Head(_) => "head",
+            Pipe::Tail(_) => "tail",
+            Pipe::Unique(_) => "unique",
+            Pipe::Filter(_) => "filter",
+            Pipe::Sort(_) => "sort",
+            Pipe::Count(_) => "count",
+            Pipe::UniqueCount(_) => "unique_count",
+        }
+    }
+}
+
 /// Several rules or values within a time (Sigma 2 correlation).
 #[derive(Debug, Clone)]
 pub struct Correlation {

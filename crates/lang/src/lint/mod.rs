@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use model::action;
 use model::field::{self, FieldId};
 use model::op::Kind;
-use model::program::{Expr, Filter, Program, Query, Rule, Scalar, Test};
+use model::program::{Expr, Filter, Logic, Pipe, Program, Query, Rule, Scalar, Test};
 
 use crate::diagnostic::{Code, Diagnostic, Span};
 use crate::fmt::field_name;
@@ -75,6 +75,7 @@ impl Look<'_> {
             );
         }
         self.unfilled(rule);
+        self.only_at_end(rule);
         for filter in rule.filters() {
             self.wrong_category(filter);
             logic::check(&filter.condition, self);
@@ -95,6 +96,25 @@ impl Look<'_> {
         // The element was pushed above.
         #[expect(clippy::indexing_slicing, reason = "the list is not empty")]
         &mut self.found[last]
+    }
+
+    /// Pipes that hold all results back until no more events come: on a live host, for ever.
+    fn only_at_end(&mut self, rule: &Rule) {
+        let in_order = matches!(rule.query, Query::Sequence(_)) && rule.logic == Logic::Complement;
+        let Some(pipe) = rule.pipes.iter().find(|pipe| in_order || waits(pipe)) else { return };
+        if rule.kinds().is_empty() {
+            return;
+        }
+        let name = pipe.name();
+        let message = format!("`| {name}` gives its results when the input ends");
+        let finding = self.push(Code::OnlyAtEnd, message, name);
+        finding.near = vec![format!("| {name}"), format!("|{name}"), name.to_owned()];
+        finding.help.push_str(if in_order {
+            "results of a sequence are put in the order of their first events: on live events, where \
+             the input never ends, leave out the pipe"
+        } else {
+            "on live events, where the input never ends, the rule raises no alert: leave out the pipe"
+        });
     }
 
     /// Fields that only documents carry.
@@ -163,6 +183,14 @@ impl Look<'_> {
                     format!("`{name}` is filled for: {}", categories.join(", "));
             }
         }
+    }
+}
+
+/// Whether a pipe gives nothing before all results are there.
+fn waits(pipe: &Pipe) -> bool {
+    match pipe {
+        Pipe::Head(_) | Pipe::Unique(_) | Pipe::Filter(_) => false,
+        Pipe::Tail(_) | Pipe::Sort(_) | Pipe::Count(_) | Pipe::UniqueCount(_) => true,
     }
 }
 

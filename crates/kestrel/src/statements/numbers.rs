@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{ALL, CLASSIC, check};
+use lang::{CaseMode, Dialect, Schema, Unknown};
+
+use super::{ALL, CLASSIC, ELASTIC, check};
 
 fn x(value: impl Into<Value>) -> Value {
     json!({ "some.x": value.into() })
@@ -56,6 +58,25 @@ fn s17_numbers_are_compared_by_value() {
     );
     check(ALL, "some.x == 9223372036854775807", &[x(i64::MAX)], &[x(i64::MAX - 1)]);
     check(ALL, "some.x >= -9223372036854775807", &[x(i64::MIN + 1)], &[x(i64::MIN)]);
+}
+
+/// No statement says what a number is to a text. A document may write a number either way, whatever
+/// the mapping of its index makes of it, so a whole number also equals its decimal text.
+#[test]
+fn whole_numbers_equal_their_decimal_text() {
+    check(ALL, "some.x == 1", &[x(1), x("1")], &[x("01"), x("1.0"), x(" 1"), x("0x1"), x(11)]);
+    check(ALL, "some.x in (1, 2)", &[x(2), x("2")], &[x("3"), x("1, 2")]);
+    check(ELASTIC, "some.x != 1", &[x("2"), json!({})], &[x("1"), x(1)]);
+    check(ALL, "some.x == \"1\"", &[x("1")], &[x("01"), x(2)]);
+    check(ALL, "user.id == 1", &[json!({ "user.id": "1" }), json!({ "user.id": 1 })], &[x(1)]);
+    check(ALL, "process.name == 1", &[json!({ "process.name": "1" })], &[x(1)]);
+    // In our own rules a field that holds words is not compared with a number at all.
+    let own = |query: &str| {
+        let mut schema = Schema::new(Unknown::Error);
+        lang::query(query, Dialect::Elastic, CaseMode::Sensitive, &mut schema).0.is_some()
+    };
+    assert!(own("any where process.name == \"1\""), "the control");
+    assert!(!own("any where process.name == 1"));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What an alert looks like.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use model::program::{RuleMeta, Severity};
@@ -12,50 +13,57 @@ use crate::output::style;
 #[derive(Debug)]
 pub(crate) struct Alert<'a> {
     pub(crate) rule: &'a RuleMeta,
+    pub(crate) head: &'a Head,
     pub(crate) id: u128,
-    pub(crate) members: Vec<Member>,
+    pub(crate) members: Vec<Member<'a>>,
     /// The result of a pipe that counts, where there is one.
     pub(crate) count: Option<Value>,
 }
 
 /// An event of an alert.
 #[derive(Debug, Clone)]
-pub(crate) struct Member {
+pub(crate) struct Member<'a> {
     pub(crate) position: Position,
     /// `None` if the input could not be read again.
-    pub(crate) document: Option<Vec<u8>>,
+    pub(crate) document: Option<Cow<'a, [u8]>>,
+}
+
+/// What all alerts of a rule say of it: made once, as JSON.
+#[derive(Debug)]
+pub(crate) struct Head(String);
+
+impl Head {
+    pub(crate) fn new(rule: &RuleMeta) -> Head {
+        let rule = json!({
+            "id": rule.id,
+            "name": rule.name,
+            "file": rule.file,
+            "severity": rule.severity.as_str(),
+            "tags": rule.tags,
+            "attack": rule.attack,
+            "author": rule.author,
+            "license": rule.license,
+        });
+        Head(rule.to_string())
+    }
 }
 
 impl Alert<'_> {
     /// One JSON object and a newline; `input` is left out if it is empty.
     pub(crate) fn ndjson(&self, input: &str, out: &mut Vec<u8>) -> io::Result<()> {
-        let mut head = json!({
-            "event": { "kind": "alert" },
-            "alert": { "id": format!("{:032x}", self.id) },
-            "rule": {
-                "id": self.rule.id,
-                "name": self.rule.name,
-                "file": self.rule.file,
-                "severity": self.rule.severity.as_str(),
-                "tags": self.rule.tags,
-                "attack": self.rule.attack,
-                "author": self.rule.author,
-                "license": self.rule.license,
-            },
-        });
-        if let Some(head) = head.as_object_mut() {
-            if !input.is_empty() {
-                head.insert("input".to_owned(), input.into());
-            }
-            if let Some(count) = &self.count {
-                head.insert("count".to_owned(), count.clone());
-            }
+        let Head(rule) = self.head;
+        let id = self.id;
+        write!(out, r#"{{"event":{{"kind":"alert"}},"alert":{{"id":"{id:032x}"}},"rule":{rule}"#)?;
+        if !input.is_empty() {
+            out.extend_from_slice(b",\"input\":");
+            serde_json::to_writer(&mut *out, input)?;
         }
-        let mut text = serde_json::to_vec(&head)?;
-        // The documents are JSON already, so they go in as they are.
-        text.pop();
-        out.append(&mut text);
+        if let Some(count) = &self.count {
+            out.extend_from_slice(b",\"count\":");
+            serde_json::to_writer(&mut *out, count)?;
+        }
         out.extend_from_slice(b",\"events\":[");
+        // The documents are JSON already, so they go in as they are.
         for (number, member) in self.members.iter().enumerate() {
             let comma = if number == 0 { "" } else { "," };
             write!(out, "{comma}{{\"position\":{},\"document\":", member.position)?;
@@ -90,7 +98,9 @@ impl Alert<'_> {
 fn document(text: Option<&[u8]>, out: &mut Vec<u8>) -> io::Result<()> {
     match text {
         None => out.extend_from_slice(b"null"),
-        Some(text) if !text.contains(&b'\n') => out.extend_from_slice(text.trim_ascii()),
+        Some(text) if memchr::memchr(b'\n', text).is_none() => {
+            out.extend_from_slice(text.trim_ascii());
+        }
         Some(text) => {
             let value: Value = serde_json::from_slice(text)?;
             serde_json::to_writer(out, &value)?;

@@ -89,7 +89,7 @@ fn events(
     {
         number += 1;
         for ((_, rule), shown) in chosen.iter().zip(&mut *all) {
-            push(shown, "events", explained(rule, program, placed.event, placed.position));
+            push(shown, "events", explained(rule, program, &placed.event, placed.position));
         }
         detector.push(&placed, &mut found);
         alerts(&mut found, Some(placed.position), chosen, all);

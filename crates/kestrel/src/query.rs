@@ -78,7 +78,7 @@ fn compile(query: &Query) -> io::Result<Option<Program>> {
 }
 
 fn show(query: &Query, number: u64, alert: &Alert<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let id = |member: &Member| identity(member, query.id_field.as_deref());
+    let id = |member: &Member<'_>| identity(member, query.id_field.as_deref());
     match query.output {
         QueryForm::Ids => {
             for member in &alert.members {
@@ -108,7 +108,7 @@ fn show(query: &Query, number: u64, alert: &Alert<'_>, out: &mut dyn Write) -> i
 }
 
 /// The value of the field that identifies events, or the position.
-fn identity(member: &Member, field: Option<&str>) -> String {
+fn identity(member: &Member<'_>, field: Option<&str>) -> String {
     let value = field.zip(member.document.as_deref()).and_then(|(field, document)| {
         let document: Value = serde_json::from_slice(document).ok()?;
         let nested = document.pointer(&format!("/{}", field.replace('.', "/")));

@@ -8,10 +8,12 @@
 //!
 //! | module | does |
 //! |---|---|
+//! | `batch` | blocks of documents, and where their events wait |
 //! | `worker` | a block of documents: which conditions does each satisfy |
 //! | `stage` | what these mean in the order of time |
 //! | `spent` | where the time goes |
 
+mod batch;
 mod spent;
 mod stage;
 mod worker;
@@ -26,9 +28,10 @@ use engine::eval::Compiled;
 
 use crate::alert::Alert;
 use crate::input::{Names, Order, Report, Source};
+use batch::Batch;
 pub(crate) use spent::{Clock, Spent};
 use stage::Stage;
-use worker::{Batch, Task, Worker};
+use worker::Worker;
 
 /// Events that are kept back to put them in order: recorders with several threads write events
 /// some milliseconds late.
@@ -81,7 +84,7 @@ impl Stream {
             thread::scope(|scope| {
                 let (senders, receivers): (Vec<_>, Vec<_>) = (0..self.threads)
                     .map(|_| {
-                        let (to, blocks) = sync_channel::<Task>(IN_FLIGHT);
+                        let (to, blocks) = sync_channel::<Batch>(IN_FLIGHT);
                         let (batches, from) = sync_channel::<Batch>(IN_FLIGHT);
                         scope.spawn(move || Worker::new(self).serve(&blocks, &batches));
                         (to, from)
@@ -100,10 +103,10 @@ impl Stream {
         stage: &mut Stage<'_>,
         sink: &mut dyn Sink,
     ) -> io::Result<()> {
-        let (mut worker, mut task) = (Worker::new(self), Task::default());
-        while stage.read(source, &mut task)? {
-            let batch = worker.work(task);
-            task = stage.take(batch, source, sink)?;
+        let mut worker = Worker::new(self);
+        while let Some(mut batch) = stage.read(source)? {
+            worker.work(&mut batch);
+            stage.take(batch, source, sink)?;
             sink.progress(source.bytes())?;
         }
         Ok(())
@@ -115,20 +118,19 @@ impl Stream {
         source: &mut Source,
         stage: &mut Stage<'_>,
         sink: &mut dyn Sink,
-        senders: &[SyncSender<Task>],
+        senders: &[SyncSender<Batch>],
         receivers: &[Receiver<Batch>],
     ) -> io::Result<()> {
         let gone = || io::Error::other("a thread that reads events has failed");
-        let mut spare: Vec<Task> = Vec::new();
         let (mut given, mut taken) = (senders.iter().cycle(), receivers.iter().cycle());
         let (mut flying, mut more) = (0, true);
         loop {
             while more && flying < self.threads * IN_FLIGHT {
-                let mut task = spare.pop().unwrap_or_default();
-                more = stage.read(source, &mut task)?;
-                if more {
+                let batch = stage.read(source)?;
+                more = batch.is_some();
+                if let Some(batch) = batch {
                     let worker = given.next().ok_or_else(gone)?;
-                    worker.send(task).map_err(|_| gone())?;
+                    worker.send(batch).map_err(|_| gone())?;
                     flying += 1;
                 }
             }
@@ -137,7 +139,7 @@ impl Stream {
             }
             let batch = taken.next().and_then(|worker| worker.recv().ok()).ok_or_else(gone)?;
             flying -= 1;
-            spare.push(stage.take(batch, source, sink)?);
+            stage.take(batch, source, sink)?;
             sink.progress(source.bytes())?;
         }
     }

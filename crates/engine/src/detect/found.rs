@@ -3,6 +3,8 @@
 use model::value::{Fields, Node};
 use smallvec::SmallVec;
 
+use super::Kin;
+
 /// An event in a stream.
 pub trait Event: Fields {
     /// Its position: larger than that of each event before.
@@ -12,6 +14,10 @@ pub trait Event: Fields {
     /// What it is, the same in each run: a hash of all that it holds. Asked only for members of
     /// matches, complete or not.
     fn identity(&self) -> u64;
+    /// [`Kin::of`] the event with the seed of the detector, if it is known already.
+    fn kin(&self) -> Option<Kin> {
+        None
+    }
 }
 
 /// Bounds of a detector.

@@ -26,6 +26,28 @@ pub(crate) struct Query {
     pub(crate) digest: u64,
 }
 
+/// Whom an event is about: its process and the parent of that, as numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Kin {
+    process: Option<u64>,
+    parent: Option<u64>,
+}
+
+impl Kin {
+    /// Depends on the event alone, so any thread can tell it; the seed is that of
+    /// [`super::Limits`].
+    pub fn of(event: &dyn Fields, seed: u64) -> Kin {
+        let first = |fields: [FieldId; 2]| {
+            let value = |field: FieldId| event.get(field).each().find(|value| !value.is_null());
+            fields.into_iter().find_map(value).map(|value| Seed(seed).value(value))
+        };
+        let process = first([field::PROCESS_ENTITY_ID, field::PROCESS_PID]);
+        let parent = first([field::PROCESS_PARENT_ENTITY_ID, field::PROCESS_PARENT_PID]);
+        // A process is no ancestor of itself, whatever a document says.
+        Kin { process, parent: parent.filter(|parent| Some(*parent) != process) }
+    }
+}
+
 /// A set of query numbers.
 type Bits = SmallVec<[u64; 2]>;
 
@@ -59,20 +81,11 @@ impl Lineage {
         compiled: &Compiled,
         event: &dyn Fields,
         hits: &[u32],
-        seed: Seed,
+        kin: Kin,
         scratch: &mut Scratch,
     ) -> Place<'l> {
-        let first = |fields: [FieldId; 2]| {
-            let value = |field: FieldId| event.get(field).each().find(|value| !value.is_null());
-            fields.into_iter().find_map(value).map(|value| seed.value(value))
-        };
-        let process = first([field::PROCESS_ENTITY_ID, field::PROCESS_PID]);
-        let parent = first([field::PROCESS_PARENT_ENTITY_ID, field::PROCESS_PARENT_PID]);
-        // A process is no ancestor of itself, whatever a document says.
-        let parent = parent.filter(|parent| Some(*parent) != process);
-        if let Some(process) = process {
-            self.link(process, parent);
-        }
+        self.link(kin);
+        let Kin { process, parent } = kin;
         let mut place = Place { lineage: self, process, parent, now: Bits::new() };
         for (query, lineage) in (0u32..).zip(compiled.lineages()) {
             if hits.binary_search(&lineage.filter).is_ok()
@@ -82,7 +95,9 @@ impl Lineage {
             }
         }
         let now = std::mem::take(&mut place.now);
-        if let Some(known) = process.and_then(|process| self.processes.get_mut(&process)) {
+        let some = now.iter().any(|word| *word != 0);
+        let known = process.filter(|_| some).and_then(|it| self.processes.get_mut(&it));
+        if let Some(known) = known {
             for (query, _) in (0u32..).zip(compiled.lineages()) {
                 if has(&now, query) {
                     set(&mut known.own, query);
@@ -92,7 +107,9 @@ impl Lineage {
         Place { lineage: self, process, parent, now }
     }
 
-    fn link(&mut self, process: u64, parent: Option<u64>) {
+    /// Takes note of a process and its parent.
+    pub(super) fn link(&mut self, Kin { process, parent }: Kin) {
+        let Some(process) = process else { return };
         let known = self.processes.entry(process).or_insert_with(|| {
             self.order.push_back(process);
             Process::default()

@@ -57,6 +57,7 @@ use crate::eval::{Alone, Compiled, Context, Scratch};
 use call::{Call, Now};
 pub use found::{Counted, Counters, Event, Found, Limits};
 use key::{Kept, Seed};
+pub use lineage::Kin;
 use lineage::Lineage;
 pub(crate) use lineage::Query as LineageQuery;
 use meter::Meter;
@@ -196,12 +197,21 @@ impl Detector {
             self.offer(&compiled, event, &Alone, hits, out);
         } else {
             compiled.begin(&mut self.scratch);
-            let seed = Seed(self.limits.seed);
-            let place = lineage.place(&compiled, event, hits, seed, &mut self.scratch);
+            let kin = event.kin().unwrap_or_else(|| Kin::of(event, self.limits.seed));
+            let place = lineage.place(&compiled, event, hits, kin, &mut self.scratch);
             compiled.settle(hits, event, &place, &mut self.scratch);
             self.offer(&compiled, event, &place, hits, out);
         }
         self.lineage = lineage;
+    }
+
+    /// Takes an event that satisfies no filter: of it no more is asked than this.
+    pub fn pass(&mut self, time: i64, kin: Kin, out: &mut Vec<Found>) {
+        self.tick(time, out);
+        self.now = Now::default();
+        if !self.compiled.stateless() {
+            self.lineage.link(kin);
+        }
     }
 
     fn offer(

@@ -61,21 +61,9 @@ impl Event {
         Ok(())
     }
 
-    /// Becomes a copy of an event, in the room that is there.
-    pub(crate) fn copy(&mut self, from: View<'_>) {
-        self.document.clear();
-        self.document.extend_from_slice(from.document);
-        self.slots.copy(from.slots);
-    }
-
     /// The same, borrowed.
     pub(crate) fn view(&self) -> View<'_> {
         View { names: &self.names, document: &self.document, slots: &self.slots }
-    }
-
-    /// The document as it was given.
-    pub(crate) fn document(&self) -> &[u8] {
-        &self.document
     }
 
     /// Time, ns since the Unix epoch.
@@ -84,7 +72,12 @@ impl Event {
     }
 }
 
-impl View<'_> {
+impl<'e> View<'e> {
+    /// The document as it was given.
+    pub(crate) fn document(&self) -> &'e [u8] {
+        self.document
+    }
+
     /// Time, ns since the Unix epoch.
     pub(crate) fn time(&self) -> Option<i64> {
         self.integer(field::TIMESTAMP)

@@ -3,7 +3,11 @@
 use std::io;
 use std::path::Path;
 
-use super::source::{Block, Cursor, Numbered, Source};
+use super::Bad;
+use super::source::{Block, Cursor, Position, Source};
+
+/// A document and its number, or why it is none.
+type Document<'l> = (Position, Result<&'l [u8], Bad>);
 
 /// The documents of one input, first to last.
 #[derive(Debug)]
@@ -21,23 +25,21 @@ impl Lines {
     }
 
     /// The next document and its number.
-    pub(crate) fn next(&mut self) -> io::Result<Option<Numbered<'_>>> {
+    pub(crate) fn next(&mut self) -> io::Result<Option<Document<'_>>> {
         loop {
-            let mut after = self.cursor;
-            if self.block.next(&mut after).is_some() {
-                break;
+            if let Some((position, document)) = self.block.next(&mut self.cursor) {
+                return Ok(Some((position, document.map(|range| self.block.bytes(range)))));
             }
             if !self.source.next(&mut self.block)? {
                 return Ok(None);
             }
             self.cursor = Cursor::default();
         }
-        Ok(self.block.next(&mut self.cursor))
     }
 
     /// A document that was read before, if it is still there.
     #[cfg(test)]
-    pub(crate) fn recall(&self, position: super::Position) -> Option<Vec<u8>> {
+    pub(crate) fn recall(&self, position: Position) -> Option<Vec<u8>> {
         self.source.recall(position)
     }
 }

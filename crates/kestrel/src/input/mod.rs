@@ -29,7 +29,7 @@ mod tests;
 mod time;
 
 pub(crate) use decode::Decoder;
-pub(crate) use event::{Decoded, Event};
+pub(crate) use event::{Decoded, Event, View};
 pub(crate) use lines::Lines;
 pub(crate) use names::Names;
 pub(crate) use order::{Order, Ordered, Placed, Report, Waiting, position};

@@ -8,15 +8,19 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
+use engine::Kin;
 use model::field::FieldId;
 use model::value::{Fields, Value};
-use sha2::{Digest, Sha256};
+use twox_hash::XxHash3_64;
 
+use super::event::View;
 use super::source::DOCUMENTS_MAX;
 use super::{Bad, Decoder, Event, Lines, Names, Position};
 
 /// Bad lines that are described; more are counted.
 const BAD_MAX: usize = 10;
+/// What comes late comes late by few events: so far its place is looked for from the end.
+const NEAR: usize = 64;
 
 /// In which order events are given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,9 +37,9 @@ pub(crate) type Key = (i64, i64, Position);
 /// What is kept back until its turn comes.
 #[derive(Debug)]
 pub(crate) struct Waiting<T> {
-    /// What came in order.
+    /// What came in order, or nearly so.
     ordered: VecDeque<(Key, T)>,
-    /// What came late.
+    /// What came later than that.
     late: BinaryHeap<Reverse<Late<T>>>,
 }
 
@@ -73,10 +77,11 @@ impl<T> Waiting<T> {
     }
 
     pub(crate) fn push(&mut self, key: Key, what: T) {
-        if self.ordered.back().is_none_or(|(last, _)| *last <= key) {
-            self.ordered.push_back((key, what));
-        } else {
-            self.late.push(Reverse(Late(key, what)));
+        let later = self.ordered.iter().rev().take(NEAR + 1).take_while(|(known, _)| *known > key);
+        match later.count() {
+            0 => self.ordered.push_back((key, what)),
+            near @ 1..=NEAR => self.ordered.insert(self.ordered.len() - near, (key, what)),
+            _ => self.late.push(Reverse(Late(key, what))),
         }
     }
 
@@ -136,12 +141,14 @@ impl Report {
 /// An event in its place.
 #[derive(Debug)]
 pub(crate) struct Placed<'o> {
-    pub(crate) event: &'o Event,
+    pub(crate) event: View<'o>,
     pub(crate) position: Position,
     /// Its time, or that of the event before if it has none.
     pub(crate) time: i64,
     /// Its place in the order in which events are given.
     pub(crate) ordinal: u64,
+    /// Whose it is, where that is known already.
+    pub(crate) kin: Option<Kin>,
 }
 
 /// The position of an event by the number that it has for the engine.
@@ -164,9 +171,13 @@ impl engine::Event for Placed<'_> {
         self.time
     }
 
+    /// XXH3 of the document: it tells events apart and is no secret.
     fn identity(&self) -> u64 {
-        let digest = Sha256::digest(self.event.document().trim_ascii());
-        digest.first_chunk().copied().map_or(0, u64::from_le_bytes)
+        XxHash3_64::oneshot(self.event.document().trim_ascii())
+    }
+
+    fn kin(&self) -> Option<Kin> {
+        self.kin
     }
 }
 
@@ -210,8 +221,8 @@ impl Ordered {
         };
         self.current = Some((number, position));
         self.given += 1;
-        let (event, ordinal) = (self.pool.get(number), self.given);
-        Ok(event.map(|event| Placed { event, position, time, ordinal }))
+        let (event, ordinal) = (self.pool.get(number).map(Event::view), self.given);
+        Ok(event.map(|event| Placed { event, position, time, ordinal, kin: None }))
     }
 
     fn read_one(&mut self) -> io::Result<()> {
@@ -240,5 +251,32 @@ impl Ordered {
     #[cfg(test)]
     pub(crate) fn recall(&self, position: Position) -> Option<Vec<u8>> {
         self.lines.recall(position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_late_has_its_turn_in_the_order_of_time_however_late_it_is() {
+        let mut waiting = Waiting::new();
+        let count = 4 * NEAR as u64;
+        // Every third is late by a few, every 50th by more than is looked for.
+        let time = |number: u64| match number {
+            n if n % 50 == 49 => n - (NEAR as u64 + 20).min(n),
+            n if n % 3 == 2 => n.saturating_sub(7),
+            n => n,
+        };
+        let mut keys = Vec::new();
+        for number in 0..count {
+            let key = (i64::try_from(time(number)).unwrap(), 0, number);
+            keys.push(key);
+            waiting.push(key, number);
+        }
+        assert!(!waiting.late.is_empty() && waiting.ordered.len() > NEAR);
+        keys.sort_unstable();
+        let given: Vec<Key> = std::iter::from_fn(|| waiting.pop()).map(|(key, _)| key).collect();
+        assert_eq!(given, keys);
     }
 }

@@ -80,13 +80,6 @@ impl Slot {
 }
 
 impl Slots {
-    /// Becomes a copy, in the room that is there.
-    pub(super) fn copy(&mut self, from: &Slots) {
-        self.all.clone_from(&from.all);
-        self.own.clone_from(&from.own);
-        self.kept.clone_from(&from.kept);
-    }
-
     /// Forgets everything; there will be so many fields.
     pub(super) fn clear(&mut self, width: usize) {
         self.all.clear();

@@ -24,8 +24,8 @@ pub(super) const DOCUMENTS_MAX: u64 = u32::MAX as u64;
 /// Number of a document in its input, from 1: of its line, or of the item of an array.
 pub(crate) type Position = u64;
 
-/// A document and its number, or why it is none.
-pub(crate) type Numbered<'a> = (Position, Result<&'a [u8], Bad>);
+/// Where a document stands in its block, and its number, or why it is none.
+pub(crate) type Numbered = (Position, Result<Range<usize>, Bad>);
 
 /// One input, first to last.
 pub(crate) struct Source {
@@ -239,13 +239,38 @@ impl Block {
         self.room.get(..self.used).unwrap_or_default()
     }
 
+    /// Bytes of it.
+    pub(crate) fn bytes(&self, range: Range<usize>) -> &[u8] {
+        let text = self.items.as_ref().map_or(&self.room[..], |(text, _)| text);
+        text.get(range).unwrap_or_default()
+    }
+
+    /// Bytes that it takes.
+    #[cfg(test)]
+    pub(crate) fn room(&self) -> usize {
+        self.room.len()
+    }
+
+    /// Forgets all but some of its bytes, which then stand one after another, and of which it
+    /// tells where they stand now.
+    pub(crate) fn keep<'r>(&mut self, ranges: impl Iterator<Item = &'r mut Range<usize>>) {
+        let mut kept = Vec::new();
+        for range in ranges {
+            let start = kept.len();
+            kept.extend_from_slice(self.bytes(range.clone()));
+            *range = start..kept.len();
+        }
+        kept.shrink_to_fit();
+        *self = Block { used: kept.len(), room: kept, ..Block::default() };
+    }
+
     /// The next document and its number; blank lines are no documents.
-    pub(crate) fn next(&self, cursor: &mut Cursor) -> Option<Numbered<'_>> {
-        if let Some((text, items)) = &self.items {
+    pub(crate) fn next(&self, cursor: &mut Cursor) -> Option<Numbered> {
+        if let Some((_, items)) = &self.items {
             let item = items.get(cursor.documents)?;
             let position = self.first + cursor.documents as u64;
             cursor.documents += 1;
-            return Some((position, Ok(text.get(item.clone()).unwrap_or_default())));
+            return Some((position, Ok(item.clone())));
         }
         loop {
             let position = self.first + cursor.documents as u64;
@@ -253,7 +278,8 @@ impl Block {
                 cursor.documents = 1;
                 return Some((position, Err(Bad::Long)));
             }
-            let rest = self.text().get(cursor.at..).filter(|rest| !rest.is_empty())?;
+            let start = cursor.at;
+            let rest = self.text().get(start..).filter(|rest| !rest.is_empty())?;
             let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
             let line = rest.get(..end).unwrap_or_default();
             cursor.documents += 1;
@@ -262,7 +288,7 @@ impl Block {
                 return Some((position, Err(Bad::Long)));
             }
             if !line.trim_ascii_start().is_empty() {
-                return Some((position, Ok(line)));
+                return Some((position, Ok(start..start + end)));
             }
         }
     }

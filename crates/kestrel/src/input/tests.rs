@@ -104,7 +104,7 @@ fn an_event_is_empty_again_before_it_is_filled() {
     event.read(br#"{"process":{"pid":1}}"#).unwrap();
     assert_eq!(event.get(field::PROCESS_NAME), Value::Null);
     assert_eq!(event.get(more("list")), Value::Null);
-    assert_eq!(event.document(), br#"{"process":{"pid":1}}"#);
+    assert_eq!(event.view().document(), br#"{"process":{"pid":1}}"#);
 }
 
 #[test]

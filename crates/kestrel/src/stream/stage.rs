@@ -1,138 +1,188 @@
 //! What must be done with events in their order.
 
+use std::cell::OnceCell;
 use std::io;
 use std::sync::Arc;
 
-use engine::{Counted, Detector, Found, Limits};
+use engine::{Counted, Detector, Found, Kin, Limits};
 use model::value::Node;
 use serde_json::{Value, json};
 
-use super::worker::{Batch, Hit, Task};
+use super::batch::{Batch, Flight, Place, Timed};
 use super::{Ended, Sink, Stream};
-use crate::alert::{Alert, Member};
+use crate::alert::{Alert, Head, Member};
 use crate::input::{self, Placed, Position, Source, Waiting};
 
-/// Events whose room is kept for one block: as many as a block of usual events has.
-const ROOM_MAX: usize = 256;
+/// Nobody attacks a recording while it is replayed, and each run shall be the same.
+pub(super) const SEED: u64 = 0;
+/// Alerts are given out after a block, or when there are so many.
+const FOUND_MAX: usize = 1_024;
 
 /// The state of all rules over one input.
 pub(super) struct Stage<'s> {
     stream: &'s Stream,
     detector: Detector,
-    waiting: Waiting<Option<Box<Hit>>>,
-    /// Room of events that are over.
-    #[expect(clippy::vec_box, reason = "they come and go as one word")]
-    room: Vec<Box<Hit>>,
+    waiting: Waiting<Turn>,
+    flight: Flight,
     /// Time of the latest event that had one.
     now: i64,
     /// Events that had their turn.
     given: u64,
+    /// Room for the events of a block.
+    events: Vec<Timed>,
+    filters: Vec<u32>,
     found: Vec<Found>,
+    /// Events that had their turn, and how much had been found then.
+    done: Vec<(Position, Place, usize)>,
+    /// For each rule what its alerts begin with.
+    heads: Vec<OnceCell<Head>>,
     ended: Ended,
+}
+
+/// What is to be done at the time of an event.
+#[derive(Debug, Clone, Copy)]
+enum Turn {
+    /// It satisfies no filter.
+    Pass(Kin),
+    Advance(Place, Kin),
 }
 
 impl<'s> Stage<'s> {
     pub(super) fn new(stream: &'s Stream) -> Stage<'s> {
+        let limits = Limits { seed: SEED, ..Limits::default() };
+        let rules = stream.compiled.program().rules.len();
         Stage {
             stream,
-            detector: Detector::new(Arc::clone(&stream.compiled), Limits::default()),
+            detector: Detector::new(Arc::clone(&stream.compiled), limits),
             waiting: Waiting::new(),
-            room: Vec::new(),
+            flight: Flight::default(),
             now: 0,
             given: 0,
+            events: Vec::new(),
+            filters: Vec::new(),
             found: Vec::new(),
+            done: Vec::new(),
+            heads: std::iter::repeat_with(OnceCell::new).take(rules).collect(),
             ended: Ended::default(),
         }
     }
 
-    /// Reads the next block; false at the end.
-    pub(super) fn read(&mut self, source: &mut Source, task: &mut Task) -> io::Result<bool> {
+    /// Reads the next block; `None` at the end.
+    pub(super) fn read(&mut self, source: &mut Source) -> io::Result<Option<Batch>> {
         let start = self.stream.clock.now();
-        let more = source.next(&mut task.block);
+        let mut batch = self.flight.room();
+        let more = source.next(&mut batch.block)?;
         self.ended.spent.read += self.stream.clock.now().saturating_sub(start);
-        more
+        Ok(more.then_some(batch))
     }
 
-    /// Takes the events of a block; the block can be filled again, and so can those that are over.
+    /// Takes the events of a block.
     pub(super) fn take(
         &mut self,
-        batch: Batch,
+        mut batch: Batch,
         source: &Source,
         sink: &mut dyn Sink,
-    ) -> io::Result<Task> {
+    ) -> io::Result<()> {
         let start = self.stream.clock.now();
         let alerts = self.ended.spent.alerts;
-        for (position, bad) in batch.bad {
+        for (position, bad) in batch.bad.drain(..) {
             self.ended.report.add_bad(position, bad);
         }
-        for event in batch.events {
+        self.ended.spent += batch.spent;
+        let mut events = std::mem::take(&mut self.events);
+        std::mem::swap(&mut events, &mut batch.events);
+        let number = self.flight.take(batch);
+        for event in events.drain(..) {
             self.ended.report.events += 1;
             self.now = event.time.unwrap_or(self.now);
             let sequence = event.sequence.unwrap_or(i64::MAX);
-            self.waiting.push((self.now, sequence, event.position), event.hit);
+            let turn = match event.hit {
+                None => Turn::Pass(event.kin),
+                Some(hit) => Turn::Advance(Flight::place(number, hit), event.kin),
+            };
+            self.waiting.push((self.now, sequence, event.position), turn);
             if self.waiting.len() >= self.stream.order.window() {
-                self.next(source, sink)?;
+                self.next();
+                self.limit(source, sink)?;
             }
         }
-        self.ended.spent += batch.spent;
+        self.events = events;
+        self.alert(source, sink)?;
         let all = self.stream.clock.now().saturating_sub(start);
         self.ended.spent.sequences += (all + alerts).saturating_sub(self.ended.spent.alerts);
-        let mut task = batch.task;
-        task.room.append(&mut self.room);
-        task.room.truncate(ROOM_MAX);
-        Ok(task)
+        Ok(())
     }
 
     /// The input has ended: what waited has its turn, and what only the end decides is decided.
     pub(super) fn finish(&mut self, source: &Source, sink: &mut dyn Sink) -> io::Result<()> {
-        while self.next(source, sink)? {}
+        while self.next() {
+            self.limit(source, sink)?;
+        }
         self.detector.finish(&mut self.found);
-        self.alert(None, source, sink)
+        self.alert(source, sink)
     }
 
     /// The earliest event has its turn; false if there is none.
-    fn next(&mut self, source: &Source, sink: &mut dyn Sink) -> io::Result<bool> {
-        let Some(((time, _, position), hit)) = self.waiting.pop() else { return Ok(false) };
+    fn next(&mut self) -> bool {
+        let Some(((time, _, position), turn)) = self.waiting.pop() else { return false };
         self.given += 1;
-        let Some(mut hit) = hit else {
-            self.detector.tick(time, &mut self.found);
-            self.alert(None, source, sink)?;
-            return Ok(true);
+        let (place, kin) = match turn {
+            Turn::Pass(kin) => {
+                self.detector.pass(time, kin, &mut self.found);
+                return true;
+            }
+            Turn::Advance(place, kin) => (place, Some(kin)),
         };
-        let Hit { event, filters } = &mut *hit;
-        let placed = Placed { event, position, time, ordinal: self.given };
-        self.detector.advance(&placed, filters, &mut self.found);
-        self.alert(Some((position, event.document())), source, sink)?;
-        self.room.push(hit);
-        Ok(true)
+        let before = self.found.len();
+        if let Some((event, filters)) = self.flight.event(place, &self.stream.names) {
+            let placed = Placed { event, position, time, ordinal: self.given, kin };
+            self.filters.clear();
+            self.filters.extend_from_slice(filters);
+            self.detector.advance(&placed, &mut self.filters, &mut self.found);
+        }
+        if self.found.len() > before {
+            self.done.push((position, place, self.found.len()));
+        } else {
+            self.flight.over(place);
+        }
+        true
     }
 
-    /// Gives out what was found; the document of the event at hand need not be read again.
-    fn alert(
-        &mut self,
-        now: Option<(Position, &[u8])>,
-        source: &Source,
-        sink: &mut dyn Sink,
-    ) -> io::Result<()> {
+    fn limit(&mut self, source: &Source, sink: &mut dyn Sink) -> io::Result<()> {
+        if self.found.len() < FOUND_MAX { Ok(()) } else { self.alert(source, sink) }
+    }
+
+    /// Gives out what was found. The document of the event that completed it need not be read again.
+    fn alert(&mut self, source: &Source, sink: &mut dyn Sink) -> io::Result<()> {
         if self.found.is_empty() {
             return Ok(());
         }
         let start = self.stream.clock.now();
-        for found in self.found.drain(..) {
+        let mut latest = self.done.iter().peekable();
+        for (number, found) in self.found.drain(..).enumerate() {
+            while latest.next_if(|(.., upto)| *upto <= number).is_some() {}
             let rule = usize::try_from(found.rule).ok();
             let rules = &self.stream.compiled.program().rules;
-            let Some(rule) = rule.and_then(|rule| rules.get(rule)) else { continue };
+            let known = rule.and_then(|rule| Some((rules.get(rule)?, self.heads.get(rule)?)));
+            let Some((rule, head)) = known else { continue };
             let member = |number: &u64| {
                 let position = input::position(*number);
-                let document = match now.filter(|(at, _)| *at == position) {
-                    Some((_, document)) => Some(document.to_vec()),
-                    None => source.recall(position),
+                let here = latest.peek().filter(|(at, ..)| *at == position);
+                let here =
+                    here.and_then(|(_, place, _)| self.flight.event(*place, &self.stream.names));
+                let document = match here {
+                    Some((event, _)) => Some(event.document().into()),
+                    None => source.recall(position).map(Into::into),
                 };
                 Member { position, document }
             };
             let members = found.members.iter().map(member).collect();
             let count = found.counted.as_ref().map(counted);
-            sink.alert(&Alert { rule: &rule.meta, id: found.id, members, count })?;
+            let head = head.get_or_init(|| Head::new(&rule.meta));
+            sink.alert(&Alert { rule: &rule.meta, head, id: found.id, members, count })?;
+        }
+        for (_, place, _) in self.done.drain(..) {
+            self.flight.over(place);
         }
         self.ended.spent.alerts += self.stream.clock.now().saturating_sub(start);
         Ok(())

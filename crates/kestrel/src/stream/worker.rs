@@ -3,44 +3,15 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 
+use engine::Kin;
 use engine::eval::{Compiled, Scratch};
 
+use super::batch::{Batch, Timed};
 use super::{Clock, Spent, Stream};
-use crate::input::{Bad, Block, Cursor, Decoded, Decoder, Event, Names, Position};
+use crate::input::{Cursor, Decoded, Decoder, Names};
 
-/// A block, and room for the events of it that rules may be about.
-#[derive(Debug, Default)]
-pub(super) struct Task {
-    pub(super) block: Block,
-    #[expect(clippy::vec_box, reason = "they come and go as one word")]
-    pub(super) room: Vec<Box<Hit>>,
-}
-
-/// A block that was worked on, and what was found in it.
-#[derive(Debug)]
-pub(super) struct Batch {
-    pub(super) task: Task,
-    pub(super) events: Vec<Timed>,
-    pub(super) bad: Vec<(Position, Bad)>,
-    pub(super) spent: Spent,
-}
-
-/// An event, of which no more is kept than what comes next needs.
-#[derive(Debug)]
-pub(super) struct Timed {
-    pub(super) position: Position,
-    pub(super) time: Option<i64>,
-    pub(super) sequence: Option<i64>,
-    /// The event, if a rule may be about it.
-    pub(super) hit: Option<Box<Hit>>,
-}
-
-/// An event that satisfies conditions, and their numbers.
-#[derive(Debug)]
-pub(super) struct Hit {
-    pub(super) event: Event,
-    pub(super) filters: Vec<u32>,
-}
+/// Events that are decoded before they are evaluated: their values are then still at hand.
+const AT_ONCE: usize = 128;
 
 /// Works on blocks.
 pub(super) struct Worker {
@@ -68,55 +39,79 @@ impl Worker {
     }
 
     /// Works until there are no blocks any more, or nobody wants the results.
-    pub(super) fn serve(&mut self, blocks: &Receiver<Task>, batches: &SyncSender<Batch>) {
-        for task in blocks {
-            if batches.send(self.work(task)).is_err() {
+    pub(super) fn serve(&mut self, blocks: &Receiver<Batch>, batches: &SyncSender<Batch>) {
+        for mut batch in blocks {
+            self.work(&mut batch);
+            if batches.send(batch).is_err() {
                 return;
             }
         }
     }
 
-    pub(super) fn work(&mut self, mut task: Task) -> Batch {
-        let start = self.clock.now();
-        let (mut events, mut bad) = (Vec::new(), Vec::new());
-        let mut documents = Vec::new();
+    pub(super) fn work(&mut self, batch: &mut Batch) {
+        batch.clear();
+        let mut spent = Spent::default();
         let mut cursor = Cursor::default();
-        while let Some((position, document)) = task.block.next(&mut cursor) {
-            if self.decoded.len() == events.len() {
+        let mut start = self.clock.now();
+        loop {
+            let first = batch.events.len();
+            let more = self.decode(batch, &mut cursor);
+            let decoded = self.clock.now();
+            self.evaluate(batch, first);
+            let end = self.clock.now();
+            spent.decode += decoded.saturating_sub(start);
+            spent.eval += end.saturating_sub(decoded);
+            start = end;
+            if !more {
+                break;
+            }
+        }
+        batch.spent = spent;
+    }
+
+    /// Decodes the next events; false if there are no more after them.
+    fn decode(&mut self, batch: &mut Batch, cursor: &mut Cursor) -> bool {
+        let first = batch.events.len();
+        loop {
+            let number = batch.events.len() - first;
+            if number == AT_ONCE {
+                return true;
+            }
+            let Some((position, document)) = batch.block.next(cursor) else { return false };
+            if self.decoded.len() == number {
                 self.decoded.push(Decoded::default());
             }
-            let Some(decoded) = self.decoded.get_mut(events.len()) else { break };
-            let read = document
-                .and_then(|document| decoded.read(&mut self.decoder, document).map(|()| document));
+            let Some(decoded) = self.decoded.get_mut(number) else { return false };
+            let read = document.and_then(|range| {
+                let document = batch.block.bytes(range.clone());
+                decoded.read(&mut self.decoder, document).map(|()| range)
+            });
             match read {
-                Err(reason) => bad.push((position, reason)),
+                Err(reason) => batch.bad.push((position, reason)),
                 Ok(document) => {
-                    let view = decoded.view(&self.names, document);
+                    let view = decoded.view(&self.names, batch.block.bytes(document.clone()));
                     let (time, sequence) = (view.time(), view.sequence());
-                    events.push(Timed { position, time, sequence, hit: None });
-                    documents.push(document);
+                    let (kin, hit) = (Kin::default(), None);
+                    batch.events.push(Timed { position, time, sequence, document, kin, hit });
                 }
             }
         }
-        let decoded = self.clock.now();
+    }
+
+    fn evaluate(&mut self, batch: &mut Batch, first: usize) {
         // Whose child a process is must be known of all of them, if rules ask for lineage.
-        let all = !self.compiled.program().lineages.is_empty();
-        for ((event, values), document) in events.iter_mut().zip(&self.decoded).zip(documents) {
-            let view = values.view(&self.names, document);
+        let lineage = !self.compiled.program().lineages.is_empty();
+        let mut events = std::mem::take(&mut batch.events);
+        for (event, decoded) in events.iter_mut().skip(first).zip(&mut self.decoded) {
+            let view = decoded.view(&self.names, batch.block.bytes(event.document.clone()));
             self.compiled.hits(&view, &mut self.scratch, &mut self.filters);
-            if all || !self.filters.is_empty() {
-                let empty = || Event::new(Arc::clone(&self.names));
-                let room = task.room.pop();
-                let mut hit =
-                    room.unwrap_or_else(|| Box::new(Hit { event: empty(), filters: Vec::new() }));
-                hit.event.copy(view);
-                hit.filters.clone_from(&self.filters);
-                event.hit = Some(hit);
+            if lineage {
+                event.kin = Kin::of(&view, super::stage::SEED);
+            }
+            if !self.filters.is_empty() {
+                event.hit = batch.hit(event, decoded, &self.filters);
             }
         }
-        let eval = self.clock.now().saturating_sub(decoded);
-        let decode = decoded.saturating_sub(start);
-        let spent = Spent { decode, eval, ..Spent::default() };
-        Batch { task, events, bad, spent }
+        batch.events = events;
     }
 }

@@ -8,6 +8,7 @@
 //! | `codegen [--check]` | Rust types from the C header, reference pages from the code |
 //! | `bench NAME` | measures; see `bench` without a name |
 //! | `fuzz [TARGET…] [--minutes N]` | looks for inputs that break a parser or the engine |
+//! | `dist [man\|completions]` | man pages and shell completions of the binaries |
 //! | `vm-test [KERNEL…]` | the agent in guest kernels |
 //! | `setup [--list]` | installs the Debian packages that are missing, or only lists them |
 #![forbid(unsafe_code)]
@@ -15,6 +16,7 @@
 
 mod bench;
 mod codegen;
+mod dist;
 mod fuzz;
 mod outcome;
 mod run;
@@ -38,6 +40,8 @@ usage: cargo xtask COMMAND
   bench [NAME]        measure; without a name, list the benchmarks
   fuzz [TARGET…] [--minutes N]
                       look for inputs that break a parser or the engine
+  dist [man|completions]
+                      man pages and shell completions of the binaries
   vm-test [KERNEL…]   the agent in guest kernels
   setup [--list]      install, or only list, the Debian packages that are missing
 ";
@@ -62,6 +66,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         "bench" => return bench::command(rest),
         "fuzz" => return fuzz::command(rest),
         "codegen" => codegen::command(rest)?,
+        "dist" => dist::command(rest)?,
         "tidy" => tidy::command()?,
         "setup" => setup::command(rest)?,
         "help" | "-h" | "--help" => print!("{USAGE}"),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 /// Where the lock and the control socket live unless said otherwise.
 pub(crate) const RUNTIME_DIR: &str = "/run/aegisbpf";
@@ -37,6 +38,18 @@ pub(crate) enum Command {
     Alerts(AlertsArgs),
     /// List the fields that rules can use
     Fields(FieldsArgs),
+    /// Print the completions of a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Write the manual pages, one a command
+    #[command(hide = true)]
+    Man {
+        /// Where to
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
     /// Print the version
     Version,
     /// The unprivileged half, started by `run`

@@ -16,7 +16,7 @@ const BECAUSE_MAX: usize = 100;
 /// Shows what is wrong and where each rule would run; warnings count as findings, since someone
 /// asked.
 pub(crate) fn run(given: &cli::Rules, form: CheckForm) -> io::Result<Status> {
-    let rules = Rules::load(&given.paths, given.dialect);
+    let rules = Rules::load(&given.paths, given.dialect.of_rules);
     let (errors, warnings) = (rules.count(Level::Error), rules.count(Level::Warning));
     let sound = rules.loaded.program.rules.len();
     match form {

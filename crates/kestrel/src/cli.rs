@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 const CHECK: &str = "\
 Examples:
@@ -39,6 +40,10 @@ const CONVERT: &str = "\
 Examples:
   kestrel convert sigma/process_creation/
   kestrel convert rule.yml -o json | jq -r '.[].query'";
+const COMPLETIONS: &str = "\
+Examples:
+  kestrel completions bash > /usr/share/bash-completion/completions/kestrel
+  kestrel completions zsh > ~/.zfunc/_kestrel";
 const FIELDS: &str = "\
 Examples:
   kestrel fields process.parent    fields whose names start so
@@ -89,15 +94,8 @@ pub(crate) enum Command {
     /// Run rules over recorded events and print alerts
     #[command(after_help = RUN)]
     Run {
-        /// Rule files, or directories
-        #[arg(long = "rules", required = true, value_name = "PATH", num_args = 1..)]
-        rules: Vec<PathBuf>,
-        /// Files of events (`-` for standard input); each is a stream of its own
-        #[arg(long, required = true, value_name = "FILE", num_args = 1..)]
-        events: Vec<PathBuf>,
-        /// Dialect of rules that do not tell theirs
-        #[arg(long, value_enum)]
-        dialect: Option<DialectName>,
+        #[command(flatten)]
+        recorded: Recorded,
         /// Form of alerts
         #[arg(short, long, value_enum, default_value_t)]
         output: RunForm,
@@ -119,9 +117,8 @@ pub(crate) enum Command {
         /// File of events (`-` for standard input); each is explained
         #[arg(long, value_name = "FILE")]
         event: Option<PathBuf>,
-        /// Dialect of rules that do not tell theirs
-        #[arg(long, value_enum)]
-        dialect: Option<DialectName>,
+        #[command(flatten)]
+        dialect: RuleDialect,
         /// Form of the output
         #[arg(short, long, value_enum, default_value_t)]
         output: Form,
@@ -129,15 +126,8 @@ pub(crate) enum Command {
     /// Measure how long rules take on recorded events, by stage
     #[command(after_help = BENCH)]
     Bench {
-        /// Rule files, or directories
-        #[arg(long = "rules", required = true, value_name = "PATH", num_args = 1..)]
-        rules: Vec<PathBuf>,
-        /// Files of events
-        #[arg(long, required = true, value_name = "FILE", num_args = 1..)]
-        events: Vec<PathBuf>,
-        /// Dialect of rules that do not tell theirs
-        #[arg(long, value_enum)]
-        dialect: Option<DialectName>,
+        #[command(flatten)]
+        recorded: Recorded,
         /// Threads that decode and evaluate
         #[arg(long, value_name = "N", default_value_t = 1)]
         threads: usize,
@@ -158,6 +148,19 @@ pub(crate) enum Command {
         #[arg(short, long, value_enum, default_value_t)]
         output: ConvertForm,
     },
+    /// Print the completions of a shell
+    #[command(after_help = COMPLETIONS)]
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Write the manual pages, one a command
+    #[command(hide = true)]
+    Man {
+        /// Where to
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
     /// List the fields that rules can name, and which source fills them in each tier
     #[command(after_help = FIELDS)]
     Fields {
@@ -176,9 +179,29 @@ pub(crate) struct Rules {
     /// Rule files (`-` for standard input), or directories
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) dialect: RuleDialect,
+}
+
+/// Which rules over which events.
+#[derive(Debug, Args)]
+pub(crate) struct Recorded {
+    /// Rule files, or directories
+    #[arg(long = "rules", required = true, value_name = "PATH", num_args = 1..)]
+    pub(crate) rules: Vec<PathBuf>,
+    /// Files of events (`-` for standard input); each is a stream of its own
+    #[arg(long, required = true, value_name = "FILE", num_args = 1..)]
+    pub(crate) events: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) dialect: RuleDialect,
+}
+
+/// How rules are read.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct RuleDialect {
     /// Dialect of rules that do not tell theirs
-    #[arg(long, value_enum)]
-    pub(crate) dialect: Option<DialectName>,
+    #[arg(long = "dialect", value_enum, value_name = "DIALECT")]
+    pub(crate) of_rules: Option<DialectName>,
 }
 
 /// `kestrel query`
@@ -276,4 +299,14 @@ pub(crate) enum QueryForm {
     /// For people
     #[default]
     Table,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
 }

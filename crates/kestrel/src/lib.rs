@@ -9,6 +9,7 @@
 //! | `alert`, `output`, `sarif` | what is printed |
 //! | `predicates` | the parts of a condition, for `explain` and `test` |
 //! | `check`, `fmt`, `test`, `run`, `query`, `explain`, `bench`, `convert`, `fields` | one command each |
+//! | `manual` | completions and man pages |
 //! | `inflate` | more rules than there are, for `bench` |
 #![forbid(unsafe_code)]
 
@@ -22,6 +23,7 @@ mod fields;
 mod fmt;
 mod inflate;
 mod input;
+mod manual;
 mod output;
 mod predicates;
 mod query;
@@ -39,7 +41,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, Recorded};
 use output::Status;
 
 /// Runs the command that the arguments of this process name.
@@ -60,24 +62,24 @@ fn command(command: Command) -> io::Result<Status> {
         Command::Check { rules, output } => check::run(&rules, output),
         Command::Fmt { paths, check } => fmt::run(&paths, check),
         Command::Test { rules, output } => test::run(&rules, output),
-        Command::Run { rules, events, dialect, output, threads } => {
-            run::run(&rules, &events, dialect, output, threads)
+        Command::Run { recorded: Recorded { rules, events, dialect }, output, threads } => {
+            run::run(&rules, &events, dialect.of_rules, output, threads)
         }
         Command::Query(query) => query::run(&query),
         Command::Explain { rule, id, event, dialect, output } => {
-            explain::run(&rule, id.as_deref(), event.as_deref(), dialect, output)
+            explain::run(&rule, id.as_deref(), event.as_deref(), dialect.of_rules, output)
         }
-        Command::Bench { rules, events, dialect, threads, inflate, output } => {
-            bench::run(&bench::Options {
-                rules: &rules,
-                events: &events,
-                dialect,
-                threads,
-                inflate,
-                form: output,
-            })
-        }
+        Command::Bench { recorded, threads, inflate, output } => bench::run(&bench::Options {
+            rules: &recorded.rules,
+            events: &recorded.events,
+            dialect: recorded.dialect.of_rules,
+            threads,
+            inflate,
+            form: output,
+        }),
         Command::Convert { paths, output } => convert::run(&paths, output),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { directory } => manual::man(&directory),
         Command::Fields { prefix, output } => fields::run(&prefix, output),
     }
 }

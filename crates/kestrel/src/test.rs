@@ -35,7 +35,7 @@ struct Untested<'r> {
 
 /// Runs all tests. Fails if a test fails or a rule has an error.
 pub(crate) fn run(given: &cli::Rules, form: Form) -> io::Result<Status> {
-    let rules = Rules::load(&given.paths, given.dialect);
+    let rules = Rules::load(&given.paths, given.dialect.of_rules);
     let Some(compiled) = rules.compile() else { return Ok(Status::Findings) };
     let names = rules::names(&compiled);
     let mut failures = Vec::new();

@@ -3,6 +3,7 @@
 mod doctor;
 mod events;
 mod fields;
+mod manual;
 mod reload;
 mod rules;
 mod status;
@@ -31,6 +32,8 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Events(args) => events::run(&args),
         Command::Alerts(args) => events::alerts(&args),
         Command::Fields(args) => fields::run(&args),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { directory } => manual::man(&directory),
         Command::Version => {
             writeln!(anstream::stdout(), "aegisbpf {}", env!("CARGO_PKG_VERSION"))?;
             Ok(Exit::Ok)

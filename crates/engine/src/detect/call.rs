@@ -2,10 +2,11 @@
 
 use model::field;
 use model::value::Value;
+use smallvec::SmallVec;
 
-use super::key::Seed;
+use super::key::{Seed, Tuples, tuples};
 use super::{Event, Member, Plan};
-use crate::eval::{Compiled, Context, Scratch};
+use crate::eval::{Compiled, Context, Env, Scratch};
 
 /// What is computed at most once an event, and only if somebody asks.
 #[derive(Debug, Default)]
@@ -14,6 +15,8 @@ pub(super) struct Now {
     pub(super) origin: Option<u32>,
     /// The event has become a member of something.
     pub(super) held: bool,
+    /// Numbers of its tuples, by list of keys.
+    keys: SmallVec<[(u32, Tuples); 2]>,
 }
 
 impl Now {
@@ -51,6 +54,8 @@ pub(super) struct Call<'c> {
     pub(super) compiled: &'c Compiled,
     pub(super) plan: &'c Plan,
     pub(super) filters: &'c [u32],
+    /// Numbers of the lists of keys, by part.
+    pub(super) lists: &'c [u32],
     pub(super) event: &'c dyn Event,
     pub(super) lineage: &'c dyn Context,
     pub(super) seed: Seed,
@@ -60,6 +65,21 @@ pub(super) struct Call<'c> {
 }
 
 impl Call<'_> {
+    /// The tuples of the event for a part of the rule.
+    pub(super) fn keys(&mut self, part: u16) -> Tuples {
+        let part = usize::from(part);
+        let (Some(keys), Some(list)) = (self.plan.keys.get(part), self.lists.get(part)) else {
+            return Tuples::new();
+        };
+        if let Some((_, known)) = self.now.keys.iter().find(|(known, _)| known == list) {
+            return known.clone();
+        }
+        let env = Env { event: self.event, context: self.lineage, three: self.plan.three };
+        let made = tuples(self.compiled, keys, env, self.seed, self.scratch);
+        self.now.keys.push((*list, made.clone()));
+        made
+    }
+
     /// The event as a member of something that may become a match later.
     pub(super) fn hold(&mut self) -> Member {
         self.now.hold(self.event, self.seed)

@@ -3,10 +3,9 @@
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
-use super::key::{self, Kept, tuples};
+use super::key::{self, Kept};
 use super::quota::{self, Candidate};
 use super::{Call, Member, Raw};
-use crate::eval::Env;
 
 /// What is pending, by key.
 #[derive(Debug, Default)]
@@ -104,17 +103,11 @@ impl Groups {
         }
         let until = u16::try_from(filters).unwrap_or(u16::MAX);
         if parts.contains(&until) {
-            for key in Self::keys(call, until) {
+            for key in call.keys(until) {
                 self.take(&key);
             }
         }
         self.bound(call.quota);
-    }
-
-    fn keys(call: &mut Call<'_>, part: u16) -> key::Tuples {
-        let Some(keys) = call.plan.keys.get(usize::from(part)) else { return key::Tuples::new() };
-        let env = Env { event: call.event, context: call.lineage, three: call.plan.three };
-        tuples(call.compiled, keys, env, call.seed, call.scratch)
     }
 
     fn fill(
@@ -126,7 +119,7 @@ impl Groups {
         touched: &mut SmallVec<[u128; 2]>,
     ) {
         for part in parts.iter().copied().filter(|part| usize::from(*part) < filters) {
-            for key in Self::keys(call, part) {
+            for key in call.keys(part) {
                 let mut item = Item { member: call.hold(), kept: Kept::new() };
                 key::keep(&mut item.kept, &call.plan.keep, part, call.event);
                 let origin = call.origin();

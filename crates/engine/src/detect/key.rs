@@ -6,14 +6,15 @@
 use std::hash::{DefaultHasher, Hasher};
 use std::net::IpAddr;
 
+use hashbrown::HashMap;
 use model::field::FieldId;
 use model::program::Relation;
 use model::value::{Fields, Node, Value};
 use smallvec::SmallVec;
 
-use super::plan::KeyPlan;
+use super::plan::{KeyPlan, Plan};
 use crate::eval::call::text;
-use crate::eval::{Compiled, Context, Env, Scratch};
+use crate::eval::{Compiled, Context, Env, Scratch, Term};
 
 /// Tuples of one event: a product of long lists stops here.
 pub(super) const TUPLES_MAX: usize = 64;
@@ -28,31 +29,36 @@ pub(super) type Tuples = SmallVec<[u128; 1]>;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seed(pub(super) u64);
 
-impl Seed {
-    fn start(self) -> (DefaultHasher, DefaultHasher) {
-        let (mut low, mut high) = (DefaultHasher::new(), DefaultHasher::new());
-        low.write_u64(self.0);
-        high.write_u64(!self.0);
-        (low, high)
-    }
+/// What is hashed, all at once: most tuples are two identities.
+type Bytes = SmallVec<[u8; 128]>;
 
+impl Seed {
     /// The number of one value; absent is a value too.
     pub(super) fn value(self, value: Value<'_>) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        hasher.write_u64(self.0);
-        write(&mut hasher, value);
-        hasher.finish()
+        let mut bytes = Bytes::new();
+        write(&mut bytes, value);
+        hashed(self.0, &bytes)
     }
 
     /// The number of a tuple.
     pub(super) fn tuple<'v>(self, values: impl Iterator<Item = Value<'v>>) -> u128 {
-        let (mut low, mut high) = self.start();
+        let mut bytes = Bytes::new();
         for value in values {
-            write(&mut low, value);
-            write(&mut high, value);
+            write(&mut bytes, value);
         }
-        u128::from(high.finish()) << 64 | u128::from(low.finish())
+        self.number(&bytes)
     }
+
+    fn number(self, bytes: &Bytes) -> u128 {
+        u128::from(hashed(!self.0, bytes)) << 64 | u128::from(hashed(self.0, bytes))
+    }
+}
+
+fn hashed(seed: u64, bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write_u64(seed);
+    hasher.write(bytes);
+    hasher.finish()
 }
 
 /// A hash without a secret, the same in each run.
@@ -63,7 +69,7 @@ pub(super) fn plain(bytes: &[u8]) -> u64 {
 }
 
 /// Numbers and their decimal texts are equal, as in tests.
-fn write(hasher: &mut DefaultHasher, value: Value<'_>) {
+fn write(bytes: &mut Bytes, value: Value<'_>) {
     #[expect(clippy::cast_possible_truncation, reason = "has no fraction and fits")]
     let value = match value {
         Value::Float(number) if number.fract() == 0.0 && number.abs() < 9e15 => {
@@ -73,10 +79,10 @@ fn write(hasher: &mut DefaultHasher, value: Value<'_>) {
     };
     match text(value) {
         Some(text) => {
-            hasher.write_usize(text.len() + 1);
-            hasher.write(&text);
+            bytes.extend_from_slice(&(text.len() + 1).to_le_bytes());
+            bytes.extend_from_slice(&text);
         }
-        None => hasher.write_usize(0),
+        None => bytes.extend_from_slice(&0usize.to_le_bytes()),
     }
 }
 
@@ -88,6 +94,9 @@ pub(super) fn tuples(
     seed: Seed,
     scratch: &mut Scratch,
 ) -> Tuples {
+    if let Some(one) = one_tuple(keys, env, seed) {
+        return one;
+    }
     let mut choices = Vec::with_capacity(keys.len());
     for key in keys {
         let values = compiled.values(&key.term, env, None, scratch);
@@ -122,6 +131,43 @@ pub(super) fn tuples(
         }
     }
     numbers
+}
+
+/// The same where each key is a field with one value or none, as nearly all are.
+fn one_tuple(keys: &[KeyPlan], env: Env<'_>, seed: Seed) -> Option<Tuples> {
+    let mut bytes = Bytes::new();
+    for key in keys {
+        let Term::Field(field) = key.term else { return None };
+        match env.event.get(field) {
+            Value::List(_) => return None,
+            Value::Null if !key.optional => return Some(Tuples::new()),
+            value => write(&mut bytes, value),
+        }
+    }
+    Some(Tuples::from_iter([seed.number(&bytes)]))
+}
+
+/// The keys of each rule and part by number: equal lists of them are one.
+#[derive(Debug, Default)]
+pub(super) struct Lists(Vec<SmallVec<[u32; 4]>>);
+
+impl Lists {
+    pub(super) fn new(compiled: &Compiled) -> Lists {
+        let mut known = HashMap::new();
+        let mut rule = |plan: &Plan| {
+            let number = |keys: &Vec<KeyPlan>| {
+                let next = u32::try_from(known.len()).unwrap_or(u32::MAX);
+                *known.entry(format!("{keys:?} {}", plan.three)).or_insert(next)
+            };
+            plan.keys.iter().map(number).collect()
+        };
+        Lists(compiled.plans().iter().map(&mut rule).collect())
+    }
+
+    /// Those of a rule, by part.
+    pub(super) fn of(&self, rule: usize) -> &[u32] {
+        self.0.get(rule).map_or(&[], SmallVec::as_slice)
+    }
 }
 
 /// What is remembered of members, by number of the step.

@@ -56,7 +56,7 @@ use smallvec::SmallVec;
 use crate::eval::{Alone, Compiled, Context, Scratch};
 use call::{Call, Now};
 pub use found::{Counted, Counters, Event, Found, Limits};
-use key::{Kept, Seed};
+use key::{Kept, Lists, Seed};
 pub use lineage::Kin;
 use lineage::Lineage;
 pub(crate) use lineage::Query as LineageQuery;
@@ -96,6 +96,7 @@ pub struct Detector {
     uses: Vec<SmallVec<[(u32, u16); 2]>>,
     /// For each rule: the correlations that it counts for, and its number there.
     counts_for: Vec<SmallVec<[(u32, u16); 1]>>,
+    lists: Lists,
     lineage: Lineage,
     scratch: Scratch,
     hits: Vec<u32>,
@@ -119,6 +120,7 @@ impl Detector {
             compiled,
             limits,
             states,
+            lists: Lists::default(),
             lineage: Lineage::default(),
             scratch: Scratch::default(),
             hits: Vec::new(),
@@ -164,6 +166,7 @@ impl Detector {
                 }
             }
         }
+        self.lists = Lists::new(&compiled);
         let stateful = (0u32..).zip(compiled.plans()).filter(|(_, plan)| plan.waits());
         self.stateful = stateful.map(|(rule, _)| rule).collect();
         let fields = &compiled.program().fields;
@@ -261,6 +264,7 @@ impl Detector {
             compiled,
             plan,
             filters: compiled.parts(number),
+            lists: self.lists.of(number),
             event,
             lineage,
             seed: Seed(self.limits.seed),

@@ -7,12 +7,12 @@ use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 
-use super::key::{self, Kept, Members, tuples};
+use super::key::{self, Kept, Members};
 use super::missing::Missing;
 use super::plan::{SequencePlan, Stage};
 use super::quota::{self, Candidate};
 use super::{Call, Member, Raw};
-use crate::eval::{Condition, Env};
+use crate::eval::Condition;
 
 /// Entries of the expiry queue beyond twice the partials: then those that are gone are removed.
 const QUEUE_SLACK: usize = 1024;
@@ -119,8 +119,9 @@ impl Sequence {
         let mut ended = key::Tuples::new();
         for (number, stage) in plan.stages.iter().enumerate().rev() {
             let Ok(number) = u16::try_from(number) else { continue };
-            if parts.contains(&stage.part) {
-                for key in keys(call, stage.part) {
+            // The first begins something; the others go on with what there is.
+            if parts.contains(&stage.part) && (number == 0 || !self.partials.is_empty()) {
+                for key in call.keys(stage.part) {
                     let complete =
                         !ended.contains(&key) && self.advance(call, plan, number, stage, key, out);
                     if complete && plan.disjoint {
@@ -131,8 +132,10 @@ impl Sequence {
             }
         }
         self.forbidden(call, plan, parts);
-        if let Some(until) = plan.until.filter(|until| parts.contains(until)) {
-            for key in keys(call, until) {
+        if let Some(until) = plan.until.filter(|_| !self.partials.is_empty())
+            && parts.contains(&until)
+        {
+            for key in call.keys(until) {
                 self.until(call, plan, until, key);
             }
         }
@@ -143,7 +146,7 @@ impl Sequence {
     fn forbidden(&mut self, call: &mut Call<'_>, plan: &SequencePlan, parts: &[u16]) {
         for (stage, missing) in (0u16..).zip(plan.stages.iter().map(|stage| &stage.before)) {
             for part in missing.iter().filter(|part| parts.contains(part)) {
-                for key in keys(call, *part) {
+                for key in call.keys(*part) {
                     match stage.checked_sub(1) {
                         // Which event it is depends on the members before it.
                         Some(before) if is_late(call, *part) => {
@@ -159,7 +162,7 @@ impl Sequence {
             }
         }
         for part in plan.trailing.iter().filter(|part| parts.contains(part)) {
-            for key in keys(call, *part) {
+            for key in call.keys(*part) {
                 let (number, time) = (call.event.number(), call.event.time());
                 let mut refutes = |kept: &Kept| holds_late(call, *part, kept);
                 self.missing.refute(key, (number, time), &mut refutes);
@@ -364,12 +367,6 @@ impl Sequence {
             self.evicted += 1;
         }
     }
-}
-
-fn keys(call: &mut Call<'_>, part: u16) -> key::Tuples {
-    let Some(keys) = call.plan.keys.get(usize::from(part)) else { return key::Tuples::new() };
-    let env = Env { event: call.event, context: call.lineage, three: call.plan.three };
-    tuples(call.compiled, keys, env, call.seed, call.scratch)
 }
 
 /// What of a part depends on earlier members.

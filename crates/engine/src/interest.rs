@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::action::{self, Action};
 use model::field;
-use model::interest::{Interest, Watch};
+use model::interest::{Interest, Unbounded, Watch};
 use model::op::{Kind, KindSet};
 use model::partial::truth;
 use model::program::{Expr, Literal, Place, Program, Rule, Test};
@@ -27,15 +27,6 @@ pub const WATCHED: KindSet = KindSet::EMPTY.with(Kind::Open).with(Kind::Write);
 
 /// Paths that one rule may watch: each can cost the kernel a mark.
 pub const MAX_WATCHES: usize = 1_000;
-
-/// What a rule needs and cannot get.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unbounded {
-    /// Opens or writes of files that its condition does not bound.
-    Files,
-    /// Environment variables whose names its condition does not give.
-    Environment,
-}
 
 /// What the sensors must deliver.
 pub fn of(program: &Program) -> Interest {

@@ -2,13 +2,12 @@
 
 use std::io::{self, Write};
 
-use lang::{Level, placement};
+use lang::{Level, placement, render};
 use serde_json::{Value, json};
 
 use crate::cli::{self, CheckForm};
 use crate::output::{self, Status, style};
 use crate::rules::Rules;
-use crate::sarif;
 
 /// Letters of an expression in a line; `-o json` has all of it.
 const BECAUSE_MAX: usize = 100;
@@ -24,13 +23,16 @@ pub(crate) fn run(given: &cli::Rules, form: CheckForm) -> io::Result<Status> {
             "rules": sound,
             "errors": errors,
             "warnings": warnings,
-            "unread": rules.unread_json(),
+            "unread": rules.unread,
             "diagnostics": rules.json(),
             "placements": placements(&rules),
         }))?,
         CheckForm::Sarif => {
             rules.show_unread();
-            output::json(&sarif::document(&rules.json(), &rules.unread_json()))?;
+            let (name, version) = ("kestrel", env!("CARGO_PKG_VERSION"));
+            let tool = render::Tool { name, version, unread: &rules.unread };
+            let (found, sources) = (&rules.loaded.diagnostics, &rules.loaded.sources);
+            output::json(&render::sarif(found, sources, tool))?;
         }
         CheckForm::Text => {
             rules.show()?;

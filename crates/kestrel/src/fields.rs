@@ -2,27 +2,23 @@
 
 use std::io::{self, Write};
 
-use model::applies;
-use model::field::{FIELDS, Field, FieldId};
-use model::op::Kind;
-use model::tiers::{self, Tier};
-use serde_json::{Value, json};
+use model::field::{Field, FieldId};
+use model::listing;
+use serde_json::Value;
 
 use crate::cli::Form;
 use crate::output::{self, Status, style};
 
 /// Lists the field table, or the fields whose names start so.
 pub(crate) fn run(prefix: &str, format: Form) -> io::Result<Status> {
-    let named = (0..).map(FieldId).zip(FIELDS);
-    let fields: Vec<(FieldId, &Field)> =
-        named.filter(|(_, field)| field.name.starts_with(prefix)).collect();
+    let fields = listing::fields(prefix);
     if fields.is_empty() {
         output::complain(&format!("no field starts with `{prefix}`"));
         return Ok(Status::Findings);
     }
     match format {
         Form::Json => {
-            let all: Value = fields.iter().map(|(id, field)| object(*id, field)).collect();
+            let all: Value = fields.iter().map(|(id, field)| listing::object(*id, field)).collect();
             output::json(&all)?;
         }
         Form::Text => text(&fields)?,
@@ -30,26 +26,11 @@ pub(crate) fn run(prefix: &str, format: Form) -> io::Result<Status> {
     Ok(Status::Fine)
 }
 
-fn object(id: FieldId, field: &Field) -> Value {
-    let operations: Vec<&str> = applies::kinds(id).iter().map(Kind::name).collect();
-    json!({
-        "name": field.name,
-        "type": field.kind.name(),
-        "source": field.source.name(),
-        "tiers": {
-            "lsm": tiers::words(id, Tier::Lsm),
-            "fallback": tiers::words(id, Tier::Fallback),
-        },
-        "operations": operations,
-        "meaning": field.doc,
-    })
-}
-
 fn text(fields: &[(FieldId, &Field)]) -> io::Result<()> {
     let rows: Vec<[String; 5]> = fields
         .iter()
         .map(|(id, field)| {
-            let [lsm, fallback] = [Tier::Lsm, Tier::Fallback].map(|tier| tiers::words(*id, tier));
+            let [lsm, fallback] = listing::sources(*id);
             [
                 field.name.to_owned(),
                 field.kind.name().to_owned(),

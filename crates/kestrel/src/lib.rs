@@ -6,7 +6,7 @@
 //! | `input` | events from files |
 //! | `rules` | rule files of all formats |
 //! | `stream` | events through rules |
-//! | `alert`, `output`, `sarif` | what is printed |
+//! | `alert`, `output` | what is printed |
 //! | `predicates` | the parts of a condition, for `explain` and `test` |
 //! | `check`, `fmt`, `test`, `run`, `query`, `explain`, `bench`, `convert`, `fields` | one command each |
 //! | `manual` | completions and man pages |
@@ -29,7 +29,6 @@ mod predicates;
 mod query;
 mod rules;
 mod run;
-mod sarif;
 #[cfg(test)]
 mod statements;
 mod stream;

@@ -40,13 +40,7 @@ impl Rules {
         let (texts, unread) = read(paths, EXTENSIONS);
         let mut loaded = lang::load_in(texts, dialect.map(Dialect::from).unwrap_or_default());
         for (rule, what) in interest::unbounded(&loaded.program) {
-            loaded.warn_unbounded(
-                rule,
-                match what {
-                    interest::Unbounded::Files => lang::Unbounded::Files,
-                    interest::Unbounded::Environment => lang::Unbounded::Environment,
-                },
-            );
+            loaded.warn_unbounded(rule, what);
         }
         Rules { loaded, unread }
     }
@@ -95,11 +89,6 @@ impl Rules {
     pub(crate) fn json(&self) -> Vec<serde_json::Value> {
         let sources = &self.loaded.sources;
         self.loaded.diagnostics.iter().map(|found| render::json(found, sources)).collect()
-    }
-
-    /// Unread files as JSON.
-    pub(crate) fn unread_json(&self) -> Vec<String> {
-        self.unread.clone()
     }
 }
 

@@ -215,7 +215,7 @@ fn report(rules: &Rules, failures: &[Failure<'_>], untested: &[Untested<'_>]) ->
         "without_tests": without_tests(rules),
         "failed": failed,
         "one_sided": one_sided,
-        "unread": rules.unread_json(),
+        "unread": rules.unread,
         "diagnostics": rules.json(),
     })
 }

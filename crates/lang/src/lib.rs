@@ -48,6 +48,6 @@ mod words;
 pub use diagnostic::{Code, Diagnostic, Level, Span};
 pub use dialect::{CaseMode, Dialect};
 pub use formats::Format;
-pub use load::{Loaded, Origin, RuleTest, Source, Unbounded, load, load_in};
+pub use load::{Loaded, Origin, RuleTest, Source, load, load_in};
 pub use query::{CompiledQuery, query};
 pub use schema::{Schema, Unknown};

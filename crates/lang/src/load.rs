@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use model::interest::Unbounded;
 use model::program::{Program, Query, Response, Rule};
 use serde_json::{Map, Value};
 
@@ -75,9 +76,9 @@ impl Loaded {
     /// for, since its condition does not say of what.
     pub fn warn_unbounded(&mut self, rule: usize, what: Unbounded) {
         let Some(origin) = self.origins.get(rule) else { return };
-        let found = Diagnostic::new(Code::Unbounded, origin.query.clone(), what.message())
-            .label(what.label())
-            .help(what.help());
+        let [message, label, help] = unbounded(what);
+        let found = Diagnostic::new(Code::Unbounded, origin.query.clone(), message);
+        let found = found.label(label).help(help);
         self.diagnostics.push(Diagnostic {
             file: origin.file.clone(),
             rule: self.program.rules.get(rule).map(|rule| rule.meta.id.clone()),
@@ -86,43 +87,21 @@ impl Loaded {
     }
 }
 
-/// What sensors deliver only as far as rules name it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unbounded {
-    /// Files that are opened or written.
-    Files,
-    /// Environment variables.
-    Environment,
-}
-
-impl Unbounded {
-    fn message(self) -> &'static str {
-        match self {
-            Unbounded::Files => "the files that this rule is about cannot be told",
-            Unbounded::Environment => {
-                "the environment variables that this rule reads cannot be told"
-            }
-        }
-    }
-
-    fn label(self) -> &'static str {
-        match self {
-            Unbounded::Files => "matches opens or writes of any file",
-            Unbounded::Environment => "tests variables without their full name",
-        }
-    }
-
-    fn help(self) -> &'static str {
-        match self {
-            Unbounded::Files => {
-                "opens and writes are reported only for named files and directories: add a \
-                 condition such as `file.path like \"/etc/cron*\"`; until then this part of the \
-                 rule sees only what other rules watch"
-            }
-            Unbounded::Environment => {
-                "only named variables are captured: write `process.env_vars like \"NAME=*\"`"
-            }
-        }
+/// What is said of it: message, label and help.
+fn unbounded(what: Unbounded) -> [&'static str; 3] {
+    match what {
+        Unbounded::Files => [
+            "the files that this rule is about cannot be told",
+            "matches opens or writes of any file",
+            "opens and writes are reported only for named files and directories: add a condition \
+             such as `file.path like \"/etc/cron*\"`; until then this part of the rule sees only \
+             what other rules watch",
+        ],
+        Unbounded::Environment => [
+            "the environment variables that this rule reads cannot be told",
+            "tests variables without their full name",
+            "only named variables are captured: write `process.env_vars like \"NAME=*\"`",
+        ],
     }
 }
 

@@ -1,13 +1,14 @@
-//! Diagnostics as text for people and as JSON for programs.
+//! Diagnostics as text for people, and as JSON and SARIF for programs.
 
-use std::fmt::Write as _;
+mod sarif;
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level as Shown, Renderer, Snippet};
 use serde_json::{Value, json};
 
-use crate::diagnostic::{Code, Diagnostic, Level, Span};
+use crate::diagnostic::{Diagnostic, Level, Span};
 use crate::load::Source;
+pub use sarif::{Tool, sarif};
 
 /// The finding with the lines of its file; `color` adds terminal colours.
 pub fn text(found: &Diagnostic, sources: &[Source], color: bool) -> String {
@@ -98,102 +99,6 @@ pub fn json(found: &Diagnostic, sources: &[Source]) -> Value {
         "label": found.label,
         "labels": labels,
         "help": found.help,
-    })
-}
-
-/// All findings as a SARIF 2.1.0 log, which code hosts and editors show beside the text.
-pub fn sarif(all: &[Diagnostic], sources: &[Source], tool: &str, version: &str) -> Value {
-    let mut codes: Vec<Code> = all.iter().map(|found| found.code).collect();
-    codes.sort_unstable();
-    codes.dedup();
-    let rules: Vec<Value> = codes
-        .iter()
-        .map(|code| {
-            json!({
-                "id": code.as_str(),
-                "shortDescription": { "text": code.title() },
-                "defaultConfiguration": { "level": code.level().as_str() },
-            })
-        })
-        .collect();
-    let results: Vec<Value> = all
-        .iter()
-        .map(|found| {
-            let index = codes.binary_search(&found.code).unwrap_or_default();
-            result(found, source(found, sources), index)
-        })
-        .collect();
-    json!({
-        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-        "version": "2.1.0",
-        "runs": [{
-            "tool": { "driver": { "name": tool, "version": version, "rules": rules } },
-            "columnKind": "unicodeCodePoints",
-            "results": results,
-        }],
-    })
-}
-
-/// One result of a SARIF log.
-fn result(found: &Diagnostic, source: &str, index: usize) -> Value {
-    let mut message = found.message.clone();
-    for more in [Some(&found.label), found.help.as_ref()].into_iter().flatten() {
-        if !more.is_empty() {
-            message.push_str(". ");
-            message.push_str(more);
-        }
-    }
-    let related: Vec<Value> = found
-        .labels
-        .iter()
-        .enumerate()
-        .map(|(id, (span, label))| {
-            let mut place = location(found, span, source);
-            if let Some(place) = place.as_object_mut() {
-                place.insert("id".to_owned(), json!(id));
-                place.insert("message".to_owned(), json!({ "text": label }));
-            }
-            place
-        })
-        .collect();
-    json!({
-        "ruleId": found.code.as_str(),
-        "ruleIndex": index,
-        "level": found.code.level().as_str(),
-        "message": { "text": message },
-        "locations": [location(found, &found.span, source)],
-        "relatedLocations": related,
-        "properties": { "rule": found.rule },
-    })
-}
-
-fn location(found: &Diagnostic, span: &Span, source: &str) -> Value {
-    let span = inside(span, source);
-    let (line, column) = line_and_column(span.start, source);
-    let (end_line, end_column) = line_and_column(span.end, source);
-    json!({
-        "physicalLocation": {
-            "artifactLocation": { "uri": uri(&found.file) },
-            "region": {
-                "startLine": line,
-                "startColumn": column,
-                "endLine": end_line,
-                "endColumn": end_column,
-            },
-        },
-    })
-}
-
-/// A path as a URI reference: bytes that have a meaning there are written by number.
-fn uri(path: &str) -> String {
-    path.bytes().fold(String::with_capacity(path.len()), |mut uri, byte| {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' => {
-                uri.push(char::from(byte));
-            }
-            _ => drop(write!(uri, "%{byte:02X}")),
-        }
-        uri
     })
 }
 

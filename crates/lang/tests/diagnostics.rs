@@ -6,7 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use expect_test::expect_file;
-use lang::{Code, Loaded, Unbounded, load, render};
+use lang::{Code, Loaded, load, render};
+use model::interest::Unbounded;
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)

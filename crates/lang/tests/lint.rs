@@ -247,9 +247,20 @@ fn sarif_has_the_shape_that_its_schema_requires() {
             + &rule("b", "low", "sequence [any where true] by user.id [any where true]"),
     );
     let all = &loaded.diagnostics;
-    let log = render::sarif(all, &loaded.sources, "kestrel", "1.0.0");
+    let unread = ["gone.toml: no such file".to_owned()];
+    let tool = |unread| render::Tool { name: "kestrel", version: "1.0.0", unread };
+    let log = render::sarif(all, &loaded.sources, tool(&unread));
     assert_eq!(log["version"], "2.1.0");
     let run = &log["runs"][0];
+    let invocation = &run["invocations"][0];
+    assert_eq!(invocation["executionSuccessful"], false);
+    let note = &invocation["toolExecutionNotifications"][0];
+    assert_eq!(
+        (&note["level"], &note["message"]["text"]),
+        (&"error".into(), &unread[0].clone().into())
+    );
+    let fine = render::sarif(all, &loaded.sources, tool(&[]));
+    assert_eq!(fine["runs"][0]["invocations"][0]["executionSuccessful"], true);
     let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
     assert_eq!(run["tool"]["driver"]["name"], "kestrel");
     assert!(rules.iter().all(|rule| rule["shortDescription"]["text"].is_string()));

@@ -24,3 +24,12 @@ pub struct Watch {
     /// Operations wanted there.
     pub kinds: KindSet,
 }
+
+/// What a rule needs and cannot get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unbounded {
+    /// Opens or writes of files that its condition does not bound.
+    Files,
+    /// Environment variables whose names its condition does not give.
+    Environment,
+}

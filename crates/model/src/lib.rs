@@ -10,7 +10,7 @@
 //! | [`alert`] | what a match becomes |
 //! | [`op`], [`interest`] | operations, and what of them the rules need |
 //! | [`action`], [`names`] | what operations and the kernel's numbers are called |
-//! | [`applies`], [`tiers`] | which operations can fill a field, and which source tells them |
+//! | [`applies`], [`tiers`], [`listing`] | which operations can fill a field, which source tells them, and all of it as a list |
 //! | [`json`] | events to ECS JSON, and JSON documents as events |
 #![forbid(unsafe_code)]
 
@@ -20,6 +20,7 @@ pub mod applies;
 pub mod field;
 pub mod interest;
 pub mod json;
+pub mod listing;
 pub mod names;
 pub mod op;
 pub mod partial;

@@ -77,6 +77,22 @@ impl Node {
     }
 }
 
+impl From<Value<'_>> for Node {
+    /// A copy that lends nothing. A document has no addresses: they are texts there.
+    fn from(value: Value<'_>) -> Node {
+        match value {
+            Value::Null => Node::Null,
+            Value::Bool(flag) => Node::Bool(flag),
+            Value::Int(number) => Node::Int(number),
+            Value::Float(number) => Node::Float(number),
+            Value::Str(text) => Node::Str(text.into()),
+            Value::Ip(address) => Node::Str(address.to_string().into_bytes().into()),
+            Value::Map(members) => Node::Map(members.to_vec()),
+            Value::List(_) => Node::List(value.each().map(Node::from).collect()),
+        }
+    }
+}
+
 impl<'a> Value<'a> {
     /// Whether the field is absent.
     pub fn is_null(&self) -> bool {

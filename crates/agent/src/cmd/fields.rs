@@ -2,11 +2,9 @@
 
 use std::io::Write;
 
-use model::field::{FIELDS, Field, FieldId};
-use model::op::Kind;
-use model::tiers::{self, Tier};
-use model::{action, applies};
-use serde_json::{Value as Json, json};
+use model::field::{Field, FieldId};
+use model::{action, applies, listing};
+use serde_json::Value as Json;
 
 use crate::cli::{FieldsArgs, FieldsOutput};
 use crate::exit::{Exit, Failure};
@@ -19,17 +17,13 @@ const OPERATIONS_HEAD: [&str; 5] = ["OPERATION", "CATEGORY", "TYPE", "ACTION", "
 /// Prints them, and what operations are called, unless only some fields are asked for.
 pub(crate) fn run(args: &FieldsArgs) -> Result<Exit, Failure> {
     let prefix = args.prefix.as_deref().unwrap_or_default();
-    let fields: Vec<(FieldId, &Field)> = (0..)
-        .map(FieldId)
-        .zip(FIELDS)
-        .filter(|(_, field)| field.name.starts_with(prefix))
-        .collect();
+    let fields = listing::fields(prefix);
     let rows = fields.iter().map(|(id, field)| words(*id, field));
     let operations = prefix.is_empty();
     let mut out = anstream::stdout().lock();
     match args.output {
         FieldsOutput::Json => {
-            let list: Json = fields.iter().map(|(id, field)| object(*id, field)).collect();
+            let list: Json = fields.iter().map(|(id, field)| listing::object(*id, field)).collect();
             writeln!(out, "{list:#}")?;
         }
         FieldsOutput::Text => {
@@ -69,23 +63,8 @@ fn markdown<const N: usize>(head: &[&str; N], rows: impl Iterator<Item = [String
     text
 }
 
-fn object(id: FieldId, field: &Field) -> Json {
-    let operations: Vec<&str> = applies::kinds(id).iter().map(Kind::name).collect();
-    json!({
-        "name": field.name,
-        "type": field.kind.name(),
-        "source": field.source.name(),
-        "tiers": {
-            "lsm": tiers::words(id, Tier::Lsm),
-            "fallback": tiers::words(id, Tier::Fallback),
-        },
-        "operations": operations,
-        "meaning": field.doc,
-    })
-}
-
 fn words(id: FieldId, field: &Field) -> [String; 7] {
-    let [lsm, fallback] = [Tier::Lsm, Tier::Fallback].map(|tier| tiers::words(id, tier));
+    let [lsm, fallback] = listing::sources(id);
     let [name, kind, source, doc] =
         [field.name, field.kind.name(), field.source.name(), field.doc].map(str::to_owned);
     [name, kind, source, lsm, fallback, applies::words(id), doc]
@@ -106,7 +85,7 @@ mod tests {
 
     #[test]
     fn each_field_is_described() {
-        let fields = (0..).map(FieldId).zip(FIELDS);
+        let fields = listing::fields("").into_iter();
         let fields = fields.map(|(id, field)| Vec::from(words(id, field)));
         for row in fields.chain(actions().map(Vec::from)) {
             assert!(row.iter().all(|word| !word.is_empty() && !word.contains('|')), "{row:?}");

@@ -187,7 +187,7 @@ impl Held {
     pub(super) fn of(value: Value<'_>) -> Held {
         match value {
             Value::Ip(address) => Held::Address(address),
-            value => Held::Node(node(value)),
+            value => Held::Node(value.into()),
         }
     }
 
@@ -231,20 +231,6 @@ fn bytes(node: &Node) -> usize {
             members.iter().map(member).sum()
         }
         Node::Null | Node::Bool(_) | Node::Int(_) | Node::Float(_) => 0,
-    }
-}
-
-/// A value that owns itself.
-pub(super) fn node(value: Value<'_>) -> Node {
-    match value {
-        Value::Null => Node::Null,
-        Value::Bool(flag) => Node::Bool(flag),
-        Value::Int(number) => Node::Int(number),
-        Value::Float(number) => Node::Float(number),
-        Value::Str(text) => Node::Str(text.into()),
-        Value::Ip(address) => Node::Str(address.to_string().into_bytes().into()),
-        Value::Map(members) => Node::Map(members.to_vec()),
-        Value::List(_) => Node::List(value.each().map(node).collect()),
     }
 }
 

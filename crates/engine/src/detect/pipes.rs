@@ -240,7 +240,7 @@ fn counted(
 ) -> Option<Row> {
     let mut row = row?;
     let percent = count as f64 / total.max(1) as f64;
-    let key = key.iter().map(|held| super::key::node(held.value())).collect();
+    let key = key.iter().map(|held| Node::from(held.value())).collect();
     row.counted = Some(Counted { count, percent, key });
     if matches!(pipe, PipePlan::Count(_)) {
         // The result is the count; no event stands for it.

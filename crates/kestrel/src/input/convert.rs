@@ -9,20 +9,6 @@ use super::Bad;
 use super::scan::{Number, Quoted, Scan, unescape};
 use super::time;
 
-/// A copy that lends nothing.
-pub(super) fn owned(value: Value<'_>) -> Node {
-    match value {
-        Value::Null => Node::Null,
-        Value::Bool(flag) => Node::Bool(flag),
-        Value::Int(number) => Node::Int(number),
-        Value::Float(number) => Node::Float(number),
-        Value::Str(text) => Node::Str(text.into()),
-        Value::Ip(address) => Node::Str(address.to_string().into_bytes().into()),
-        Value::List(list) => Node::List(Value::List(list).each().map(owned).collect()),
-        Value::Map(members) => Node::Map(members.to_vec()),
-    }
-}
-
 /// A value that lends nothing.
 pub(super) fn unowned(node: &Node) -> Option<Value<'static>> {
     match node {
@@ -43,7 +29,7 @@ pub(super) fn flatten(items: Vec<Node>, kind: FieldType, flat: &mut Vec<Node>) {
             Node::List(inner) => flatten(inner, kind, flat),
             Node::Str(text) => flat.push(match parsed(Some(kind), &text) {
                 None | Some(Value::Ip(_)) => Node::Str(text),
-                Some(value) => owned(value),
+                Some(value) => Node::from(value),
             }),
             Node::Int(number) if textual => {
                 flat.push(Node::Str(number.to_string().into_bytes().into()));
@@ -51,7 +37,7 @@ pub(super) fn flatten(items: Vec<Node>, kind: FieldType, flat: &mut Vec<Node>) {
             Node::Bool(flag) if textual => {
                 flat.push(Node::Str(flag.to_string().into_bytes().into()));
             }
-            Node::Int(number) => flat.push(owned(plain(Some(kind), Number::Int(number)))),
+            Node::Int(number) => flat.push(plain(Some(kind), Number::Int(number)).into()),
             other => flat.push(other),
         }
     }

@@ -6,7 +6,7 @@ use model::field::FieldType;
 use model::value::{Node, Value};
 
 use super::Bad;
-use super::convert::{any, flatten, owned, parsed, plain, unowned};
+use super::convert::{any, flatten, parsed, plain, unowned};
 use super::memory::{Mark, Memory, Place, Store};
 use super::names::{Branch, Names, Wanted};
 use super::scan::{Quoted, Scan, unescape};
@@ -342,6 +342,6 @@ fn shown<'s>(slots: &'s Slots, text: Slot, scan: &Scan<'s>) -> &'s [u8] {
 /// Values of two objects of one array.
 fn joined(slots: &mut Slots, held: Slot, more: Slot, text: &[u8]) -> Slot {
     let all = slots.shown(held, text).each().chain(slots.shown(more, text).each());
-    let all = Node::List(all.map(owned).collect());
+    let all = Node::List(all.map(Node::from).collect());
     slots.keep(Kept::Node(all))
 }

@@ -3,7 +3,8 @@
 use lang::Dialect;
 use model::program::Order;
 
-use super::text::{Ev, S, correlated, count_of, events, program};
+use super::sample::{Ev, S};
+use super::text::{correlated, count_of, events, program};
 use super::*;
 
 /// What one rule may hold in these tests.
@@ -13,7 +14,7 @@ const ALL: usize = 1_500;
 const LIMITS: Limits = Limits { partials_per_rule: RULE, partials: ALL, rows: 100, seed: 0 };
 
 fn event(number: u64, text: &str, program: &'static str) -> Ev {
-    Ev { number, program, ..events(text).remove(0) }
+    Ev { number, name: Some(program.as_bytes()), ..events(text).remove(0) }
 }
 
 /// A victim's `begin`, a flood of `begin` with other keys from one program, the victim's `end`:

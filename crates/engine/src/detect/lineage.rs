@@ -14,6 +14,8 @@ use crate::eval::{Compiled, Context, Scratch};
 
 /// Processes remembered; the oldest go first. More than the kernel lets run at once by default.
 const PROCESSES_MAX: usize = 262_144;
+/// Processes whose last event needs not be looked up: a power of two.
+const RECENT: usize = 256;
 /// Ancestors followed: deeper than process trees are, and an end for a loop in strange documents.
 const DEPTH_MAX: usize = 128;
 
@@ -55,6 +57,8 @@ type Bits = SmallVec<[u64; 2]>;
 pub(super) struct Lineage {
     processes: HashMap<u64, Process>,
     order: VecDeque<u64>,
+    /// What was noted last, by process: most events say the same again.
+    recent: Vec<Kin>,
     pub(super) forgotten: u64,
 }
 
@@ -110,6 +114,14 @@ impl Lineage {
     /// Takes note of a process and its parent.
     pub(super) fn link(&mut self, Kin { process, parent }: Kin) {
         let Some(process) = process else { return };
+        self.recent.resize(RECENT, Kin::default());
+        let (kin, at) = (Kin { process: Some(process), parent }, recent(process));
+        if self.recent.get(at) == Some(&kin) {
+            return;
+        }
+        if let Some(recent) = self.recent.get_mut(at) {
+            *recent = kin;
+        }
         let known = self.processes.entry(process).or_insert_with(|| {
             self.order.push_back(process);
             Process::default()
@@ -120,6 +132,9 @@ impl Lineage {
         {
             self.processes.remove(&oldest);
             self.forgotten += 1;
+            if let Some(recent) = self.recent.get_mut(recent(oldest)) {
+                *recent = Kin::default();
+            }
         }
     }
 
@@ -174,6 +189,11 @@ impl Context for Place<'_> {
         }
         Some(false)
     }
+}
+
+/// The place of a process among those that were noted last.
+fn recent(process: u64) -> usize {
+    usize::try_from(process).unwrap_or_default() % RECENT
 }
 
 fn has(bits: &Bits, query: u32) -> bool {

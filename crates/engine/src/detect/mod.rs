@@ -22,11 +22,11 @@
 mod bounds;
 mod call;
 mod correlation;
+#[cfg(test)]
+mod counts;
 mod found;
 mod group;
 mod key;
-#[cfg(test)]
-mod late;
 mod lineage;
 mod meter;
 mod missing;
@@ -37,13 +37,13 @@ mod property;
 mod quota;
 #[cfg(test)]
 mod reload;
+#[cfg(test)]
+mod sample;
 mod sequence;
 mod state;
 #[cfg(test)]
 mod statements;
 mod tell;
-#[cfg(test)]
-mod tests;
 #[cfg(test)]
 mod text;
 

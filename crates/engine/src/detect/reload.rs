@@ -2,7 +2,8 @@
 
 use lang::Dialect;
 
-use super::text::{S, events, program};
+use super::sample::S;
+use super::text::{events, program};
 use super::*;
 
 /// The last rule is the one that is looked at, whatever its text.

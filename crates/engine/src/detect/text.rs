@@ -3,55 +3,16 @@
 use std::sync::Arc;
 
 use lang::{CaseMode, Dialect, Schema, Unknown};
-use model::field::{self, FieldId};
+use model::field;
 use model::program::{Correlation, CorrelationKind, Logic, Order, Program, Query, Rule, RuleMeta};
-use model::value::{Fields, List, Value};
+use model::value::Value;
 
+use super::sample::{Ev, S};
 use super::*;
 
-pub(super) const S: i64 = 1_000_000_000;
-
-/// An event: `a7<3@5.5` is called `a`, of process 7 with parent 3, after 5.5 seconds. Of several
+/// Events: `a7<3@5.5` is called `a`, of process 7 with parent 3, after 5.5 seconds. Of several
 /// processes `7,8` each is a value, and `-` is none; what is left out is process 1 and one second
 /// after the event before.
-#[derive(Debug, Clone)]
-pub(super) struct Ev {
-    pub(super) number: u64,
-    pub(super) time: i64,
-    pub(super) name: String,
-    pub(super) keys: Vec<Value<'static>>,
-    pub(super) parent: Option<i64>,
-    pub(super) program: &'static str,
-}
-
-impl Fields for Ev {
-    fn get(&self, field: FieldId) -> Value<'_> {
-        match field {
-            field::EVENT_CATEGORY => Value::List(List::Words(&["process"])),
-            field::EVENT_ACTION => Value::str(&self.name),
-            field::PROCESS_PID if self.keys.is_empty() => Value::Null,
-            field::PROCESS_PID => Value::List(List::Values(&self.keys)),
-            field::PROCESS_NAME => Value::str(self.program),
-            field::PROCESS_PARENT_PID => self.parent.map_or(Value::Null, Value::Int),
-            _ => Value::Null,
-        }
-    }
-}
-
-impl Event for Ev {
-    fn number(&self) -> u64 {
-        self.number
-    }
-
-    fn time(&self) -> i64 {
-        self.time
-    }
-
-    fn identity(&self) -> u64 {
-        self.number
-    }
-}
-
 pub(super) fn events(text: &str) -> Vec<Ev> {
     let mut last = 0;
     let one = |(number, text): (u64, &str)| {
@@ -66,10 +27,12 @@ pub(super) fn events(text: &str) -> Vec<Ev> {
         Ev {
             number,
             time: last,
-            name: name.to_owned(),
+            categories: &["process"],
+            action: name.to_owned(),
             keys: keys.split(',').filter_map(|key| key.parse().ok().map(Value::Int)).collect(),
             parent: parent.map(|parent| parent.parse().unwrap()),
-            program: "program",
+            name: Some(b"program"),
+            ..Ev::default()
         }
     };
     (1..).zip(text.split_whitespace()).map(one).collect()

@@ -8,7 +8,8 @@ use model::program::{
 };
 use proptest::prelude::*;
 
-use super::events::{FLOAT, LIST, WORDS};
+use super::events::WORDS;
+use crate::detect::sample::{FLOAT, LIST};
 
 fn literal_text() -> impl Strategy<Value = Literal> {
     prop::sample::select(WORDS).prop_map(|word| Literal::Str(word.to_vec()))

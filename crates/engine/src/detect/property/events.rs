@@ -1,83 +1,15 @@
 //! Random events whose values come from a few, so that they meet.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
-use model::field::{self, FIELDS, FieldId};
-use model::value::{Fields, List, Node, Value};
+use model::value::{Node, Value};
 use proptest::prelude::*;
 
-use crate::detect::Event;
-
-/// Names of fields that only documents have, in the order of their numbers.
-pub(super) const DOCUMENT: [&str; 4] = ["float", "list", "count", "percent"];
-/// The number of the first of them.
-pub(super) const FLOAT: FieldId = document(0);
-/// The number of the second.
-pub(super) const LIST: FieldId = document(1);
-
-#[expect(clippy::cast_possible_truncation, reason = "the table has some hundred fields")]
-pub(super) const fn document(at: usize) -> FieldId {
-    FieldId((FIELDS.len() + at) as u16)
-}
-
-/// Second of event time.
-pub(super) const S: i64 = 1_000_000_000;
+use crate::detect::sample::{Ev, S};
 
 /// Texts of names and arguments.
 pub(super) const WORDS: &[&[u8]] =
     &[b"", b"a", b"A", b"b", b"ab", b"aB", b"ba", b"1", b"0x1f", b"2.5", "é".as_bytes(), b"a\xff"];
-
-/// An event.
-#[derive(Debug, Clone)]
-pub(super) struct Ev {
-    pub(super) number: u64,
-    pub(super) time: i64,
-    categories: &'static [&'static str],
-    action: &'static str,
-    keys: Vec<Value<'static>>,
-    parent: Option<i64>,
-    name: Option<&'static [u8]>,
-    args: Vec<u8>,
-    address: Option<IpAddr>,
-    float: Option<f64>,
-    list: Vec<Node>,
-}
-
-impl Fields for Ev {
-    fn get(&self, field: FieldId) -> Value<'_> {
-        match field {
-            field::EVENT_CATEGORY => Value::List(List::Words(self.categories)),
-            field::EVENT_ACTION => Value::str(self.action),
-            field::PROCESS_PID => match self.keys.as_slice() {
-                [] => Value::Null,
-                [one] => *one,
-                all => Value::List(List::Values(all)),
-            },
-            field::PROCESS_PARENT_PID => self.parent.map_or(Value::Null, Value::Int),
-            field::PROCESS_NAME => self.name.map_or(Value::Null, Value::Str),
-            field::PROCESS_ARGS => Value::List(List::Nul(&self.args)),
-            field::SOURCE_IP => self.address.map_or(Value::Null, Value::Ip),
-            FLOAT => self.float.map_or(Value::Null, Value::Float),
-            LIST if self.list.is_empty() => Value::Null,
-            LIST => Value::List(List::Nodes(&self.list)),
-            _ => Value::Null,
-        }
-    }
-}
-
-impl Event for Ev {
-    fn number(&self) -> u64 {
-        self.number
-    }
-
-    fn time(&self) -> i64 {
-        self.time
-    }
-
-    fn identity(&self) -> u64 {
-        self.number + 1000
-    }
-}
 
 /// Whether a process can be the parent of the one that an event is about: nobody is an ancestor of
 /// himself, so ids grow.
@@ -119,7 +51,7 @@ fn event() -> impl Strategy<Value = Ev> {
         number: 0,
         time: 0,
         categories,
-        action,
+        action: action.to_owned(),
         keys,
         name,
         args: args.iter().flat_map(|arg| [*arg, b"\0"].concat()).collect(),

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use model::program::Program;
 use proptest::prelude::*;
 
+use super::sample::Ev;
 use super::{Detector, Event, Found, Limits};
 use crate::eval::{Compiled, Scratch};
 use crate::oracle;
-use events::Ev;
 
 /// What the engine finds.
 fn engine(program: &Arc<Program>, events: &[Ev]) -> Vec<Found> {

@@ -10,7 +10,7 @@ use model::program::{
 use proptest::prelude::*;
 
 use super::conditions::{any_field, late, letters, order, related, rich};
-use super::events::{DOCUMENT, S, document};
+use crate::detect::sample::{DOCUMENT, S, document};
 
 /// Queries over lineage in each program.
 const LINEAGES: u32 = 3;

@@ -1,11 +1,12 @@
-//! What only passing time decides, and what correlations make of it: it counts at the moment at
-//! which it is known, with the fields of its last event, though that event is gone.
+//! What correlations count, and when. What only passing time decides counts at the moment at which
+//! it is known, with the fields of its last event, though that event is gone.
 
 use lang::Dialect;
 use model::field;
 use model::program::{Correlation, CorrelationKind, Order};
 
-use super::text::{S, correlated, count_of, events};
+use super::sample::S;
+use super::text::{correlated, count_of, events};
 use super::*;
 
 /// An `a` that no `x` follows within five seconds.
@@ -34,6 +35,19 @@ fn of_last(found: &[Found], last: usize) -> Vec<Vec<u64>> {
 
 fn twice(rule: u32, seconds: u64) -> Correlation {
     count_of(rule, seconds, vec![(Order::GreaterEqual, 2)])
+}
+
+#[test]
+fn matches_and_values_are_counted_within_their_window() {
+    let name = "any where event.action == \"a\"";
+    let one_group = |it| Correlation { group_by: vec![Vec::new()], ..it };
+    let three = || one_group(count_of(0, 5, vec![(Order::GreaterEqual, 3)]));
+    assert_eq!(found(&[name], &[three()], "a b a a"), [[1, 3, 4]]);
+    assert!(found(&[name], &[three()], "a a b b b b a").is_empty(), "too far apart");
+    let kind = CorrelationKind::ValueCount(field::PROCESS_PID);
+    let values = || one_group(Correlation { kind: kind.clone(), ..twice(0, 5) });
+    assert!(found(&[name], &[values()], "a a a a").is_empty(), "one value");
+    assert_eq!(found(&[name], &[values()], "a1 a2"), [[1, 2]]);
 }
 
 #[test]

@@ -94,14 +94,9 @@ pub struct Text {
     pub text: String,
 }
 
-/// Reads all given files, and all files with that extension below given directories, in the order
-/// of `paths` and sorted within each. What cannot be read is reported; the rest is read.
-pub fn read_all(paths: &[PathBuf], extension: &str, trust: Trust) -> (Vec<Text>, Vec<ReadError>) {
-    read_any(paths, &[extension], trust)
-}
-
-/// The same for files with any of several extensions.
-pub fn read_any(
+/// Reads all given files, and all files with any of these extensions below given directories, in
+/// the order of `paths` and sorted within each. What cannot be read is reported; the rest is read.
+pub fn read_all(
     paths: &[PathBuf],
     extensions: &[&str],
     trust: Trust,
@@ -118,7 +113,7 @@ pub fn read_any(
     (walk.files, walk.errors)
 }
 
-/// A number that changes when any of the files that [`read_any`] would read is changed, replaced,
+/// A number that changes when any of the files that [`read_all`] would read is changed, replaced,
 /// added or removed. Reads no file: it looks at names, sizes, inodes and times of change.
 pub fn fingerprint(paths: &[PathBuf], extensions: &[&str]) -> u64 {
     let mut hash = DefaultHasher::new();

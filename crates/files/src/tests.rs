@@ -29,7 +29,7 @@ fn files_come_sorted_and_by_extension() {
     write(&root.path().join("b.toml"), b"3", 0o644);
     write(&root.path().join("b.txt"), b"4", 0o644);
     write(&root.path().join(".d.toml"), b"5", 0o644);
-    let (texts, errors) = read_all(&[root.path().to_owned()], "toml", Trust::Owner);
+    let (texts, errors) = read_all(&[root.path().to_owned()], &["toml"], Trust::Owner);
     assert!(errors.is_empty(), "{errors:?}");
     assert_eq!(names(&texts), ["z.toml", "b.toml", "c.toml"]);
     assert_eq!(texts[1].text, "3");
@@ -41,10 +41,10 @@ fn a_link_is_followed_only_if_it_was_named() {
     write(&root.path().join("real"), b"x", 0o644);
     let link = root.path().join("link.toml");
     symlink(root.path().join("real"), &link).unwrap();
-    let (texts, errors) = read_all(&[root.path().to_owned()], "toml", Trust::Owner);
+    let (texts, errors) = read_all(&[root.path().to_owned()], &["toml"], Trust::Owner);
     assert!(texts.is_empty());
     assert!(matches!(errors.as_slice(), [ReadError::NotRegular { .. }]), "{errors:?}");
-    let (texts, errors) = read_all(&[link], "toml", Trust::Owner);
+    let (texts, errors) = read_all(&[link], &["toml"], Trust::Owner);
     assert!(errors.is_empty() && texts.len() == 1, "{errors:?}");
 }
 
@@ -54,11 +54,11 @@ fn what_others_can_write_is_not_obeyed() {
     let file = root.path().join("a.toml");
     write(&file, b"x", 0o664);
     let refused = |path: &Path| {
-        let (texts, errors) = read_all(&[path.to_owned()], "toml", Trust::Owner);
+        let (texts, errors) = read_all(&[path.to_owned()], &["toml"], Trust::Owner);
         texts.is_empty() && matches!(errors.as_slice(), [ReadError::Untrusted { .. }])
     };
     assert!(refused(&file));
-    assert_eq!(read_all(std::slice::from_ref(&file), "toml", Trust::Anyone).0.len(), 1);
+    assert_eq!(read_all(std::slice::from_ref(&file), &["toml"], Trust::Anyone).0.len(), 1);
     write(&file, b"x", 0o644);
     assert!(!refused(root.path()));
     fs::set_permissions(root.path(), fs::Permissions::from_mode(0o777)).unwrap();
@@ -75,7 +75,7 @@ fn pipes_long_files_and_bytes_that_are_no_text_are_refused() {
     let bytes = root.path().join("n.toml");
     write(&bytes, b"ab\xff", 0o644);
     let (texts, errors) =
-        read_all(&[pipe, long, bytes, root.path().join("none")], "toml", Trust::Anyone);
+        read_all(&[pipe, long, bytes, root.path().join("none")], &["toml"], Trust::Anyone);
     assert!(texts.is_empty());
     assert!(
         matches!(

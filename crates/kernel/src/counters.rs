@@ -22,11 +22,6 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// All losses.
-    pub fn total_lost(&self) -> u64 {
-        self.lost.iter().flatten().sum()
-    }
-
     pub(crate) fn read(loaded: &Loaded) -> Result<Counters, Error> {
         let mut counters = Counters::default();
         for kind in Kind::ALL {

@@ -172,11 +172,6 @@ impl Rings {
         self.all.iter_mut().any(Ring::is_choked)
     }
 
-    /// Bytes that wait in the rings.
-    pub fn backlog(&mut self) -> u64 {
-        self.all.iter_mut().map(Ring::used).sum()
-    }
-
     /// Times that a ring held something that is no record, and was emptied. Never seen; kept so
     /// that it would not pass in silence.
     pub fn broken(&self) -> u64 {

@@ -105,7 +105,7 @@ pub(crate) fn read(paths: &[PathBuf], extensions: &[&str]) -> (Vec<(String, Stri
             continue;
         }
         let given = std::slice::from_ref(path);
-        let (found, errors) = files::read_any(given, extensions, files::Trust::Anyone);
+        let (found, errors) = files::read_all(given, extensions, files::Trust::Anyone);
         if found.is_empty() && errors.is_empty() {
             unread.push(nothing_in(path, extensions));
         }

@@ -67,11 +67,6 @@ pub struct RuleTest {
 }
 
 impl Loaded {
-    /// Whether a rule was left out.
-    pub fn has_errors(&self) -> bool {
-        self.diagnostics.iter().any(Diagnostic::is_error)
-    }
-
     /// Adds a warning that only the engine can know: sensors will not deliver all that a rule asks
     /// for, since its condition does not say of what.
     pub fn warn_unbounded(&mut self, rule: usize, what: Unbounded) {

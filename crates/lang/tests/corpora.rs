@@ -1,22 +1,12 @@
-//! Rules and queries of others, where the corpora are at hand: all of them compile.
-//! `AEGIS_CORPORA` names the folder; else it is looked for beside the repository.
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests")]
+//! Rules and queries of others, where they are at hand: all of them compile.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod others;
 
 use std::fs;
-use std::path::PathBuf;
 
 use lang::{CaseMode, Diagnostic, Dialect, Schema, Unknown, query};
-
-/// The folder, or `None` with the reason printed.
-fn corpora(part: &str) -> Option<PathBuf> {
-    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpora");
-    let folder = std::env::var_os("AEGIS_CORPORA").map_or(beside, PathBuf::from).join(part);
-    if !folder.is_dir() {
-        eprintln!("SKIP: no corpora at {}", folder.display());
-        return None;
-    }
-    Some(folder)
-}
+use others::corpora;
 
 /// What is wrong with a query, one line each.
 fn errors(text: &str, dialect: Dialect, case: CaseMode) -> Vec<String> {

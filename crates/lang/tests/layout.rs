@@ -1,10 +1,11 @@
 //! The layout of queries and rule files: laying out twice is the same as once, the meaning stays,
 //! and so do the comments.
-#![expect(clippy::indexing_slicing, clippy::print_stderr, reason = "helpers of tests")]
+#![expect(clippy::indexing_slicing, reason = "helpers of tests")]
 
-use std::path::PathBuf;
+mod others;
 
 use lang::{CaseMode, Dialect, Loaded, Schema, Unknown, fmt, load, query};
+use others::corpora;
 use proptest::prelude::*;
 
 /// What a query compiles to, as text; `None` if it does not.
@@ -118,17 +119,6 @@ proptest! {
         prop_assert!(keeps(&once, comments), "a comment of {text:?} is not in {once:?}");
         prop_assert!(!once.contains("\n\n\n"), "more than one empty line");
     }
-}
-
-/// The folder of rules of others, or `None` with the reason printed.
-fn corpora(part: &str) -> Option<PathBuf> {
-    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpora");
-    let folder = std::env::var_os("AEGIS_CORPORA").map_or(beside, PathBuf::from).join(part);
-    if !folder.is_dir() {
-        eprintln!("SKIP: no corpora at {}", folder.display());
-        return None;
-    }
-    Some(folder)
 }
 
 fn comments(text: &str) -> Vec<&str> {

@@ -1,7 +1,7 @@
 //! What the linter finds, and beside each what it must not find; suggestions; SARIF.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
-use std::path::PathBuf;
+mod others;
 
 use lang::{Code, Loaded, load, render};
 use serde_json::Value;
@@ -304,12 +304,7 @@ const WILDCARD_RULES: usize = 11;
 
 #[test]
 fn published_rules_that_compare_wildcards_literally_are_told() {
-    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpora");
-    let folder = std::env::var_os("AEGIS_CORPORA").map_or(beside, PathBuf::from).join("elastic");
-    if !folder.is_dir() {
-        eprintln!("SKIP: no corpora at {}", folder.display());
-        return;
-    }
+    let Some(folder) = others::corpora("elastic") else { return };
     let mut texts = Vec::new();
     for part in ["siem", "endpoint"] {
         for entry in std::fs::read_dir(folder.join(part)).unwrap() {

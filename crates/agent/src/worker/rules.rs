@@ -80,7 +80,7 @@ pub(crate) fn read(args: &RunArgs) -> Result<Rules, Failure> {
         return Err(Failure::new(Exit::RulesUnreadable, message)
             .help("name a directory of rules with --rules DIR"));
     }
-    let (texts, unreadable) = files::read_any(&directories, EXTENSIONS, trust);
+    let (texts, unreadable) = files::read_all(&directories, EXTENSIONS, trust);
     let keep = args.keep_going;
     if !keep && let Some(first) = unreadable.first() {
         let more = unreadable.len() - 1;

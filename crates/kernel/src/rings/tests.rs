@@ -19,6 +19,13 @@ const DISCARD: u32 = 1 << 30;
 /// Later than every window.
 const LATE: u64 = u64::MAX;
 
+impl Rings {
+    /// Bytes that wait in the rings.
+    fn backlog(&mut self) -> u64 {
+        self.all.iter_mut().map(Ring::used).sum()
+    }
+}
+
 /// The kernel's side of a ring.
 struct Producer {
     base: *mut u8,

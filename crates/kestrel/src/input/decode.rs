@@ -69,9 +69,8 @@ impl Decoder {
         reader.object(Some(root), scan, 0, false)?;
         scan.end()?;
         for (place, slot) in work.weak.drain(..) {
-            let known = work.slots.all.get_mut(usize::from(place));
-            if let Some(absent @ Slot::Absent) = known {
-                *absent = slot;
+            if matches!(work.slots.slot(place), Slot::Absent) {
+                work.slots.set(place, slot);
             }
         }
         Ok(())
@@ -127,8 +126,8 @@ impl Reader<'_> {
             return self.fresh(branch, scan, depth, add);
         };
         let work = &mut *self.work;
-        let (own, stores) = (work.slots.own.len(), work.stores.len());
-        let mark = Mark { hash, text: start, own };
+        let (own, kept) = (work.slots.own.len(), work.slots.kept.len());
+        let (mark, stores) = (Mark { hash, text: start, own, kept }, work.stores.len());
         let known = self.memory.recall(place, mark, rest, &mut work.slots, &mut work.stores);
         if let Some((length, ascii)) = known {
             scan.pass(length, ascii);
@@ -205,17 +204,15 @@ impl Reader<'_> {
     /// Of a field that is given twice the last value wins, as in JSON itself.
     fn store(&mut self, place: u16, slot: Slot, text: &[u8], add: bool) {
         let Work { slots, stores, pure, .. } = &mut *self.work;
-        let held = slots.all.get(usize::from(place)).copied().unwrap_or_default();
+        let held = slots.slot(place);
         let slot = if add && !matches!(held, Slot::Absent) {
             joined(slots, held, slot, text)
         } else {
             slot
         };
-        *pure &= !add && !matches!(slot, Slot::Kept(_));
-        if let Some(known) = slots.all.get_mut(usize::from(place)) {
-            *known = slot;
-            stores.push((place, slot));
-        }
+        *pure &= !add;
+        slots.set(place, slot);
+        stores.push((place, slot));
     }
 
     /// What a field holds; `None` for null, which means absent.

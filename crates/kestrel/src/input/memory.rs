@@ -5,7 +5,9 @@
 //! Where the same bytes stand in the same place they mean the same, since reading depends on nothing
 //! else, so they are compared and not read again.
 
-use super::slot::{Slot, Slots};
+use std::sync::Arc;
+
+use super::slot::{Kept, Slot, Slots};
 
 /// Objects that are remembered; a new one takes the place of one whose beginning has the same hash.
 const OBJECTS: usize = 1_024;
@@ -19,19 +21,23 @@ const HEAD: usize = 32;
 /// What is remembered.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Memory {
+    /// For each place the hash of the object that is remembered there: most look-ups end here, and
+    /// this much is always at hand.
+    known: Vec<u64>,
+    /// For each place the hash of the object that was last read and not remembered.
+    seen: Vec<u64>,
     objects: Vec<Object>,
 }
 
 /// An object that was read.
 #[derive(Debug, Default, Clone)]
 struct Object {
-    /// From its beginning and its place.
-    hash: u64,
     place: Place,
     text: Vec<u8>,
     ascii: bool,
     stores: Vec<Store>,
     own: Vec<u8>,
+    kept: Vec<Arc<Kept>>,
 }
 
 /// Where an object stands: below which name (none if nobody asks), how deep.
@@ -44,17 +50,19 @@ pub(super) struct Place {
 /// A field that got a value.
 pub(super) type Store = (u16, Slot);
 
-/// Where something begins: in the document, in the own text.
+/// Where something begins: in the document, in the own text, in the kept values.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mark {
     pub(super) hash: u64,
     pub(super) text: usize,
     pub(super) own: usize,
+    pub(super) kept: usize,
 }
 
 impl Memory {
     pub(super) fn new() -> Memory {
-        Memory { objects: vec![Object::default(); OBJECTS] }
+        let (known, seen) = (vec![0; OBJECTS], vec![0; OBJECTS]);
+        Memory { known, seen, objects: vec![Object::default(); OBJECTS] }
     }
 
     /// Hash of the beginning of an object; `None` if it is too short to be remembered.
@@ -79,20 +87,20 @@ impl Memory {
         slots: &mut Slots,
         stores: &mut Vec<Store>,
     ) -> Option<(usize, bool)> {
-        let object = self.objects.get(index(mark.hash))?;
-        if object.hash != mark.hash || object.text.is_empty() || object.place != place {
+        let at = index(mark.hash);
+        if *self.known.get(at)? != mark.hash {
             return None;
         }
-        if !rest.starts_with(&object.text) {
+        let object = self.objects.get(at)?;
+        if object.text.is_empty() || object.place != place || !rest.starts_with(&object.text) {
             return None;
         }
-        let (text, own) = (narrow(mark.text), narrow(mark.own));
+        let (text, own, kept) = (narrow(mark.text), narrow(mark.own), narrow(mark.kept));
         slots.own.extend_from_slice(&object.own);
+        slots.kept.extend_from_slice(&object.kept);
         for (place, slot) in &object.stores {
-            let slot = slot.moved(text, own);
-            if let Some(known) = slots.all.get_mut(usize::from(*place)) {
-                *known = slot;
-            }
+            let slot = slot.moved(text, own, kept);
+            slots.set(*place, slot);
             stores.push((*place, slot));
         }
         Some((object.text.len(), object.ascii))
@@ -107,23 +115,30 @@ impl Memory {
         slots: &Slots,
         stores: &[Store],
     ) {
-        let Some(object) = self.objects.get_mut(index(mark.hash)) else { return };
         if !(LENGTH_MIN..=LENGTH_MAX).contains(&text.len()) {
             return;
         }
-        object.text.clear();
-        if object.hash != mark.hash {
-            object.hash = mark.hash;
+        let at = index(mark.hash);
+        let (Some(object), Some(known), Some(seen)) =
+            (self.objects.get_mut(at), self.known.get_mut(at), self.seen.get_mut(at))
+        else {
+            return;
+        };
+        if std::mem::replace(seen, mark.hash) != mark.hash {
             return;
         }
+        *known = mark.hash;
         object.place = place;
+        object.text.clear();
         object.text.extend_from_slice(text);
         object.ascii = text.is_ascii();
         object.own.clear();
         object.own.extend_from_slice(slots.own.get(mark.own..).unwrap_or_default());
-        let (text, own) = (narrow(mark.text), narrow(mark.own));
-        let (text, own) = (text.wrapping_neg(), own.wrapping_neg());
-        let relative = stores.iter().map(|(place, slot)| (*place, slot.moved(text, own)));
+        object.kept.clear();
+        object.kept.extend_from_slice(slots.kept.get(mark.kept..).unwrap_or_default());
+        let [text, own, kept] =
+            [mark.text, mark.own, mark.kept].map(|at| narrow(at).wrapping_neg());
+        let relative = stores.iter().map(|(place, slot)| (*place, slot.moved(text, own, kept)));
         object.stores.clear();
         object.stores.extend(relative);
     }

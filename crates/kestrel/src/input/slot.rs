@@ -1,6 +1,7 @@
 //! What a document holds, field by field, in few bytes.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use model::value::{List, Node, Value};
 
@@ -41,10 +42,14 @@ pub(super) enum Kept {
 /// The values of all fields that are read.
 #[derive(Debug, Default)]
 pub(super) struct Slots {
-    pub(super) all: Vec<Slot>,
+    all: Vec<Slot>,
+    /// A bit for each field that has a value; what stands in `all` for others is of no meaning, so
+    /// that nobody has to clear it.
+    held: Vec<u64>,
     /// What was unescaped or joined from the document.
     pub(super) own: Vec<u8>,
-    pub(super) kept: Vec<Kept>,
+    /// Shared with the memory of objects that come again.
+    pub(super) kept: Vec<Arc<Kept>>,
 }
 
 impl Span {
@@ -66,14 +71,15 @@ impl Span {
 }
 
 impl Slot {
-    /// The same where the document and the own text stand so much further on; a step back is one
-    /// around the end of the numbers.
+    /// The same where the document, the own text and the kept values stand so much further on; a
+    /// step back is one around the end of the numbers.
     #[inline]
-    pub(super) fn moved(self, document: u32, own: u32) -> Slot {
+    pub(super) fn moved(self, document: u32, own: u32, kept: u32) -> Slot {
         match self {
             Slot::Text(span) => Slot::Text(span.moved(document)),
             Slot::Own(span) => Slot::Own(span.moved(own)),
             Slot::Texts(span) => Slot::Texts(span.moved(own)),
+            Slot::Kept(number) => Slot::Kept(number.wrapping_add(kept)),
             other => other,
         }
     }
@@ -82,15 +88,16 @@ impl Slot {
 impl Slots {
     /// Forgets everything; there will be so many fields.
     pub(super) fn clear(&mut self, width: usize) {
-        self.all.clear();
         self.all.resize(width, Slot::Absent);
+        self.held.clear();
+        self.held.resize(width.div_ceil(64), 0);
         self.own.clear();
         self.kept.clear();
     }
 
     /// Keeps a value that has no room in a slot.
     pub(super) fn keep(&mut self, value: Kept) -> Slot {
-        self.kept.push(value);
+        self.kept.push(Arc::new(value));
         Slot::Kept(u32::try_from(self.kept.len() - 1).unwrap_or(u32::MAX))
     }
 
@@ -109,7 +116,30 @@ impl Slots {
     /// The value at a place.
     #[inline]
     pub(super) fn get<'s>(&'s self, place: u16, document: &'s [u8]) -> Value<'s> {
-        self.all.get(usize::from(place)).map_or(Value::Null, |slot| self.shown(*slot, document))
+        self.shown(self.slot(place), document)
+    }
+
+    /// What a field holds.
+    #[inline]
+    pub(super) fn slot(&self, place: u16) -> Slot {
+        let place = usize::from(place);
+        match self.held.get(place / 64) {
+            Some(word) if word >> (place % 64) & 1 == 1 => {
+                self.all.get(place).copied().unwrap_or_default()
+            }
+            _ => Slot::Absent,
+        }
+    }
+
+    /// A field gets a value.
+    #[inline]
+    pub(super) fn set(&mut self, place: u16, slot: Slot) {
+        let place = usize::from(place);
+        if let (Some(known), Some(word)) = (self.all.get_mut(place), self.held.get_mut(place / 64))
+        {
+            *known = slot;
+            *word |= 1 << (place % 64);
+        }
     }
 
     #[inline]
@@ -124,7 +154,7 @@ impl Slots {
             Slot::Texts(span) => Value::List(List::Nul(span.of(&self.own))),
             Slot::Kept(number) => {
                 let kept = usize::try_from(number).ok().and_then(|number| self.kept.get(number));
-                match kept {
+                match kept.map(Arc::as_ref) {
                     None => Value::Null,
                     Some(Kept::Ip(address)) => Value::Ip(*address),
                     Some(Kept::Many(values)) => Value::List(List::Values(values)),

@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 
 use model::field::{self, FieldId};
-use model::program::{CorrelationKind, Pipe, Program, Query, Scalar, Step};
-
-use crate::eval::build::{walk, walk_scalar};
+use model::program::{CorrelationKind, Program, Query, Scalar};
 
 /// What the engine reads whatever the rules are: the order of events, the index of rules, who
 /// floods, and the lineage of processes.
@@ -33,44 +31,24 @@ pub fn reads(program: &Program) -> BTreeSet<FieldId> {
         }
     };
     for filter in &program.lineages {
-        walk(&filter.condition, &mut visit);
+        filter.condition.walk(&mut visit);
     }
     for rule in &program.rules {
         for filter in rule.filters() {
-            walk(&filter.condition, &mut visit);
+            filter.condition.walk(&mut visit);
         }
-        let (steps, until): (&[Step], Option<&Step>) = match &rule.query {
-            Query::Event(_) => (&[], None),
-            Query::Correlation(it) => {
-                let counted = match it.kind {
-                    CorrelationKind::ValueCount(field) => Some(field),
-                    CorrelationKind::EventCount
-                    | CorrelationKind::Temporal
-                    | CorrelationKind::TemporalOrdered => None,
-                };
-                let all = it.group_by.iter().flatten().copied().chain(counted);
-                all.for_each(|field| visit(&Scalar::Field(field)));
-                (&[], None)
-            }
-            Query::Sequence(it) => (&it.steps, it.until.as_ref()),
-            Query::Sample(steps) => (steps, None),
-            Query::Join { steps, until } => (steps, until.as_ref()),
-        };
-        let keys = steps.iter().chain(until).flat_map(|step| &step.by);
-        keys.for_each(|key| walk_scalar(&key.value, &mut visit));
+        for key in rule.steps().flat_map(|step| &step.by) {
+            key.value.walk(&mut visit);
+        }
         for pipe in &rule.pipes {
-            match pipe {
-                Pipe::Head(_) | Pipe::Tail(_) => {}
-                Pipe::Filter(condition) => walk(condition, &mut visit),
-                Pipe::Unique(scalars)
-                | Pipe::Sort(scalars)
-                | Pipe::Count(scalars)
-                | Pipe::UniqueCount(scalars) => {
-                    for scalar in scalars {
-                        walk_scalar(scalar, &mut visit);
-                    }
-                }
-            }
+            pipe.walk(&mut visit);
+        }
+    }
+    for rule in &program.rules {
+        let Query::Correlation(it) = &rule.query else { continue };
+        fields.extend(it.group_by.iter().flatten());
+        if let CorrelationKind::ValueCount(field) = it.kind {
+            fields.insert(field);
         }
     }
     fields

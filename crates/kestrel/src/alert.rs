@@ -112,12 +112,18 @@ fn document(text: Option<&[u8]>, out: &mut Vec<u8>) -> io::Result<()> {
 /// What a person looks at first: the command line or the path.
 pub(crate) fn summary(document: &[u8]) -> Option<String> {
     let value: Value = serde_json::from_slice(document).ok()?;
-    let at = |path: &str| {
-        let nested = value.pointer(&format!("/{}", path.replace('.', "/")));
-        nested.or_else(|| value.get(path)).and_then(Value::as_str)
-    };
     let names = ["process.command_line", "file.path", "process.executable", "process.name"];
-    names.iter().find_map(|name| at(name)).map(|text| escaped(text).to_string())
+    let found = names.iter().find_map(|name| field(&value, name)?.as_str());
+    found.map(|text| escaped(text).to_string())
+}
+
+/// The value at a dotted name; any part of the way may be written as one name.
+pub(crate) fn field<'d>(document: &'d Value, name: &str) -> Option<&'d Value> {
+    let whole = document.get(name);
+    whole.or_else(|| {
+        let mut dots = name.match_indices('.');
+        dots.find_map(|(at, _)| field(document.get(name.get(..at)?)?, name.get(at + 1..)?))
+    })
 }
 
 /// Text of strangers for a terminal: no control characters.
@@ -125,4 +131,23 @@ pub(crate) fn escaped(text: &str) -> impl std::fmt::Display + '_ {
     text.chars()
         .map(|letter| if letter.is_control() { '\u{fffd}' } else { letter })
         .collect::<String>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_found_however_the_document_is_nested() {
+        for document in [
+            json!({ "a.b.c": 1 }),
+            json!({ "a": { "b": { "c": 1 } } }),
+            json!({ "a.b": { "c": 1 } }),
+            json!({ "a": { "b.c": 1 } }),
+            json!({ "a": { "x": 2 }, "a.b": { "c": 1 } }),
+        ] {
+            assert_eq!(field(&document, "a.b.c"), Some(&json!(1)), "{document}");
+            assert_eq!(field(&document, "a.b.d"), None, "{document}");
+        }
+    }
 }

@@ -222,10 +222,10 @@ fn text(shown: &Value) -> io::Result<()> {
     for event in list(shown, "events") {
         writeln!(out, "\nevent {}", event["position"])?;
         for (number, step) in list(&event, "steps").iter().enumerate() {
-            let verdict = if step["matched"] == true {
-                format!("{good}matches{good:#}")
-            } else {
-                format!("{bad}does not match{bad:#}")
+            let verdict = match step["matched"].as_bool() {
+                Some(true) => format!("{good}matches{good:#}"),
+                Some(false) => format!("{bad}does not match{bad:#}"),
+                None => "depends on earlier events".to_owned(),
             };
             write!(out, "  step {}: {verdict}", number + 1)?;
             if step["has_category"] == true {

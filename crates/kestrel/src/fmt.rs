@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use lang::{Diagnostic, Source, render};
+use lang::Diagnostic;
 
 use crate::output::{self, Status};
 use crate::rules;
@@ -30,7 +30,7 @@ pub(crate) fn run(paths: &[PathBuf], check: bool) -> io::Result<Status> {
         let new = match lang::fmt::format(&text) {
             Ok(new) => new,
             Err(found) => {
-                complain(found, &name, text)?;
+                complain(found, &name, &text)?;
                 status = Status::Findings;
                 continue;
             }
@@ -57,13 +57,8 @@ fn is_sigma(path: &Path) -> bool {
 }
 
 /// Shows why a file has no layout.
-fn complain(found: Vec<Diagnostic>, name: &str, text: String) -> io::Result<()> {
-    let sources = [Source { name: name.to_owned(), text }];
-    for mut one in found {
-        name.clone_into(&mut one.file);
-        let shown = render::text(&one, &sources, output::color_on_stderr());
-        writeln!(anstream::stderr(), "{shown}\n")?;
-    }
+fn complain(found: Vec<Diagnostic>, name: &str, text: &str) -> io::Result<()> {
+    rules::show_found(name, text, found)?;
     output::complain(&format!("{name}: left as it is"));
     Ok(())
 }

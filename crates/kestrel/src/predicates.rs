@@ -29,9 +29,16 @@ pub(crate) fn leaves(condition: &Expr) -> Vec<&Expr> {
     }
 }
 
-/// Whether an event satisfies a filter, looked at alone.
-pub(crate) fn holds(filter: &Filter, rule: &Rule, event: &dyn Fields) -> bool {
-    has_category(filter, event) && value_of(&filter.condition, rule.logic, event) == Some(true)
+/// Whether an event satisfies a filter, looked at alone; `None` if earlier events decide that.
+pub(crate) fn holds(filter: &Filter, rule: &Rule, event: &dyn Fields) -> Option<bool> {
+    let parts = match &filter.condition {
+        Expr::And(parts) => parts.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    let (late, alone): (Vec<&Expr>, Vec<_>) = parts.iter().partition(|part| part.names_member());
+    let is_true = |part: &&Expr| value_of(part, rule.logic, event) == Some(true);
+    let fits = has_category(filter, event) && alone.iter().all(is_true);
+    (!fits || late.is_empty()).then_some(fits)
 }
 
 /// Whether it has the category.
@@ -52,7 +59,8 @@ pub(crate) fn outcomes(
 ) -> Vec<Outcome> {
     let outcome = |leaf: &Expr| Outcome {
         text: expression(leaf, program),
-        value: value_of(leaf, rule.logic, event),
+        // What it is compared with was in another event.
+        value: if leaf.names_member() { None } else { value_of(leaf, rule.logic, event) },
         fields: fields(leaf).into_iter().map(|id| held(id, program, event)).collect(),
     };
     leaves(&filter.condition).into_iter().map(outcome).collect()
@@ -73,44 +81,9 @@ pub(crate) fn held(id: FieldId, program: &Program, event: &dyn Fields) -> (Strin
 /// The fields that a predicate reads, each once.
 pub(crate) fn fields(leaf: &Expr) -> Vec<FieldId> {
     let mut all = Vec::new();
-    expr(leaf, &mut all);
-    let mut seen = Vec::new();
-    all.retain(|id| {
-        let new = !seen.contains(id);
-        seen.push(*id);
-        new
+    leaf.walk(&mut |scalar| match scalar {
+        Scalar::Field(id) if !all.contains(id) => all.push(*id),
+        _ => {}
     });
     all
-}
-
-fn expr(condition: &Expr, all: &mut Vec<FieldId>) {
-    match condition {
-        Expr::Const(_) | Expr::Lineage(..) => {}
-        Expr::And(parts) | Expr::Or(parts) => parts.iter().for_each(|part| expr(part, all)),
-        Expr::Not(inner) => expr(inner, all),
-        Expr::Test(id, _) => all.push(*id),
-        Expr::Computed(value, _) | Expr::Truth(value) => scalar(value, all),
-        Expr::Compare { left, right, .. } => {
-            scalar(left, all);
-            scalar(right, all);
-        }
-    }
-}
-
-fn scalar(value: &Scalar, all: &mut Vec<FieldId>) {
-    match value {
-        Scalar::Field(id) => all.push(*id),
-        Scalar::Element(inner, _) => scalar(inner, all),
-        Scalar::Call { args, .. } => args.iter().for_each(|arg| scalar(arg, all)),
-        Scalar::Arithmetic(_, left, right) => {
-            scalar(left, all);
-            scalar(right, all);
-        }
-        Scalar::Condition(condition) => expr(condition, all),
-        Scalar::Search { list, condition, .. } => {
-            scalar(list, all);
-            expr(condition, all);
-        }
-        Scalar::Literal(_) | Scalar::Null | Scalar::Member(..) | Scalar::Variable(_) => {}
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use lang::{CaseMode, Dialect, Schema, Source, Unknown, render};
+use lang::{CaseMode, Dialect, Schema, Unknown};
 use model::program::{Program, RuleMeta};
 use serde_json::Value;
 
@@ -64,12 +64,7 @@ fn compile(query: &Query) -> io::Result<Option<Program>> {
     let case = if fold { CaseMode::Insensitive } else { CaseMode::Sensitive };
     let mut schema = Schema::new(Unknown::Document);
     let (compiled, found) = lang::query(&query.text, dialect, case, &mut schema);
-    let sources = [Source { name: NAME.to_owned(), text: query.text.clone() }];
-    let mut err = anstream::stderr().lock();
-    for mut one in found {
-        NAME.clone_into(&mut one.file);
-        writeln!(err, "{}\n", render::text(&one, &sources, output::color_on_stderr()))?;
-    }
+    rules::show_found(NAME, &query.text, found)?;
     Ok(compiled.map(|compiled| Program {
         rules: vec![compiled.rule(RuleMeta { id: NAME.to_owned(), ..RuleMeta::default() })],
         fields: schema.fields().to_vec(),
@@ -111,8 +106,7 @@ fn show(query: &Query, number: u64, alert: &Alert<'_>, out: &mut dyn Write) -> i
 fn identity(member: &Member<'_>, field: Option<&str>) -> String {
     let value = field.zip(member.document.as_deref()).and_then(|(field, document)| {
         let document: Value = serde_json::from_slice(document).ok()?;
-        let nested = document.pointer(&format!("/{}", field.replace('.', "/")));
-        nested.or_else(|| document.get(field)).cloned()
+        crate::alert::field(&document, field).cloned()
     });
     match value {
         Some(Value::String(text)) => crate::alert::escaped(&text).to_string(),

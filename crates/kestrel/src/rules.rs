@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use engine::eval::Compiled;
 use engine::interest;
-use lang::{Dialect, Level, Loaded, render};
+use lang::{Diagnostic, Dialect, Level, Loaded, Source, render};
 use model::program::Program;
 
 use crate::cli::DialectName;
@@ -90,6 +90,17 @@ impl Rules {
         let sources = &self.loaded.sources;
         self.loaded.diagnostics.iter().map(|found| render::json(found, sources)).collect()
     }
+}
+
+/// Shows on standard error what is wrong with a text.
+pub(crate) fn show_found(name: &str, text: &str, found: Vec<Diagnostic>) -> io::Result<()> {
+    let sources = [Source { name: name.to_owned(), text: text.to_owned() }];
+    let mut err = anstream::stderr().lock();
+    for mut one in found {
+        name.clone_into(&mut one.file);
+        writeln!(err, "{}\n", render::text(&one, &sources, output::color_on_stderr()))?;
+    }
+    Ok(())
 }
 
 /// The files below the given paths, by name; and what could not be read. A path that gives no file

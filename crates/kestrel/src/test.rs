@@ -91,7 +91,7 @@ fn failure(
     for (event, filter) in
         events.iter().flat_map(|event| rule.filters().map(move |one| (event, one)))
     {
-        if events.len() > 1 && predicates::holds(filter, rule, event) != alert {
+        if events.len() > 1 && predicates::holds(filter, rule, event) == Some(!alert) {
             continue;
         }
         for blame in blame(filter, rule.logic, event) {

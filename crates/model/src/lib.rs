@@ -6,7 +6,7 @@
 //! | [`wire`] | records as the kernel half writes them, checked and decoded in place |
 //! | [`field`] | the one table of fields: name, type, source, meaning |
 //! | [`value`] | what a field holds, and [`value::Fields`], the door to an event of any origin |
-//! | [`program`], [`partial`], [`pattern`] | what rule text compiles to, where it can match, how patterns are read |
+//! | [`program`], [`walk`], [`partial`], [`pattern`] | what rule text compiles to, ways through it, where it can match, how patterns are read |
 //! | [`alert`] | what a match becomes |
 //! | [`op`], [`interest`] | operations, and what of them the rules need |
 //! | [`action`], [`names`] | what operations and the kernel's numbers are called |
@@ -28,4 +28,5 @@ pub mod pattern;
 pub mod program;
 pub mod tiers;
 pub mod value;
+pub mod walk;
 pub mod wire;

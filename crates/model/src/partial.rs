@@ -7,25 +7,13 @@ use crate::action::{self, Action};
 use crate::field;
 use crate::field::FieldId;
 use crate::op::{Kind, KindSet};
-use crate::program::{Expr, Filter, Literal, Query, Rule, Test};
+use crate::program::{Expr, Filter, Literal, Rule, Test};
 use crate::{pattern, value::List, value::Value};
 
 impl Rule {
     /// Operations whose events the rule looks at.
     pub fn kinds(&self) -> KindSet {
         self.filters().map(Filter::kinds).fold(KindSet::EMPTY, KindSet::union)
-    }
-
-    /// All filters of the query, in the order of the text. A correlation has none of its own.
-    pub fn filters(&self) -> impl Iterator<Item = &Filter> {
-        let (one, steps, until) = match &self.query {
-            Query::Event(filter) => (Some(filter), [].as_slice(), None),
-            Query::Sequence(sequence) => (None, sequence.steps.as_slice(), sequence.until.as_ref()),
-            Query::Sample(steps) => (None, steps.as_slice(), None),
-            Query::Join { steps, until } => (None, steps.as_slice(), until.as_ref()),
-            Query::Correlation(_) => (None, [].as_slice(), None),
-        };
-        one.into_iter().chain(steps.iter().chain(until).map(|step| &step.filter))
     }
 }
 

@@ -1,12 +1,10 @@
 //! What is known of a rule before any event: its steps in the shape in which they run.
 
 use model::field::{self, FieldId};
-use model::program::{
-    Correlation, CorrelationKind, Expr, Logic, Pipe, Program, Query, Rule, Scalar, Step,
-};
+use model::program::{Correlation, CorrelationKind, Logic, Pipe, Program, Query, Rule, Scalar};
 
 use super::correlation::bounded_above;
-use crate::eval::build::{Builder, Failure, walk, walk_scalar};
+use crate::eval::build::{Builder, Failure};
 use crate::eval::{Node, Term};
 
 /// A rule in the shape in which it runs.
@@ -85,12 +83,6 @@ impl Plan {
         around: Around<'_>,
         builder: &mut Builder,
     ) -> Result<Plan, Failure> {
-        let (steps, until): (&[Step], Option<&Step>) = match &rule.query {
-            Query::Event(_) | Query::Correlation(_) => (&[], None),
-            Query::Sequence(sequence) => (&sequence.steps, sequence.until.as_ref()),
-            Query::Sample(steps) => (steps, None),
-            Query::Join { steps, until } => (steps, until.as_ref()),
-        };
         let shape = match &rule.query {
             Query::Event(_) => Shape::Event,
             Query::Correlation(correlation) => Shape::Correlation(correlation.clone()),
@@ -98,7 +90,7 @@ impl Plan {
             Query::Sample(steps) => Shape::Sample(steps.len()),
             Query::Join { steps, .. } => Shape::Join(steps.len()),
         };
-        let keys = steps.iter().chain(until).map(|step| {
+        let keys = rule.steps().map(|step| {
             let key = |key: &model::program::Key| {
                 let term = builder.term(&key.value)?;
                 Ok(KeyPlan { term, optional: key.optional })
@@ -269,7 +261,7 @@ fn kept(rule: &Rule) -> Vec<(u16, FieldId)> {
         }
     };
     for filter in rule.filters() {
-        walk(&filter.condition, &mut member);
+        filter.condition.walk(&mut member);
     }
     let mut piped = |scalar: &Scalar| match scalar {
         Scalar::Member(step, field) => keep.push((*step, *field)),
@@ -277,26 +269,13 @@ fn kept(rule: &Rule) -> Vec<(u16, FieldId)> {
         _ => {}
     };
     for pipe in &rule.pipes {
-        match pipe {
-            Pipe::Head(_) | Pipe::Tail(_) => {}
-            Pipe::Filter(condition) => walk_all(condition, &mut piped),
-            Pipe::Unique(scalars)
-            | Pipe::Sort(scalars)
-            | Pipe::Count(scalars)
-            | Pipe::UniqueCount(scalars) => {
-                for scalar in scalars {
-                    walk_scalar(scalar, &mut piped);
-                }
-            }
+        pipe.walk(&mut piped);
+        if matches!(pipe, Pipe::Filter(_)) {
+            // Filters after a count may ask for the category as any other field.
+            piped(&Scalar::Field(field::EVENT_CATEGORY));
         }
     }
     keep
-}
-
-fn walk_all(condition: &Expr, visit: &mut dyn FnMut(&Scalar)) {
-    walk(condition, visit);
-    // Filters after a count may ask for the category as any other field.
-    visit(&Scalar::Field(field::EVENT_CATEGORY));
 }
 
 fn plan_pipe(pipe: &Pipe, builder: &mut Builder) -> Result<PipePlan, Failure> {

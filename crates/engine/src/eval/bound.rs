@@ -3,7 +3,6 @@
 
 use model::program::{Expr, Scalar};
 
-use super::build::{walk, walk_scalar};
 use super::class;
 
 /// A condition by when it can be decided.
@@ -18,7 +17,7 @@ pub(super) struct Parts {
 
 pub(super) fn split(condition: &Expr) -> Parts {
     let (late, parts): (Vec<Expr>, Vec<Expr>) =
-        conjuncts(condition).into_iter().partition(names_member);
+        conjuncts(condition).into_iter().partition(Expr::names_member);
     let late = (!late.is_empty()).then_some(Expr::And(late));
     let alone = Expr::And(parts);
     if asks_lineage(&alone) {
@@ -75,7 +74,7 @@ fn weakened(condition: &Expr, most: bool) -> Expr {
 fn asks_lineage(condition: &Expr) -> bool {
     let within = |scalar: &Scalar| {
         let mut found = false;
-        walk_scalar(scalar, &mut |scalar| {
+        scalar.walk(&mut |scalar| {
             if let Scalar::Condition(condition) | Scalar::Search { condition, .. } = scalar {
                 found |= asks_lineage(condition);
             }
@@ -90,10 +89,4 @@ fn asks_lineage(condition: &Expr) -> bool {
         Expr::Compare { left, right, .. } => within(left) || within(right),
         Expr::Const(_) | Expr::Test(..) => false,
     }
-}
-
-fn names_member(condition: &Expr) -> bool {
-    let mut found = false;
-    walk(condition, &mut |scalar| found |= matches!(scalar, Scalar::Member(..)));
-    found
 }

@@ -271,44 +271,6 @@ fn is_text(field: FieldId) -> bool {
     })
 }
 
-/// Visits all scalars of a condition, and the fields of its tests as scalars.
-pub(crate) fn walk(condition: &Expr, visit: &mut dyn FnMut(&Scalar)) {
-    match condition {
-        Expr::Const(_) | Expr::Lineage(..) => {}
-        Expr::And(parts) | Expr::Or(parts) => parts.iter().for_each(|part| walk(part, visit)),
-        Expr::Not(inner) => walk(inner, visit),
-        Expr::Test(field, _) => visit(&Scalar::Field(*field)),
-        Expr::Computed(scalar, _) | Expr::Truth(scalar) => walk_scalar(scalar, visit),
-        Expr::Compare { left, right, .. } => {
-            walk_scalar(left, visit);
-            walk_scalar(right, visit);
-        }
-    }
-}
-
-/// Visits a scalar and all that it is made of.
-pub(crate) fn walk_scalar(scalar: &Scalar, visit: &mut dyn FnMut(&Scalar)) {
-    visit(scalar);
-    match scalar {
-        Scalar::Element(inner, _) => walk_scalar(inner, visit),
-        Scalar::Call { args, .. } => args.iter().for_each(|arg| walk_scalar(arg, visit)),
-        Scalar::Arithmetic(_, left, right) => {
-            walk_scalar(left, visit);
-            walk_scalar(right, visit);
-        }
-        Scalar::Condition(condition) => walk(condition, visit),
-        Scalar::Search { list, condition, .. } => {
-            walk_scalar(list, visit);
-            walk(condition, visit);
-        }
-        Scalar::Literal(_)
-        | Scalar::Null
-        | Scalar::Field(_)
-        | Scalar::Member(..)
-        | Scalar::Variable(_) => {}
-    }
-}
-
 /// Follows the parts of a path into a value.
 pub(crate) fn follow<'v>(
     value: model::value::Value<'v>,

@@ -4,7 +4,7 @@ use model::field::{self, FieldId};
 use model::program::{Expr, Filter, Logic, Scalar, Test};
 use model::value::{Fields, Value};
 
-use super::build::{Builder, walk, walk_scalar};
+use super::build::Builder;
 use super::predicate::Check;
 use super::{Alone, Compiled, Env, Scratch};
 
@@ -79,12 +79,10 @@ fn decide(condition: &Expr, logic: Logic, event: &dyn Fields, blamed: &mut Vec<B
         }
         Expr::Computed(..) | Expr::Compare { .. } | Expr::Truth(_) | Expr::Lineage(..) => {
             let satisfied = value_of(condition, logic, event) == Some(true);
-            walk(condition, &mut |scalar| {
-                walk_scalar(scalar, &mut |scalar| {
-                    if let Scalar::Field(field) = scalar {
-                        blamed.push(Blame { field: *field, satisfied });
-                    }
-                });
+            condition.walk(&mut |scalar| {
+                if let Scalar::Field(field) = scalar {
+                    blamed.push(Blame { field: *field, satisfied });
+                }
             });
             satisfied
         }

@@ -41,6 +41,24 @@ fn a_sequence_says_at_which_event_it_is_complete() {
 }
 
 #[test]
+fn what_earlier_events_decide_is_unknown() {
+    let query = "sequence with maxspan=1m [process where process.name == \"nc\"] as e0 \
+                 [file where file.path like \"/tmp/*\" and process.pid == e0.process.pid]";
+    let place = Place::with(&[("r.toml", &rule("r", query)), ("e.ndjson", EVENTS)]);
+    let args = ["explain", "r.toml", "--event", "e.ndjson", "--dialect", "endpoint"];
+    let done = place.kestrel(&[args.as_slice(), &["-o", "json"]].concat());
+    let steps = |event: usize| done.json()["rules"][0]["events"][event]["steps"].clone();
+    assert_eq!(steps(1)[1]["matched"], json!(null), "the pid is that of an earlier event");
+    let predicates = [&steps(1)[1]["predicates"][0], &steps(1)[1]["predicates"][1]]
+        .map(|one| one["value"].clone());
+    assert_eq!(predicates, [json!(true), json!(null)]);
+    assert_eq!(steps(0)[1]["matched"], json!(false), "whatever came before, this is no file");
+    let done = place.kestrel(&args);
+    assert!(done.out.contains("step 2: depends on earlier events\n"), "{}", done.out);
+    assert!(done.out.ends_with("\nalert at event 2; events: 1, 2\n"), "{}", done.out);
+}
+
+#[test]
 fn a_rule_that_is_not_there_is_an_error_that_names_the_others() {
     let text = [rule("one", QUERY), rule("two", &QUERY.replace("nc", "ncat"))].concat();
     let place = Place::with(&[("r.toml", &text), ("e.ndjson", "{}\nnonsense\n")]);

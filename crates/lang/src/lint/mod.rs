@@ -143,7 +143,11 @@ impl Look<'_> {
     fn missing(&self, condition: &Expr, fields: &mut BTreeSet<FieldId>) {
         let unfilled = |expr: &Expr| {
             let mut all = Vec::new();
-            collect(expr, &mut |id| all.extend(field::field(id).is_none().then_some(id)));
+            expr.walk(&mut |scalar| {
+                if let Scalar::Field(id) | Scalar::Member(_, id) = scalar {
+                    all.extend(field::field(*id).is_none().then_some(*id));
+                }
+            });
             all
         };
         match condition {
@@ -216,39 +220,6 @@ fn flatten<'e>(expr: &'e Expr, all: &mut Vec<&'e Expr>) {
     match expr {
         Expr::And(inner) => inner.iter().for_each(|one| flatten(one, all)),
         other => all.push(other),
-    }
-}
-
-/// Calls back for each field of a condition.
-fn collect(expr: &Expr, seen: &mut dyn FnMut(FieldId)) {
-    match expr {
-        Expr::Const(_) | Expr::Lineage(..) => {}
-        Expr::And(all) | Expr::Or(all) => all.iter().for_each(|one| collect(one, seen)),
-        Expr::Not(inner) => collect(inner, seen),
-        Expr::Test(id, _) => seen(*id),
-        Expr::Computed(value, _) | Expr::Truth(value) => collect_value(value, seen),
-        Expr::Compare { left, right, .. } => {
-            collect_value(left, seen);
-            collect_value(right, seen);
-        }
-    }
-}
-
-fn collect_value(value: &Scalar, seen: &mut dyn FnMut(FieldId)) {
-    match value {
-        Scalar::Literal(_) | Scalar::Null | Scalar::Variable(_) => {}
-        Scalar::Field(id) | Scalar::Member(_, id) => seen(*id),
-        Scalar::Element(inner, _) => collect_value(inner, seen),
-        Scalar::Call { args, .. } => args.iter().for_each(|one| collect_value(one, seen)),
-        Scalar::Arithmetic(_, left, right) => {
-            collect_value(left, seen);
-            collect_value(right, seen);
-        }
-        Scalar::Condition(expr) => collect(expr, seen),
-        Scalar::Search { list, condition, .. } => {
-            collect_value(list, seen);
-            collect(condition, seen);
-        }
     }
 }
 

@@ -22,6 +22,11 @@ pub(crate) fn at(relative: impl AsRef<Path>) -> PathBuf {
     root().join(relative)
 }
 
+/// Rules and events of others, if they are at hand: beside the repository unless said otherwise.
+pub(crate) fn corpora() -> PathBuf {
+    std::env::var_os("AEGIS_CORPORA").map_or_else(|| at("../shared/corpora"), PathBuf::from)
+}
+
 /// Where cargo puts what it builds.
 pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| at("target"), |dir| at(PathBuf::from(dir)))

@@ -35,8 +35,7 @@ const ROUNDS: usize = 80;
 /// `xtask bench language`
 pub(super) fn command() -> Result<()> {
     sh::run(sh::cargo().args(["build", "--release", "--package", "kestrel"]))?;
-    let corpora = std::env::var_os("AEGIS_CORPORA")
-        .map_or_else(|| sh::at("../shared/corpora"), PathBuf::from);
+    let corpora = sh::corpora();
     if !corpora.is_dir() {
         bail!("no corpora at {}; set AEGIS_CORPORA", corpora.display());
     }

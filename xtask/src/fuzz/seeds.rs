@@ -24,10 +24,10 @@ pub(super) fn write(target: &str, directory: &Path) -> Result<PathBuf> {
     }
     let (folder, extension) = match target {
         "own_toml" => (sh::at("rules"), "toml"),
-        "elastic_toml" => (corpora().join("elastic"), "toml"),
-        "sigma_yaml" => (corpora().join("sigma"), "yml"),
-        "eql_elastic" => (corpora().join("elastic/siem"), "toml"),
-        "eql_endpoint" => (corpora().join("elastic/endpoint"), "toml"),
+        "elastic_toml" => (sh::corpora().join("elastic"), "toml"),
+        "sigma_yaml" => (sh::corpora().join("sigma"), "yml"),
+        "eql_elastic" => (sh::corpora().join("elastic/siem"), "toml"),
+        "eql_endpoint" => (sh::corpora().join("elastic/endpoint"), "toml"),
         _ => return Ok(directory.to_owned()),
     };
     for file in files(&folder, extension) {
@@ -40,10 +40,6 @@ pub(super) fn write(target: &str, directory: &Path) -> Result<PathBuf> {
         }
     }
     Ok(directory.to_owned())
-}
-
-fn corpora() -> PathBuf {
-    std::env::var_os("AEGIS_CORPORA").map_or_else(|| sh::at("../shared/corpora"), PathBuf::from)
 }
 
 /// Files below a directory with that ending; none where there is no directory.

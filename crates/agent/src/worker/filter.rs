@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use engine::eval::{Compiled, Scratch};
 use lang::{CaseMode, Dialect, Level, Schema, Unknown};
-use model::program::{Program, RuleMeta};
+use model::program::{Program, Query, RuleMeta};
 use model::value::Fields;
 
 /// Longest condition in bytes: it comes in the address of a request.
@@ -35,6 +35,9 @@ impl Filter {
         let errors = found.iter().filter(|one| one.code.level() == Level::Error);
         let message = errors.map(|one| one.message.as_str()).collect::<Vec<_>>().join("; ");
         let rule = compiled.ok_or(message)?.rule(RuleMeta::default());
+        if !matches!(rule.query, Query::Event(_)) || !rule.pipes.is_empty() {
+            return Err("only a condition on single events, without pipes, selects events".into());
+        }
         let program = Program { rules: vec![rule], ..Program::default() };
         let compiled = Compiled::new(Arc::new(program)).map_err(|error| error.to_string())?;
         Ok(Filter { compiled, scratch: Scratch::default(), matched: Vec::new() })
@@ -71,6 +74,9 @@ mod tests {
         let error = holds(r#"process.nmae == "cp""#).unwrap_err();
         assert!(error.contains("process.nmae"), "{error}");
         assert!(holds("process.name ==").is_err_and(|error| !error.is_empty()));
+        for several in ["sequence [any where true] [any where true]", "any where true | head 1"] {
+            assert!(holds(several).unwrap_err().contains("single events"), "{several}");
+        }
         assert!(holds(&"x".repeat(FILTER_MAX + 1)).unwrap_err().contains("longer"));
     }
 }

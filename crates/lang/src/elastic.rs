@@ -103,7 +103,8 @@ fn meta(document: &DeTable<'_>, rule: &DeTable<'_>, layout: Layout) -> RuleMeta 
     let threats = if layout == Layout::Siem { rule.get("threat") } else { document.get("threat") };
     RuleMeta {
         description: text(rule, "description").trim().to_owned(),
-        severity: severity(text(rule, "severity")),
+        // Endpoint rules name none: what they find is stopped there, but not all of it is grave.
+        severity: Severity::from_name(text(rule, "severity")).unwrap_or(Severity::Medium),
         attack: techniques(threats.map(toml::Spanned::get_ref)),
         tags: texts(rule, "tags"),
         references: texts(rule, "references"),
@@ -131,17 +132,6 @@ fn texts(table: &DeTable<'_>, key: &str) -> Vec<String> {
             all.iter().filter_map(|one| one.get_ref().as_str()).map(str::to_owned).collect()
         }
         _ => Vec::new(),
-    }
-}
-
-/// Endpoint rules name none: what they find is stopped there, but not all of it is grave.
-fn severity(word: &str) -> Severity {
-    match word {
-        "informational" => Severity::Informational,
-        "low" => Severity::Low,
-        "high" => Severity::High,
-        "critical" => Severity::Critical,
-        _ => Severity::Medium,
     }
 }
 

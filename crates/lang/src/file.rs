@@ -191,14 +191,11 @@ fn identifier(table: &mut Table<'_, '_>) -> Option<(String, Span)> {
 /// Bytes of a rule id: it is printed in each alert.
 const MAX_ID: usize = 100;
 
-const SEVERITIES: &[Severity] =
-    &[Severity::Informational, Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
-
 fn severity(table: &mut Table<'_, '_>) -> Option<Severity> {
     let (text, place) = table.text("severity")?;
-    let known = SEVERITIES.iter().find(|severity| severity.as_str() == text);
+    let known = Severity::from_name(text);
     if known.is_none() {
-        let words: Vec<&str> = SEVERITIES.iter().map(|severity| severity.as_str()).collect();
+        let words: Vec<&str> = Severity::ALL.iter().map(|severity| severity.as_str()).collect();
         let near = nearest(text, words.iter().copied()).map(|near| format!("`{near}` is one"));
         table.found.push(
             Diagnostic::new(Code::BadValue, place, format!("`{text}` is no severity"))
@@ -206,7 +203,7 @@ fn severity(table: &mut Table<'_, '_>) -> Option<Severity> {
                 .help_if(near),
         );
     }
-    known.copied()
+    known
 }
 
 /// ATT&CK ids: tactics `TA0001`, techniques `T1059`, sub-techniques `T1059.004`.

@@ -1,7 +1,7 @@
 //! What queries mean, and that no text whatever breaks the front end.
 
 use expect_test::{Expect, expect};
-use model::program::{Expr, Filter, Query, Scalar};
+use model::program::{Expr, Filter, Program, Query, RuleMeta, Scalar};
 use proptest::prelude::*;
 
 use crate::diagnostic::nearest;
@@ -184,6 +184,22 @@ fn a_correlation_counts_rules_of_all_formats_but_none_with_pipes() {
     assert_eq!(of(""), (2, Vec::new()));
     let why = "the correlation is not run: the rule `own` has pipes, whose results are not counted";
     assert_eq!(of("| head 5"), (1, vec![why.to_owned()]));
+}
+
+#[test]
+fn members_have_their_names_when_a_rule_is_written_as_text() {
+    let text = |text: &str, dialect| {
+        let mut schema = Schema::new(Unknown::Error);
+        let (compiled, found) = query(text, dialect, CaseMode::Sensitive, &mut schema);
+        let rule = compiled.unwrap_or_else(|| panic!("{text}: {found:#?}"));
+        crate::fmt::rule(&rule.rule(RuleMeta::default()), &Program::default()).unwrap()
+    };
+    let endpoint = "sequence with maxspan=1m\n  [file where true]\n  [file where true] as e1\n  \
+                    [process where process.executable == e1.file.path]";
+    assert_eq!(text(endpoint, Dialect::Endpoint), endpoint);
+    let classic = "sequence\n  [file where true]\n  [process where true]\n\
+                   | unique events[1].process.pid";
+    assert_eq!(text(classic, Dialect::Classic), classic);
 }
 
 #[test]

@@ -236,6 +236,20 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// All of them, the worst last.
+    pub const ALL: &'static [Severity] = &[
+        Severity::Informational,
+        Severity::Low,
+        Severity::Medium,
+        Severity::High,
+        Severity::Critical,
+    ];
+
+    /// The severity that the word stands for.
+    pub fn from_name(word: &str) -> Option<Severity> {
+        Severity::ALL.iter().copied().find(|severity| severity.as_str() == word)
+    }
+
     /// The word used in rule files and alerts.
     pub fn as_str(self) -> &'static str {
         match self {

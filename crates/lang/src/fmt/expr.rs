@@ -1,6 +1,7 @@
 //! Compiled conditions as query text again: for conversions, and for saying which part of a rule
 //! decides something.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use model::field::{self, FieldId};
@@ -11,7 +12,7 @@ use model::program::{
 
 /// A whole rule as query text; `None` for correlations, which have no text in this language.
 pub fn rule(rule: &Rule, program: &Program) -> Option<String> {
-    let write = Writer { program };
+    let mut write = Writer { program, named: named(rule), in_pipe: false };
     let mut text = match &rule.query {
         Query::Event(filter) => write.filter(filter),
         Query::Sequence(sequence) => write.sequence(sequence),
@@ -22,6 +23,7 @@ pub fn rule(rule: &Rule, program: &Program) -> Option<String> {
         }
         Query::Correlation(_) => return None,
     };
+    write.in_pipe = true;
     for pipe in &rule.pipes {
         text.push_str("\n| ");
         text.push_str(&write.pipe(pipe));
@@ -31,7 +33,7 @@ pub fn rule(rule: &Rule, program: &Program) -> Option<String> {
 
 /// A condition as query text.
 pub fn expression(expr: &Expr, program: &Program) -> String {
-    Writer { program }.expr(expr, Outer::Or)
+    Writer { program, named: BTreeSet::new(), in_pipe: false }.expr(expr, Outer::Or)
 }
 
 /// Name of a field of the table or of a program.
@@ -45,8 +47,24 @@ pub fn field_name(id: FieldId, program: &Program) -> &str {
     }
 }
 
+/// Steps for which later ones ask.
+fn named(rule: &Rule) -> BTreeSet<usize> {
+    let mut steps = BTreeSet::new();
+    for filter in rule.filters() {
+        filter.condition.walk(&mut |scalar| {
+            if let Scalar::Member(step, _) = scalar {
+                steps.insert(usize::from(*step));
+            }
+        });
+    }
+    steps
+}
+
 struct Writer<'a> {
     program: &'a Program,
+    /// Steps that need a name.
+    named: BTreeSet<usize>,
+    in_pipe: bool,
 }
 
 /// What an expression stands in; one that binds looser needs parentheses.
@@ -81,7 +99,11 @@ impl Writer<'_> {
     }
 
     fn steps(&self, head: &str, steps: &[Step]) -> String {
-        let lines = steps.iter().map(|step| format!("\n  {}", self.step(step)));
+        let lines = steps.iter().enumerate().map(|(number, step)| {
+            let name =
+                if self.named.contains(&number) { format!(" as e{number}") } else { String::new() };
+            format!("\n  {}{name}", self.step(step))
+        });
         head.to_owned() + &lines.collect::<String>()
     }
 
@@ -228,6 +250,9 @@ impl Writer<'_> {
                     Part::Name(name) => format!(".{name}"),
                 });
                 self.scalar(value) + &parts.collect::<String>()
+            }
+            Scalar::Member(step, id) if self.in_pipe => {
+                format!("events[{step}].{}", self.field(*id))
             }
             Scalar::Member(step, id) => format!("e{step}.{}", self.field(*id)),
             Scalar::Variable(number) => format!("$v{number}"),

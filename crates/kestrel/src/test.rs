@@ -116,8 +116,7 @@ fn raised(compiled: &Arc<Compiled>, rule: usize, events: &[Event]) -> bool {
     let mut time = 0;
     for (number, event) in (1..).zip(events) {
         time = event.time().unwrap_or(time + STEP_NS);
-        let placed =
-            Placed { event: event.view(), position: number, time, ordinal: number, kin: None };
+        let placed = Placed { event: event.view(), position: number, time, ordinal: number };
         detector.push(&placed, &mut found);
     }
     detector.finish(&mut found);

@@ -53,7 +53,7 @@ impl Detector {
         let uses = &self.uses;
         self.compiled.measure(event, scratch, clock, &mut |filter, cost| {
             let uses = usize::try_from(filter).ok().and_then(|filter| uses.get(filter));
-            costs.extend(uses.into_iter().flatten().map(|(rule, _)| (*rule, cost)));
+            costs.extend(uses.into_iter().flatten().map(|it| (it.rule, cost)));
         });
     }
 

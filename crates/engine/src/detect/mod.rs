@@ -76,6 +76,15 @@ struct Member {
     identity: u64,
 }
 
+/// A filter as a part of a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Use {
+    rule: u32,
+    part: u16,
+    /// It means something while the rule remembers nothing.
+    begins: bool,
+}
+
 /// A match before pipes.
 #[derive(Debug, Clone)]
 struct Raw {
@@ -93,18 +102,18 @@ pub struct Detector {
     limits: Limits,
     states: Vec<State>,
     /// For each filter: which part of which rule it is.
-    uses: Vec<SmallVec<[(u32, u16); 2]>>,
+    uses: Vec<SmallVec<[Use; 2]>>,
     /// For each rule: the correlations that it counts for, and its number there.
     counts_for: Vec<SmallVec<[(u32, u16); 1]>>,
     lists: Lists,
     lineage: Lineage,
     scratch: Scratch,
     hits: Vec<u32>,
-    touched: Vec<(u32, u16)>,
+    touched: Vec<Use>,
     now: Now,
     sums: Sums,
-    /// Rules that remember something.
-    stateful: Vec<u32>,
+    /// For each rule: events that meant nothing to it while it remembered nothing.
+    passed: Vec<u64>,
     sweep: i64,
     names: [Option<field::FieldId>; 2],
     meter: Meter,
@@ -127,7 +136,7 @@ impl Detector {
             touched: Vec::new(),
             now: Now::default(),
             sums: Sums::default(),
-            stateful: Vec::new(),
+            passed: Vec::new(),
             sweep: i64::MIN,
             names: [None; 2],
             meter: Meter::default(),
@@ -154,7 +163,7 @@ impl Detector {
             for (part, filter) in (0u16..).zip(compiled.parts(number)) {
                 let filter = usize::try_from(*filter).ok();
                 if let Some(uses) = filter.and_then(|filter| self.uses.get_mut(filter)) {
-                    uses.push((rule, part));
+                    uses.push(Use { rule, part, begins: plan.begins(part) });
                 }
             }
             let plan::Shape::Correlation(correlation) = &plan.shape else { continue };
@@ -167,8 +176,7 @@ impl Detector {
             }
         }
         self.lists = Lists::new(&compiled);
-        let stateful = (0u32..).zip(compiled.plans()).filter(|(_, plan)| plan.waits());
-        self.stateful = stateful.map(|(rule, _)| rule).collect();
+        self.passed = vec![0; compiled.plans().len()];
         let fields = &compiled.program().fields;
         self.names = ["count", "percent"].map(|name| {
             let at = fields.iter().position(|field| field == name)?;
@@ -232,9 +240,16 @@ impl Detector {
             touched.extend(uses.into_iter().flatten());
         }
         touched.sort_unstable();
-        for group in touched.chunk_by(|a, b| a.0 == b.0) {
-            let Some((rule, _)) = group.first() else { continue };
-            let parts: SmallVec<[u16; 8]> = group.iter().map(|(_, part)| *part).collect();
+        for group in touched.chunk_by(|a, b| a.rule == b.rule) {
+            let Some(Use { rule, .. }) = group.first() else { continue };
+            if !self.sums.is_busy(*rule) && !group.iter().any(|part| part.begins) {
+                let passed = usize::try_from(*rule).ok().and_then(|it| self.passed.get_mut(it));
+                if let Some(passed) = passed {
+                    *passed += 1;
+                }
+                continue;
+            }
+            let parts: SmallVec<[u16; 8]> = group.iter().map(|it| it.part).collect();
             let mut found = Vec::new();
             let begin = self.meter.begin();
             self.with(compiled, *rule, (event, lineage), |state, call| {
@@ -283,13 +298,18 @@ impl Detector {
         if now >= self.sweep {
             self.sweep = now.saturating_add(SWEEP_NS);
             let plans = self.compiled.plans();
-            for rule in self.stateful.iter().copied() {
+            let mut from = 0;
+            while let Some(rule) = self.sums.next_busy(from) {
+                from = rule + 1;
                 let Ok(number) = usize::try_from(rule) else { continue };
                 if let (Some(state), Some(plan)) = (self.states.get_mut(number), plans.get(number))
                 {
                     let before = state.standing();
                     state.expire(now, plan);
                     self.sums.change(rule, before, state.standing());
+                    if state.is_quiet() {
+                        self.sums.rests(rule);
+                    }
                 }
             }
         }
@@ -307,6 +327,9 @@ impl Detector {
 
     /// Goes on with another program. Rules that did not change keep their partial matches.
     pub fn replace(&mut self, compiled: Arc<Compiled>) {
+        for (state, passed) in self.states.iter_mut().zip(&self.passed) {
+            state.passed(*passed);
+        }
         let old = std::mem::take(&mut self.states);
         let mut known: std::collections::HashMap<u64, State> =
             self.compiled.plans().iter().map(|plan| plan.digest).zip(old).collect();
@@ -341,8 +364,10 @@ impl Detector {
 
     /// What a rule did so far.
     pub fn counters(&self, rule: u32) -> Counters {
-        let state = usize::try_from(rule).ok().and_then(|rule| self.states.get(rule));
-        state.map(State::counters).unwrap_or_default()
+        let Ok(rule) = usize::try_from(rule) else { return Counters::default() };
+        let mut counters = self.states.get(rule).map(State::counters).unwrap_or_default();
+        counters.evaluations += self.passed.get(rule).copied().unwrap_or_default();
+        counters
     }
 
     /// Processes whose lineage was given up for lack of room.

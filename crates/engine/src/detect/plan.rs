@@ -120,9 +120,11 @@ impl Plan {
         })
     }
 
-    /// Whether anything of the rule waits, or is over, at some time.
-    pub(super) fn waits(&self) -> bool {
-        !matches!(self.shape, Shape::Event)
+    /// Whether a part means something while the rule remembers nothing.
+    pub(super) fn begins(&self, part: u16) -> bool {
+        let Shape::Sequence(sequence) = &self.shape else { return true };
+        let first = sequence.stages.first().is_some_and(|stage| stage.part == part);
+        first || sequence.stages.iter().any(|stage| stage.before.contains(&part))
     }
 
     /// Results come at the end, in the order of their first member.

@@ -87,6 +87,11 @@ impl Sequence {
         self.held + self.missing.held()
     }
 
+    /// What must still be looked at when its time is over.
+    pub(super) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
     fn put(&mut self, slot: Slot, partial: Partial) {
         self.held += partial.weight();
         if let Some(older) = self.partials.insert(slot, partial) {

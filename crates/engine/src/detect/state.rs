@@ -59,6 +59,21 @@ impl State {
         }
     }
 
+    /// Whether nothing is left of what was remembered.
+    pub(super) fn is_quiet(&self) -> bool {
+        let Standing { held, deadline } = self.standing();
+        let queue = match &self.shape {
+            Pending::Sequence(sequence) => sequence.queued(),
+            Pending::Event | Pending::Groups(_) | Pending::Windows(_) => 0,
+        };
+        held + queue == 0 && deadline.is_none()
+    }
+
+    /// Events satisfied parts of the rule that meant nothing.
+    pub(super) fn passed(&mut self, events: u64) {
+        self.counters.evaluations += events;
+    }
+
     /// Takes an event that satisfies these parts of the rule.
     pub(super) fn offer(&mut self, call: &mut Call<'_>, parts: &[u16], out: &mut Vec<Raw>) {
         self.counters.evaluations += 1;

@@ -71,6 +71,8 @@ pub(super) struct Sums {
     pub(super) held: usize,
     /// Deadlines and their rules, at most one of each.
     deadlines: BTreeSet<(i64, u32)>,
+    /// A bit for each rule that has remembered something since it was last found quiet.
+    busy: Vec<u64>,
 }
 
 impl Sums {
@@ -88,12 +90,51 @@ impl Sums {
             }
             self.deadlines.extend(after.deadline.map(|deadline| (deadline, rule)));
         }
+        if after.held > 0 || after.deadline.is_some() {
+            let (word, bit) = bit(rule);
+            if self.busy.len() <= word {
+                self.busy.resize(word + 1, 0);
+            }
+            if let Some(word) = self.busy.get_mut(word) {
+                *word |= bit;
+            }
+        }
+    }
+
+    /// Whether a rule may remember something.
+    pub(super) fn is_busy(&self, rule: u32) -> bool {
+        let (word, bit) = bit(rule);
+        self.busy.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    /// A rule remembers nothing.
+    pub(super) fn rests(&mut self, rule: u32) {
+        let (word, bit) = bit(rule);
+        if let Some(word) = self.busy.get_mut(word) {
+            *word &= !bit;
+        }
+    }
+
+    /// Rules that may remember something, from one on.
+    pub(super) fn next_busy(&self, from: u32) -> Option<u32> {
+        let (first, bit) = bit(from);
+        let mut words = (0u32..).zip(&self.busy).skip(first);
+        let above = |(number, word): (u32, &u64)| {
+            let known =
+                if usize::try_from(number) == Ok(first) { word & !(bit - 1) } else { *word };
+            (known != 0).then(|| number * 64 + known.trailing_zeros())
+        };
+        words.find_map(above)
     }
 
     /// The next of all deadlines that are over at a time, and its rule.
     fn over(&self, now: i64) -> Option<(i64, u32)> {
         self.deadlines.first().copied().filter(|(deadline, _)| *deadline < now || now == i64::MAX)
     }
+}
+
+fn bit(rule: u32) -> (usize, u64) {
+    (usize::try_from(rule / 64).unwrap_or(usize::MAX), 1 << (rule % 64))
 }
 
 impl Detector {

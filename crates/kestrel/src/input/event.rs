@@ -99,6 +99,14 @@ impl<'e> View<'e> {
 impl Fields for View<'_> {
     #[inline]
     fn get(&self, field: FieldId) -> Value<'_> {
+        self.value(field)
+    }
+}
+
+impl<'e> View<'e> {
+    /// What a field holds.
+    #[inline]
+    pub(crate) fn value(self, field: FieldId) -> Value<'e> {
         let Some(place) = self.names.place(field) else {
             debug_assert!(
                 usize::from(field.0) >= self.names.count(),

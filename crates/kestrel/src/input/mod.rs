@@ -32,7 +32,7 @@ pub(crate) use decode::Decoder;
 pub(crate) use event::{Decoded, Event, View};
 pub(crate) use lines::Lines;
 pub(crate) use names::Names;
-pub(crate) use order::{Order, Ordered, Placed, Report, Waiting, position};
+pub(crate) use order::{Order, Ordered, Placed, Report, Waiting, identity, number, position};
 pub(crate) use source::{Block, Cursor, Position, Source};
 
 /// Why a line is not an event.

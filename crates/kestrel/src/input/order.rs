@@ -8,7 +8,6 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
-use engine::Kin;
 use model::field::FieldId;
 use model::value::{Fields, Value};
 use twox_hash::XxHash3_64;
@@ -147,8 +146,16 @@ pub(crate) struct Placed<'o> {
     pub(crate) time: i64,
     /// Its place in the order in which events are given.
     pub(crate) ordinal: u64,
-    /// Whose it is, where that is known already.
-    pub(crate) kin: Option<Kin>,
+}
+
+/// The number that an event has for the engine.
+pub(crate) fn number(ordinal: u64, position: Position) -> u64 {
+    ordinal << 32 | position
+}
+
+/// What a document is, in each run: XXH3, which tells documents apart and is no secret.
+pub(crate) fn identity(document: &[u8]) -> u64 {
+    XxHash3_64::oneshot(document.trim_ascii())
 }
 
 /// The position of an event by the number that it has for the engine.
@@ -164,20 +171,15 @@ impl Fields for Placed<'_> {
 
 impl engine::Event for Placed<'_> {
     fn number(&self) -> u64 {
-        self.ordinal << 32 | self.position
+        number(self.ordinal, self.position)
     }
 
     fn time(&self) -> i64 {
         self.time
     }
 
-    /// XXH3 of the document: it tells events apart and is no secret.
     fn identity(&self) -> u64 {
-        XxHash3_64::oneshot(self.event.document().trim_ascii())
-    }
-
-    fn kin(&self) -> Option<Kin> {
-        self.kin
+        identity(self.event.document())
     }
 }
 
@@ -222,7 +224,7 @@ impl Ordered {
         self.current = Some((number, position));
         self.given += 1;
         let (event, ordinal) = (self.pool.get(number).map(Event::view), self.given);
-        Ok(event.map(|event| Placed { event, position, time, ordinal, kin: None }))
+        Ok(event.map(|event| Placed { event, position, time, ordinal }))
     }
 
     fn read_one(&mut self) -> io::Result<()> {

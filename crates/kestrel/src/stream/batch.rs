@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use engine::Kin;
+use smallvec::SmallVec;
 
 use super::Spent;
 use crate::input::{Bad, Block, Decoded, Names, Position, View};
@@ -27,8 +28,6 @@ pub(super) struct Batch {
     /// Room for events that satisfy filters; the first `used` are taken.
     hits: Vec<Hit>,
     used: usize,
-    /// Numbers of the filters, of one event after another.
-    filters: Vec<u32>,
 }
 
 /// An event as others see it that are not about it.
@@ -40,8 +39,8 @@ pub(super) struct Timed {
     /// Where its document stands in the block.
     pub(super) document: Range<usize>,
     pub(super) kin: Kin,
-    /// Its place among the events that satisfy filters.
-    pub(super) hit: Option<u32>,
+    /// Its place among the events that satisfy filters, and those.
+    pub(super) hit: Option<(u32, Filters)>,
 }
 
 /// An event that satisfies filters.
@@ -49,9 +48,12 @@ pub(super) struct Timed {
 struct Hit {
     document: Range<usize>,
     decoded: Decoded,
-    filters: Range<usize>,
     over: bool,
 }
+
+/// Numbers of the filters that an event satisfies: they are at hand when all else has left the
+/// cache, and often nothing else is asked for.
+pub(super) type Filters = SmallVec<[u32; 4]>;
 
 /// Where an event that satisfies filters waits for its turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,26 +67,18 @@ impl Batch {
     pub(super) fn clear(&mut self) {
         self.events.clear();
         self.bad.clear();
-        self.filters.clear();
         self.used = 0;
     }
 
-    /// Keeps an event, whose values are taken, with the filters that it satisfies.
-    pub(super) fn hit(
-        &mut self,
-        event: &Timed,
-        decoded: &mut Decoded,
-        filters: &[u32],
-    ) -> Option<u32> {
+    /// Keeps an event, whose values are taken.
+    pub(super) fn hit(&mut self, event: &Timed, decoded: &mut Decoded) -> Option<u32> {
         if self.hits.len() == self.used {
             self.hits.push(Hit::default());
         }
         let hit = self.hits.get_mut(self.used)?;
         std::mem::swap(&mut hit.decoded, decoded);
         hit.document = event.document.clone();
-        hit.filters = self.filters.len()..self.filters.len() + filters.len();
         hit.over = false;
-        self.filters.extend_from_slice(filters);
         self.used += 1;
         u32::try_from(self.used - 1).ok()
     }
@@ -159,17 +153,12 @@ impl Flight {
         Place { batch, hit }
     }
 
-    /// An event and its filters.
-    pub(super) fn event<'f>(
-        &'f self,
-        place: Place,
-        names: &'f Names,
-    ) -> Option<(View<'f>, &'f [u32])> {
-        let Batch { block, hits, filters, .. } =
+    /// An event.
+    pub(super) fn event<'f>(&'f self, place: Place, names: &'f Names) -> Option<View<'f>> {
+        let Batch { block, hits, .. } =
             &self.batches.get(usize::try_from(place.batch).ok()?)?.batch;
         let hit = hits.get(usize::try_from(place.hit).ok()?)?;
-        let view = hit.decoded.view(names, block.bytes(hit.document.clone()));
-        Some((view, filters.get(hit.filters.clone()).unwrap_or_default()))
+        Some(hit.decoded.view(names, block.bytes(hit.document.clone())))
     }
 
     /// An event has had its turn, and nobody will ask for it again.
@@ -230,7 +219,7 @@ mod tests {
             decoded.read(&mut decoder, batch.block.bytes(document.clone())).unwrap();
             let (time, sequence, kin) = (None, None, Kin::default());
             let event = Timed { position, time, sequence, document, kin, hit: None };
-            batch.hit(&event, &mut decoded, &[7]).unwrap();
+            batch.hit(&event, &mut decoded).unwrap();
         }
         batch
     }
@@ -251,8 +240,7 @@ mod tests {
         assert!(flight.bytes() <= most, "{} of {}", flight.bytes(), BLOCKS * whole);
         assert!(flight.bytes() >= WHOLE_MAX * whole, "younger ones stay as they are");
         for place in places {
-            let (event, filters) = flight.event(place, &names).unwrap();
-            assert_eq!((event.document(), filters), (&b"{\"a\":2}"[..], &[7][..]));
+            assert_eq!(flight.event(place, &names).unwrap().document(), b"{\"a\":2}");
             flight.over(place);
         }
         assert_eq!(flight.bytes(), 0, "nothing waits");

@@ -4,14 +4,15 @@ use std::cell::OnceCell;
 use std::io;
 use std::sync::Arc;
 
-use engine::{Counted, Detector, Found, Kin, Limits};
-use model::value::Node;
-use serde_json::{Value, json};
+use engine::{Counted, Detector, Event, Found, Kin, Limits};
+use model::field::FieldId;
+use model::value::{Fields, Node, Value};
+use serde_json::json;
 
-use super::batch::{Batch, Flight, Place, Timed};
+use super::batch::{Batch, Filters, Flight, Place, Timed};
 use super::{Ended, Sink, Stream};
 use crate::alert::{Alert, Head, Member};
-use crate::input::{self, Placed, Position, Source, Waiting};
+use crate::input::{self, Names, Position, Source, Waiting};
 
 /// Nobody attacks a recording while it is replayed, and each run shall be the same.
 pub(super) const SEED: u64 = 0;
@@ -40,11 +41,47 @@ pub(super) struct Stage<'s> {
 }
 
 /// What is to be done at the time of an event.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Turn {
     /// It satisfies no filter.
     Pass(Kin),
-    Advance(Place, Kin),
+    Advance(Place, Kin, Filters),
+}
+
+/// An event that has its turn. It is looked for only if somebody asks for a field.
+struct Turned<'t> {
+    flight: &'t Flight,
+    names: &'t Names,
+    place: Place,
+    number: u64,
+    time: i64,
+    kin: Kin,
+}
+
+impl Fields for Turned<'_> {
+    fn get(&self, field: FieldId) -> Value<'_> {
+        let event = self.flight.event(self.place, self.names);
+        event.map_or(Value::Null, |event| event.value(field))
+    }
+}
+
+impl Event for Turned<'_> {
+    fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn time(&self) -> i64 {
+        self.time
+    }
+
+    fn identity(&self) -> u64 {
+        let event = self.flight.event(self.place, self.names);
+        event.map_or(0, |event| input::identity(event.document()))
+    }
+
+    fn kin(&self) -> Option<Kin> {
+        Some(self.kin)
+    }
 }
 
 impl<'s> Stage<'s> {
@@ -98,7 +135,9 @@ impl<'s> Stage<'s> {
             let sequence = event.sequence.unwrap_or(i64::MAX);
             let turn = match event.hit {
                 None => Turn::Pass(event.kin),
-                Some(hit) => Turn::Advance(Flight::place(number, hit), event.kin),
+                Some((hit, filters)) => {
+                    Turn::Advance(Flight::place(number, hit), event.kin, filters)
+                }
             };
             self.waiting.push((self.now, sequence, event.position), turn);
             if self.waiting.len() >= self.stream.order.window() {
@@ -126,20 +165,20 @@ impl<'s> Stage<'s> {
     fn next(&mut self) -> bool {
         let Some(((time, _, position), turn)) = self.waiting.pop() else { return false };
         self.given += 1;
-        let (place, kin) = match turn {
+        let (place, kin, filters) = match turn {
             Turn::Pass(kin) => {
                 self.detector.pass(time, kin, &mut self.found);
                 return true;
             }
-            Turn::Advance(place, kin) => (place, Some(kin)),
+            Turn::Advance(place, kin, filters) => (place, kin, filters),
         };
         let before = self.found.len();
-        if let Some((event, filters)) = self.flight.event(place, &self.stream.names) {
-            let placed = Placed { event, position, time, ordinal: self.given, kin };
-            self.filters.clear();
-            self.filters.extend_from_slice(filters);
-            self.detector.advance(&placed, &mut self.filters, &mut self.found);
-        }
+        let (flight, names) = (&self.flight, &*self.stream.names);
+        let number = input::number(self.given, position);
+        let event = Turned { flight, names, place, number, time, kin };
+        self.filters.clear();
+        self.filters.extend_from_slice(&filters);
+        self.detector.advance(&event, &mut self.filters, &mut self.found);
         if self.found.len() > before {
             self.done.push((position, place, self.found.len()));
         } else {
@@ -171,7 +210,7 @@ impl<'s> Stage<'s> {
                 let here =
                     here.and_then(|(_, place, _)| self.flight.event(*place, &self.stream.names));
                 let document = match here {
-                    Some((event, _)) => Some(event.document().into()),
+                    Some(event) => Some(event.document().into()),
                     None => source.recall(position).map(Into::into),
                 };
                 Member { position, document }
@@ -201,14 +240,14 @@ impl<'s> Stage<'s> {
 }
 
 /// What `count` or `unique_count` said.
-fn counted(counted: &Counted) -> Value {
-    let key: Vec<Value> = counted.key.iter().map(plain).collect();
+fn counted(counted: &Counted) -> serde_json::Value {
+    let key: Vec<serde_json::Value> = counted.key.iter().map(plain).collect();
     json!({ "count": counted.count, "percent": counted.percent, "key": key })
 }
 
-fn plain(node: &Node) -> Value {
+fn plain(node: &Node) -> serde_json::Value {
     match node {
-        Node::Null => Value::Null,
+        Node::Null => serde_json::Value::Null,
         Node::Bool(flag) => (*flag).into(),
         Node::Int(number) => (*number).into(),
         Node::Float(number) => (*number).into(),
@@ -216,7 +255,7 @@ fn plain(node: &Node) -> Value {
         Node::List(items) => items.iter().map(plain).collect(),
         Node::Map(members) => {
             let member = |(name, node): &(Box<str>, Node)| (name.to_string(), plain(node));
-            Value::Object(members.iter().map(member).collect())
+            serde_json::Value::Object(members.iter().map(member).collect())
         }
     }
 }

@@ -109,7 +109,8 @@ impl Worker {
                 event.kin = Kin::of(&view, super::stage::SEED);
             }
             if !self.filters.is_empty() {
-                event.hit = batch.hit(event, decoded, &self.filters);
+                let hit = batch.hit(event, decoded);
+                event.hit = hit.map(|hit| (hit, self.filters.as_slice().into()));
             }
         }
         batch.events = events;

@@ -12,12 +12,8 @@ use crate::sh;
 /// Packages and their binaries.
 const BINARIES: [(&str, &str); 2] = [("agent", "aegisbpf"), ("kestrel", "kestrel")];
 
-/// Shells, and what their completions of a program are called.
-const SHELLS: [(&str, fn(&str) -> String); 3] = [
-    ("bash", |program| program.to_owned()),
-    ("zsh", |program| format!("_{program}")),
-    ("fish", |program| format!("{program}.fish")),
-];
+/// Shells, and what stands before and after the program in the names of their files.
+const SHELLS: [(&str, &str, &str); 3] = [("bash", "", ""), ("zsh", "_", ""), ("fish", "", ".fish")];
 
 /// `xtask dist [man|completions]`: both unless told otherwise.
 pub(crate) fn command(args: &[String]) -> Result<()> {
@@ -34,9 +30,10 @@ pub(crate) fn command(args: &[String]) -> Result<()> {
             sh::run(ask(package, "man").arg(directory))?;
         }
         if completions {
-            for (shell, name) in SHELLS {
+            for (shell, before, after) in SHELLS {
                 let script = sh::capture(ask(package, "completions").arg(shell))?;
-                let file = created(folder.join("completions").join(shell))?.join(name(program));
+                let directory = created(folder.join("completions").join(shell))?;
+                let file = directory.join(format!("{before}{program}{after}"));
                 fs::write(&file, script)
                     .with_context(|| format!("cannot write {}", file.display()))?;
             }

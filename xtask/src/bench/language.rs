@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::bench::agent::signal;
-use crate::bench::stats::Stats;
 use crate::sh;
 
 mod peers;
+mod table;
 
 /// What the recorder does meanwhile.
 const WORKLOAD: &str = include_str!("language/workload.sh");
@@ -27,8 +27,8 @@ const EVENTS: usize = 1_000_000;
 const CONFIGURATIONS: [(&str, &str); 4] = [("1", ""), ("2", ""), ("1", "500"), ("1", "10000")];
 /// Each is measured so often, in turns, so that a busy minute of the machine meets all alike.
 const TURNS: usize = 3;
-/// What is told of each, in nanoseconds an event: stages by processor time, the whole by the clock.
-const STAGES: [&str; 7] = ["read", "decode", "eval", "sequences", "alerts", "engine", "wall"];
+/// No turn begins after this: on a busy machine one turn takes some minutes.
+const TURNS_END: Duration = Duration::from_mins(6);
 /// Attempts to reach that many before something must be wrong.
 const ROUNDS: usize = 80;
 
@@ -40,50 +40,23 @@ pub(super) fn command() -> Result<()> {
         bail!("no corpora at {}; set AEGIS_CORPORA", corpora.display());
     }
     let stream = stream()?;
-    let rules: Vec<PathBuf> = ["elastic", "sigma/process_creation", "sigma/file_event"]
-        .into_iter()
-        .chain(["sigma/network_connection"])
-        .map(|part| corpora.join(part))
-        .collect();
+    let rules = ["elastic", "sigma"].map(|part| corpora.join(part));
     measure(&rules, &stream)?;
     peers::command(&corpora, &stream)
 }
 
-/// Medians of all stages in all configurations, and what follows from them.
+/// One run in each configuration, in turns, until there are enough or it has taken long enough.
 fn measure(rules: &[PathBuf], stream: &Path) -> Result<()> {
-    let mut turns: Vec<Vec<String>> = vec![Vec::new(); CONFIGURATIONS.len()];
-    for _ in 0..TURNS {
-        for ((threads, inflate), all) in CONFIGURATIONS.iter().zip(&mut turns) {
+    let mut turns = Vec::new();
+    let start = Instant::now();
+    while turns.len() < TURNS && (turns.is_empty() || start.elapsed() < TURNS_END) {
+        let run = |(threads, inflate): &(&str, &str)| {
             let inflate = Some(*inflate).filter(|count| !count.is_empty());
-            all.push(kestrel(rules, stream, threads, inflate)?);
-        }
+            kestrel(rules, stream, threads, inflate)
+        };
+        turns.push(CONFIGURATIONS.iter().map(run).collect::<Result<Vec<String>>>()?);
     }
-    let mut wall = Vec::new();
-    let mut engine = Vec::new();
-    for ((threads, _), turns) in CONFIGURATIONS.iter().zip(&turns) {
-        let first = turns.first().context("nothing was measured")?;
-        let fact = |name| number(first, name).unwrap_or_default();
-        let (rules, events, alerts) = (fact("rules"), fact("events"), fact("alerts"));
-        println!("{rules} rules, {threads} threads: {events} events, {alerts} alerts");
-        for stage in STAGES {
-            let times: Vec<f64> = turns.iter().filter_map(|turn| spent(turn, stage)).collect();
-            let time = Stats::of(&times).context("a stage is missing")?;
-            let (low, median, high) = (time.low, time.median, time.high);
-            println!("  {stage:<10} {median:>7.0} ns an event ({low:.0} - {high:.0})");
-            match stage {
-                "wall" => wall.push(median),
-                "engine" => engine.push(median),
-                _ => {}
-            }
-        }
-    }
-    let ([one, two, ..], [all, _, few, many]) = (&wall[..], &engine[..]) else {
-        bail!("nothing was measured");
-    };
-    println!("decoded events a second on one core: {:.0}", 1e9 / all);
-    println!("from the file, events a second: {:.0}, on two cores {:.0}", 1e9 / one, 1e9 / two);
-    println!("two cores against one: {:.2}; 10000 rules against 500: {:.2}", one / two, many / few);
-    Ok(())
+    table::print(&turns)
 }
 
 /// One run of `kestrel bench`, as JSON.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use model::field;
 use model::program::{
-    Correlation, CorrelationKind, Expr, Filter, Key, Logic, Pipe, Program, Query, Rule, RuleMeta,
-    Scalar, Sequence, Step,
+    Correlation, CorrelationKind, Expr, Filter, Key, Logic, Order, Pipe, Program, Query, Rule,
+    RuleMeta, Scalar, Sequence, Step,
 };
 use proptest::prelude::*;
 
@@ -25,11 +25,12 @@ pub(super) const KINDS: &[(&str, usize)] = &[
     ("sample", 15),
     ("join", 15),
     ("correlation", 50),
+    ("late", 40),
     ("pipes", 50),
 ];
 
 /// What a rule is counted as.
-pub(super) fn kind(rule: &Rule) -> &'static str {
+pub(super) fn kind(rule: &Rule, program: &Program) -> &'static str {
     match &rule.query {
         _ if !rule.pipes.is_empty() => "pipes",
         Query::Event(_) => "event",
@@ -38,7 +39,20 @@ pub(super) fn kind(rule: &Rule) -> &'static str {
         Query::Sequence(_) => "sequence",
         Query::Sample(_) => "sample",
         Query::Join { .. } => "join",
-        Query::Correlation(_) => "correlation",
+        Query::Correlation(it) => {
+            let counted = it.rules.iter().filter_map(|rule| program.rules.get(*rule as usize));
+            if counted.into_iter().any(is_late) { "late" } else { "correlation" }
+        }
+    }
+}
+
+/// Whether only time can decide a rule.
+fn is_late(rule: &Rule) -> bool {
+    let upper = |order: &Order| matches!(order, Order::Equal | Order::Less | Order::LessEqual);
+    match &rule.query {
+        Query::Sequence(it) => it.steps.last().is_some_and(|step| step.missing),
+        Query::Correlation(it) => it.condition.iter().any(|(order, _)| upper(order)),
+        _ => false,
     }
 }
 

@@ -193,4 +193,9 @@ impl<'a> Iterator for Each<'a> {
 pub trait Fields {
     /// The value of a field of the table in [`crate::field`].
     fn get(&self, field: FieldId) -> Value<'_>;
+
+    /// Whether the event may have a field that is not in the table: only documents have such.
+    fn extra(&self) -> bool {
+        true
+    }
 }

@@ -8,19 +8,21 @@ pub(super) struct Affixes {
 
 #[derive(Debug)]
 struct Entry {
+    /// The beginning of the text, so that most comparisons are of numbers.
+    head: u64,
     text: Box<[u8]>,
-    filters: Vec<u32>,
+    marks: Vec<u32>,
     /// The longest other entry that this one begins with.
     shorter: Option<usize>,
 }
 
 impl Affixes {
-    /// Texts and the filters that each stands for.
+    /// Texts and the numbers that each stands for.
     pub(super) fn new(texts: impl IntoIterator<Item = (Vec<u8>, Vec<u32>)>) -> Affixes {
         let mut all: Vec<_> = texts.into_iter().collect();
         all.sort_unstable();
         let mut entries: Vec<Entry> = Vec::with_capacity(all.len());
-        for (text, filters) in all {
+        for (text, marks) in all {
             // What this begins with, the entry before begins with too, or is.
             let mut shorter = entries.len().checked_sub(1);
             while let Some(entry) = shorter.and_then(|at| entries.get(at)) {
@@ -29,22 +31,35 @@ impl Affixes {
                 }
                 shorter = entry.shorter;
             }
-            entries.push(Entry { text: text.into(), filters, shorter });
+            entries.push(Entry { head: head(&text), text: text.into(), marks, shorter });
         }
         Affixes { entries }
     }
 
-    /// Adds the filters of all entries that a text begins with.
+    /// Adds the numbers of all entries that a text begins with.
     pub(super) fn find(&self, text: &[u8], found: &mut Vec<u32>) {
-        let after = self.entries.partition_point(|entry| &*entry.text <= text);
+        let wanted = head(text);
+        let is_before =
+            |entry: &Entry| entry.head < wanted || entry.head == wanted && *entry.text <= *text;
+        let after = self.entries.partition_point(is_before);
         let mut at = after.checked_sub(1);
         while let Some(entry) = at.and_then(|at| self.entries.get(at)) {
             if text.starts_with(&entry.text) {
-                found.extend(&entry.filters);
+                found.extend(&entry.marks);
             }
             at = entry.shorter;
         }
     }
+}
+
+/// Eight bytes as a number of the same order.
+fn head(text: &[u8]) -> u64 {
+    if let Some(head) = text.first_chunk() {
+        return u64::from_be_bytes(*head);
+    }
+    let mut head = [0; 8];
+    head.iter_mut().zip(text).for_each(|(to, from)| *to = *from);
+    u64::from_be_bytes(head)
 }
 
 #[cfg(test)]

@@ -4,21 +4,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use model::field::{self, FieldId, FieldType};
+use model::field::FieldId;
 use model::program::{Expr, Filter, Logic, Part, Program, Scalar, Test};
 
 use super::bound::{self, Parts};
 use super::call::Call;
 use super::class;
-use super::index::Index;
+use super::column::Column;
+use super::memory::Tested;
 use super::node::Node;
 use super::predicate::Check;
+use super::require::{self, Named};
 use super::term::Term;
 use super::{CompileError, Compiled, Condition, Predicate, is_event};
 use crate::detect::{Around, LineageQuery, Plan};
-
-/// Results of a test are remembered by string from this cost on; cheaper tests are repeated.
-const LABEL_COST: u32 = 2;
 
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -59,20 +58,18 @@ pub(super) fn compile(program: Arc<Program>) -> Result<Compiled, CompileError> {
             filter.wanted = true;
         }
     }
-    let sources = std::mem::take(&mut builder.sources);
-    let index = Index::new(&sources, |field| builder.slot(field));
-    let asked = |field| builder.predicates.iter().any(|predicate| predicate.field == field);
-    let kinds = class::fields(asked);
-    let Builder { predicates, filters, lineages, .. } = builder;
+    builder.index();
+    let kinds = class::fields(|field| builder.places.contains_key(&field));
+    let Builder { predicates, columns, filters, lineages, .. } = builder;
     let serial = NEXT.fetch_add(1, Ordering::Relaxed);
     Ok(Compiled {
         program,
         predicates,
+        columns,
         filters,
         parts,
         events,
         lineages,
-        index,
         kinds,
         plans,
         serial,
@@ -88,10 +85,12 @@ pub(crate) struct Builder {
     predicates: Vec<Predicate>,
     numbers: HashMap<(FieldId, String), u32>,
     filters: Vec<Condition>,
-    sources: Vec<Filter>,
     filter_numbers: HashMap<String, u32>,
-    /// For each field where its strings are remembered.
-    slots: HashMap<FieldId, usize>,
+    /// What each predicate tests.
+    tests: Vec<Test>,
+    columns: Vec<Column>,
+    /// For each field the number of its column.
+    places: HashMap<FieldId, u32>,
     /// Where queries over lineage are.
     program: Option<Arc<Program>>,
     /// Those that are asked; a query that is asked in both logics is there twice.
@@ -125,7 +124,6 @@ impl Builder {
         // Only now: queries over lineage within it are filters too.
         let number = u32::try_from(self.filters.len()).map_err(|_| Failure::TooLarge)?;
         self.filters.push(condition);
-        self.sources.push(Filter { category: filter.category.clone(), condition: early });
         self.filter_numbers.insert(key, number);
         Ok(number)
     }
@@ -135,11 +133,11 @@ impl Builder {
         Compiled {
             program: Arc::default(),
             predicates: self.predicates,
+            columns: self.columns,
             filters: Vec::new(),
             parts: Vec::new(),
             events: Vec::new(),
             lineages: Vec::new(),
-            index: Index::default(),
             kinds: Vec::new(),
             plans: Vec::new(),
             serial: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -198,17 +196,45 @@ impl Builder {
             return Ok(*number);
         }
         let number = u32::try_from(self.predicates.len()).map_err(|_| Failure::TooLarge)?;
+        if number > Tested::PREDICATES_MAX {
+            return Err(Failure::TooLarge);
+        }
         let check = Check::new(test).map_err(Failure::Pattern)?;
-        let slot = (check.cost() >= LABEL_COST && is_text(field)).then(|| self.slot(field));
-        self.predicates.push(Predicate { field, check, slot });
+        let column = self.column(field)?;
+        let tells = class::tells(field);
+        self.predicates.push(Predicate { field, column, check, tells, chance: 0 });
+        self.tests.push(test.clone());
+        if let Some(column) = usize::try_from(column).ok().and_then(|at| self.columns.get_mut(at)) {
+            column.push(number);
+        }
         self.numbers.insert(key, number);
         Ok(number)
     }
 
-    /// Where strings of a field are remembered.
-    fn slot(&mut self, field: FieldId) -> usize {
-        let next = self.slots.len();
-        *self.slots.entry(field).or_insert(next)
+    /// The number of the column of a field.
+    fn column(&mut self, field: FieldId) -> Result<u32, Failure> {
+        let next = u32::try_from(self.columns.len()).map_err(|_| Failure::TooLarge)?;
+        let place = *self.places.entry(field).or_insert(next);
+        if place == next {
+            self.columns.push(Column::new(field));
+        }
+        Ok(place)
+    }
+
+    /// Puts all predicates under the literals that they require.
+    fn index(&mut self) {
+        let Builder { predicates, columns, tests, .. } = self;
+        let mut named = Named::default();
+        for test in &*tests {
+            named.count(test);
+        }
+        for (predicate, test) in predicates.iter_mut().zip(&*tests) {
+            predicate.chance = named.chance(test);
+        }
+        let test = |number: u32| tests.get(usize::try_from(number).ok()?);
+        for column in columns {
+            column.index(|number| require::atoms(test(number)?, &named));
+        }
     }
 
     pub(crate) fn term(&mut self, scalar: &Scalar) -> Result<Term, Failure> {
@@ -262,13 +288,6 @@ impl Builder {
             Node::Computed(..) | Node::Compare { .. } | Node::Truth(_) | Node::Lineage(..) => 30,
         }
     }
-}
-
-/// Whether the values of a field are texts; fields that only documents have mostly are.
-fn is_text(field: FieldId) -> bool {
-    field::field(field).is_none_or(|row| {
-        matches!(row.kind, FieldType::Keyword | FieldType::Path | FieldType::Keywords)
-    })
 }
 
 /// Follows the parts of a path into a value.

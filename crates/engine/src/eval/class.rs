@@ -1,31 +1,34 @@
 //! Kinds of events. What a filter asks of the kind alone (category, type, action …) is the same for
 //! all events of that kind, so it is asked once a kind, and what cannot match is never looked at.
+//! What else can, waits for predicates that are chosen for the kind.
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashTable};
 use model::field::{self, FieldId};
-use model::value::{Fields, Value};
+use model::value::{Fields, List, Value};
 
+use smallvec::SmallVec;
+
+use super::cover::{Choice, cover};
 use super::node::Node;
-use super::{Alone, Compiled, Condition, Env, Scratch};
+use super::{Compiled, Condition, Predicate, Scratch, memory};
 
-/// Fields that have few values, which say what kind of event it is.
-const FIELDS: &[FieldId] = &[
-    field::EVENT_CATEGORY,
-    field::EVENT_TYPE,
-    field::EVENT_ACTION,
-    field::EVENT_KIND,
-    field::EVENT_OUTCOME,
-    field::EVENT_MODULE,
-    field::EVENT_DATASET,
-    field::EVENT_PROVIDER,
-    field::DATA_STREAM_DATASET,
-    field::HOST_OS_TYPE,
-];
+/// Fields that have few values, which say what kind of event it is and which most rules ask for.
+const FIELDS: &[FieldId] =
+    &[field::EVENT_ACTION, field::EVENT_TYPE, field::EVENT_CATEGORY, field::HOST_OS_TYPE];
 
 /// Kinds remembered. Sensors have some tens; events of more kinds are asked about everything.
 const CLASSES_MAX: usize = 256;
 /// Bytes of what tells a kind.
 const NAME_MAX: usize = 512;
+
+/// What it costs to look at a field, where looking at a filter costs ten thousand.
+const FIELD_PRICE: u64 = 8_000;
+/// The same where events of the kind seem not to have the field.
+const ABSENT_PRICE: u64 = 1_500;
+/// How much rarer a predicate is expected to hold there.
+const RARER: u64 = 16;
+/// How often filters choose what they wait for, each time knowing what all chose before.
+const ROUNDS: usize = 2;
 
 /// Whether a field is one of those.
 pub(super) fn tells(field: FieldId) -> bool {
@@ -40,43 +43,60 @@ pub(super) fn fields(asked: impl Fn(FieldId) -> bool) -> Vec<FieldId> {
 /// The kinds that have been seen.
 #[derive(Debug, Default)]
 pub(super) struct Classes {
-    known: HashMap<Vec<u8>, usize>,
+    /// Numbers of kinds, by the hash of their name.
+    known: HashTable<(u64, usize)>,
     all: Vec<Class>,
-    name: Vec<u8>,
 }
 
 /// Which filters can hold for events of a kind.
 #[derive(Debug, Default)]
 pub(super) struct Class {
+    /// What tells it, so that different ones differ.
+    name: Vec<u8>,
     /// They do.
     pub(super) sure: Vec<u32>,
-    /// They may, and are under no key.
+    /// They may, and wait for nothing.
     pub(super) free: Vec<u32>,
-    /// Keys of filters that may, and these filters as bits.
-    pub(super) keys: Vec<usize>,
-    alive: Vec<u64>,
+    /// Columns of the predicates that others wait for.
+    pub(super) columns: Vec<u32>,
+    /// The filters that wait for a predicate.
+    waiting: HashMap<u32, Vec<u32>>,
+    /// The predicates that some filter waits for, as bits.
+    awaited: Vec<u64>,
+    /// The predicates that hold because of the kind, as bits.
+    holding: Vec<u64>,
 }
 
 impl Class {
-    pub(super) fn is_alive(&self, filter: u32) -> bool {
-        let word = usize::try_from(filter / 64).ok().and_then(|word| self.alive.get(word));
-        word.is_some_and(|word| word >> (filter % 64) & 1 == 1)
+    /// Whether a filter waits for a predicate.
+    #[inline]
+    pub(super) fn is_awaited(&self, predicate: u32) -> bool {
+        usize::try_from(predicate).is_ok_and(|at| bit(&self.awaited, at))
     }
 
-    /// Adds a filter that may hold, under its keys.
-    fn place(&mut self, filter: u32, home: Option<&[usize]>) {
-        let Some(home) = home else {
-            self.free.push(filter);
-            return;
-        };
-        for key in home {
-            if !self.keys.contains(key) {
-                self.keys.push(*key);
+    /// The filters that may hold because a predicate does.
+    #[inline]
+    pub(super) fn waiting(&self, predicate: u32) -> &[u32] {
+        self.waiting.get(&predicate).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a predicate that the kind decides holds.
+    #[inline]
+    pub(super) fn holds(&self, predicate: usize) -> bool {
+        bit(&self.holding, predicate)
+    }
+
+    /// Lets a filter wait for predicates.
+    fn wait(&mut self, filter: u32, list: &[u32], predicates: &[Predicate]) {
+        for number in list {
+            self.waiting.entry(*number).or_default().push(filter);
+            let at = usize::try_from(*number).unwrap_or(usize::MAX);
+            set(&mut self.awaited, at);
+            if let Some(predicate) = predicates.get(at)
+                && !self.columns.contains(&predicate.column)
+            {
+                self.columns.push(predicate.column);
             }
-        }
-        let word = usize::try_from(filter / 64).ok().and_then(|word| self.alive.get_mut(word));
-        if let Some(word) = word {
-            *word |= 1 << (filter % 64);
         }
     }
 }
@@ -90,60 +110,135 @@ impl Classes {
 impl Compiled {
     /// The number of the kind of an event; `None` if there are too many.
     pub(super) fn class(&self, event: &dyn Fields, scratch: &mut Scratch) -> Option<usize> {
-        let mut name = std::mem::take(&mut scratch.classes.name);
-        name.clear();
-        let complete = self.kinds.iter().all(|field| push(event.get(*field), &mut name));
-        let known = scratch.classes.known.get(&name).copied();
-        let number = known.or_else(|| {
-            if !complete || scratch.classes.all.len() >= CLASSES_MAX {
-                return None;
-            }
-            let class = self.classify(event, scratch);
-            let number = scratch.classes.all.len();
-            scratch.classes.all.push(class);
-            scratch.classes.known.insert(name.clone(), number);
-            Some(number)
-        });
-        scratch.classes.name = name;
-        number
+        let extra = event.extra();
+        let values = || self.kinds.iter().map(|field| event.get(*field));
+        let hash = values().try_fold(u64::from(extra), |hash, value| fold(value, hash))?;
+        let Classes { known, all } = &mut scratch.classes;
+        let is_same = |(_, number): &(u64, usize)| {
+            let mut rest = all.get(*number).map_or(&[][..], |class| class.name.as_slice());
+            next(&mut rest, &[u8::from(extra)]) && values().all(|value| is_next(value, &mut rest))
+        };
+        if let Some((_, number)) = known.find(hash, is_same) {
+            return Some(*number);
+        }
+        let mut name = vec![u8::from(extra)];
+        if all.len() >= CLASSES_MAX || !values().all(|value| push(value, &mut name)) {
+            return None;
+        }
+        let number = all.len();
+        all.push(Class { name, ..self.classify(event) });
+        known.insert_unique(hash, (hash, number), |(hash, _)| *hash);
+        Some(number)
     }
 
-    fn classify(&self, event: &dyn Fields, scratch: &mut Scratch) -> Class {
+    fn classify(&self, event: &dyn Fields) -> Class {
         let mut class = Class::default();
-        class.alive.resize(self.filters.len().div_ceil(64), 0);
-        for ((number, filter), home) in (0u32..).zip(&self.filters).zip(&self.index.homes) {
-            match self.outlook(filter, event, scratch) {
-                Some(true) => class.sure.push(number),
-                Some(false) => {}
-                None => class.place(number, home.as_deref()),
+        class.holding.resize(self.predicates.len().div_ceil(64), 0);
+        class.awaited.resize(self.predicates.len().div_ceil(64), 0);
+        for (number, predicate) in self.predicates.iter().enumerate() {
+            if predicate.tells && predicate.check.any(event.get(predicate.field)) {
+                set(&mut class.holding, number);
             }
         }
+        let holding = std::mem::take(&mut class.holding);
+        let absent = self.columns.iter().map(|column| event.get(column.field).is_null()).collect();
+        let mut kind = Kind {
+            compiled: self,
+            event,
+            holding: &holding,
+            three: false,
+            extra: event.extra(),
+            prices: Vec::new(),
+            absent,
+        };
+        let mut open = Vec::new();
+        for (number, filter) in (0u32..).zip(&self.filters) {
+            match kind.of(filter).outlook(filter) {
+                Some(true) => class.sure.push(number),
+                Some(false) => {}
+                None => open.push((number, filter)),
+            }
+        }
+        for _ in 0..ROUNDS {
+            kind.reckon(&open);
+        }
+        for (number, filter) in open {
+            match cover(&filter.node, true, kind.of(filter)) {
+                Some(list) => class.wait(number, &list, &self.predicates),
+                None => class.free.push(number),
+            }
+        }
+        class.holding = holding;
         class
+    }
+}
+
+/// What the kind of an event decides, and what filters wait for in such events.
+struct Kind<'k> {
+    compiled: &'k Compiled,
+    event: &'k dyn Fields,
+    holding: &'k [u64],
+    /// The logic of the filter at hand.
+    three: bool,
+    /// Whether such events may have fields that are not in the table.
+    extra: bool,
+    /// For each column whether the event lacks it.
+    absent: Vec<bool>,
+    /// What it costs each that waits to look at a column.
+    prices: Vec<u64>,
+}
+
+impl Kind<'_> {
+    fn of(&mut self, filter: &Condition) -> &Self {
+        self.three = filter.three;
+        self
     }
 
     /// Whether a filter holds for all events of this kind or for none.
-    fn outlook(
-        &self,
-        filter: &Condition,
-        event: &dyn Fields,
-        scratch: &mut Scratch,
-    ) -> Option<bool> {
-        if !filter.wanted || !filter.in_category(event) {
-            return Some(false);
-        }
-        let env = Env { event, context: &Alone, three: filter.three };
-        if self.truth(&filter.gate, env, None, scratch) != Some(true) {
-            return Some(false);
-        }
-        self.foresee(&filter.node, env, scratch)
+    fn outlook(&self, filter: &Condition) -> Option<bool> {
+        let possible = filter.wanted
+            && filter.in_category(self.event)
+            && self.known(&filter.gate) == Some(true);
+        if possible { self.known(&filter.node) } else { Some(false) }
     }
 
-    /// The truth of a condition as far as the kind of the event decides it.
-    fn foresee(&self, node: &Node, env: Env<'_>, scratch: &mut Scratch) -> Option<bool> {
-        let mut each = |nodes: &[Node], decisive: bool| {
+    /// Shares what it costs to look at a column among all filters that would wait there.
+    fn reckon(&mut self, open: &[(u32, &Condition)]) {
+        let mut users = vec![0u64; self.compiled.columns.len()];
+        for (_, filter) in open {
+            let list = cover(&filter.node, true, self.of(filter)).unwrap_or_default();
+            for column in self.columns(&list) {
+                if let Some(users) = users.get_mut(column) {
+                    *users += 1;
+                }
+            }
+        }
+        let price = |absent: bool| if absent { ABSENT_PRICE } else { FIELD_PRICE };
+        let each = self.absent.iter().zip(users);
+        self.prices = each.map(|(absent, users)| price(*absent) / users.max(1)).collect();
+    }
+
+    /// The columns of predicates, each once.
+    fn columns(&self, list: &[u32]) -> impl Iterator<Item = usize> {
+        let columns = list.iter().filter_map(|number| self.predicate(*number));
+        let mut columns: SmallVec<[usize; 8]> =
+            columns.filter_map(|predicate| usize::try_from(predicate.column).ok()).collect();
+        columns.sort_unstable();
+        columns.dedup();
+        columns.into_iter()
+    }
+
+    fn predicate(&self, number: u32) -> Option<&Predicate> {
+        self.compiled.predicates.get(usize::try_from(number).ok()?)
+    }
+}
+
+impl Choice for Kind<'_> {
+    fn known(&self, node: &Node) -> Option<bool> {
+        let each = |nodes: &[Node], decisive: bool| {
             let mut result = Some(!decisive);
             for node in nodes {
-                match self.foresee(node, env, scratch) {
+                match self.known(node) {
                     Some(value) if value == decisive => return Some(decisive),
                     Some(_) => {}
                     None => result = None,
@@ -153,49 +248,120 @@ impl Compiled {
         };
         match node {
             Node::Const(value) => Some(*value),
-            Node::Not(inner) => self.foresee(inner, env, scratch).map(|value| !value),
+            Node::Not(inner) => self.known(inner).map(|value| !value),
             Node::And(all) => each(all, false),
             Node::Or(any) => each(any, true),
             Node::Predicate(number) => {
-                let at = usize::try_from(*number).ok();
-                let predicate = at.and_then(|at| self.predicates.get(at));
-                let decided = predicate.is_some_and(|predicate| tells(predicate.field));
-                decided.then(|| self.truth(node, env, None, scratch)).flatten()
+                let predicate = self.predicate(*number)?;
+                if !self.extra && field::field(predicate.field).is_none() {
+                    return predicate.truth(false, self.event, self.three);
+                }
+                if !predicate.tells {
+                    return None;
+                }
+                let at = usize::try_from(*number).ok()?;
+                let result = bit(self.holding, at);
+                predicate.truth(result, self.event, self.three)
             }
             _ => None,
         }
     }
+
+    fn price(&self, list: &[u32]) -> u64 {
+        let chance = |number: &u32| {
+            let Some(predicate) = self.predicate(*number) else { return 0 };
+            let column = usize::try_from(predicate.column).unwrap_or(usize::MAX);
+            let absent = self.absent.get(column) == Some(&true);
+            u64::from(predicate.chance) / if absent { RARER } else { 1 }
+        };
+        let fields = self.columns(list).filter_map(|column| self.prices.get(column)).sum::<u64>();
+        fields + list.iter().map(chance).sum::<u64>()
+    }
 }
 
-/// Appends a value so that different ones differ; false if it is no plain value or too long.
+fn set(bits: &mut [u64], at: usize) {
+    if let Some(word) = bits.get_mut(at / 64) {
+        *word |= 1 << (at % 64);
+    }
+}
+
+fn bit(bits: &[u64], at: usize) -> bool {
+    bits.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
+}
+
+/// A hash of a value; `None` if it is no plain one.
+#[inline]
+fn fold(value: Value<'_>, hash: u64) -> Option<u64> {
+    match value {
+        Value::Null => Some(memory::hash(&[], hash)),
+        Value::Str(text) => Some(memory::hash(text, hash)),
+        Value::Bool(flag) => Some(memory::hash(&[u8::from(flag)], hash)),
+        Value::Int(number) => Some(memory::hash(&number.to_le_bytes(), hash)),
+        // As documents have it.
+        Value::List(List::Values(all)) => all.iter().try_fold(hash, |hash, one| match one {
+            Value::Str(text) => Some(memory::hash(text, hash)),
+            _ => None,
+        }),
+        Value::List(_) => value.each().try_fold(hash, |hash, one| match one {
+            Value::Str(text) => Some(memory::hash(text, hash)),
+            _ => None,
+        }),
+        Value::Float(_) | Value::Ip(_) | Value::Map(_) => None,
+    }
+}
+
+/// Appends a value so that different ones differ; false if it is no plain one, or too long.
 fn push(value: Value<'_>, name: &mut Vec<u8>) -> bool {
-    let simple = match value {
-        Value::Null => {
-            name.push(0);
-            true
-        }
+    match value {
+        Value::Null => name.push(0),
         Value::Str(text) => {
             name.push(1);
             name.extend_from_slice(&text.len().to_le_bytes());
             name.extend_from_slice(text);
-            true
         }
-        Value::Bool(flag) => {
-            name.extend([2, u8::from(flag)]);
-            true
-        }
+        Value::Bool(flag) => name.extend([2, u8::from(flag)]),
         Value::Int(number) => {
             name.push(3);
             name.extend_from_slice(&number.to_le_bytes());
-            true
         }
         Value::List(_) => {
             name.push(4);
-            let simple = value.each().all(|one| !matches!(one, Value::List(_)) && push(one, name));
+            if !value.each().all(|one| matches!(one, Value::Str(_)) && push(one, name)) {
+                return false;
+            }
             name.push(5);
-            simple
+        }
+        Value::Float(_) | Value::Ip(_) | Value::Map(_) => return false,
+    }
+    name.len() <= NAME_MAX
+}
+
+/// Whether a name goes on with a value as [`push`] writes it, which is then taken from it.
+#[inline]
+fn is_next(value: Value<'_>, name: &mut &[u8]) -> bool {
+    match value {
+        Value::Null => next(name, &[0]),
+        Value::Str(text) => {
+            next(name, &[1]) && next(name, &text.len().to_le_bytes()) && next(name, text)
+        }
+        Value::Bool(flag) => next(name, &[2, u8::from(flag)]),
+        Value::Int(number) => next(name, &[3]) && next(name, &number.to_le_bytes()),
+        Value::List(list) => {
+            if !next(name, &[4]) {
+                return false;
+            }
+            let mut is_text = |one: Value<'_>| matches!(one, Value::Str(_)) && is_next(one, name);
+            let all = match list {
+                List::Values(all) => all.iter().all(|one| is_text(*one)),
+                _ => value.each().all(is_text),
+            };
+            all && next(name, &[5])
         }
         Value::Float(_) | Value::Ip(_) | Value::Map(_) => false,
-    };
-    simple && name.len() <= NAME_MAX
+    }
+}
+
+#[inline]
+fn next(name: &mut &[u8], part: &[u8]) -> bool {
+    name.strip_prefix(part).map(|rest| *name = rest).is_some()
 }

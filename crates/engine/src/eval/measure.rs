@@ -21,27 +21,25 @@ impl Compiled {
         let own = clock();
         let own = clock().saturating_sub(own);
         self.begin(scratch);
-        let class = self.class(event, scratch);
-        self.candidates(class, event, scratch);
+        let class = self.candidates(event, scratch);
         let found = std::mem::take(&mut scratch.found);
         for number in &found {
             let Some(filter) = self.filter(*number) else { continue };
             self.begin(scratch);
+            scratch.class = class;
             let begin = clock();
             std::hint::black_box(self.holds(filter, class.is_none(), event, scratch));
             each(*number, clock().saturating_sub(begin).saturating_sub(own));
         }
         scratch.found = found;
     }
-}
 
-impl Compiled {
     /// Filters that the event can concern, as far as looking for them tells: those that its kind
-    /// decides are not among them. For measuring.
-    pub fn concerned<'s>(&self, event: &dyn Fields, scratch: &'s mut Scratch) -> &'s [u32] {
+    /// decides are not among them.
+    #[cfg(test)]
+    pub(super) fn concerned<'s>(&self, event: &dyn Fields, scratch: &'s mut Scratch) -> &'s [u32] {
         self.begin(scratch);
-        let class = self.class(event, scratch);
-        self.candidates(class, event, scratch);
+        self.candidates(event, scratch);
         &scratch.found
     }
 }

@@ -5,9 +5,10 @@
 //! rules are one. A predicate that many filters contain is evaluated at most once an event.
 //!
 //! Few filters are evaluated at all. What kind of event it is (category, type, action …) decides
-//! most of them, and is decided once a kind; of the others those are looked at of which the event
-//! has a literal that they require, and literals of all rules are searched for together. What a
-//! string contains is remembered for the next event that has it.
+//! most of them, and is decided once a kind. Each of the others waits for a few predicates of which
+//! one must hold, chosen for the kind so that few fields need be looked at and few predicates hold.
+//! Which predicates hold for a value is found for all of them at once, by searching for the
+//! literals of all of them together, and remembered for the next event that has the value.
 //!
 //! | module | holds |
 //! |---|---|
@@ -15,9 +16,10 @@
 //! | `node` | truth of a condition, with two or three values |
 //! | `term`, `call` | computed values and functions |
 //! | `predicate`, `words` | one test of one value |
-//! | `class` | what the kind of an event decides |
-//! | `require`, `index`, `affix` | filters by literals that they require |
-//! | `labels` | what is remembered of strings that repeat |
+//! | `class`, `cover` | what the kind of an event decides, and what filters wait for |
+//! | `require`, `literal` | fixed texts that a value must have to satisfy a test |
+//! | `column`, `affix` | which predicates of a field a value satisfies |
+//! | `values`, `memory` | what holds in the event at hand; values that repeat |
 //! | `explain`, `measure` | which tests decided, and what filters cost |
 
 mod affix;
@@ -25,18 +27,21 @@ mod bound;
 pub(crate) mod build;
 pub(crate) mod call;
 mod class;
+mod column;
+mod cover;
 mod explain;
-mod index;
 #[cfg(test)]
 mod index_tests;
-mod labels;
+mod literal;
 mod measure;
+mod memory;
 mod node;
 mod predicate;
 mod require;
 mod term;
 #[cfg(test)]
 mod tests;
+mod values;
 mod words;
 
 use std::sync::Arc;
@@ -46,13 +51,13 @@ use model::program::{Program, Query, Relation};
 use model::value::{Fields, Value};
 
 use class::Classes;
+use column::Column;
 pub use explain::{Blame, blame, value_of};
-use index::Index;
-use labels::Labels;
 pub(crate) use node::Node;
 use predicate::Check;
 pub(crate) use predicate::order;
 pub(crate) use term::Term;
+use values::Values;
 
 /// Why a program cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +80,7 @@ pub enum CompileError {
 pub struct Compiled {
     program: Arc<Program>,
     predicates: Vec<Predicate>,
+    columns: Vec<Column>,
     filters: Vec<Condition>,
     /// For each rule the filters of its query, in the order of [`model::program::Rule::filters`].
     parts: Vec<Vec<u32>>,
@@ -82,7 +88,6 @@ pub struct Compiled {
     events: Vec<Vec<u32>>,
     /// The lineage queries that are asked, by number.
     lineages: Vec<crate::detect::LineageQuery>,
-    index: Index,
     /// Fields that tell kinds of events apart.
     kinds: Vec<FieldId>,
     plans: Vec<crate::detect::Plan>,
@@ -93,14 +98,14 @@ pub struct Compiled {
 /// What evaluation remembers during an event and reuses for the next.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// Number of the event, to tell results of this event from older ones.
+    /// Number of the event at hand.
     event: u64,
     /// The program that all of this is about.
     program: u64,
-    /// For each predicate: the event it was last evaluated for, times two, plus the result.
-    memo: Vec<u64>,
-    labels: Labels,
+    values: Values,
     classes: Classes,
+    /// The kind of the event at hand, if that is known.
+    class: Option<usize>,
     /// For each filter: the event for which it was last looked at.
     seen: Vec<u64>,
     /// Filters that the event at hand can concern.
@@ -111,9 +116,13 @@ pub struct Scratch {
 #[derive(Debug)]
 struct Predicate {
     field: FieldId,
+    /// The predicates on the same field.
+    column: u32,
     check: Check,
-    /// Where strings of the field are remembered, if the results are worth that too.
-    slot: Option<usize>,
+    /// The kind of the event decides it.
+    tells: bool,
+    /// How often a value is expected to satisfy it, in ten thousand.
+    chance: u32,
 }
 
 /// A filter made ready.
@@ -222,10 +231,9 @@ impl Compiled {
     pub fn hits(&self, event: &dyn Fields, scratch: &mut Scratch, hits: &mut Vec<u32>) {
         self.begin(scratch);
         hits.clear();
-        let class = self.class(event, scratch);
+        let class = self.candidates(event, scratch);
         let sure = class.and_then(|class| scratch.classes.get(class));
         hits.extend(sure.into_iter().flat_map(|class| &class.sure));
-        self.candidates(class, event, scratch);
         let found = std::mem::take(&mut scratch.found);
         for number in &found {
             let Some(filter) = self.filter(*number) else { continue };
@@ -240,40 +248,45 @@ impl Compiled {
     /// Forgets the results of the last event.
     pub(crate) fn begin(&self, scratch: &mut Scratch) {
         if scratch.program != self.serial {
-            *scratch = Scratch { program: self.serial, event: scratch.event, ..Scratch::default() };
-            scratch.memo.resize(self.predicates.len(), 0);
+            let values = Values::new(self.columns.len());
+            *scratch = Scratch { program: self.serial, values, ..Scratch::default() };
             scratch.seen.resize(self.filters.len(), 0);
         }
-        scratch.event += 1;
+        scratch.event = scratch.values.next();
+        scratch.class = None;
     }
 
-    /// Finds the filters that an event of this kind can concern, but for those that it satisfies
-    /// whatever else it holds.
-    fn candidates(&self, class: Option<usize>, event: &dyn Fields, scratch: &mut Scratch) {
-        let Scratch { event: number, labels, classes, seen, found, .. } = scratch;
+    /// The column of that number, and where it is.
+    fn column(&self, number: u32) -> Option<(usize, &Column)> {
+        let at = usize::try_from(number).ok()?;
+        Some((at, self.columns.get(at)?))
+    }
+
+    /// Finds the filters that an event of its kind can concern, but for those that it satisfies
+    /// whatever else it holds. Tells the kind.
+    fn candidates(&self, event: &dyn Fields, scratch: &mut Scratch) -> Option<usize> {
+        scratch.class = self.class(event, scratch);
+        let Scratch { event: number, values, classes, class, seen, found, .. } = scratch;
         found.clear();
-        let Some(class) = class.and_then(|class| classes.get(class)) else {
+        let known = class.and_then(|kind| Some((kind, classes.get(kind)?)));
+        let Some((kind, known)) = known else {
             let all = (0u32..).zip(&self.filters).filter(|(_, filter)| filter.wanted);
             found.extend(all.map(|(filter, _)| filter));
-            return;
+            return None;
         };
-        found.extend(&class.free);
-        for key in class.keys.iter().filter_map(|key| self.index.keys.get(*key)) {
-            let value = event.get(key.field);
-            if value.is_null() {
-                continue;
-            }
-            for filter in labels.filters(*number, key, value) {
-                if !class.is_alive(*filter) {
-                    continue;
+        found.extend(&known.free);
+        for column in &known.columns {
+            self.look(*column, (event, kind), known, values, |predicate| {
+                for filter in known.waiting(predicate) {
+                    let at = usize::try_from(*filter).unwrap_or(usize::MAX);
+                    if let Some(seen) = seen.get_mut(at).filter(|seen| **seen != *number) {
+                        *seen = *number;
+                        found.push(*filter);
+                    }
                 }
-                let seen = usize::try_from(*filter).ok().and_then(|filter| seen.get_mut(filter));
-                if let Some(seen) = seen.filter(|seen| **seen != *number) {
-                    *seen = *number;
-                    found.push(*filter);
-                }
-            }
+            });
         }
+        *class
     }
 
     /// Whether an event satisfies a filter, as far as it alone can tell; `all` asks also what its

@@ -1,12 +1,12 @@
 //! The truth of a condition. Unknown is `None`; where the rule has two values it becomes false
 //! wherever it appears, so that `not` is the complement.
 
-use model::field::FieldId;
 use model::program::{Order, Relation};
+use model::value::Fields;
 
 use super::predicate::{self, Check};
 use super::term::{Got, Term, Vars};
-use super::{Compiled, Env, Scratch};
+use super::{Compiled, Env, Predicate, Scratch};
 
 /// A condition over numbered predicates.
 #[derive(Debug)]
@@ -67,7 +67,15 @@ impl Compiled {
     ) -> Option<bool> {
         let mut result = Some(!decisive);
         for operand in operands {
-            match self.truth(operand, env, vars, scratch) {
+            // Most are predicates.
+            let truth = match operand {
+                Node::Predicate(number) => {
+                    let truth = self.predicate(*number, env, scratch);
+                    if env.three { truth } else { Some(truth == Some(true)) }
+                }
+                other => self.truth(other, env, vars, scratch),
+            };
+            match truth {
                 Some(value) if value == decisive => return Some(decisive),
                 Some(_) => {}
                 None => result = None,
@@ -76,33 +84,29 @@ impl Compiled {
         result
     }
 
-    fn predicate(&self, named: u32, env: Env<'_>, scratch: &mut Scratch) -> Option<bool> {
-        let number = usize::try_from(named).ok()?;
-        let predicate = self.predicates.get(number)?;
-        let memo = *scratch.memo.get(number)?;
-        let result = if memo >> 1 == scratch.event {
-            memo & 1 == 1
-        } else {
-            let value = || env.event.get(predicate.field);
-            let event = scratch.event;
-            let result = match predicate.slot {
-                Some(slot) => scratch.labels.test(event, (slot, named), value, &predicate.check),
-                None => predicate.check.any(value()),
-            };
-            if let Some(memo) = scratch.memo.get_mut(number) {
-                *memo = event << 1 | u64::from(result);
-            }
-            result
+    #[inline]
+    fn predicate(&self, number: u32, env: Env<'_>, scratch: &mut Scratch) -> Option<bool> {
+        let at = usize::try_from(number).ok()?;
+        let predicate = self.predicates.get(at)?;
+        let class = scratch.class.filter(|_| predicate.tells);
+        let result = match class.and_then(|class| scratch.classes.get(class)) {
+            Some(class) => class.holds(at),
+            None => self.satisfies(number, predicate.column, env.event, &mut scratch.values),
         };
-        if result || !env.three || matches!(predicate.check, Check::Exists) {
-            return Some(result);
-        }
-        is_present(env, predicate.field).then_some(false)
+        predicate.truth(result, env.event, env.three)
     }
 }
 
-fn is_present(env: Env<'_>, field: FieldId) -> bool {
-    env.event.get(field).each().any(|value| !value.is_null())
+impl Predicate {
+    /// The truth of a predicate that holds, or does not: with three values unknown of what is
+    /// absent.
+    #[inline]
+    pub(super) fn truth(&self, holds: bool, event: &dyn Fields, three: bool) -> Option<bool> {
+        if holds || !three || matches!(self.check, Check::Exists) {
+            return Some(holds);
+        }
+        event.get(self.field).each().any(|value| !value.is_null()).then_some(false)
+    }
 }
 
 /// True if any is, false if any is known or the test is decided by there being none.

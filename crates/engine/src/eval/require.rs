@@ -1,19 +1,18 @@
-//! What a condition requires: words and parts of words of which an event must have one, in a field.
+//! What a test requires of a value: words and parts of words of which it must have one.
 //!
 //! An atom promises less than the test that it stands for: it knows neither case nor what lies
-//! between the fixed parts of a pattern. So it finds a filter too often, and never too seldom.
+//! between the fixed parts of a pattern. So it finds a predicate too often, and never too seldom.
 
 use std::collections::HashMap;
 
-use model::field::FieldId;
-use model::program::{Expr, Literal, Place, Test};
+use model::program::{Literal, Place, Test};
 
-use super::class;
+use super::literal;
 
 /// Literals longer than this are cut: what is left of them is rare enough.
-const LITERAL_MAX: usize = 128;
+pub(super) const LITERAL_MAX: usize = 128;
 
-/// How often what says nothing is expected.
+/// How often what says little is expected, in ten thousand values.
 const COMMON: u32 = 9_000;
 
 /// Where an atom looks.
@@ -24,112 +23,80 @@ pub(super) enum Look {
     Start,
     End,
     Inside,
-    /// Any value.
-    Present,
 }
 
-/// Something that a field must have, in lower case.
+/// Something that a value must have, in lower case.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Atom {
-    pub(super) field: FieldId,
     pub(super) look: Look,
     pub(super) text: Vec<u8>,
 }
 
 /// How many tests name a literal: what many rules name is common.
-pub(super) type Named = HashMap<Vec<u8>, u32>;
+#[derive(Debug, Default)]
+pub(super) struct Named(HashMap<Vec<u8>, u32>);
 
-/// Counts the literals of a condition.
-pub(super) fn count(condition: &Expr, named: &mut Named) {
-    match condition {
-        Expr::And(parts) | Expr::Or(parts) => parts.iter().for_each(|part| count(part, named)),
-        Expr::Test(field, test) => {
-            for atom in atoms(*field, test, &Named::new()).into_iter().flatten() {
-                *named.entry(atom.text).or_default() += 1;
-            }
+impl Named {
+    /// Counts the literals of a test.
+    pub(super) fn count(&mut self, test: &Test) {
+        for atom in atoms(test, &Named::default()).into_iter().flatten() {
+            *self.0.entry(atom.text).or_default() += 1;
         }
-        _ => {}
+    }
+
+    /// How often a value is expected to satisfy a test, in ten thousand; a guess that only time
+    /// depends on.
+    pub(super) fn chance(&self, test: &Test) -> u32 {
+        match (atoms(test, self), test) {
+            (Some(atoms), _) => {
+                let sum = atoms.iter().fold(0, |sum: u32, it| sum.saturating_add(self.atom(it)));
+                sum.min(COMMON)
+            }
+            (None, Test::Exists) => COMMON,
+            (None, _) => COMMON / 2,
+        }
+    }
+
+    fn atom(&self, atom: &Atom) -> u32 {
+        let length = u32::try_from(atom.text.len()).unwrap_or(u32::MAX);
+        let shrinking = |from: u32, by: u32| from.checked_shr(by).unwrap_or(0);
+        let slashes = || memchr::memchr_iter(b'/', &atom.text).count();
+        let own = match atom.look {
+            Look::Whole => 0,
+            Look::End if atom.text.contains(&b'/') => 0,
+            // The first directories of a path say little.
+            Look::Start if atom.text.starts_with(b"/") => match slashes() {
+                1 => 4_000,
+                2 => 3_000,
+                3 => 400,
+                _ => 50,
+            },
+            Look::Start | Look::End => shrinking(3_000, length),
+            Look::Inside => shrinking(6_000, length / 2),
+        };
+        let shared = self.0.get(&atom.text).copied().unwrap_or(0).saturating_mul(4);
+        20 + own.saturating_add(shared)
     }
 }
 
-/// Atoms of which an event must have one for the condition to be `truth`, those that are expected
-/// to be had least often; `None` if there is no such list.
-pub(super) fn required(condition: &Expr, truth: bool, named: &Named) -> Option<Vec<Atom>> {
-    match (condition, truth) {
-        (Expr::Const(value), truth) => (*value != truth).then(Vec::new),
-        (Expr::Not(inner), truth) => required(inner, !truth, named),
-        (Expr::And(parts), true) | (Expr::Or(parts), false) => {
-            let each = parts.iter().filter_map(|part| required(part, truth, named));
-            each.min_by_key(|atoms| cost(atoms, named))
-        }
-        (Expr::Or(parts), true) | (Expr::And(parts), false) => {
-            let each: Option<Vec<_>> =
-                parts.iter().map(|part| required(part, truth, named)).collect();
-            each.map(|each| each.into_iter().flatten().collect())
-        }
-        (Expr::Test(field, test), true) => atoms(*field, test, named),
-        _ => None,
-    }
-}
-
-fn cost(atoms: &[Atom], named: &Named) -> u32 {
-    atoms.iter().fold(0, |sum, atom| sum.saturating_add(chance(atom, named)))
-}
-
-/// How often an atom is expected, in ten thousand events; a guess that only time depends on.
-fn chance(atom: &Atom, named: &Named) -> u32 {
-    let length = u32::try_from(atom.text.len()).unwrap_or(u32::MAX);
-    let shrinking = |from: u32, by: u32| from.checked_shr(by).unwrap_or(0);
-    let slashes = || memchr::memchr_iter(b'/', &atom.text).count();
-    let own = match atom.look {
-        Look::Present => return COMMON,
-        // Decided before, once a kind of event: whoever is left has it.
-        _ if class::tells(atom.field) => return COMMON,
-        Look::Whole => 0,
-        Look::End if atom.text.contains(&b'/') => 0,
-        // The first directories of a path say little.
-        Look::Start if atom.text.starts_with(b"/") => match slashes() {
-            1 => 4_000,
-            2 => 3_000,
-            3 => 400,
-            _ => 50,
-        },
-        Look::Start | Look::End => shrinking(3_000, length),
-        Look::Inside => shrinking(6_000, length / 2),
-    };
-    let shared = named.get(&atom.text).copied().unwrap_or(0).saturating_mul(4);
-    20 + own.saturating_add(shared)
-}
-
-/// Atoms of which a value that satisfies the test must have one.
-fn atoms(field: FieldId, test: &Test, named: &Named) -> Option<Vec<Atom>> {
-    let atom = |look: Look, text: &[u8]| match text.get(..LITERAL_MAX) {
-        _ if text.is_empty() && look != Look::Whole => present(field),
-        Some(cut) if text.len() > LITERAL_MAX => match look {
-            Look::Whole | Look::Start => Atom { field, look: Look::Start, text: lower(cut) },
-            Look::End | Look::Inside | Look::Present => {
-                Atom { field, look: Look::Inside, text: lower(cut) }
-            }
-        },
-        _ => Atom { field, look, text: lower(text) },
-    };
+/// Atoms of which a value that satisfies the test must have one; `None` if there is no such list.
+pub(super) fn atoms(test: &Test, named: &Named) -> Option<Vec<Atom>> {
     match test {
         Test::Equals { any, .. } => any
             .iter()
             .map(|literal| match literal {
-                Literal::Str(word) => Some(atom(Look::Whole, word)),
-                Literal::Int(number) => Some(atom(Look::Whole, number.to_string().as_bytes())),
-                // A flag has no text to look for.
-                Literal::Bool(_) => Some(present(field)),
-                Literal::Float(_) => None,
+                Literal::Str(word) => atom(Look::Whole, word),
+                Literal::Int(number) => atom(Look::Whole, number.to_string().as_bytes()),
+                // They have no text to look for.
+                Literal::Bool(_) | Literal::Float(_) => None,
             })
             .collect(),
         Test::Wildcard { any, .. } => {
             let best = |pattern: &Vec<u8>| {
-                let all = pieces(pattern).map(|(look, piece)| atom(look, piece));
-                all.min_by_key(|atom| chance(atom, named)).unwrap_or(present(field))
+                let all = pieces(pattern).filter_map(|(look, piece)| atom(look, piece));
+                all.min_by_key(|atom| named.atom(atom))
             };
-            Some(any.iter().map(best).collect())
+            any.iter().map(best).collect()
         }
         Test::Part { place, any, .. } => {
             let look = match place {
@@ -137,23 +104,30 @@ fn atoms(field: FieldId, test: &Test, named: &Named) -> Option<Vec<Atom>> {
                 Place::End => Look::End,
                 Place::Anywhere => Look::Inside,
             };
-            Some(any.iter().map(|part| atom(look, part)).collect())
+            any.iter().map(|part| atom(look, part)).collect()
         }
-        // No test holds for what is absent.
-        Test::Exists
-        | Test::Compare(..)
-        | Test::Regex { .. }
-        | Test::Cidr(_)
-        | Test::Length(..) => Some(vec![present(field)]),
+        Test::Regex { any, fold } => {
+            let each = any.iter().map(|one| literal::required(one, *fold));
+            let all: Option<Vec<Vec<Vec<u8>>>> = each.collect();
+            all?.concat().iter().map(|part| atom(Look::Inside, part)).collect()
+        }
+        Test::Exists | Test::Compare(..) | Test::Cidr(_) | Test::Length(..) => None,
     }
 }
 
-fn present(field: FieldId) -> Atom {
-    Atom { field, look: Look::Present, text: Vec::new() }
-}
-
-fn lower(text: &[u8]) -> Vec<u8> {
-    text.to_ascii_lowercase()
+/// A text that must be there; `None` if it is in every value.
+fn atom(look: Look, text: &[u8]) -> Option<Atom> {
+    if text.is_empty() && look != Look::Whole {
+        return None;
+    }
+    let (look, text) = match text.get(..LITERAL_MAX) {
+        Some(cut) if text.len() > LITERAL_MAX => match look {
+            Look::Whole | Look::Start => (Look::Start, cut),
+            Look::End | Look::Inside => (Look::Inside, cut),
+        },
+        _ => (look, text),
+    };
+    Some(Atom { look, text: text.to_ascii_lowercase() })
 }
 
 /// The fixed parts of a wildcard pattern, and where each must be.

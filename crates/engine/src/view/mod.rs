@@ -222,6 +222,10 @@ impl<'a> View<'a> {
 }
 
 impl Fields for View<'_> {
+    fn extra(&self) -> bool {
+        false
+    }
+
     fn get(&self, field: FieldId) -> Value<'_> {
         // Ranges of the table: one comparison instead of a walk through all groups.
         if field < field::PROCESS_ENTITY_ID {

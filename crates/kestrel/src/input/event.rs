@@ -101,6 +101,10 @@ impl Fields for View<'_> {
     fn get(&self, field: FieldId) -> Value<'_> {
         self.value(field)
     }
+
+    fn extra(&self) -> bool {
+        self.slots.any_from(self.names.known())
+    }
 }
 
 impl<'e> View<'e> {
@@ -122,5 +126,9 @@ impl Fields for Event {
     fn get(&self, field: FieldId) -> Value<'_> {
         let Some(place) = self.names.place(field) else { return Value::Null };
         self.slots.get(place, &self.document)
+    }
+
+    fn extra(&self) -> bool {
+        self.view().extra()
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct Names {
     places: Vec<u16>,
     /// How many are read.
     width: usize,
+    /// How many of those are in the table; they have the first places.
+    known: usize,
 }
 
 /// A field that is read.
@@ -53,7 +55,8 @@ impl Names {
     /// Names of the field table and of a program's own fields, of those only the wanted ones.
     pub(crate) fn new(more: &[String], wanted: impl Fn(FieldId) -> bool) -> Names {
         let nodes = vec![Branch::default()];
-        let mut names = Names { nodes, places: vec![0; FIELDS.len() + more.len()], width: 0 };
+        let places = vec![0; FIELDS.len() + more.len()];
+        let mut names = Names { nodes, places, width: 0, known: 0 };
         let table = FIELDS.iter().map(|field| field.name);
         for (index, name) in table.chain(more.iter().map(String::as_str)).enumerate() {
             let (Ok(index), Ok(place)) = (u16::try_from(index), u16::try_from(names.width)) else {
@@ -63,6 +66,7 @@ impl Names {
             if wanted(FieldId(index)) {
                 *entry = place + 1;
                 names.width += 1;
+                names.known += usize::from(usize::from(index) < FIELDS.len());
                 let kind = field::field(FieldId(index)).map(|field| field.kind);
                 names.branch(name).field = Some(Wanted { place, kind });
             }
@@ -86,6 +90,11 @@ impl Names {
     /// How many of them are read.
     pub(crate) fn width(&self) -> usize {
         self.width
+    }
+
+    /// How many of those are fields of the table; they have the first places.
+    pub(crate) fn known(&self) -> usize {
+        self.known
     }
 
     /// The place of a field among those that are read.

@@ -113,6 +113,14 @@ impl Slots {
         }
     }
 
+    /// Whether there is a value at any place from this one on.
+    #[inline]
+    pub(super) fn any_from(&self, place: usize) -> bool {
+        let words = self.held.get(place / 64..).unwrap_or_default();
+        let first = words.first().is_some_and(|word| word >> (place % 64) != 0);
+        first || words.iter().skip(1).any(|word| *word != 0)
+    }
+
     /// The value at a place.
     #[inline]
     pub(super) fn get<'s>(&'s self, place: u16, document: &'s [u8]) -> Value<'s> {

@@ -28,9 +28,18 @@ struct Work {
     weak: Vec<Store>,
     /// Fields in the order in which they got values.
     stores: Vec<Store>,
+    /// For each branch the names that came there last, so that they need not be looked up.
+    order: Vec<Order>,
     /// Whether all that happened since this was set depends on the bytes that were read alone, and
     /// can be remembered.
     pure: bool,
+}
+
+/// In which order the names below a branch, and beside it, came last; 0 is none.
+#[derive(Debug, Default, Clone, Copy)]
+struct Order {
+    first: u32,
+    next: u32,
 }
 
 impl Decoder {
@@ -61,6 +70,7 @@ impl Decoder {
         work.slots.clear(names.width());
         work.weak.clear();
         work.stores.clear();
+        work.order.resize(names.branches(), Order::default());
         if scan.peek() != Some(b'{') {
             return Err(scan.bad("an object"));
         }
@@ -69,7 +79,7 @@ impl Decoder {
         reader.object(Some(root), scan, 0, false)?;
         scan.end()?;
         for (place, slot) in work.weak.drain(..) {
-            if matches!(work.slots.slot(place), Slot::Absent) {
+            if work.slots.slot(place).is_absent() {
                 work.slots.set(place, slot);
             }
         }
@@ -84,34 +94,73 @@ struct Reader<'d> {
     work: &'d mut Work,
 }
 
-impl Reader<'_> {
+impl<'d> Reader<'d> {
     /// Reads the members of an object below a branch, or of one that nobody asks for. In an array
     /// of objects each adds its values.
     fn object(
         &mut self,
-        branch: Option<&Branch>,
+        branch: Option<&'d Branch>,
         scan: &mut Scan<'_>,
         depth: usize,
         add: bool,
     ) -> Result<(), Bad> {
-        scan.members(depth, |scan, key| {
-            let Some(branch) = branch else { return self.value(None, scan, depth + 1, add) };
-            let bytes = scan.text().get(key.bytes).unwrap_or_default();
-            let found = if key.escaped {
-                let mut plain = Vec::new();
-                unescape(bytes, &mut plain)?;
-                self.names.below(branch, &plain)
-            } else {
-                self.names.below(branch, bytes)
+        let Some(branch) = branch else {
+            return scan.members(depth, |scan, _| self.value(None, scan, depth + 1, add));
+        };
+        let names = self.names;
+        // The name that came last, or none: then the first is expected.
+        let mut last = None;
+        scan.keys(depth, |scan| {
+            let expected = names.numbered(self.expected(branch, last));
+            // What a key with dots leads to stands elsewhere, and has another key of its own.
+            let expected = expected.filter(|it| it.parent == branch.number && !it.key.is_empty());
+            let found = match expected.filter(|it| scan.pass_if(&it.key)) {
+                Some(found) => Some(found),
+                None => self.lookup(branch, last, scan)?,
             };
+            last = found.map(|found| found.number).or(last);
             self.value(found, scan, depth + 1, add)
         })
+    }
+
+    /// The name that came last time after another below a branch.
+    #[inline]
+    fn expected(&self, branch: &Branch, last: Option<u32>) -> u32 {
+        let order = usize::try_from(last.unwrap_or(branch.number));
+        let order = order.ok().and_then(|at| self.work.order.get(at)).copied().unwrap_or_default();
+        if last.is_some() { order.next } else { order.first }
+    }
+
+    /// Reads a key that was not expected, and looks it up.
+    fn lookup(
+        &mut self,
+        branch: &'d Branch,
+        last: Option<u32>,
+        scan: &mut Scan<'_>,
+    ) -> Result<Option<&'d Branch>, Bad> {
+        let key = scan.key()?;
+        let bytes = scan.text().get(key.bytes).unwrap_or_default();
+        let found = if key.escaped {
+            let mut plain = Vec::new();
+            unescape(bytes, &mut plain)?;
+            self.names.below(branch, &plain)
+        } else {
+            self.names.below(branch, bytes)
+        };
+        if let Some(direct) = found {
+            let order = usize::try_from(last.unwrap_or(branch.number));
+            if let Some(order) = order.ok().and_then(|at| self.work.order.get_mut(at)) {
+                let place = if last.is_some() { &mut order.next } else { &mut order.first };
+                *place = direct.number;
+            }
+        }
+        Ok(found)
     }
 
     /// Reads a value, or finds that it was read before.
     fn value(
         &mut self,
-        branch: Option<&Branch>,
+        branch: Option<&'d Branch>,
         scan: &mut Scan<'_>,
         depth: usize,
         add: bool,
@@ -146,7 +195,7 @@ impl Reader<'_> {
 
     fn fresh(
         &mut self,
-        branch: Option<&Branch>,
+        branch: Option<&'d Branch>,
         scan: &mut Scan<'_>,
         depth: usize,
         add: bool,
@@ -178,7 +227,7 @@ impl Reader<'_> {
     /// Reads the fields below a name.
     fn below(
         &mut self,
-        branch: &Branch,
+        branch: &'d Branch,
         scan: &mut Scan<'_>,
         depth: usize,
         add: bool,
@@ -205,11 +254,7 @@ impl Reader<'_> {
     fn store(&mut self, place: u16, slot: Slot, text: &[u8], add: bool) {
         let Work { slots, stores, pure, .. } = &mut *self.work;
         let held = slots.slot(place);
-        let slot = if add && !matches!(held, Slot::Absent) {
-            joined(slots, held, slot, text)
-        } else {
-            slot
-        };
+        let slot = if add && !held.is_absent() { joined(slots, held, slot, text) } else { slot };
         *pure &= !add;
         slots.set(place, slot);
         stores.push((place, slot));
@@ -242,7 +287,7 @@ impl Reader<'_> {
                 None
             }
             Some(b't' | b'f' | b'n') => scan.word()?.map(|flag| match (textual, flag) {
-                (false, _) => Slot::Bool(flag),
+                (false, _) => Slot::bool(flag),
                 (true, true) => own(slots, b"true"),
                 (true, false) => own(slots, b"false"),
             }),
@@ -250,7 +295,7 @@ impl Reader<'_> {
                 let start = scan.at();
                 let number = scan.number()?;
                 Some(if textual {
-                    Slot::Text(Span::new(start..scan.at()))
+                    Slot::text(Span::new(start..scan.at()))
                 } else {
                     slots.plain(plain(kind, number))
                 })
@@ -287,7 +332,7 @@ impl Reader<'_> {
         })?;
         if simple {
             let texts = start..slots.own.len();
-            return Ok((!texts.is_empty()).then_some(Slot::Texts(Span::new(texts))));
+            return Ok((!texts.is_empty()).then_some(Slot::texts(Span::new(texts))));
         }
         slots.own.truncate(start);
         let items = match any(&mut whole.clone(), depth)? {
@@ -316,17 +361,17 @@ fn is_text(kind: FieldType) -> bool {
 fn string(slots: &mut Slots, scan: &mut Scan<'_>) -> Result<Slot, Bad> {
     let Quoted { bytes, escaped } = scan.string()?;
     if !escaped {
-        return Ok(Slot::Text(Span::new(bytes)));
+        return Ok(Slot::text(Span::new(bytes)));
     }
     let start = slots.own.len();
     unescape(scan.text().get(bytes).unwrap_or_default(), &mut slots.own)?;
-    Ok(Slot::Own(Span::new(start..slots.own.len())))
+    Ok(Slot::own(Span::new(start..slots.own.len())))
 }
 
 fn own(slots: &mut Slots, text: &[u8]) -> Slot {
     let start = slots.own.len();
     slots.own.extend_from_slice(text);
-    Slot::Own(Span::new(start..slots.own.len()))
+    Slot::own(Span::new(start..slots.own.len()))
 }
 
 fn shown<'s>(slots: &'s Slots, text: Slot, scan: &Scan<'s>) -> &'s [u8] {

@@ -213,6 +213,28 @@ mod tests {
     }
 
     #[test]
+    fn names_mean_where_they_stand_whatever_came_there_before() {
+        let documents = [
+            r#"{"process":{"parent":{"pid":1},"name":"a"},"user":{"name":"b"},"list":1}"#,
+            r#"{"process":{"parent":{"pid":2},"name":"c"},"user":{"name":"d"},"list":2}"#,
+            // The same names one level higher, behind a key with dots, and in another order.
+            r#"{"process.parent":{"pid":3},"name":"e","user":{"name":"f"},"x":{"name":"g"}}"#,
+            r#"{"process.parent":{"name":"h","pid":4},"user.name":"i","name":"j"}"#,
+            r#"{"user":{"name":"k"},"process":{"name":"l","parent":{"pid":5}},"list":[1]}"#,
+            r#"{"process" : {"parent":{ "pid":6},"\u006eame":"m"},"user":{}}"#,
+        ];
+        for _ in 0..2 {
+            let all = both(&documents.map(str::to_owned));
+            for [with, alone] in &all {
+                assert_eq!(with, alone);
+            }
+            let id = FIELDS.iter().position(|field| field.name == "process.name").unwrap();
+            let names = all.iter().map(|[with, _]| with.contains(&format!("FieldId({id}) Str")));
+            assert_eq!(names.collect::<Vec<_>>(), [true, true, false, false, true, true]);
+        }
+    }
+
+    #[test]
     fn what_is_no_json_is_refused_behind_known_objects_too() {
         let known = object("7", "");
         let good = format!(r#"{{"process":{known}}}"#);

@@ -42,6 +42,11 @@ type Entry = (Box<[u8]>, u32);
 pub(crate) struct Branch {
     /// Tells it from others.
     pub(crate) number: u32,
+    /// The branch that it is below.
+    pub(crate) parent: u32,
+    /// The name as documents have it before the value, with quotes and colon; empty if it has
+    /// letters that can be written in several ways.
+    pub(crate) key: Box<[u8]>,
     /// The field of that name.
     pub(crate) field: Option<Wanted>,
     /// The field that it stands for unless that is given.
@@ -108,6 +113,17 @@ impl Names {
         self.nodes.first()
     }
 
+    /// How many branches there are.
+    pub(crate) fn branches(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// A branch by its number.
+    #[inline]
+    pub(crate) fn numbered(&self, number: u32) -> Option<&Branch> {
+        self.nodes.get(usize::try_from(number).ok()?)
+    }
+
     /// What a key leads to from a branch; a key may have dots.
     #[inline]
     pub(crate) fn below<'n>(&'n self, branch: &'n Branch, key: &[u8]) -> Option<&'n Branch> {
@@ -140,7 +156,8 @@ impl Names {
             } else {
                 let next = self.nodes.len();
                 let number = u32::try_from(next).unwrap_or(0);
-                self.nodes.push(Branch { number, ..Branch::default() });
+                let (parent, key) = (u32::try_from(at).unwrap_or(0), key(part));
+                self.nodes.push(Branch { number, parent, key, ..Branch::default() });
                 if let Some(branch) = self.nodes.get_mut(at) {
                     branch.insert(part.as_bytes().into(), number);
                 }
@@ -194,6 +211,12 @@ fn place(table: &mut [Option<Entry>], name: Box<[u8]>, number: u32) {
     if let Some(free) = table.get_mut(at) {
         *free = Some((name, number));
     }
+}
+
+fn key(part: &str) -> Box<[u8]> {
+    let plain = part.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    let plain = plain && !part.contains(['"', '\\']);
+    if plain { format!("\"{part}\":").into_bytes().into() } else { Box::default() }
 }
 
 /// From four bytes and the length: names are short, and those of one object differ in these.

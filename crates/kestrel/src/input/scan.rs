@@ -176,14 +176,40 @@ impl<'t> Scan<'t> {
         depth: usize,
         mut member: impl FnMut(&mut Self, Quoted) -> Result<(), Bad>,
     ) -> Result<(), Bad> {
+        self.keys(depth, |scan| {
+            let key = scan.key()?;
+            member(scan, key)
+        })
+    }
+
+    /// A key that is next, and its colon.
+    #[inline]
+    pub(crate) fn key(&mut self) -> Result<Quoted, Bad> {
+        let key = self.string()?;
+        self.expect(b':', "a colon")?;
+        Ok(key)
+    }
+
+    /// Steps over bytes if they are next.
+    #[inline]
+    pub(crate) fn pass_if(&mut self, bytes: &[u8]) -> bool {
+        let next = self.text.get(self.at..).is_some_and(|rest| rest.starts_with(bytes));
+        self.at += if next { bytes.len() } else { 0 };
+        next
+    }
+
+    /// Calls back at the key of each member of the object that is next.
+    pub(crate) fn keys(
+        &mut self,
+        depth: usize,
+        mut member: impl FnMut(&mut Self) -> Result<(), Bad>,
+    ) -> Result<(), Bad> {
         self.open(b'{', depth)?;
         if self.take(b'}') {
             return Ok(());
         }
         loop {
-            let key = self.string()?;
-            self.expect(b':', "a colon")?;
-            member(self, key)?;
+            member(self)?;
             match self.peek() {
                 Some(b',') => self.at += 1,
                 Some(b'}') => {

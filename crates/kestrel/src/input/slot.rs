@@ -12,23 +12,31 @@ pub(super) struct Span {
     pub(super) end: u32,
 }
 
-/// The value of one field.
+/// The value of one field: two words, which pass through registers.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) enum Slot {
-    /// It has none.
+pub(super) struct Slot {
+    kind: Kind,
+    word: u64,
+}
+
+/// What the word of a slot is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Kind {
+    /// The field has no value.
     #[default]
     Absent,
-    Bool(bool),
-    Int(i64),
-    Float(f64),
+    Bool,
+    Int,
+    /// Bits of it.
+    Float,
     /// Text as it stands in the document.
-    Text(Span),
+    Text,
     /// Text of [`Slots::own`].
-    Own(Span),
+    Own,
     /// Texts that each end in NUL, in [`Slots::own`].
-    Texts(Span),
-    /// A value of [`Slots::kept`].
-    Kept(u32),
+    Texts,
+    /// Number of a value of [`Slots::kept`].
+    Kept,
 }
 
 /// A value that is not small, and rare.
@@ -68,27 +76,70 @@ impl Span {
     fn moved(self, by: u32) -> Span {
         Span { start: self.start.wrapping_add(by), end: self.end.wrapping_add(by) }
     }
+
+    fn word(self) -> u64 {
+        u64::from(self.end) << 32 | u64::from(self.start)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "each half of the word")]
+    fn from_word(word: u64) -> Span {
+        Span { start: word as u32, end: (word >> 32) as u32 }
+    }
 }
 
 impl Slot {
+    pub(super) const ABSENT: Slot = Slot { kind: Kind::Absent, word: 0 };
+
+    pub(super) fn bool(flag: bool) -> Slot {
+        Slot { kind: Kind::Bool, word: flag.into() }
+    }
+
+    fn int(number: i64) -> Slot {
+        Slot { kind: Kind::Int, word: number.cast_unsigned() }
+    }
+
+    fn float(number: f64) -> Slot {
+        Slot { kind: Kind::Float, word: number.to_bits() }
+    }
+
+    /// Text as it stands in the document.
+    pub(super) fn text(span: Span) -> Slot {
+        Slot { kind: Kind::Text, word: span.word() }
+    }
+
+    /// Text of [`Slots::own`].
+    pub(super) fn own(span: Span) -> Slot {
+        Slot { kind: Kind::Own, word: span.word() }
+    }
+
+    /// Texts that each end in NUL, in [`Slots::own`].
+    pub(super) fn texts(span: Span) -> Slot {
+        Slot { kind: Kind::Texts, word: span.word() }
+    }
+
+    pub(super) fn is_absent(self) -> bool {
+        self.kind == Kind::Absent
+    }
+
     /// The same where the document, the own text and the kept values stand so much further on; a
     /// step back is one around the end of the numbers.
     #[inline]
     pub(super) fn moved(self, document: u32, own: u32, kept: u32) -> Slot {
-        match self {
-            Slot::Text(span) => Slot::Text(span.moved(document)),
-            Slot::Own(span) => Slot::Own(span.moved(own)),
-            Slot::Texts(span) => Slot::Texts(span.moved(own)),
-            Slot::Kept(number) => Slot::Kept(number.wrapping_add(kept)),
-            other => other,
-        }
+        let span = |by| Span::from_word(self.word).moved(by).word();
+        let word = match self.kind {
+            Kind::Text => span(document),
+            Kind::Own | Kind::Texts => span(own),
+            Kind::Kept => Span::from_word(self.word).start.wrapping_add(kept).into(),
+            Kind::Absent | Kind::Bool | Kind::Int | Kind::Float => self.word,
+        };
+        Slot { word, ..self }
     }
 }
 
 impl Slots {
     /// Forgets everything; there will be so many fields.
     pub(super) fn clear(&mut self, width: usize) {
-        self.all.resize(width, Slot::Absent);
+        self.all.resize(width, Slot::ABSENT);
         self.held.clear();
         self.held.resize(width.div_ceil(64), 0);
         self.own.clear();
@@ -98,16 +149,16 @@ impl Slots {
     /// Keeps a value that has no room in a slot.
     pub(super) fn keep(&mut self, value: Kept) -> Slot {
         self.kept.push(Arc::new(value));
-        Slot::Kept(u32::try_from(self.kept.len() - 1).unwrap_or(u32::MAX))
+        Slot { kind: Kind::Kept, word: self.kept.len() as u64 - 1 }
     }
 
     /// Keeps any value that lends nothing.
     pub(super) fn plain(&mut self, value: Value<'static>) -> Slot {
         match value {
-            Value::Null => Slot::Absent,
-            Value::Bool(flag) => Slot::Bool(flag),
-            Value::Int(number) => Slot::Int(number),
-            Value::Float(number) => Slot::Float(number),
+            Value::Null => Slot::ABSENT,
+            Value::Bool(flag) => Slot::bool(flag),
+            Value::Int(number) => Slot::int(number),
+            Value::Float(number) => Slot::float(number),
             Value::Ip(address) => self.keep(Kept::Ip(address)),
             other => self.keep(Kept::Many(vec![other])),
         }
@@ -135,7 +186,7 @@ impl Slots {
             Some(word) if word >> (place % 64) & 1 == 1 => {
                 self.all.get(place).copied().unwrap_or_default()
             }
-            _ => Slot::Absent,
+            _ => Slot::ABSENT,
         }
     }
 
@@ -152,16 +203,17 @@ impl Slots {
 
     #[inline]
     pub(super) fn shown<'s>(&'s self, slot: Slot, document: &'s [u8]) -> Value<'s> {
-        match slot {
-            Slot::Absent => Value::Null,
-            Slot::Bool(flag) => Value::Bool(flag),
-            Slot::Int(number) => Value::Int(number),
-            Slot::Float(number) => Value::Float(number),
-            Slot::Text(span) => Value::Str(span.of(document)),
-            Slot::Own(span) => Value::Str(span.of(&self.own)),
-            Slot::Texts(span) => Value::List(List::Nul(span.of(&self.own))),
-            Slot::Kept(number) => {
-                let kept = usize::try_from(number).ok().and_then(|number| self.kept.get(number));
+        let span = || Span::from_word(slot.word);
+        match slot.kind {
+            Kind::Absent => Value::Null,
+            Kind::Bool => Value::Bool(slot.word != 0),
+            Kind::Int => Value::Int(slot.word.cast_signed()),
+            Kind::Float => Value::Float(f64::from_bits(slot.word)),
+            Kind::Text => Value::Str(span().of(document)),
+            Kind::Own => Value::Str(span().of(&self.own)),
+            Kind::Texts => Value::List(List::Nul(span().of(&self.own))),
+            Kind::Kept => {
+                let kept = usize::try_from(slot.word).ok().and_then(|number| self.kept.get(number));
                 match kept.map(Arc::as_ref) {
                     None => Value::Null,
                     Some(Kept::Ip(address)) => Value::Ip(*address),

@@ -74,6 +74,28 @@ fn a_flood_of_groups_stays_within_the_bound_and_blinds_no_correlation() {
 }
 
 #[test]
+fn a_flood_of_what_waits_for_time_blinds_no_correlation_that_counts_it() {
+    let unanswered = "sequence by process.pid with maxspan=1s [a] ![x]";
+    let twice = count_of(0, 3_600, vec![(Order::GreaterEqual, 2)]);
+    let compiled = correlated(&[(Dialect::Elastic, unanswered)], &[twice]);
+    let mut detector = Detector::new(compiled, LIMITS);
+    let mut found = Vec::new();
+    detector.push(&event(1, "a0@0", "victim"), &mut found);
+    for number in 2..6_000 {
+        detector.push(&event(number, &format!("a{number}@2"), "flood"), &mut found);
+        assert!(detector.held() <= ALL, "{} after {number}", detector.held());
+    }
+    detector.tick(4 * S, &mut found);
+    assert!(detector.counters(1).evictions > 4_000, "{:?}", detector.counters(1));
+    found.clear();
+    detector.push(&event(6_000, "a0@10", "victim"), &mut found);
+    detector.tick(12 * S, &mut found);
+    let counted: Vec<_> = found.iter().filter(|found| found.rule == 1).collect();
+    assert_eq!(counted.len(), 1, "{found:?}");
+    assert_eq!(counted[0].members.as_slice(), [1, 6_000]);
+}
+
+#[test]
 fn many_matches_of_one_group_count_as_many() {
     let every = [(Dialect::Elastic, "any where true")];
     let compiled = correlated(&every, &[count_of(0, 3_600, vec![(Order::GreaterEqual, 100_000)])]);

@@ -60,6 +60,7 @@ codes! {
     SigmaUnsupported, "E044", Error, "a Sigma construct that is not run";
     Correlation, "E045", Error, "the correlation cannot be run";
     LatePlacement, "E046", Error, "a response would come too late";
+    PolicyVersion, "E050", Error, "not a policy of this version";
     WildcardLiteral, "W001", Warning, "`*` or `?` is compared literally";
     UnknownWord, "W002", Warning, "no event carries this value";
     NeverMatches, "W003", Warning, "the rule can never match";

@@ -13,6 +13,12 @@ fn golden(name: &str) -> PathBuf {
 }
 
 fn read(name: &str) -> Loaded {
+    if golden(&format!("{name}.yaml")).exists() {
+        let text = fs::read_to_string(golden(&format!("{name}.yaml"))).unwrap();
+        let found = lang::policy::load([(format!("{name}.yaml"), text)]);
+        let lang::policy::Policies { diagnostics, sources, .. } = found;
+        return Loaded { diagnostics, sources, ..Loaded::default() };
+    }
     let yaml = golden(&format!("{name}.yml")).exists();
     let file = format!("{name}.{}", if yaml { "yml" } else { "toml" });
     let text = fs::read_to_string(golden(&file)).unwrap();

@@ -11,6 +11,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lang", &["model"]),
     ("engine", &["model"]),
     ("files", &["model"]),
+    ("policy", &["model"]),
     ("agent", &["model", "kernel", "lang", "engine", "files"]),
     ("kestrel", &["model", "lang", "engine", "files"]),
     ("fuzz", &["model", "lang", "engine", "kestrel"]),

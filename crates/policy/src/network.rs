@@ -118,6 +118,44 @@ fn mask(address: u128, prefix: u8, bits: u8) -> u128 {
     address & all.checked_shr(cut).unwrap_or(0).checked_shl(cut).unwrap_or(0)
 }
 
+/// Where the class of addresses changes: from each address on to the next one its class holds.
+/// This is what the kernel half searches; which network is the longest one was decided here.
+pub(crate) fn steps(nets: &[Net], bits: u8) -> Vec<(u128, u32)> {
+    let mut nets = nets.to_vec();
+    nets.sort_unstable_by_key(|net| (net.address, net.prefix));
+    let most = mask(u128::MAX, bits, bits);
+    let mut steps = vec![(0, NO_CLASS)];
+    // Last addresses and classes of the networks around the place that was reached.
+    let mut around: Vec<(u128, u32)> = Vec::new();
+    for net in &nets {
+        close(&mut steps, &mut around, Some(net.address));
+        step(&mut steps, net.address, net.class);
+        let own = most.checked_shr(net.prefix.into()).unwrap_or(0);
+        around.push((net.address | own, net.class));
+    }
+    close(&mut steps, &mut around, None);
+    steps.retain(|one| one.0 <= most);
+    steps
+}
+
+/// Ends the networks that do not reach this address.
+fn close(steps: &mut Vec<(u128, u32)>, around: &mut Vec<(u128, u32)>, next: Option<u128>) {
+    while let Some((last, _)) = around.pop_if(|one| next.is_none_or(|next| one.0 < next)) {
+        let outer = around.last().map_or(NO_CLASS, |one| one.1);
+        if let Some(behind) = last.checked_add(1) {
+            step(steps, behind, outer);
+        }
+    }
+}
+
+/// Adds a step; of several at the same address the last one counts.
+fn step(steps: &mut Vec<(u128, u32)>, first: u128, class: u32) {
+    steps.pop_if(|one| one.0 == first);
+    if steps.last().is_none_or(|one| one.1 != class) {
+        steps.push((first, class));
+    }
+}
+
 impl Network {
     /// Protocol and port as one number: the place of the protocol among those that rules name, 0
     /// for others, above the port.

@@ -96,6 +96,8 @@ sections! {
     Protocols 1 "Protocols that are told apart, in order.",
     Classes 1 "Where the ranges of a class begin; one more than classes.",
     Ranges 3 "First and last key, label. A key is the place of the protocol, from 1, << 16 | port.",
+    StepsV4 2 "`NetsV4` as first addresses and what class holds from there on; in order.",
+    StepsV6 6 "As `StepsV4`: address from its upper half, class, nothing.",
 }
 
 impl Section {
@@ -130,7 +132,9 @@ impl Section {
             | Section::NetsV6
             | Section::Protocols
             | Section::Classes
-            | Section::Ranges => "network",
+            | Section::Ranges
+            | Section::StepsV4
+            | Section::StepsV6 => "network",
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Bytes into tables: nothing is believed.
 
+use super::write::{steps_v4, steps_v6};
 use super::{
     CONCERNED, EXPIRES, HEAD, LIMITED, MAGIC, SECTIONS, SET, STICKY, Section, VERSION, bad,
 };
@@ -338,13 +339,20 @@ impl Reader {
             u16::try_from(words.first().copied().unwrap_or(0)).ok()
         })?;
         let protocols: Option<Vec<u16>> = protocols.into_iter().collect();
-        Ok(Network {
+        let network = Network {
             v4: nets(Section::NetsV4, 32)?,
             v6: nets(Section::NetsV6, 128)?,
             protocols: protocols.ok_or(bad(Section::Protocols, "a protocol is too large"))?,
             classes,
             ranges,
-        })
+        };
+        let told = [Section::StepsV4, Section::StepsV6];
+        for (section, steps) in told.into_iter().zip([steps_v4(&network), steps_v6(&network)]) {
+            if self.section(section)? != steps {
+                return Err(bad(section, "steps are not those of the networks"));
+            }
+        }
+        Ok(network)
     }
 }
 

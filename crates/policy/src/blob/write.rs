@@ -5,6 +5,7 @@ use crate::automaton::Automaton;
 use crate::bits::Bits;
 use crate::error::{Error, number};
 use crate::limits::BYTES_MAX;
+use crate::network::{Network, steps};
 use crate::tables::Tables;
 use crate::verdicts::{Entry, Layer, Row};
 
@@ -155,7 +156,27 @@ impl Writer {
         self.section(Section::Classes, network.classes.iter().copied());
         let ranges = network.ranges.iter().flat_map(|one| [one.first, one.last, one.label]);
         self.section(Section::Ranges, ranges);
+        self.section(Section::StepsV4, steps_v4(network));
+        self.section(Section::StepsV6, steps_v6(network));
     }
+}
+
+/// What the kernel half searches instead of the networks of version 4.
+pub(super) fn steps_v4(network: &Network) -> Vec<u32> {
+    let steps = steps(&network.v4, 32).into_iter();
+    steps.flat_map(|(first, class)| [u32::try_from(first).unwrap_or(u32::MAX), class]).collect()
+}
+
+/// What the kernel half searches instead of the networks of version 6.
+pub(super) fn steps_v6(network: &Network) -> Vec<u32> {
+    let mut words = Vec::new();
+    for (first, class) in steps(&network.v6, 128) {
+        let [low, high] = [0, 64].map(|at| u64::try_from(first >> at & u128::from(u64::MAX)));
+        words.extend(low_high(high.unwrap_or(u64::MAX)));
+        words.extend(low_high(low.unwrap_or(u64::MAX)));
+        words.extend([class, 0]);
+    }
+    words
 }
 
 impl Tables {

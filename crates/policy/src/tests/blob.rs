@@ -122,6 +122,8 @@ fn each_kind_of_damage_has_its_message() {
         ("a prefix or a class", place(Section::NetsV4, 0), 33),
         ("a prefix or a class", place(Section::NetsV6, 5), 1 << 20),
         ("a protocol is too large", place(Section::Protocols, 0), 1 << 16),
+        ("steps are not those", place(Section::StepsV4, 3), 2),
+        ("steps are not those", place(Section::StepsV6, 4), 2),
     ] {
         let mut bytes = sound.clone();
         put(&mut bytes, at, value);

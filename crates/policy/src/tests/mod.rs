@@ -7,4 +7,5 @@ mod host;
 mod moves;
 mod oracle;
 mod random;
+mod steps;
 mod table;

@@ -21,24 +21,31 @@
 //! | [`decide`], [`tables`], [`mounts`] | the tables and the reference decision |
 //! | [`blob`] | tables as bytes |
 //! | [`explain`], [`plan`] | why a request is answered so; what policies need |
+//! | [`actor`], [`question`] | processes and requests in words |
+//! | [`lint`], [`diff`], [`edit`] | what is probably not meant; what changes; what would allow it |
 //!
 //! Nothing here opens a file, reads a clock or knows what a name means on a host: who calls does.
 #![forbid(unsafe_code)]
 
+pub mod actor;
 pub mod automaton;
 pub mod bits;
 pub mod blob;
 pub mod compile;
 pub mod decide;
+pub mod diff;
+pub mod edit;
 pub mod error;
 pub mod explain;
 pub mod labels;
 pub mod limits;
+pub mod lint;
 pub mod mounts;
 pub mod network;
 pub mod paths;
 pub mod pattern;
 pub mod plan;
+pub mod question;
 pub mod subjects;
 pub mod tables;
 pub mod verdicts;

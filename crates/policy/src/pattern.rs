@@ -16,6 +16,9 @@
 use crate::bits::Bits;
 use crate::limits::PATH_MAX;
 
+/// Fewer bytes of a name than this, anywhere, fit much that nobody thought of.
+const WIDE_BYTES: usize = 3;
+
 /// What is wrong with a pattern, and which part of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("path pattern {pattern:?}, at {part:?}: {why}")]
@@ -113,6 +116,50 @@ impl Pattern {
             }
         }
         Ok(Pattern { parts })
+    }
+
+    /// A path that fits, as plain as can be.
+    pub fn example(&self) -> Vec<u8> {
+        let mut path = Vec::new();
+        for (at, part) in self.parts.iter().enumerate() {
+            match part {
+                // `**` at the end also fits nothing: what is below is the point.
+                Part::Deep if at + 1 < self.parts.len() => {}
+                Part::Deep => path.extend_from_slice(b"/x"),
+                Part::Name(atoms) => {
+                    path.push(b'/');
+                    for atom in atoms {
+                        match atom {
+                            Atom::Byte(byte) => path.push(*byte),
+                            Atom::Star => path.push(b'x'),
+                            Atom::Set(bits) => {
+                                let letter = bits.iter().find(u8::is_ascii_alphanumeric);
+                                path.extend(letter.or_else(|| bits.iter().next()));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        if path.is_empty() { b"/".to_vec() } else { path }
+    }
+
+    /// Whether it says next to nothing about a path: no name of it is given, or only a letter or
+    /// two of a name anywhere.
+    pub fn is_wide(&self) -> bool {
+        let deep = self.parts.first() == Some(&Part::Deep);
+        let given = self.parts.iter().map(|part| match part {
+            Part::Name(atoms) => atoms.iter().filter(|a| matches!(a, Atom::Byte(_))).count(),
+            Part::Deep => 0,
+        });
+        let given: usize = given.sum();
+        !self.parts.is_empty() && given < if deep { WIDE_BYTES } else { 1 }
+    }
+
+    /// Whether a file with such a path can be found below any directory: other patterns say nothing
+    /// about whether this one fits too.
+    pub fn floats(&self) -> bool {
+        self.parts.first() == Some(&Part::Deep)
     }
 
     /// Which automaton can match it.
@@ -279,6 +326,27 @@ mod tests {
         }
         assert_ne!(parse(r"/\*"), parse("/*"));
         assert!(parse("/").parts.is_empty());
+    }
+
+    #[test]
+    fn examples_fit_and_wide_ones_are_told() {
+        for (text, example, wide) in [
+            ("/etc/shadow", "/etc/shadow", false),
+            ("/srv/*/x?.[a-c]", "/srv/x/x0.a", false),
+            ("/srv/**", "/srv/x", false),
+            ("/srv/**/y", "/srv/y", false),
+            ("**/*.pem", "/x.pem", false),
+            ("/", "/", false),
+            ("/**", "/x", true),
+            ("/*/**", "/x/x", true),
+            ("*a*", "/xax", true),
+            ("**/x*", "/xx", true),
+        ] {
+            let pattern = parse(text);
+            assert_eq!(String::from_utf8(pattern.example()).unwrap(), example, "{text}");
+            assert_eq!(pattern.is_wide(), wide, "{text}");
+            assert!(crate::tests::glob::fits(text, example.as_bytes()), "{text} {example}");
+        }
     }
 
     #[test]

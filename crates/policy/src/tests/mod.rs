@@ -1,5 +1,6 @@
 //! Tests against oracles that share no code with the crate, and cases one by one.
 
+mod advice;
 pub(crate) mod agree;
 mod blob;
 pub(crate) mod glob;

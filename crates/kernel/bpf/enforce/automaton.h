@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
-/* Runs a path through both automata of a generation. */
+/*
+ * Runs a path through both automata of a generation.
+ *
+ * All that changes from byte to byte is in the value of a map, of which the verifier knows nothing:
+ * so every round looks the same to it, and it follows one.
+ */
 #ifndef AEGIS_AUTOMATON_H
 #define AEGIS_AUTOMATON_H
 
@@ -8,35 +13,51 @@
 #define STATE_DEAD 0
 #define STATE_START 1
 #define ENTRY_FREE 0x00ffffff
+#define HAS_DENY 1
 /* Bytes read in one callback of bpf_loop(): fewer calls, and still a short program. */
 #define STEP_BYTES 8
-/* Room for a path, and for the longest name before it as the verifier sees it. */
+/* Room for a path, and for the longest name behind it as the verifier sees it. */
 #define TEXT_BYTES 4096
-#define TEXT_SLACK 256
+#define NAME_BYTES 255
+#define TEXT_SLACK (NAME_BYTES + 1)
+/* Bits of the mask of texts that were found. */
+#define HITS 64
 
-struct text {
-	__u8 bytes[TEXT_BYTES + TEXT_SLACK];
-};
-
-/* The labels of a path so far. */
+/* The labels of an object. */
 struct labels {
 	__u32 count;
-	__u32 overflow; /* there were more */
+	__u32 unresolved; /* not all are known: whom anything is denied to is refused */
 	__u32 label[LABELS_MAX];
+} __attribute__((aligned(8))); /* copied in words of 64 bits */
+
+/* How far a path was read. */
+struct cursor {
+	__u32 path;
+	__u32 text;
+	__u64 hits;
 };
 
-/*
- * Where a path is read and labelled. In a map, not on the stack: what the verifier does not know
- * of a value it need not follow.
- */
+/* Where a path is read and labelled. */
 struct reading {
-	__u64 owner; /* 0: free */
-	__u64 needles;
+	__u64 owner;  /* 0: free */
+	__u64 dentry; /* whose name is read next */
+	struct cursor at;
+	__u32 from; /* the next byte of the text */
+	__u32 to;   /* behind its last */
+	__u32 done;
+	__u32 unused;
 	struct labels labels;
-	struct text text;
+	__u8 text[TEXT_BYTES + TEXT_SLACK];
 };
 
-static __always_inline void add_label(struct labels *all, __u32 label)
+struct run {
+	const struct policy_head *head;
+	struct reading *reading;
+};
+
+/* Adds one. Without room, only a label that denies matters. */
+static __always_inline void add_label(const struct policy_head *head, struct labels *all,
+                                      __u32 label)
 {
 	__u32 count = all->count;
 
@@ -46,101 +67,108 @@ static __always_inline void add_label(struct labels *all, __u32 label)
 		if (i < count && all->label[i] == label)
 			return;
 	if (count >= LABELS_MAX) {
-		all->overflow = 1;
+		if (word(head, section(head, SECTION_FLAGS) + label) & HAS_DENY)
+			all->unresolved = 1;
 		return;
 	}
-	all->label[count] = label;
+	all->label[MASKED(count, LABELS_MAX - 1)] = label;
 	all->count = count + 1;
 }
 
-struct run {
-	const struct policy_head *head;
-	struct reading *reading;
-	__u32 from, to; /* the next byte, and the one behind the last */
-	__u32 path, needle; /* states */
-};
-
-static __always_inline __u32 next_state(const struct policy_head *head, const struct automaton *table,
-                                        __u32 state, __u8 byte)
+/* The next state is stored, not returned: see above. */
+static __always_inline void step(const struct policy_head *head, const struct automaton *table,
+                                 __u8 byte, __u32 *state)
 {
-	__u32 base = word(head, table->states + 2 * state);
-	__u32 entry = word(head, table->entries + base + byte);
+	__u32 row = table->states + 2 * *state;
+	__u32 entry = word(head, table->entries + word(head, row) + byte);
 
 	if ((entry & 0xff) == byte && entry >> 8 != ENTRY_FREE)
-		return entry >> 8;
-	return byte == '/' ? STATE_DEAD : word(head, table->states + 2 * state + 1);
+		*state = entry >> 8;
+	else if (byte == '/')
+		*state = STATE_DEAD;
+	else
+		*state = word(head, row + 1);
 }
 
-static long path_step(__u32 round, struct run *run)
+static long read_anchored(__u32 round, struct run *run)
 {
 	const struct policy_head *head = run->head;
-	const struct text *text = &run->reading->text;
-	__u32 state = run->path, at = run->from, to = run->to;
+	struct reading *reading = run->reading;
 
 	for (__u32 i = 0; i < STEP_BYTES; i++) {
-		if (at >= to)
-			break;
-		state = next_state(head, &head->paths, state, text->bytes[MASKED(at, TEXT_BYTES - 1)]);
-		at++;
+		__u32 at = reading->from;
+
+		if (at >= reading->to)
+			return 1;
+		step(head, &head->paths, reading->text[MASKED(at, TEXT_BYTES - 1)],
+		     &reading->at.path);
+		reading->from = at + 1;
 	}
-	run->path = state;
-	run->from = at;
-	return state == STATE_DEAD || at >= to;
+	return reading->at.path == STATE_DEAD;
 }
 
 /* The second automaton never dies; what it finds on the way is a mask. */
-static long needle_step(__u32 round, struct run *run)
+static long read_texts(__u32 round, struct run *run)
 {
 	const struct policy_head *head = run->head;
-	const struct text *text = &run->reading->text;
-	__u32 state = run->needle, at = run->from, to = run->to;
+	struct reading *reading = run->reading;
 
 	for (__u32 i = 0; i < STEP_BYTES; i++) {
+		__u32 at = reading->from;
 		__u8 byte;
 
-		if (at >= to)
-			break;
-		byte = text->bytes[MASKED(at, TEXT_BYTES - 1)];
-		state = next_state(head, &head->needles, state, byte);
+		if (at >= reading->to)
+			return 1;
+		byte = reading->text[MASKED(at, TEXT_BYTES - 1)];
+		step(head, &head->needles, byte, &reading->at.text);
 		if (byte == '/')
-			run->reading->needles &= head->sticky;
-		run->reading->needles |= double_word(head, head->needles.below + 2 * state);
-		at++;
+			reading->at.hits &= head->sticky;
+		reading->at.hits |= double_word(head, head->needles.below + 2 * reading->at.text);
+		reading->from = at + 1;
 	}
-	run->needle = state;
-	run->from = at;
-	return at >= to;
-}
-
-static long needle_label(__u32 needle, struct run *run)
-{
-	if (run->reading->needles >> (needle & 63) & 1)
-		add_label(&run->reading->labels, word(run->head, run->head->needle_labels + needle));
 	return 0;
 }
 
-/*
- * Adds the labels of text[from..to]; `path` and `needle` are the states before it. Gives the state
- * of the first automaton, STATE_DEAD if nothing can match below the path either.
- */
-static __always_inline __u32 run_automata(const struct policy_head *head, struct reading *reading,
-                                          __u32 from, __u32 to, __u32 path, __u32 needle)
+static long add_hit(__u32 hit, struct run *run)
 {
-	__u32 rounds = (to - from + STEP_BYTES - 1) / STEP_BYTES;
-	struct run run = {
-	        .head = head, .reading = reading, .from = from, .to = to, .path = path, .needle = needle};
+	if (run->reading->at.hits >> (hit % HITS) & 1)
+		add_label(run->head, &run->reading->labels,
+		          word(run->head, run->head->needle_labels + hit));
+	return 0;
+}
 
-	bpf_loop(rounds, path_step, &run, 0);
-	if (run.path != STATE_DEAD)
-		add_label(&reading->labels, word(head, head->paths.outputs + run.path));
+/* Reads text[from..to] on from where the cursor is. */
+static __always_inline void read_text(const struct policy_head *head, struct reading *reading)
+{
+	__u32 from = reading->from, rounds = TEXT_BYTES / STEP_BYTES + 1;
+	struct run run = {.head = head, .reading = reading};
+
+	bpf_loop(rounds, read_anchored, &run, 0);
 	if (head->needle_count) {
-		run.from = from;
-		bpf_loop(rounds, needle_step, &run, 0);
-		add_label(&reading->labels, word(head, head->needles.outputs + run.needle));
-		if (reading->needles)
-			bpf_loop(64, needle_label, &run, 0);
+		reading->from = from;
+		bpf_loop(rounds, read_texts, &run, 0);
 	}
-	return run.path;
+	reading->from = from;
+}
+
+/* Adds the labels of the path that was read; with `below` also those for what may come below it. */
+static __always_inline void add_labels(const struct policy_head *head, struct reading *reading,
+                                       bool below)
+{
+	struct run run = {.head = head, .reading = reading};
+	__u32 path = reading->at.path, text = reading->at.text;
+
+	add_label(head, &reading->labels, word(head, head->paths.outputs + path));
+	if (below)
+		add_label(head, &reading->labels, word(head, head->paths.below + path));
+	if (!head->needle_count)
+		return;
+	add_label(head, &reading->labels, word(head, head->needles.outputs + text));
+	if (below)
+		add_label(head, &reading->labels,
+		          word(head, section(head, SECTION_TEXT_LIVE) + text));
+	if (reading->at.hits)
+		bpf_loop(HITS, add_hit, &run, 0);
 }
 
 #endif

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * The tables of one policy generation, as programs read them: one value of an array map behind an
- * array of maps, replaced whole and never written in place. Sections are named by their offset in
- * words of 32 bits, so programs know one access only: word `at` of the value, masked to its size.
- * The size is chosen when programs are loaded; user space has checked every offset and index, and
- * the mask keeps what it missed inside the value.
+ * The tables of policy generations, as programs read them: each is one value of an array map in a
+ * slot of an array of maps, replaced whole and never written in place. Which one is in force is one
+ * number, the epoch, which counts loads; its lowest bits are the slot. So a program that read the
+ * epoch once finds one and the same generation however often it looks: user space replaces a slot
+ * only after all programs that could have read its number have ended.
+ *
+ * Sections are named by their offset in words of 32 bits, so programs know one access only: word `at`
+ * of the value, masked to its size. The size is chosen when programs are loaded; user space has
+ * checked every offset and index, and the mask keeps what it missed inside the value.
  */
 #ifndef AEGIS_BLOB_H
 #define AEGIS_BLOB_H
@@ -12,8 +16,12 @@
 #include "compat.h"
 #include "policy.h"
 
-/* Bytes of a generation; the loader sets the size, a power of two. */
-const volatile __u32 blob_bytes = 1 << 20;
+/* Bytes of a generation; the loader sets the size of the maps and of this, a power of two. */
+const volatile __u32 blob_bytes __weak = 1 << 20;
+
+/* Generations that the kernel can hold: the one in force, those before it until their last reader
+ * has ended, and the next one. */
+#define SLOTS 4
 
 struct generation_map {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -24,28 +32,34 @@ struct generation_map {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, 1);
+	__uint(max_entries, SLOTS);
 	__type(key, __u32);
 	__array(values, struct generation_map);
-} generation __weak SEC(".maps");
+} generations __weak SEC(".maps");
 
-/* The generation in force; none: nothing is enforced. */
-static __always_inline struct policy_head *policy_in_force(void)
+/* The epoch in force; 0: nothing is enforced. In a map of its own, so that it is written alone. */
+__u64 epoch_in_force __weak SEC(".data.epoch") = 0;
+
+static __always_inline __u64 current_epoch(void)
 {
-	__u32 zero = 0;
-	void *inner = bpf_map_lookup_elem(&generation, &zero);
+	return *(volatile __u64 *)&epoch_in_force;
+}
+
+/* The tables of an epoch; always there, but the verifier cannot know that. */
+static __always_inline struct policy_head *policy_of(__u64 epoch)
+{
+	__u32 zero = 0, slot = epoch % SLOTS;
+	void *inner = bpf_map_lookup_elem(&generations, &slot);
 
 	return inner ? bpf_map_lookup_elem(inner, &zero) : NULL;
 }
 
 /* The compiler must neither drop the mask nor look through it. */
-#define MASKED(x, mask)                                  \
-	({                                               \
-		__u64 masked = (x);                      \
-		asm volatile("%0 &= %1"                  \
-		             : "+r"(masked)              \
-		             : "r"((__u64)(mask)));      \
-		masked;                                  \
+#define MASKED(x, mask)                                                                            \
+	({                                                                                         \
+		__u64 masked = (x);                                                                \
+		asm volatile("%0 &= %1" : "+r"(masked) : "r"((__u64)(mask)));                      \
+		masked;                                                                            \
 	})
 
 static __always_inline __u32 word(const struct policy_head *head, __u32 at)
@@ -58,5 +72,38 @@ static __always_inline __u64 double_word(const struct policy_head *head, __u32 a
 {
 	return ((const __u64 *)head)[MASKED(at / 2, blob_bytes / 8 - 1)];
 }
+
+static __always_inline __u32 section(const struct policy_head *head, __u32 which)
+{
+	return head->sections[which].at;
+}
+
+/* A set of subjects. */
+struct set {
+	__u64 words[SUBJECT_WORDS];
+};
+
+/* Adds the set at a place. */
+static __always_inline void add_set(const struct policy_head *head, __u32 at, struct set *to)
+{
+	for (__u32 i = 0; i < SUBJECT_WORDS; i++)
+		to->words[i] |= double_word(head, at + i * 2);
+}
+
+/* Whether the set at a place has one in common with another. */
+static __always_inline __u64 meets(const struct policy_head *head, __u32 at, const struct set *set)
+{
+	__u64 any = 0;
+
+	for (__u32 i = 0; i < SUBJECT_WORDS; i++)
+		any |= double_word(head, at + i * 2) & set->words[i];
+	return any;
+}
+
+/* Words of a set in the tables. */
+#define SET (2 * SUBJECT_WORDS)
+/* Where the sets of all operations are in the head, in words. */
+#define LIMITED(operation) (offsetof(struct policy_head, limited) / 4 + (operation) * SET)
+#define CONCERNED(operation) (offsetof(struct policy_head, concerned) / 4 + (operation) * SET)
 
 #endif

@@ -5,16 +5,19 @@
 
 #include "compat.h"
 
+/* In the order of kernel::enforce::Counters. */
 enum counter {
 	COUNT_DENIED,
 	COUNT_WOULD_DENY,
-	COUNT_NO_TEXT,   /* no buffer was free */
-	COUNT_NO_PATH,   /* longer than PATH_MAX, or it could not be read */
-	COUNT_NO_MOUNT,  /* a filesystem that user space has not told */
-	COUNT_NOT_KEPT,  /* labels could not be stored and are found anew */
-	COUNT_NO_SUBJECT, /* a process without a label */
-	COUNT_OVERFLOW,  /* more labels than LABELS_MAX */
-	COUNT_LOST,      /* a decision that could not be told */
+	COUNT_LABELLED,   /* paths that were read */
+	COUNT_NO_TEXT,    /* no buffer was free */
+	COUNT_NO_PATH,    /* longer than PATH_MAX, or it could not be read, or has no name */
+	COUNT_NO_MOUNT,   /* a filesystem that user space has not told */
+	COUNT_NOT_KEPT,   /* labels could not be stored and are found anew */
+	COUNT_NO_SUBJECT, /* a process whose label could not be found or stored */
+	COUNT_OVERFLOW,   /* more labels than LABELS_MAX */
+	COUNT_NO_POLICY,  /* tables that were not there */
+	COUNT_LOST,       /* a decision that could not be told */
 	COUNTERS,
 };
 

@@ -1,114 +1,147 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
-/* The verdict: subject, operation, labels. Its cost does not know how many rules there are. */
+/*
+ * The verdict: subject, operation, labels. Its cost does not know how many rules there are. What is
+ * computed here is what policy::decide computes.
+ */
 #ifndef AEGIS_DECIDE_H
 #define AEGIS_DECIDE_H
 
-#include "file.h"
+#include "subject.h"
+#include "wire.h"
 
-#define EPERM 1
+/* Which of the two layers of verdicts: that in force, and that of all policies. */
+enum layer { LAYER_FORCE, LAYER_ALL };
 
-/* Who a process is to the rules. */
-struct subject {
-	__u64 generation;
-	__u64 bits[SUBJECT_WORDS];
+/* What rows say to a subject, for one operation. */
+struct said {
+	__u64 deny;
+	__u64 allow;
+	__u64 except;
+	__u64 audit;
+	__u64 trigger;
 };
 
-/* By thread group: task storage can be busy, and a busy answer would look like no label. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 262144);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, __u32);
-	__type(value, struct subject);
-} subjects __weak SEC(".maps");
-
-/* Everybody: who is not known is treated as whom every rule is about. */
-static const struct subject unknown = {.bits = {~0ULL, ~0ULL, ~0ULL, ~0ULL}};
-
-static __always_inline const struct subject *current_subject(const struct policy_head *head)
+static __always_inline __u32 layer_labels(const struct policy_head *head, __u32 layer)
 {
-	__u32 pid = bpf_get_current_pid_tgid() >> 32;
-	struct subject *subject = bpf_map_lookup_elem(&subjects, &pid);
-
-	if (subject && subject->generation == head->generation)
-		return subject;
-	count(COUNT_NO_SUBJECT);
-	return NULL;
+	return layer == LAYER_ALL ? section(head, SECTION_SHADOW_LABELS) : head->labels;
 }
 
-enum decision { DECISION_NONE, DECISION_ALLOW, DECISION_DENY, DECISION_LIMIT };
-
-/* What decided: for the evidence. */
-struct reason {
-	__u32 decision;
-	__u32 label;
-	__u32 word; /* of the subject's set, and the bits of it that the row has */
+struct asked {
+	const struct policy_head *head;
+	const struct set *bits;
+	const struct labels *labels;
+	struct said said;
+	__u32 table; /* of the numbers of rows, for one operation */
 	__u32 unused;
-	__u64 bits;
 };
 
-static __always_inline __u64 row_meets(const struct policy_head *head, __u32 row, __u32 set,
-                                       const struct subject *subject, __u32 *where)
+static long ask_row(__u32 at, struct asked *of)
 {
-	__u32 at = head->rows + (row * ROW_SETS + set) * SUBJECT_WORDS * 2;
+	const struct policy_head *head = of->head;
+	__u32 label = 0, row;
 
-	for (__u32 i = 0; i < SUBJECT_WORDS; i++) {
-		__u64 both = double_word(head, at + i * 2) & subject->bits[i];
+	if (at > of->labels->count)
+		return 1;
+	if (at)
+		label = of->labels->label[MASKED(at - 1, LABELS_MAX - 1)];
+	row = word(head, of->table + label * DO_COUNT);
+	if (!row)
+		return 0;
+	row = head->rows + row * ROW_SETS * SET;
+	of->said.deny |= meets(head, row + ROW_DENY * SET, of->bits);
+	of->said.allow |= meets(head, row + ROW_ALLOW * SET, of->bits);
+	of->said.except |= meets(head, row + ROW_EXCEPT * SET, of->bits);
+	of->said.audit |= meets(head, row + ROW_AUDIT * SET, of->bits);
+	of->said.trigger |= meets(head, row + ROW_TRIGGER * SET, of->bits);
+	return 0;
+}
 
-		if (both) {
-			*where = i;
-			return both;
-		}
+/* Label 0, which every object has, comes first. What is gathered begins as something that the
+ * verifier does not know: row 0, which is empty. So every round looks the same to it. */
+static __noinline int ask_rows(struct asked *of, __u32 operation, __u32 layer)
+{
+	__u64 none = double_word(of->head, of->head->rows);
+
+	of->said.deny = of->said.allow = of->said.except = of->said.audit = of->said.trigger = none;
+	of->table = layer_labels(of->head, layer) + operation;
+	bpf_loop(LABELS_MAX + 1, ask_row, of, 0);
+	return 0;
+}
+
+/* Denied operations that take this one with them, as a set of bits; policy::verdicts::implied_by. */
+static __always_inline __u32 implied_by(__u32 operation)
+{
+	switch (operation) {
+	case DO_LINK:
+	case DO_RENAME:
+		return 1U << DO_READ | 1U << DO_WRITE;
+	case DO_CREATE:
+	case DO_DELETE:
+	case DO_ATTRIBUTES:
+		return 1U << DO_WRITE;
+	case DO_MAP_CODE:
+		return 1U << DO_EXECUTE;
 	}
 	return 0;
 }
 
-static __always_inline bool is_in(const __u64 *set, const struct subject *subject)
+/* A request; filled by who asks. */
+struct question {
+	__u64 epoch;
+	__u64 dev;
+	__u64 ino;
+	__u32 operation;
+	/* Filled by settle(): */
+	__u32 why;    /* enum why of the answer */
+	__u32 denied; /* the layer in force says no */
+	__u32 source; /* the operation whose row decided */
+	__u32 layer;
+	__u32 unused;
+};
+
+/* Precedence, for one layer: see model::policy. Sets `why` and `source`; true if it is denied. */
+static __noinline bool settle(struct asked *of, __u32 layer, struct question *question)
 {
-	__u64 any = 0;
+	__u32 operation = question->operation, sources = implied_by(operation), guarded, limits;
+	const struct policy_head *head = of->head;
+	struct said *said = &of->said;
 
-	for (__u32 i = 0; i < SUBJECT_WORDS; i++)
-		any |= set[i] & subject->bits[i];
-	return any;
-}
+	question->source = operation;
+	question->layer = layer;
+	question->why = WHY_RULE;
+	ask_rows(of, operation, layer);
+	if (said->except)
+		return false;
+	if (said->deny)
+		return true;
+	guarded = layer == LAYER_ALL ? section(head, SECTION_SHADOW_CONCERNED) + operation * SET
+	                             : CONCERNED(operation);
+	question->why = WHY_UNRESOLVED;
+	if (of->labels->unresolved && meets(head, guarded, of->bits))
+		return true;
+	question->why = WHY_RULE;
+	if (said->allow)
+		return false;
+	question->why = WHY_IMPLIED;
+	for (__u32 i = 0; i < 3 && sources; i++) {
+		__u32 source = i == 0 ? DO_READ : i == 1 ? DO_WRITE : DO_EXECUTE;
 
-/* See "Precedence" in model::policy. */
-static __always_inline void decide(const struct policy_head *head, const struct subject *subject,
-                                   __u32 operation, const struct labels *labels,
-                                   struct reason *reason)
-{
-	bool allowed = false;
-
-	/* Label 0, which every object has, comes first. */
-	for (__u32 i = 0; i <= LABELS_MAX; i++) {
-		__u32 label = 0, row, where;
-		__u64 bits;
-
-		if (i > labels->count)
-			break;
-		if (i)
-			label = labels->label[i - 1];
-		row = word(head, head->labels + label * DO_COUNT + operation);
-		if (!row)
+		if (!(sources >> source & 1))
 			continue;
-		if (row_meets(head, row, ROW_EXCEPT, subject, &where)) {
-			reason->decision = DECISION_ALLOW;
-			return;
-		}
-		bits = row_meets(head, row, ROW_DENY, subject, &where);
-		if (bits && reason->decision != DECISION_DENY) {
-			reason->decision = DECISION_DENY;
-			reason->label = label;
-			reason->word = where;
-			reason->bits = bits;
-		}
-		if (row_meets(head, row, ROW_ALLOW, subject, &where))
-			allowed = true;
+		ask_rows(of, source, layer);
+		question->source = source;
+		if (!said->except && said->deny)
+			return true;
 	}
-	if (reason->decision == DECISION_DENY)
-		return;
-	if (!allowed && is_in(head->limited[operation], subject))
-		reason->decision = DECISION_LIMIT;
+	question->source = operation;
+	question->why = WHY_LIST;
+	limits = word(head, section(head, layer == LAYER_ALL ? SECTION_SHADOW_DEFAULTS
+	                                                     : SECTION_DEFAULTS) +
+	                            operation);
+	if (limits && meets(head, head->rows + limits * ROW_SETS * SET + ROW_DENY * SET, of->bits))
+		return true;
+	question->why = WHY_DEFAULT;
+	return false;
 }
 
 #endif

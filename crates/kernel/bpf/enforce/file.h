@@ -3,18 +3,19 @@
  * The labels of a file: found by its path once, then kept with its inode.
  *
  * What is kept is right only for the name it was found by, and as long as no directory above was
- * renamed; both are part of the key. Within a generation labels only grow: a file that was renamed
- * or linked keeps what it had.
+ * renamed; both are part of the key. Within an epoch labels only grow: a file that was renamed or
+ * linked keeps what it had.
  */
 #ifndef AEGIS_FILE_LABELS_H
 #define AEGIS_FILE_LABELS_H
 
-#include "counters.h"
 #include "text.h"
 
-/* What is kept with an inode. */
+/* What is kept with an inode. Written by who holds the lock; `epoch` first and last, so that who
+ * reads sees a change. */
 struct kept {
-	__u64 generation;
+	__u64 lock;
+	__u64 epoch;
 	__u64 parent; /* inode of the directory */
 	__u64 name;   /* hash and length of the name */
 	__u64 moves;  /* directories renamed before the path was read */
@@ -28,22 +29,37 @@ struct {
 	__type(value, struct kept);
 } kept_labels __weak SEC(".maps");
 
-/* Where the automata begin for the paths of a filesystem: after the path of its mount point. */
-struct mount_state {
-	__u32 path;
-	__u32 needle;
-	struct labels labels; /* that the path of the mount point already has */
+/* Labels that user space gave a file, whatever its name: it has other names, or one that a rule
+ * says exactly. For the epoch in force and the next one. */
+struct pin {
+	struct {
+		__u64 epoch;
+		struct labels labels;
+	} of[2];
 };
 
+struct {
+	__uint(type, BPF_MAP_TYPE_INODE_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct pin);
+} pins __weak SEC(".maps");
+
+/* Where reading begins for the paths of a filesystem: after the path of its mount point. */
 struct mount_key {
-	__u64 generation;
-	__u32 device;
-	__u32 unused;
+	__u64 epoch;
+	__u64 device; /* kernel dev_t */
+	__u64 root;   /* inode of the directory that a further mount shows; 0: that of the root */
+};
+
+struct mount_state {
+	struct cursor start;
+	__u64 others; /* the filesystem has further mounts, of directories */
 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 8192);
+	__uint(max_entries, 65536);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct mount_key);
 	__type(value, struct mount_state);
@@ -52,87 +68,159 @@ struct {
 /* Directories that were renamed since the programs were loaded. */
 __u64 moves __weak = 0;
 
-/* Reads the path of a dentry and adds its labels. False if it could not be read. */
-static __noinline bool label_path(const struct policy_head *head, const struct dentry *dentry,
-                                  struct reading *reading)
+static __always_inline __u64 current_moves(void)
 {
-	struct mount_key key = {.generation = head->generation};
-	struct mount_state *start;
-	__u32 from;
-
-	key.device = BPF_CORE_READ(dentry, d_sb, s_dev);
-	start = bpf_map_lookup_elem(&mounts, &key);
-	from = read_path(dentry, &reading->text);
-	if (from > TEXT_END) {
-		count(COUNT_NO_PATH);
-		return false;
-	}
-	if (start) {
-		for (__u32 i = 0; i < LABELS_MAX; i++)
-			if (i < start->labels.count)
-				add_label(&reading->labels, start->labels.label[i]);
-	} else {
-		count(COUNT_NO_MOUNT);
-	}
-	run_automata(head, reading, from, TEXT_END, start ? start->path : STATE_START,
-	             start ? start->needle : STATE_START);
-	return true;
+	return *(volatile __u64 *)&moves;
 }
 
-/* Hash and length of a name, as the kernel keeps them beside it. */
-static __always_inline __u64 name_key(const struct dentry *dentry)
+/* Also label what may come below, and keep nothing: the file is a directory about to move. */
+#define HOW_MOVED 1
+
+/* The numbers of a file's name: its directory, and hash and length as the kernel has them. */
+static __always_inline __u64 parent_of(__u64 dentry)
 {
-	return BPF_CORE_READ(dentry, d_name.hash_len);
+	__u64 parent = peek_member(struct dentry, dentry, d_parent);
+	__u64 inode = peek_member(struct dentry, parent, d_inode);
+
+	return peek_member(struct inode, inode, i_ino);
 }
 
-static __always_inline bool is_kept(const struct kept *kept, const struct policy_head *head,
-                                    __u64 parent, __u64 name)
+static __always_inline __u64 name_of(__u64 dentry)
 {
-	return kept->generation == head->generation && kept->parent == parent &&
-	       kept->name == name && kept->moves == *(volatile __u64 *)&moves;
+	return peek_member(struct dentry, dentry, d_name.hash_len);
 }
 
-/*
- * The labels of an existing file under the name it is reached by. False if they cannot be found:
- * who asks must refuse whom any rule is about.
- */
-static __always_inline bool file_labels(const struct policy_head *head, struct inode *inode,
-                                        const struct dentry *dentry, struct labels *labels)
+static __always_inline bool is_kept(const struct kept *kept, __u64 epoch, __u64 dentry)
 {
-	__u64 parent = BPF_CORE_READ(dentry, d_parent, d_inode, i_ino), name = name_key(dentry);
-	struct kept *kept = bpf_inode_storage_get(&kept_labels, inode, 0, 0);
-	__u64 now = *(volatile __u64 *)&moves;
-	struct reading *reading;
+	return kept->epoch == epoch && kept->moves == current_moves() &&
+	       kept->name == name_of(dentry) && kept->parent == parent_of(dentry);
+}
 
-	if (kept && is_kept(kept, head, parent, name)) {
-		*labels = kept->labels;
-		return true;
+/* Reads a path from where its filesystem is mounted. */
+static __always_inline void begin_at(__u64 epoch, __u64 dentry, struct reading *reading)
+{
+	__u64 sb = peek_member(struct dentry, dentry, d_sb);
+	struct mount_key key = {.epoch = epoch, .device = kread(struct super_block, sb, s_dev)};
+	struct mount_state *state = bpf_map_lookup_elem(&mounts, &key);
+
+	if (state) {
+		reading->at = state->start;
+		return;
 	}
-	reading = claim_reading();
-	if (!reading) {
-		count(COUNT_NO_TEXT);
-		return false;
-	}
-	if (kept && kept->generation == head->generation)
-		reading->labels = kept->labels;
-	if (!label_path(head, dentry, reading)) {
-		release(reading);
-		return false;
-	}
-	*labels = reading->labels;
-	release(reading);
-	if (!kept)
-		kept = bpf_inode_storage_get(&kept_labels, inode, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!kept) {
+	count(COUNT_NO_MOUNT);
+	reading->at.path = STATE_START;
+	reading->at.text = STATE_START;
+	reading->at.hits = 0;
+}
+
+static __always_inline void keep(struct kept *kept, const struct labels *labels, __u64 epoch,
+                                 __u64 parent, __u64 name, __u64 moved)
+{
+	if (__sync_val_compare_and_swap(&kept->lock, 0, 1)) {
 		count(COUNT_NOT_KEPT);
-		return true;
+		return;
 	}
+	__sync_lock_test_and_set(&kept->epoch, 0);
 	kept->labels = *labels;
 	kept->parent = parent;
 	kept->name = name;
-	kept->moves = now;
-	kept->generation = head->generation;
-	return true;
+	kept->moves = moved;
+	__sync_lock_test_and_set(&kept->epoch, epoch);
+	__sync_lock_test_and_set(&kept->lock, 0);
+}
+
+/* Whether a file has a path at all. */
+static __always_inline bool has_path(__u64 dentry)
+{
+	__u64 sb = peek_member(struct dentry, dentry, d_sb);
+
+	return !(kread(struct super_block, sb, s_flags) & SB_NOUSER);
+}
+
+/* The labels that a file has whatever its name: `kept` from other names, `pin` from user space. */
+static __always_inline void add_known(const struct policy_head *head, __u64 epoch,
+                                      struct labels *labels, const struct kept *kept,
+                                      const struct pin *pin)
+{
+	__u32 which = epoch % 2;
+
+	if (kept && kept->epoch == epoch)
+		*labels = kept->labels;
+	if (pin && pin->of[which].epoch == epoch)
+		for (__u32 i = 0; i < LABELS_MAX; i++)
+			if (i < pin->of[which].labels.count)
+				add_label(head, labels, pin->of[which].labels.label[i]);
+}
+
+/*
+ * Finds the labels of what a dentry names and keeps them in `kept`, if that is given. What cannot be
+ * read is unresolved. A function of its own to the verifier, which so follows it once.
+ */
+__weak __noinline int label_path(__u64 dentry_and_how, struct kept *kept, const struct pin *pin,
+                                 struct labels *labels, __u64 epoch)
+{
+	bool below = dentry_and_how & HOW_MOVED;
+	__u64 dentry = dentry_and_how & ~(__u64)HOW_MOVED;
+	__u64 parent = parent_of(dentry), name = name_of(dentry), moved = current_moves();
+	struct policy_head *head = policy_of(epoch);
+	struct reading *reading;
+
+	if (!labels)
+		return 0;
+	labels->count = 0;
+	labels->unresolved = 1;
+	if (!head) {
+		count(COUNT_NO_POLICY);
+		return 0;
+	}
+	reading = claim_reading();
+	if (!reading)
+		return 0;
+	count(COUNT_LABELLED);
+	add_known(head, epoch, &reading->labels, kept, pin);
+	if (has_path(dentry)) {
+		if (read_path(dentry, reading)) {
+			begin_at(epoch, dentry, reading);
+			read_text(head, reading);
+			add_labels(head, reading, below);
+		} else {
+			count(COUNT_NO_PATH);
+			reading->labels.unresolved = 1;
+			kept = NULL;
+		}
+	}
+	*labels = reading->labels;
+	if (kept && !below)
+		keep(kept, labels, epoch, parent, name, moved);
+	release(reading);
+	return 0;
+}
+
+static __always_inline bool copy_kept(const struct kept *kept, __u64 epoch, __u64 dentry,
+                                      struct labels *labels)
+{
+	if (!is_kept(kept, epoch, dentry))
+		return false;
+	*labels = kept->labels;
+	barrier();
+	return *(volatile const __u64 *)&kept->epoch == epoch;
+}
+
+/* The labels of an existing file under the name it is reached by. Inline, since the verifier must
+ * know that `inode` is one. */
+static __always_inline void file_labels(struct inode *inode, __u64 dentry, struct labels *labels,
+                                        __u64 epoch)
+{
+	struct kept *kept = bpf_inode_storage_get(&kept_labels, inode, 0, 0);
+	struct pin *pin;
+
+	if (kept && copy_kept(kept, epoch, dentry, labels))
+		return;
+	pin = bpf_inode_storage_get(&pins, inode, 0, 0);
+	if (!kept)
+		kept = bpf_inode_storage_get(&kept_labels, inode, 0,
+		                             BPF_LOCAL_STORAGE_GET_F_CREATE);
+	label_path(dentry, kept, pin, labels, epoch);
 }
 
 #endif

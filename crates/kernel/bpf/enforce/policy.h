@@ -55,6 +55,45 @@ struct automaton {
 /* A row: sets of subjects, each SUBJECT_WORDS of 64 bits. */
 enum row_set { ROW_DENY, ROW_ALLOW, ROW_EXCEPT, ROW_AUDIT, ROW_TRIGGER, ROW_SETS };
 
+/* In the order of policy::blob::Section, which says what each holds. */
+enum section {
+	SECTION_PATH_STATES,
+	SECTION_PATH_ENTRIES,
+	SECTION_PATH_LABELS,
+	SECTION_PATH_LIVE,
+	SECTION_TEXT_STATES,
+	SECTION_TEXT_ENTRIES,
+	SECTION_TEXT_LABELS,
+	SECTION_TEXT_HITS,
+	SECTION_TEXT_LIVE,
+	SECTION_HIT_LABELS,
+	SECTION_LABELS,
+	SECTION_ROWS,
+	SECTION_ROW_ENTRIES,
+	SECTION_ENTRIES,
+	SECTION_FLAGS,
+	SECTION_DEFAULTS,
+	SECTION_SHADOW_LABELS,
+	SECTION_SHADOW_DEFAULTS,
+	SECTION_SHADOW_CONCERNED,
+	SECTION_SUBJECT_MASKS,
+	SECTION_EXECUTABLE_HASHES,
+	SECTION_LABEL_SUBJECTS,
+	SECTION_SETS,
+	SECTION_HASHES,
+	SECTION_CAPABILITIES,
+	SECTION_PROCESSES,
+	SECTION_CREATED,
+	SECTION_NETS_V4,
+	SECTION_NETS_V6,
+	SECTION_PROTOCOLS,
+	SECTION_CLASSES,
+	SECTION_RANGES,
+	SECTION_STEPS_V4,
+	SECTION_STEPS_V6,
+	SECTION_COUNT,
+};
+
 struct policy_head {
 	__u32 magic;
 	__u32 version;
@@ -66,11 +105,15 @@ struct policy_head {
 	struct automaton paths;
 	struct automaton needles; /* its output is the label of a path that ends there */
 	__u32 needle_labels;      /* a word a bit of the mask */
-	__u32 unused;
+	__u32 watched;            /* operations that a rule reports or that arm one, as bits */
 	__u64 limited[DO_COUNT][SUBJECT_WORDS]; /* who may do only what rows allow */
 	__u64 concerned[DO_COUNT][SUBJECT_WORDS]; /* whom anything is denied to */
 	__u64 sticky;                             /* hits that a slash does not clear */
 	__s64 expires;                            /* seconds since 1970 of the first exception's end */
+	struct {
+		__u32 at;  /* place */
+		__u32 len; /* words */
+	} sections[SECTION_COUNT];
 };
 
 #endif

@@ -9,37 +9,56 @@
 #define AEGIS_TEXT_H
 
 #include "automaton.h"
+#include "counters.h"
 
 /* Components of a path: PATH_MAX has room for as many. */
 #define DEPTH_MAX 2048
 /* Programs that read a path at the same moment. */
-#define TEXT_SLOTS 256
-/* Slots tried from the one that the CPU would take. */
-#define TEXT_TRIES 8
+#define READINGS 256
+/* Buffers tried from the one that the CPU would take. */
+#define READING_TRIES 32
+/* A filesystem that cannot be mounted: its files have no path (pipes, memory files). */
+#define SB_NOUSER (1UL << 31)
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, TEXT_SLOTS);
+	__uint(max_entries, READINGS);
 	__type(key, __u32);
 	__type(value, struct reading);
 } readings __weak SEC(".maps");
 
+struct claim {
+	__u32 first;
+	__u32 found; /* 1 + the number of the buffer */
+};
+
+static long try_claim(__u32 round, struct claim *claim)
+{
+	__u32 at = (claim->first + round) % READINGS;
+	struct reading *reading = bpf_map_lookup_elem(&readings, &at);
+
+	if (!reading || __sync_val_compare_and_swap(&reading->owner, 0, 1))
+		return 0;
+	claim->found = at + 1;
+	return 1;
+}
+
+/* A buffer of one's own; NULL when too many programs were preempted while they had one. */
 static __always_inline struct reading *claim_reading(void)
 {
-	__u32 first = bpf_get_smp_processor_id() * 2;
+	struct claim claim = {.first = bpf_get_smp_processor_id() * 4};
+	struct reading *reading;
 
-	for (__u32 i = 0; i < TEXT_TRIES; i++) {
-		__u32 at = (first + i) % TEXT_SLOTS;
-		struct reading *reading = bpf_map_lookup_elem(&readings, &at);
-
-		if (reading && !__sync_val_compare_and_swap(&reading->owner, 0, 1)) {
-			reading->needles = 0;
-			reading->labels.count = 0;
-			reading->labels.overflow = 0;
-			return reading;
-		}
+	bpf_loop(READING_TRIES, try_claim, &claim, 0);
+	claim.first = claim.found - 1;
+	reading = claim.found ? bpf_map_lookup_elem(&readings, &claim.first) : NULL;
+	if (!reading) {
+		count(COUNT_NO_TEXT);
+		return NULL;
 	}
-	return NULL;
+	reading->labels.count = 0;
+	reading->labels.unresolved = 0;
+	return reading;
 }
 
 static __always_inline void release(struct reading *reading)
@@ -47,50 +66,44 @@ static __always_inline void release(struct reading *reading)
 	__sync_lock_test_and_set(&reading->owner, 0);
 }
 
-struct ascent {
-	const struct dentry *dentry;
-	struct text *text;
-	__u32 from;
-	__u32 done;
-};
-
-static long ascend(__u32 round, struct ascent *at)
+/* One name, from the last to the first. */
+static long ascend(__u32 round, struct run *run)
 {
-	const struct dentry *dentry = at->dentry;
-	const struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
-	const unsigned char *name;
-	__u32 from = at->from, len;
+	struct reading *reading = run->reading;
+	__u64 dentry = reading->dentry, parent = peek_member(struct dentry, dentry, d_parent);
+	__u64 length = peek_member(struct dentry, dentry, d_name.hash_len) >> 32;
+	__u64 name = peek_member(struct dentry, dentry, d_name.name), from = reading->from;
 
 	if (parent == dentry) {
-		at->done = 1;
+		__u64 sb = peek_member(struct dentry, dentry, d_sb);
+
+		/* Else it hangs in the air: it was found by its number. */
+		reading->done = peek_member(struct super_block, sb, s_root) == dentry;
 		return 1;
 	}
-	len = BPF_CORE_READ(dentry, d_name.len);
-	name = BPF_CORE_READ(dentry, d_name.name);
-	if (len >= TEXT_SLACK || len + 1 > from || from > TEXT_BYTES)
+	if (length > NAME_BYTES || length + 1 > from)
 		return 1;
-	from -= len;
-	if (bpf_probe_read_kernel(&at->text->bytes[MASKED(from, TEXT_BYTES - 1)],
-	                          MASKED(len, TEXT_SLACK - 1), name))
+	from -= length;
+	if (bpf_probe_read_kernel(&reading->text[MASKED(from, TEXT_BYTES - 1)],
+	                          MASKED(length, NAME_BYTES), (void *)name))
 		return 1;
 	from -= 1;
-	at->text->bytes[MASKED(from, TEXT_BYTES - 1)] = '/';
-	at->from = from;
-	at->dentry = parent;
+	reading->text[MASKED(from, TEXT_BYTES - 1)] = '/';
+	reading->from = from;
+	reading->dentry = parent;
 	return 0;
 }
 
-/*
- * Writes the path of a dentry into the end of the text and gives where it begins; TEXT_BYTES for
- * the root itself, and more if it could not be read whole.
- */
-static __always_inline __u32 read_path(const struct dentry *dentry, struct text *text)
+/* Writes the path of a dentry into the end of the text. False if it could not be read whole. */
+static __always_inline bool read_path(__u64 dentry, struct reading *reading)
 {
-	struct ascent at = {.dentry = dentry, .text = text, .from = TEXT_BYTES - 1};
+	struct run run = {.reading = reading};
 
-	bpf_loop(DEPTH_MAX, ascend, &at, 0);
-	return at.done ? at.from : TEXT_BYTES + 1;
+	reading->dentry = dentry;
+	reading->done = 0;
+	reading->from = reading->to = TEXT_BYTES - 1;
+	bpf_loop(DEPTH_MAX, ascend, &run, 0);
+	return reading->done;
 }
-#define TEXT_END (TEXT_BYTES - 1)
 
 #endif

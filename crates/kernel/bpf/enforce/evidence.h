@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* Carries out what was decided, and tells it: which rule, asked by whom, about what. */
+#ifndef AEGIS_EVIDENCE_H
+#define AEGIS_EVIDENCE_H
+
+#include "decide.h"
+#include "task.h"
+
+#define EPERM 1
+#define ENOENT 2
+#define EACCES 13
+#define ECONNREFUSED 111
+#define SIGKILL 9
+#define NO_RULE ~0U
+/* Entries of a row: one a subject, and what only reports. */
+#define ENTRIES_MAX 4096
+
+/* In the order of policy::verdicts::Answer. */
+enum answer { ANSWER_KILL, ANSWER_PERM, ANSWER_ACCESS, ANSWER_NO_ENTRY, ANSWER_REFUSED };
+
+/* In the order of policy::verdicts::Effect. */
+enum effect { EFFECT_DENY, EFFECT_EXCEPT, EFFECT_ALLOW, EFFECT_AUDIT };
+
+/* Its own ring: a flood of events hides no denial. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} denials __weak SEC(".maps");
+
+/* The strongest entry that fits a subject, of all rows that were looked at. */
+struct search {
+	const struct policy_head *head;
+	const struct set *bits;
+	__u64 best; /* answer << 32 | rule; all ones: none yet */
+	__u32 first, count;
+	__u32 effect;
+	__u32 found; /* in the row that is looked at */
+};
+
+static long try_entry(__u32 at, struct search *of)
+{
+	const struct policy_head *head = of->head;
+	__u32 place = section(head, SECTION_ENTRIES) + 2 * (of->first + at), what, bit;
+	__u64 key;
+
+	if (at >= of->count)
+		return 1;
+	what = word(head, place);
+	bit = what >> 16 & 0xff;
+	if ((what & 0xff) != of->effect || !(of->bits->words[bit / 64] >> (bit % 64) & 1))
+		return 0;
+	key = (__u64)(what >> 8 & 0xff) << 32 | word(head, place + 1);
+	if (key < of->best) {
+		of->best = key;
+		of->found = 1;
+	}
+	return 1;
+}
+
+static __always_inline void search_row(struct search *of, __u32 row)
+{
+	__u32 place = section(of->head, SECTION_ROW_ENTRIES) + 2 * row;
+
+	of->first = word(of->head, place);
+	of->count = word(of->head, place + 1);
+	of->found = 0;
+	bpf_loop(ENTRIES_MAX, try_entry, of, 0);
+}
+
+struct rows {
+	struct search *search;
+	const struct labels *labels;
+	__u32 table, label;
+};
+
+static long search_label(__u32 at, struct rows *of)
+{
+	const struct policy_head *head = of->search->head;
+	__u32 label = 0, row;
+
+	if (at > of->labels->count)
+		return 1;
+	if (at)
+		label = of->labels->label[MASKED(at - 1, LABELS_MAX - 1)];
+	row = word(head, of->table + label * DO_COUNT);
+	if (!row)
+		return 0;
+	search_row(of->search, row);
+	if (of->search->found)
+		of->label = label;
+	return 0;
+}
+
+/* The kind of event that the operation would have been. */
+static __always_inline __u32 kind_of(__u32 operation)
+{
+	switch (operation) {
+	case DO_CREATE:
+		return KIND_CREATE;
+	case DO_DELETE:
+		return KIND_UNLINK;
+	case DO_RENAME:
+		return KIND_RENAME;
+	case DO_LINK:
+		return KIND_LINK;
+	case DO_ATTRIBUTES:
+		return KIND_ATTR;
+	case DO_EXECUTE:
+		return KIND_EXEC;
+	case DO_PTRACE:
+		return KIND_PTRACE;
+	case DO_SIGNAL:
+		return KIND_SIGNAL;
+	case DO_LOAD_MODULE:
+		return KIND_MODULE;
+	case DO_BPF:
+		return KIND_BPF;
+	case DO_MOUNT:
+		return KIND_MOUNT;
+	case DO_NAMESPACE:
+		return KIND_NAMESPACE;
+	case DO_IO_URING:
+		return KIND_IO_URING;
+	}
+	return KIND_OPEN;
+}
+
+static __always_inline void tell(const struct policy_head *head, const struct question *question,
+                                 __u64 rule, __u32 label, __u32 flags)
+{
+	struct rec_denial *record = bpf_ringbuf_reserve(&denials, sizeof(*record), 0);
+
+	if (!record) {
+		count(COUNT_LOST);
+		return;
+	}
+	zero_words(record, sizeof(*record));
+	fill_header(&record->h, current_task(), kind_of(question->operation), PROVIDER_LSM,
+	            sizeof(*record));
+	record->generation = head->generation;
+	record->dev = question->dev;
+	record->ino = question->ino;
+	record->rule = rule;
+	record->answer = rule >> 32;
+	record->label = label;
+	record->operation = question->operation;
+	record->why = question->why;
+	record->flags = flags;
+	if (!flags)
+		record->h.flags = FLAG_DENIED;
+	bpf_ringbuf_submit(record, 0);
+}
+
+/* Finds the rule behind an answer and tells it. Gives answer << 32 | rule. */
+static __noinline __u64 explain(const struct asked *of, const struct question *question,
+                                __u32 effect, __u32 flags)
+{
+	const struct policy_head *head = of->head;
+	struct search search = {.head = head, .bits = of->bits, .best = ~0ULL, .effect = effect};
+	struct rows rows = {.search = &search,
+	                    .labels = of->labels,
+	                    .table = layer_labels(head, question->layer) + question->source};
+	__u32 defaults = section(head, question->layer == LAYER_ALL ? SECTION_SHADOW_DEFAULTS
+	                                                            : SECTION_DEFAULTS);
+
+	if (question->why == WHY_LIST)
+		search_row(&search, word(head, defaults + question->source));
+	else if (question->why != WHY_UNRESOLVED)
+		bpf_loop(LABELS_MAX + 1, search_label, &rows, 0);
+	if (search.best == ~0ULL)
+		search.best = (__u64)ANSWER_PERM << 32 | NO_RULE;
+	tell(head, question, search.best, rows.label, flags);
+	return search.best;
+}
+
+struct arming {
+	struct asked *asked;
+	struct subject *subject;
+	__u32 operation;
+	__u32 unused;
+};
+
+/* What a row arms, of what the process would be. */
+static long arm(__u32 at, struct arming *of)
+{
+	const struct policy_head *head = of->asked->head;
+	struct subject *subject = of->subject;
+	__u32 label = 0, row;
+
+	if (at > of->asked->labels->count)
+		return 1;
+	if (at)
+		label = of->asked->labels->label[MASKED(at - 1, LABELS_MAX - 1)];
+	row = word(head, head->labels + label * DO_COUNT + of->operation);
+	row = head->rows + (row * ROW_SETS + ROW_TRIGGER) * SET;
+	for (__u32 i = 0; i < SUBJECT_WORDS; i++)
+		subject->armed.words[i] |= double_word(head, row + i * 2) & subject->fits.words[i];
+	return 0;
+}
+
+/* Reports what a rule wants reported, and arms who did what arms. */
+static __always_inline void watch(struct asked *asked, struct subject *subject,
+                                  struct question *question)
+{
+	struct arming arming = {
+	        .asked = asked, .subject = subject, .operation = question->operation};
+
+	question->why = WHY_RULE;
+	question->source = question->operation;
+	question->layer = LAYER_FORCE;
+	asked->bits = &subject->fits;
+	ask_rows(asked, question->operation, LAYER_FORCE);
+	if (asked->said.trigger) {
+		bpf_loop(LABELS_MAX + 1, arm, &arming, 0);
+		subject->epoch = 0;
+	}
+	asked->bits = &subject->bits;
+	ask_rows(asked, question->operation, LAYER_FORCE);
+	if (asked->said.audit)
+		explain(asked, question, EFFECT_AUDIT, DENIAL_AUDIT);
+}
+
+/*
+ * Decides a request, tells what there is to tell and does what there is to do. Gives 0 if it goes
+ * through, else one more than the answer. A function of its own to the verifier.
+ */
+__weak __noinline int conclude(struct question *question, struct subject *subject,
+                               const struct labels *labels)
+{
+	struct set all = {{~0ULL, ~0ULL, ~0ULL, ~0ULL}};
+	struct asked asked = {.bits = &all, .labels = labels};
+	__u64 rule;
+
+	if (!question || !labels)
+		return 0;
+	asked.head = policy_of(question->epoch);
+	if (!asked.head) {
+		count(COUNT_NO_POLICY);
+		return 1 + ANSWER_PERM;
+	}
+	if (subject)
+		all = subject->bits;
+	if (settle(&asked, LAYER_FORCE, question)) {
+		count(COUNT_DENIED);
+		rule = explain(&asked, question, EFFECT_DENY, 0);
+		if (rule >> 32 == ANSWER_KILL)
+			bpf_send_signal(SIGKILL);
+		return 1 + (rule >> 32);
+	}
+	if (!subject)
+		return 0;
+	if (asked.head->sections[SECTION_SHADOW_LABELS].len &&
+	    settle(&asked, LAYER_ALL, question)) {
+		count(COUNT_WOULD_DENY);
+		explain(&asked, question, EFFECT_DENY, DENIAL_WOULD);
+	}
+	if (asked.head->watched >> (question->operation & 31) & 1)
+		watch(&asked, subject, question);
+	return 0;
+}
+
+/* What a hook returns. Constants, since the verifier wants to know their range. */
+static __always_inline int errno_of(int answer)
+{
+	if (!answer)
+		return 0;
+	if (answer == 1 + ANSWER_ACCESS) {
+		barrier();
+		return -EACCES;
+	}
+	if (answer == 1 + ANSWER_NO_ENTRY) {
+		barrier();
+		return -ENOENT;
+	}
+	if (answer == 1 + ANSWER_REFUSED) {
+		barrier();
+		return -ECONNREFUSED;
+	}
+	barrier();
+	return -EPERM;
+}
+
+#endif

@@ -80,6 +80,11 @@ pub fn capabilities(mask: u64) -> impl Iterator<Item = &'static str> {
     named.filter(move |(bit, _)| mask & (1 << bit) != 0).map(|(_, name)| *name)
 }
 
+/// Name of a capability by its number.
+pub fn capability(number: u8) -> Option<&'static str> {
+    CAPABILITIES.get(usize::from(number)).copied()
+}
+
 /// Number of a capability by its name, in any case and with or without `CAP_`.
 pub fn capability_number(name: &str) -> Option<u8> {
     let bare = |text: &str| text.get(4..).unwrap_or_default().to_owned();

@@ -102,6 +102,8 @@ pub struct Place {
     pub file: String,
     /// Line, from 1.
     pub line: u32,
+    /// Its bytes.
+    pub bytes: std::ops::Range<usize>,
 }
 
 /// The answer to a request.

@@ -27,7 +27,7 @@ const VERDICTS: [(&str, Verdict); 4] = [
     ("audit", Verdict::Audit),
 ];
 
-const SEVERITIES: [(&str, Severity); 5] = [
+pub(super) const SEVERITIES: [(&str, Severity); 5] = [
     ("informational", Severity::Informational),
     ("low", Severity::Low),
     ("medium", Severity::Medium),
@@ -57,7 +57,8 @@ impl<'t> Reader<'t> {
 
     fn place(&self, span: &Span) -> Place {
         let line = self.lines.partition_point(|end| *end < span.start) + 1;
-        Place { file: self.file.to_owned(), line: u32::try_from(line).unwrap_or(u32::MAX) }
+        let line = u32::try_from(line).unwrap_or(u32::MAX);
+        Place { file: self.file.to_owned(), line, bytes: span.clone() }
     }
 
     /// The policy, unless anything in it is wrong.

@@ -3,7 +3,7 @@
 //! Includes are policy text like any other, shown by [`text`]: nothing is allowed that an operator
 //! cannot read.
 
-use model::policy::{Operations, Place, Rule, Subject};
+use model::policy::{Operations, Rule, Subject};
 
 /// All includes.
 pub const NAMES: [&str; 3] = ["base-system", "name-resolution", "terminal"];
@@ -31,7 +31,7 @@ pub(super) fn rules(
         rule.operations = Operations(rule.operations.0 & operations.0);
         rule.id = format!("{list}.{name}.{}", rule.id);
         rule.subject = subject.clone();
-        rule.place = Place { file: file.clone(), line: rule.place.line };
+        rule.place.file.clone_from(&file);
         (!rule.operations.is_empty()).then_some(rule)
     });
     Some(rules.collect())

@@ -1,7 +1,7 @@
 //! Bounds on policy text.
 
-/// Bytes of a policy file: 10,000 rules of 400 bytes, twice.
-pub const MAX_FILE: usize = 8 << 20;
+/// Bytes of a policy file: 10,000 rules of 400 bytes.
+pub const MAX_FILE: usize = 4 << 20;
 /// How deep lists and maps nest.
 pub(super) const MAX_DEPTH: usize = 32;
 /// Values of one file.

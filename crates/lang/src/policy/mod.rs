@@ -6,21 +6,25 @@
 //! | `document` | `apiVersion`, `metadata`, `spec`, rules and allow-lists |
 //! | `subject`, `object` | who and what |
 //! | `includes` | what programs of the base system need, for allow-lists |
+//! | [`write`] | policies as text again |
 
 mod document;
 mod includes;
 mod limits;
 mod object;
+#[cfg(test)]
+mod schema_tests;
 mod subject;
 #[cfg(test)]
 mod tests;
 mod toml;
 mod tree;
+pub mod write;
 mod yaml;
 
 use std::collections::HashMap;
 
-use model::policy::Policy;
+use model::policy::{Place, Policy};
 
 pub use document::{API_VERSION, KIND};
 pub use includes::{NAMES as INCLUDES, text as include};
@@ -71,6 +75,44 @@ pub fn load(files: impl IntoIterator<Item = (String, String)>) -> Policies {
         all.sources.push(Source { name, text });
     }
     all
+}
+
+impl Policies {
+    /// Adds the text of includes, so that findings about their rules can be shown, too.
+    pub fn with_includes(mut self) -> Policies {
+        self.sources.extend(INCLUDES.iter().filter_map(|name| {
+            Some(Source { name: format!("include:{name}"), text: include(name)?.to_owned() })
+        }));
+        self
+    }
+
+    /// Adds a finding about a rule or allow-list: at `word` if that stands there, else at its id.
+    pub fn note(
+        &mut self,
+        code: Code,
+        place: &Place,
+        (id, word): (&str, &str),
+        (message, label, help): (String, String, Option<String>),
+    ) {
+        let source = self.sources.iter().find(|one| one.name == place.file);
+        let text = source.and_then(|one| one.text.get(place.bytes.clone())).unwrap_or_default();
+        let at = [word, id].into_iter().filter(|one| !one.is_empty()).find_map(|one| {
+            let at = text.find(one)?;
+            Some(place.bytes.start + at..place.bytes.start + at + one.len())
+        });
+        let span = at.unwrap_or(place.bytes.start..place.bytes.start);
+        let mut found = Diagnostic::new(code, span, message);
+        found.file.clone_from(&place.file);
+        found.rule = Some(id.to_owned());
+        self.diagnostics.push(found.label(label).help_if(help));
+    }
+
+    /// Adds a finding about a file as a whole.
+    pub fn note_file(&mut self, code: Code, file: &str, message: String) {
+        let mut found = Diagnostic::new(code, 0..0, message);
+        file.clone_into(&mut found.file);
+        self.diagnostics.push(found);
+    }
 }
 
 fn read(name: &str, text: &str) -> (Vec<Policy>, Vec<Diagnostic>) {

@@ -20,7 +20,7 @@ fn policy(text: &str) -> Policy {
 }
 
 /// A policy with these lines under `spec`.
-fn spec(lines: &str) -> String {
+pub(super) fn spec(lines: &str) -> String {
     format!("apiVersion: aegisbpf.io/v1\nkind: Policy\nmetadata: {{name: a}}\nspec:\n{lines}")
 }
 
@@ -39,7 +39,7 @@ fn complains(text: &str, expected: &Expect) {
     expected.assert_eq(&shown.join("\n"));
 }
 
-const FULL: &str = r#"
+pub(super) const FULL: &str = r#"
   mode: enforce
   subjects:
     web: {executable: /usr/sbin/nginx, user: [www-data, 33], descendants: true}

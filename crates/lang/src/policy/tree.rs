@@ -4,6 +4,13 @@ use std::collections::HashSet;
 
 use crate::diagnostic::{Code, Diagnostic, Span, nearest};
 
+#[cfg(test)]
+thread_local! {
+    /// The keys of all maps that were read: a test compares them with the schema.
+    pub(super) static ASKED: std::cell::RefCell<std::collections::BTreeSet<std::collections::BTreeSet<&'static str>>> =
+        const { std::cell::RefCell::new(std::collections::BTreeSet::new()) };
+}
+
 /// A value and the bytes that wrote it.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
@@ -180,6 +187,8 @@ impl<'n> Keys<'n> {
 
     /// Complains about keys that nobody asked for, and hands over all findings.
     pub(super) fn finish(mut self) -> Vec<Diagnostic> {
+        #[cfg(test)]
+        ASKED.with_borrow_mut(|all| all.insert(self.asked.iter().copied().collect()));
         for (key, _) in self.pairs {
             let name = key.name.as_str();
             if !self.asked.contains(name) {

@@ -5,6 +5,8 @@
 
 #include "evidence.h"
 
+#define BIT(operation) (1U << (operation))
+
 /* A process that asks for something. */
 struct asker {
 	__u64 epoch;

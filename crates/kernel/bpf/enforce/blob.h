@@ -100,6 +100,12 @@ static __always_inline __u64 meets(const struct policy_head *head, __u32 at, con
 	return any;
 }
 
+static __always_inline void clear_set(struct set *set)
+{
+	for (__u32 i = 0; i < SUBJECT_WORDS; i++)
+		set->words[i] = 0;
+}
+
 /* Words of a set in the tables. */
 #define SET (2 * SUBJECT_WORDS)
 /* Where the sets of all operations are in the head, in words. */

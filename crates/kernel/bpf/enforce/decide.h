@@ -6,6 +6,7 @@
 #ifndef AEGIS_DECIDE_H
 #define AEGIS_DECIDE_H
 
+#include "net_endpoint.h"
 #include "subject.h"
 #include "wire.h"
 
@@ -85,11 +86,23 @@ static __always_inline __u32 implied_by(__u32 operation)
 	return 0;
 }
 
+/* Who made a socket: for packets, which come when any process runs. */
+struct maker {
+	__u64 start;
+	__u64 cgroup;
+	__u32 pid; /* 0: the current process asks */
+	__u32 tid;
+	__u32 uid;
+	__u32 gid;
+};
+
 /* A request; filled by who asks. */
 struct question {
 	__u64 epoch;
 	__u64 dev;
 	__u64 ino;
+	struct endpoint peer;
+	struct maker maker;
 	__u32 operation;
 	/* Filled by settle(): */
 	__u32 why;    /* enum why of the answer */

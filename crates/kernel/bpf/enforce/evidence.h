@@ -21,6 +21,11 @@ enum answer { ANSWER_KILL, ANSWER_PERM, ANSWER_ACCESS, ANSWER_NO_ENTRY, ANSWER_R
 /* In the order of policy::verdicts::Effect. */
 enum effect { EFFECT_DENY, EFFECT_EXCEPT, EFFECT_ALLOW, EFFECT_AUDIT };
 
+/* Which hooks these programs are for (enum provider), and whether they may end a process: else user
+ * space does it, on reading what was told. The loader finds out. */
+const volatile __u32 provider __weak = PROVIDER_LSM;
+const volatile __u32 may_signal __weak = 1;
+
 /* Its own ring: a flood of events hides no denial. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -107,6 +112,19 @@ static __always_inline __u32 kind_of(__u32 operation)
 		return KIND_ATTR;
 	case DO_EXECUTE:
 		return KIND_EXEC;
+	case DO_CONNECT:
+		return KIND_CONNECT;
+	case DO_BIND:
+		return KIND_BIND;
+	case DO_LISTEN:
+		return KIND_LISTEN;
+	case DO_ACCEPT:
+		return KIND_ACCEPT;
+	case DO_SEND:
+		return KIND_SEND;
+	case DO_RECEIVE:
+	case DO_RAW_SOCKET:
+		return KIND_NONE;
 	case DO_PTRACE:
 		return KIND_PTRACE;
 	case DO_SIGNAL:
@@ -125,6 +143,31 @@ static __always_inline __u32 kind_of(__u32 operation)
 	return KIND_OPEN;
 }
 
+/* The side of a connection that the request was about. */
+static __always_inline void tell_peer(struct rec_denial *record, const struct endpoint *peer)
+{
+	__u32 *address = (__u32 *)record->address;
+
+	for (__u32 i = 0; i < 4; i++)
+		address[i] = peer->address[i];
+	record->family = peer->family;
+	record->port = peer->port;
+	record->protocol = peer->protocol;
+	record->sock_type = peer->type;
+}
+
+/* Packets come when any process runs. */
+static __always_inline void tell_maker(struct rec_denial *record, const struct maker *maker)
+{
+	record->h.start = maker->start;
+	record->h.cgroup = maker->cgroup;
+	record->h.pid = maker->pid;
+	record->h.tid = maker->tid;
+	record->h.uid = maker->uid;
+	record->h.gid = maker->gid;
+	record->flags |= DENIAL_SOCKET;
+}
+
 static __always_inline void tell(const struct policy_head *head, const struct question *question,
                                  __u64 rule, __u32 label, __u32 flags)
 {
@@ -135,7 +178,7 @@ static __always_inline void tell(const struct policy_head *head, const struct qu
 		return;
 	}
 	zero_words(record, sizeof(*record));
-	fill_header(&record->h, current_task(), kind_of(question->operation), PROVIDER_LSM,
+	fill_header(&record->h, current_task(), kind_of(question->operation), provider,
 	            sizeof(*record));
 	record->generation = head->generation;
 	record->dev = question->dev;
@@ -148,6 +191,9 @@ static __always_inline void tell(const struct policy_head *head, const struct qu
 	record->flags = flags;
 	if (!flags)
 		record->h.flags = FLAG_DENIED;
+	tell_peer(record, &question->peer);
+	if (question->maker.pid)
+		tell_maker(record, &question->maker);
 	bpf_ringbuf_submit(record, 0);
 }
 
@@ -220,6 +266,12 @@ static __always_inline void watch(struct asked *asked, struct subject *subject,
 		explain(asked, question, EFFECT_AUDIT, DENIAL_AUDIT);
 }
 
+static __always_inline void end_process(const struct question *question)
+{
+	if (may_signal && !question->maker.pid)
+		bpf_send_signal(SIGKILL);
+}
+
 /*
  * Decides a request, tells what there is to tell and does what there is to do. Gives 0 if it goes
  * through, else one more than the answer. A function of its own to the verifier.
@@ -244,7 +296,7 @@ __weak __noinline int conclude(struct question *question, struct subject *subjec
 		count(COUNT_DENIED);
 		rule = explain(&asked, question, EFFECT_DENY, 0);
 		if (rule >> 32 == ANSWER_KILL)
-			bpf_send_signal(SIGKILL);
+			end_process(question);
 		return 1 + (rule >> 32);
 	}
 	if (!subject)
@@ -259,25 +311,26 @@ __weak __noinline int conclude(struct question *question, struct subject *subjec
 	return 0;
 }
 
-/* What a hook returns. Constants, since the verifier wants to know their range. */
+/* What a hook returns. The verifier wants to know its range, and does not follow how the compiler
+ * finds a number: so it is bounded in the end. */
 static __always_inline int errno_of(int answer)
 {
+	__s64 error = -EPERM;
+
 	if (!answer)
-		return 0;
-	if (answer == 1 + ANSWER_ACCESS) {
-		barrier();
-		return -EACCES;
-	}
-	if (answer == 1 + ANSWER_NO_ENTRY) {
-		barrier();
-		return -ENOENT;
-	}
-	if (answer == 1 + ANSWER_REFUSED) {
-		barrier();
-		return -ECONNREFUSED;
-	}
-	barrier();
-	return -EPERM;
+		error = 0;
+	else if (answer == 1 + ANSWER_ACCESS)
+		error = -EACCES;
+	else if (answer == 1 + ANSWER_NO_ENTRY)
+		error = -ENOENT;
+	else if (answer == 1 + ANSWER_REFUSED)
+		error = -ECONNREFUSED;
+	asm volatile("if %0 s<= 0 goto +1\n\t"
+	             "%0 = 0\n\t"
+	             "if %0 s>= -4095 goto +1\n\t"
+	             "%0 = -1"
+	             : "+r"(error));
+	return error;
 }
 
 #endif

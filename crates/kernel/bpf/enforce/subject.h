@@ -34,6 +34,7 @@ enum role { ROLE_EXECUTABLE, ROLE_SCRIPT, ROLE_ANCESTOR, ROLES };
 struct subject {
 	__u64 epoch;   /* of `bits`; 0: they must be found anew */
 	__u64 past;    /* epoch of the sets below */
+	__u64 changes; /* counted by who makes `bits` wrong */
 	__u32 concern; /* operations that any rule of its may be about */
 	__u32 plain;   /* of these, the ones that are not free for what has no label */
 	struct set bits;
@@ -67,6 +68,19 @@ struct {
 	__type(key, __u32);
 	__type(value, struct subject);
 } no_subject __weak SEC(".maps");
+
+/* What the bits of one epoch are called in the next one. */
+struct carry {
+	__u64 from, to;
+	__u8 bit[SUBJECT_WORDS * 64]; /* 0: no such subject any more */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SLOTS);
+	__type(key, __u32);
+	__type(value, struct carry);
+} carries __weak SEC(".maps");
 
 enum id_kind { ID_USER, ID_GROUP, ID_CGROUP };
 
@@ -158,12 +172,6 @@ static __always_inline void add_role(const struct policy_head *head, const struc
 	}
 }
 
-static __always_inline void clear_set(struct set *set)
-{
-	for (__u32 i = 0; i < SUBJECT_WORDS; i++)
-		set->words[i] = 0;
-}
-
 /* What one dimension says is and-ed to what the others said. */
 static __always_inline void narrow(struct set *fits, const struct set *by)
 {
@@ -241,9 +249,61 @@ static __always_inline void finish_subject(const struct policy_head *head, struc
 	bpf_loop(DO_COUNT, find_concern, &of, 0);
 }
 
-/* What was known of the past in another epoch means nothing in this one. */
-static __always_inline void forget_past(struct subject *subject, __u64 epoch)
+struct carrying {
+	const struct carry *carry;
+	struct subject *subject;
+};
+
+static __always_inline void carry_bit(const struct set *from, struct set *to, __u32 bit, __u32 name)
 {
+	if (from->words[bit / 64] >> (bit % 64) & 1)
+		to->words[name / 64] |= 1ULL << (name % 64);
+}
+
+/* `fits`, `bits`, `ancestor` and `next_script` are free to be written: they are found anew. */
+static long carry_one(__u32 at, struct carrying *of)
+{
+	__u32 bit = at & (SUBJECT_WORDS * 64 - 1), name = of->carry->bit[bit];
+	struct subject *subject = of->subject;
+
+	if (!name)
+		return 0;
+	carry_bit(&subject->inherited, &subject->fits, bit, name);
+	carry_bit(&subject->armed, &subject->bits, bit, name);
+	carry_bit(&subject->ancestors, &subject->ancestor, bit, name);
+	carry_bit(&subject->script, &subject->next_script, bit, name);
+	return 0;
+}
+
+static long carry_epoch(__u32 round, struct subject **of)
+{
+	struct subject *subject = *of;
+	struct carrying carrying = {.subject = subject};
+	__u32 slot = (subject->past + 1) % SLOTS;
+	struct carry *carry = bpf_map_lookup_elem(&carries, &slot);
+
+	if (!carry || carry->from != subject->past)
+		return 1;
+	clear_set(&subject->fits);
+	clear_set(&subject->bits);
+	clear_set(&subject->ancestor);
+	clear_set(&subject->next_script);
+	carrying.carry = carry;
+	bpf_loop(SUBJECT_WORDS * 64, carry_one, &carrying, 0);
+	subject->inherited = subject->fits;
+	subject->armed = subject->bits;
+	subject->ancestors = subject->ancestor;
+	subject->script = subject->next_script;
+	subject->past = carry->to;
+	return 0;
+}
+
+/* What was known of the past, in the words of this epoch. What is older than the tables that the
+ * kernel holds means nothing any more. */
+static __always_inline void bring_past(struct subject *subject, __u64 epoch)
+{
+	if (subject->past && subject->past != epoch)
+		bpf_loop(SLOTS - 1, carry_epoch, &subject, 0);
 	if (subject->past == epoch)
 		return;
 	clear_set(&subject->inherited);
@@ -254,16 +314,31 @@ static __always_inline void forget_past(struct subject *subject, __u64 epoch)
 	subject->past = epoch;
 }
 
+/* Selectors with descendants are not lost, whatever changes. */
+static __always_inline void inherit(const struct policy_head *head, struct subject *subject)
+{
+	__u32 mask = mask_at(head, MASK_INHERIT);
+
+	for (__u32 i = 0; i < SUBJECT_WORDS; i++)
+		subject->inherited.words[i] |=
+		        subject->fits.words[i] & double_word(head, mask + i * 2);
+}
+
 /* Finds the bits of the current process in an epoch, given the labels of its executable. */
 __weak __noinline int find_bits(struct subject *subject, const struct labels *labels, __u64 epoch)
 {
 	struct policy_head *head = policy_of(epoch);
 	struct set mask = {}, *work = &mask;
+	__u64 changes;
 
 	if (!subject || !labels || !head)
 		return 0;
+	changes = *(volatile __u64 *)&subject->changes;
 	subject->epoch = 0;
-	forget_past(subject, epoch);
+	if (subject->past == epoch)
+		inherit(head, subject);
+	else
+		bring_past(subject, epoch);
 	take_set(head, mask_at(head, MASK_EXECUTABLE), &subject->fits);
 	add_role(head, labels, ROLE_EXECUTABLE, &subject->fits);
 	clear_set(&subject->ancestor);
@@ -282,7 +357,8 @@ __weak __noinline int find_bits(struct subject *subject, const struct labels *la
 	take_set(head, mask_at(head, MASK_KNOWN), work);
 	narrow(&subject->fits, work);
 	finish_subject(head, subject);
-	subject->epoch = epoch;
+	if (changes == *(volatile __u64 *)&subject->changes)
+		subject->epoch = epoch;
 	return 0;
 }
 
@@ -347,6 +423,14 @@ static __always_inline struct subject *current_subject(__u64 epoch)
 	executable_labels(task, &labels, epoch);
 	find_bits(subject, &labels, epoch);
 	return subject;
+}
+
+
+/* What a process is must be found anew. */
+static __always_inline void outdate(struct subject *subject)
+{
+	__sync_fetch_and_add(&subject->changes, 1);
+	subject->epoch = 0;
 }
 
 #endif

@@ -1,5 +1,7 @@
 //! The command line.
 
+pub(crate) mod policy;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -31,6 +33,9 @@ pub(crate) enum Command {
     Rules(ClientArgs),
     /// Let the running agent read its rules again; the old ones stay if anything is wrong
     Reload(ClientArgs),
+    /// Look at policies, and find out what they would do
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Show what happens on this host, as the running agent sees it
     Events(EventsArgs),
     /// Show the alerts of the running agent

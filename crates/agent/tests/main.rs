@@ -10,6 +10,7 @@ mod lab;
 #[cfg(test)]
 mod language;
 #[cfg(test)]
+mod policies;
 mod refusals;
 #[cfg(test)]
 mod reload;

@@ -201,39 +201,54 @@ const NOBODY: Endpoint = Endpoint {
     protocol: 6,
 };
 
-/// Something that the object is, as far as words can say it.
+/// What an operation is done to.
+#[derive(PartialEq, Eq)]
+enum Sort {
+    File,
+    Peer,
+    Capability,
+    Process,
+    Nothing,
+}
+
+fn sort(operation: Operation) -> Sort {
+    use Operation as O;
+    match operation {
+        O::Connect | O::Bind | O::Listen | O::Accept | O::Send | O::Receive => Sort::Peer,
+        O::Capability => Sort::Capability,
+        O::Ptrace | O::Signal => Sort::Process,
+        O::RawSocket | O::LoadModule | O::Bpf | O::Namespace | O::IoUring => Sort::Nothing,
+        _ => Sort::File,
+    }
+}
+
+/// Something that the object is, as far as words can say it and the operation can be about it.
 fn example(object: &Object, operation: Operation) -> Option<Target> {
-    use Operation::{Accept, Bind, Connect, Listen, Receive, Send};
-    let network = matches!(operation, Connect | Bind | Listen | Accept | Send | Receive);
+    let sort = sort(operation);
     let at = |ports: &Option<(u16, u16)>| ports.map_or(NOBODY.port, |ports| ports.0);
+    let process = |subject: &Subject| Target::Process(Box::new(actor::example(subject)));
     match object {
-        Object::Path(text) if !network => {
+        Object::Path(text) if sort == Sort::File => {
             let path = Pattern::parse(text).ok()?.example();
             Some(Target::Path(String::from_utf8_lossy(&path).into_owned()))
         }
-        Object::Peer(peer) if network => Some(Target::Peer(Endpoint {
+        Object::Peer(peer) if sort == Sort::Peer => Some(Target::Peer(Endpoint {
             address: peer.network.map_or(NOBODY.address, |network| network.0),
             port: at(&peer.ports),
             protocol: peer.protocol.unwrap_or(NOBODY.protocol),
         })),
-        Object::Domain { name, ports } if network => {
+        Object::Domain { name, ports } if sort == Sort::Peer => {
             let name = name.strip_prefix("*.").map_or(name.clone(), |rest| format!("x.{rest}"));
             Some(Target::Name(name, Endpoint { port: at(ports), ..NOBODY }))
         }
-        Object::Capability(number) => Some(Target::Capability(*number)),
-        Object::Process(subject) => Some(Target::Process(Box::new(actor::example(subject)))),
-        Object::Any if network => Some(Target::Peer(NOBODY)),
-        Object::Any => Some(match operation {
-            Operation::Capability => Target::Capability(0),
-            Operation::Ptrace | Operation::Signal => {
-                Target::Process(Box::new(actor::example(&Subject::default())))
-            }
-            Operation::RawSocket
-            | Operation::LoadModule
-            | Operation::Bpf
-            | Operation::Namespace
-            | Operation::IoUring => Target::Nothing,
-            _ => Target::Path("/srv/some/file".to_owned()),
+        Object::Capability(number) if sort == Sort::Capability => Some(Target::Capability(*number)),
+        Object::Process(subject) if sort == Sort::Process => Some(process(subject)),
+        Object::Any => Some(match sort {
+            Sort::File => Target::Path("/srv/some/file".to_owned()),
+            Sort::Peer => Target::Peer(NOBODY),
+            Sort::Capability => Target::Capability(0),
+            Sort::Process => process(&Subject::default()),
+            Sort::Nothing => Target::Nothing,
         }),
         _ => None,
     }

@@ -12,7 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("engine", &["model"]),
     ("files", &["model"]),
     ("policy", &["model"]),
-    ("agent", &["model", "kernel", "lang", "engine", "files"]),
+    ("agent", &["model", "kernel", "lang", "engine", "files", "policy"]),
     ("kestrel", &["model", "lang", "engine", "files"]),
     ("fuzz", &["model", "lang", "engine", "kestrel"]),
     ("provoke", &["model"]),

@@ -3,6 +3,7 @@
 mod doctor;
 mod events;
 mod fields;
+mod policy;
 mod reload;
 mod rules;
 mod status;
@@ -28,6 +29,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Status(args) => status::run(&args),
         Command::Rules(args) => rules::run(&args),
         Command::Reload(args) => reload::run(&args),
+        Command::Policy(command) => policy::run(&command),
         Command::Events(args) => events::run(&args),
         Command::Alerts(args) => events::alerts(&args),
         Command::Fields(args) => fields::run(&args),

@@ -1,0 +1,127 @@
+//! The command line of `aegisbpf policy`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::Output;
+
+/// Commands about policies.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Find what policies do not mean, what can never happen, and who would be locked out
+    Lint(LintArgs),
+    /// Show what policies need: rows, classes, sizes; nothing is loaded
+    Plan(PlanArgs),
+    /// Show what changes from one policy to another, by rule and by request
+    Diff(DiffArgs),
+    /// Tell why a request is answered so, and the smallest edit that would allow it
+    Explain(ExplainArgs),
+    /// Print policies as they are understood: includes written out, names of subjects resolved
+    Export(ExportArgs),
+}
+
+/// Policies to look at.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Files {
+    /// Policy files, or directories with them (*.yaml, *.yml, *.toml)
+    /// [default: /etc/aegisbpf/policies.d]
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+/// Form of findings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Findings {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+    /// For code hosts and editors
+    Sarif,
+}
+
+/// Form of exported policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Documents {
+    /// As they are written
+    Yaml,
+    /// One document a line
+    Json,
+}
+
+/// A way of enforcing policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TierName {
+    /// BPF LSM: every operation
+    Lsm,
+    /// Permission events of files and BPF programs of cgroups
+    Fallback,
+}
+
+/// Options of `policy lint`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LintArgs {
+    /// What to look at.
+    #[command(flatten)]
+    pub(crate) files: Files,
+    /// Also name the operations that this way of enforcing cannot deny
+    #[arg(long, value_name = "TIER")]
+    pub(crate) tier: Option<TierName>,
+    /// Accept that this operation is not enforced there
+    #[arg(long, value_name = "OPERATION", value_delimiter = ',')]
+    pub(crate) accept_degraded: Vec<String>,
+    /// Form of the findings
+    #[arg(short, long, value_name = "FORM", default_value = "text")]
+    pub(crate) output: Findings,
+}
+
+/// Options of `policy plan`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PlanArgs {
+    /// What to look at.
+    #[command(flatten)]
+    pub(crate) files: Files,
+    /// Form of the plan
+    #[arg(short, long, value_name = "FORM", default_value = "text")]
+    pub(crate) output: Output,
+}
+
+/// Options of `policy diff`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DiffArgs {
+    /// The old policies, a file or a directory
+    #[arg(value_name = "A")]
+    pub(crate) before: PathBuf,
+    /// The new ones
+    #[arg(value_name = "B")]
+    pub(crate) after: PathBuf,
+    /// Form of the answer
+    #[arg(short, long, value_name = "FORM", default_value = "text")]
+    pub(crate) output: Output,
+}
+
+/// Options of `policy explain`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ExplainArgs {
+    /// The request, as in "open /etc/shadow as nginx user=www-data"
+    #[arg(value_name = "REQUEST")]
+    pub(crate) question: String,
+    /// What to look at.
+    #[command(flatten)]
+    pub(crate) files: Files,
+    /// Form of the answer
+    #[arg(short, long, value_name = "FORM", default_value = "text")]
+    pub(crate) output: Output,
+}
+
+/// Options of `policy export`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ExportArgs {
+    /// What to export.
+    #[command(flatten)]
+    pub(crate) files: Files,
+    /// Form of the documents
+    #[arg(short, long, value_name = "FORM", default_value = "yaml")]
+    pub(crate) output: Documents,
+}

@@ -1,0 +1,16 @@
+//! Policies on their way from files to what is enforced.
+//!
+//! | module | does |
+//! |---|---|
+//! | [`load`] | files, texts, tables: each step a type, findings in between |
+//! | [`advice`] | what the tables tell about policies, as findings with places |
+//! | [`words`] | requests, answers and rules for people |
+
+pub(crate) mod advice;
+pub(crate) mod load;
+pub(crate) mod words;
+
+/// Where policies are unless said otherwise.
+pub(crate) const POLICIES_DIR: &str = "/etc/aegisbpf/policies.d";
+/// Where the agent keeps what must survive it.
+pub(crate) const STATE_DIR: &str = "/var/lib/aegisbpf";

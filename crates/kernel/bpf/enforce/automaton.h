@@ -23,6 +23,9 @@
 /* Bits of the mask of texts that were found. */
 #define HITS 64
 
+/* Mounts that show one file, all of which count. */
+#define STARTS_MAX 8
+
 /* The labels of an object. */
 struct labels {
 	__u32 count;
@@ -37,6 +40,13 @@ struct cursor {
 	__u64 hits;
 };
 
+/* Where reading begins: behind the path of a mount point, with the name of what lies below it. */
+struct start {
+	struct cursor at;
+	__u32 from; /* byte of the text */
+	__u32 unused;
+};
+
 /* Where a path is read and labelled. */
 struct reading {
 	__u64 owner;  /* 0: free */
@@ -45,7 +55,12 @@ struct reading {
 	__u32 from; /* the next byte of the text */
 	__u32 to;   /* behind its last */
 	__u32 done;
-	__u32 unused;
+	__u32 below; /* label also what may come below */
+	__u64 epoch;
+	__u64 device;
+	__u32 others; /* mounts show directories of the filesystem, too */
+	__u32 starts;
+	struct start start[STARTS_MAX];
 	struct labels labels;
 	__u8 text[TEXT_BYTES + TEXT_SLACK];
 };
@@ -151,24 +166,38 @@ static __always_inline void read_text(const struct policy_head *head, struct rea
 	reading->from = from;
 }
 
-/* Adds the labels of the path that was read; with `below` also those for what may come below it. */
-static __always_inline void add_labels(const struct policy_head *head, struct reading *reading,
-                                       bool below)
+/* Adds the labels of the path that was read. */
+static __always_inline void add_labels(const struct policy_head *head, struct reading *reading)
 {
 	struct run run = {.head = head, .reading = reading};
 	__u32 path = reading->at.path, text = reading->at.text;
 
 	add_label(head, &reading->labels, word(head, head->paths.outputs + path));
-	if (below)
+	if (reading->below)
 		add_label(head, &reading->labels, word(head, head->paths.below + path));
 	if (!head->needle_count)
 		return;
 	add_label(head, &reading->labels, word(head, head->needles.outputs + text));
-	if (below)
+	if (reading->below)
 		add_label(head, &reading->labels,
 		          word(head, section(head, SECTION_TEXT_LIVE) + text));
 	if (reading->at.hits)
 		bpf_loop(HITS, add_hit, &run, 0);
+}
+
+/* Reads the text from one start. */
+static long read_start(__u32 at, struct run *run)
+{
+	struct reading *reading = run->reading;
+	struct start *start = &reading->start[MASKED(at, STARTS_MAX - 1)];
+
+	if (at >= reading->starts)
+		return 1;
+	reading->at = start->at;
+	reading->from = start->from;
+	read_text(run->head, reading);
+	add_labels(run->head, reading);
+	return 0;
 }
 
 #endif

@@ -45,26 +45,6 @@ struct {
 	__type(value, struct pin);
 } pins __weak SEC(".maps");
 
-/* Where reading begins for the paths of a filesystem: after the path of its mount point. */
-struct mount_key {
-	__u64 epoch;
-	__u64 device; /* kernel dev_t */
-	__u64 root;   /* inode of the directory that a further mount shows; 0: that of the root */
-};
-
-struct mount_state {
-	struct cursor start;
-	__u64 others; /* the filesystem has further mounts, of directories */
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct mount_key);
-	__type(value, struct mount_state);
-} mounts __weak SEC(".maps");
-
 /* Directories that were renamed since the programs were loaded. */
 __u64 moves __weak = 0;
 
@@ -94,23 +74,6 @@ static __always_inline bool is_kept(const struct kept *kept, __u64 epoch, __u64 
 {
 	return kept->epoch == epoch && kept->moves == current_moves() &&
 	       kept->name == name_of(dentry) && kept->parent == parent_of(dentry);
-}
-
-/* Reads a path from where its filesystem is mounted. */
-static __always_inline void begin_at(__u64 epoch, __u64 dentry, struct reading *reading)
-{
-	__u64 sb = peek_member(struct dentry, dentry, d_sb);
-	struct mount_key key = {.epoch = epoch, .device = kread(struct super_block, sb, s_dev)};
-	struct mount_state *state = bpf_map_lookup_elem(&mounts, &key);
-
-	if (state) {
-		reading->at = state->start;
-		return;
-	}
-	count(COUNT_NO_MOUNT);
-	reading->at.path = STATE_START;
-	reading->at.text = STATE_START;
-	reading->at.hits = 0;
 }
 
 static __always_inline void keep(struct kept *kept, const struct labels *labels, __u64 epoch,
@@ -163,6 +126,7 @@ __weak __noinline int label_path(__u64 dentry_and_how, struct kept *kept, const 
 	__u64 dentry = dentry_and_how & ~(__u64)HOW_MOVED;
 	__u64 parent = parent_of(dentry), name = name_of(dentry), moved = current_moves();
 	struct policy_head *head = policy_of(epoch);
+	struct run run = {.head = head};
 	struct reading *reading;
 
 	if (!labels)
@@ -176,13 +140,13 @@ __weak __noinline int label_path(__u64 dentry_and_how, struct kept *kept, const 
 	reading = claim_reading();
 	if (!reading)
 		return 0;
+	run.reading = reading;
 	count(COUNT_LABELLED);
 	add_known(head, epoch, &reading->labels, kept, pin);
 	if (has_path(dentry)) {
-		if (read_path(dentry, reading)) {
-			begin_at(epoch, dentry, reading);
-			read_text(head, reading);
-			add_labels(head, reading, below);
+		reading->below = below;
+		if (read_path(dentry, epoch, reading)) {
+			bpf_loop(STARTS_MAX, read_start, &run, 0);
 		} else {
 			count(COUNT_NO_PATH);
 			reading->labels.unresolved = 1;

@@ -17,7 +17,7 @@
 #include "policy.h"
 
 /* Bytes of a generation; the loader sets the size of the maps and of this, a power of two. */
-const volatile __u32 blob_bytes __weak = 1 << 20;
+const volatile __u32 blob_bytes __weak SEC(".rodata.blob") = 1 << 20;
 
 /* Generations that the kernel can hold: the one in force, those before it until their last reader
  * has ended, and the next one. */

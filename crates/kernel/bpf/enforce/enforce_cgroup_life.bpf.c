@@ -13,6 +13,7 @@ int BPF_PROG(fallback_exec, struct task_struct *task, int old, struct linux_binp
 	__u64 epoch = current_epoch();
 	struct asking *asking;
 	struct identity_of now = {};
+	struct policy_head *head;
 	struct subject *subject;
 
 	asking = epoch ? claim_asking() : NULL;
@@ -21,12 +22,11 @@ int BPF_PROG(fallback_exec, struct task_struct *task, int old, struct linux_binp
 	identify(&now);
 	take_process(asking, &now);
 	subject = &asking->process.subject;
-	pass_on(subject, epoch);
-	for (__u32 i = 0; i < SUBJECT_WORDS; i++) {
+	head = policy_of(subject->past);
+	if (head)
+		inherit(head, subject);
+	for (__u32 i = 0; i < SUBJECT_WORDS; i++)
 		subject->ancestors.words[i] |= subject->ancestor.words[i];
-		subject->fits.words[i] = 0;
-	}
-	/* Another epoch's: find_bits() forgets it. */
 	subject->epoch = 0;
 	put_back(asking);
 	renew_process(asking, epoch);

@@ -21,10 +21,12 @@ enum answer { ANSWER_KILL, ANSWER_PERM, ANSWER_ACCESS, ANSWER_NO_ENTRY, ANSWER_R
 /* In the order of policy::verdicts::Effect. */
 enum effect { EFFECT_DENY, EFFECT_EXCEPT, EFFECT_ALLOW, EFFECT_AUDIT };
 
-/* Which hooks these programs are for (enum provider), and whether they may end a process: else user
- * space does it, on reading what was told. The loader finds out. */
-const volatile __u32 provider __weak = PROVIDER_LSM;
-const volatile __u32 may_signal __weak = 1;
+/* Set by the loader: which hooks these programs are for (enum provider), and whether they may end a
+ * process; else user space does it, on reading what was told. */
+const volatile struct {
+	__u32 provider;
+	__u32 may_signal;
+} tier __weak SEC(".rodata.tier") = {PROVIDER_LSM, 1};
 
 /* Its own ring: a flood of events hides no denial. */
 struct {
@@ -178,7 +180,7 @@ static __always_inline void tell(const struct policy_head *head, const struct qu
 		return;
 	}
 	zero_words(record, sizeof(*record));
-	fill_header(&record->h, current_task(), kind_of(question->operation), provider,
+	fill_header(&record->h, current_task(), kind_of(question->operation), tier.provider,
 	            sizeof(*record));
 	record->generation = head->generation;
 	record->dev = question->dev;
@@ -268,7 +270,7 @@ static __always_inline void watch(struct asked *asked, struct subject *subject,
 
 static __always_inline void end_process(const struct question *question)
 {
-	if (may_signal && !question->maker.pid)
+	if (tier.may_signal && !question->maker.pid)
 		bpf_send_signal(SIGKILL);
 }
 

@@ -120,20 +120,6 @@ static __always_inline void label_executable(struct labels *labels, __u64 epoch)
 		label_path(peek_member(struct file, file, f_path.dentry), NULL, NULL, labels, epoch);
 }
 
-/* What is passed on to whatever a process becomes or starts. */
-static __always_inline void pass_on(struct subject *subject, __u64 epoch)
-{
-	struct policy_head *head = policy_of(epoch);
-	__u32 inherit;
-
-	if (!head || subject->past != epoch)
-		return;
-	inherit = mask_at(head, MASK_INHERIT);
-	for (__u32 i = 0; i < SUBJECT_WORDS; i++)
-		subject->inherited.words[i] |=
-		        subject->fits.words[i] & double_word(head, inherit + i * 2);
-}
-
 static __always_inline void put_back(struct asking *asking)
 {
 	if (bpf_map_update_elem(&processes, &asking->pid, &asking->process, BPF_ANY))
@@ -156,7 +142,7 @@ static __always_inline void take_process(struct asking *asking,
 }
 
 /* Brings the current process up to date. A function of its own to the verifier. */
-__weak __noinline int renew_process(struct asking *asking, __u64 epoch)
+static __noinline int renew_process(struct asking *asking, __u64 epoch)
 {
 	struct identity_of now = {};
 	struct labels labels;
@@ -167,7 +153,6 @@ __weak __noinline int renew_process(struct asking *asking, __u64 epoch)
 	take_process(asking, &now);
 	if (asking->process.subject.epoch == epoch && is_same(&asking->process.identity, &now))
 		return 0;
-	pass_on(&asking->process.subject, epoch);
 	label_executable(&labels, epoch);
 	find_bits(&asking->process.subject, &labels, epoch);
 	asking->process.identity = now;

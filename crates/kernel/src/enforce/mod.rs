@@ -12,6 +12,7 @@
 //!   release() ── nothing is enforced any more
 //! ```
 
+pub mod cgroup;
 mod generation;
 mod load;
 mod maps;

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::Output;
+use super::{Output, RUNTIME_DIR};
+use crate::policy::STATE_DIR;
 
 /// Commands about policies.
 #[derive(Debug, Subcommand)]
@@ -19,6 +20,14 @@ pub(crate) enum PolicyCommand {
     Explain(ExplainArgs),
     /// Print policies as they are understood: includes written out, names of subjects resolved
     Export(ExportArgs),
+    /// Put policies in force; whatever goes wrong, those before stay
+    Apply(ApplyArgs),
+    /// Show the policies that are in force
+    Show(StateArgs),
+    /// Show who changed policies, when, and from what to what
+    History(StateArgs),
+    /// Go back to the policies before, or to those of a generation
+    Rollback(RollbackArgs),
 }
 
 /// Policies to look at.
@@ -124,4 +133,69 @@ pub(crate) struct ExportArgs {
     /// Form of the documents
     #[arg(short, long, value_name = "FORM", default_value = "yaml")]
     pub(crate) output: Documents,
+}
+
+/// Where the agent keeps what it needs.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Dirs {
+    /// Where generations of policies are kept
+    #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
+    pub(crate) state_dir: PathBuf,
+    /// Runtime directory of the agent
+    #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
+    pub(crate) runtime_dir: PathBuf,
+}
+
+/// Options of `policy apply`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ApplyArgs {
+    /// What to put in force.
+    #[command(flatten)]
+    pub(crate) files: Files,
+    /// SHA-256 that the file must have
+    #[arg(long, value_name = "HEX", conflicts_with = "sha256_file")]
+    pub(crate) sha256: Option<String>,
+    /// File with SHA-256 of all policy files, as `sha256sum` writes it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sha256_file: Option<PathBuf>,
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Put it in force although it locks somebody out who keeps the host running
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Accept that this operation is not enforced by the running agent
+    #[arg(long, value_name = "OPERATION", value_delimiter = ',')]
+    pub(crate) accept_degraded: Vec<String>,
+    /// Why, for those who read the history
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// Directories.
+    #[command(flatten)]
+    pub(crate) dirs: Dirs,
+}
+
+/// Options of `policy show` and `policy history`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StateArgs {
+    /// Directories.
+    #[command(flatten)]
+    pub(crate) dirs: Dirs,
+    /// Form of the answer
+    #[arg(short, long, value_name = "FORM", default_value = "text")]
+    pub(crate) output: Output,
+}
+
+/// Options of `policy rollback`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RollbackArgs {
+    /// The generation to go back to [default: the one before]
+    #[arg(value_name = "GENERATION")]
+    pub(crate) generation: Option<u64>,
+    /// Why, for those who read the history
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// Directories.
+    #[command(flatten)]
+    pub(crate) dirs: Dirs,
 }

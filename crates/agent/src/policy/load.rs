@@ -56,6 +56,8 @@ pub(crate) struct Ready {
     pub(crate) compiled: Compiled,
     /// How they were compiled.
     pub(crate) options: Options,
+    /// Seconds since 1970 at which one of the texts ends; [`i64::MAX`] if none does.
+    pub(crate) until: i64,
 }
 
 /// Digests that an operator expects.
@@ -147,6 +149,11 @@ fn listed(text: &Text, list: &str) -> Result<(), Box<Refused>> {
 }
 
 impl Verified {
+    /// Texts from the store: they were verified when they came there.
+    pub(crate) fn again(texts: Vec<Text>) -> Verified {
+        Verified { texts }
+    }
+
     /// Reads and compiles the policies.
     pub(crate) fn compile(self, options: &Options) -> Result<Ready, Box<Refused>> {
         let pairs = self.texts.iter().map(|text| (text.name.clone(), text.text.clone()));
@@ -155,7 +162,10 @@ impl Verified {
             return Err(Box::new(Refused(loaded)));
         }
         match policy::compile(&loaded.policies, options) {
-            Ok(compiled) => Ok(Ready { texts: self.texts, loaded, compiled, options: *options }),
+            Ok(compiled) => {
+                let (texts, options) = (self.texts, *options);
+                Ok(Ready { texts, loaded, compiled, options, until: i64::MAX })
+            }
             Err(error) => {
                 not_compiled(&mut loaded, &error);
                 Err(Box::new(Refused(loaded)))

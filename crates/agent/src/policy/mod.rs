@@ -4,10 +4,14 @@
 //! |---|---|
 //! | [`load`] | files, texts, tables: each step a type, findings in between |
 //! | [`advice`] | what the tables tell about policies, as findings with places |
+//! | [`store`] | generations on disk: staged, in force, gone back to |
+//! | [`deploy`] | puts policies in force, or goes back |
 //! | [`words`] | requests, answers and rules for people |
 
 pub(crate) mod advice;
+pub(crate) mod deploy;
 pub(crate) mod load;
+pub(crate) mod store;
 pub(crate) mod words;
 
 /// Where policies are unless said otherwise.

@@ -1,6 +1,6 @@
 //! Requests, answers and rules in words.
 
-use model::policy::{Errno, Verdict};
+use model::policy::{Errno, Mode, Verdict};
 use policy::Why;
 use policy::question::{Question, Target};
 use policy::verdicts::{Effect, RuleInfo};
@@ -118,4 +118,12 @@ pub(crate) fn question(question: &Question) -> String {
         text.push_str(" armed");
     }
     text
+}
+
+/// What becomes of verdicts.
+pub(crate) fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Audit => "only reported",
+        Mode::Enforce => "enforced",
+    }
 }

@@ -1,10 +1,13 @@
 //! `aegisbpf policy`: the commands about policies, one file each.
 
+mod apply;
 mod diff;
 mod explain;
 mod export;
+mod history;
 mod lint;
 mod plan;
+mod show;
 
 use std::io::{self, Write};
 
@@ -27,6 +30,10 @@ pub(crate) fn run(command: &PolicyCommand) -> Result<Exit, Failure> {
         PolicyCommand::Diff(args) => diff::run(args),
         PolicyCommand::Explain(args) => explain::run(args),
         PolicyCommand::Export(args) => export::run(args),
+        PolicyCommand::Apply(args) => apply::run(args),
+        PolicyCommand::Show(args) => show::run(args),
+        PolicyCommand::History(args) => history::run(args),
+        PolicyCommand::Rollback(args) => apply::rollback(args),
     }
 }
 

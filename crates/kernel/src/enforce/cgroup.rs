@@ -13,7 +13,7 @@ use libbpf_rs::{Link, OpenObject};
 use model::policy::{Operation, Operations};
 
 use super::generation::{self, Generation};
-use super::maps::{Maps, inner};
+use super::maps::{Maps, PINNED, inner};
 use super::read::{Active, Counters, Denials, active};
 use crate::error::Error;
 use crate::hooks::Hooks;
@@ -28,21 +28,18 @@ static OBJECT: &Aligned<[u8]> =
 const PROVIDER: u32 = model::wire::PROVIDER_CGROUP;
 /// Maps of headers that these programs share with others and do not use.
 const UNUSED: &[&str] = &[
-    "settings", "ring_alarm", "ring_life", "ring_rest", "lost", "sent", "kept_labels", "pins",
-    "subjects", "spare_subjects", "no_subject",
+    "settings",
+    "ring_alarm",
+    "ring_life",
+    "ring_rest",
+    "lost",
+    "sent",
+    "kept_labels",
+    "pins",
+    "subjects",
+    "spare_subjects",
+    "no_subject",
 ];
-/// Maps that are written and read from here, as the object names them.
-const USED: &[(&str, &str)] = &[
-    ("generations", "generations"),
-    (".data.epoch", "epoch"),
-    ("mounts", "mounts"),
-    ("ids", "ids"),
-    ("carries", "carries"),
-    ("denials", "denials"),
-    ("counters", "counters"),
-];
-
-
 /// The programs, and the operations that each is needed for. What processes pass on comes first.
 pub(super) const PROGRAMS: &[(&str, &[Operation])] = &[
     ("fallback_exec", EVERY),
@@ -101,9 +98,8 @@ impl Network {
         let cgroup = open_cgroup(options.cgroup.as_deref())?;
         let loaded = load(options.blob_bytes)?;
         let mut maps = BTreeMap::new();
-        for (name, known) in USED {
-            let called = |map: &str| map == *name || name.starts_with('.') && map.ends_with(name);
-            let map = loaded.map_where(called);
+        for (name, known) in PINNED.iter().filter(|(name, _)| !UNUSED.contains(name)) {
+            let map = loaded.map_where(|called| called == *name);
             maps.insert(*known, map.ok_or_else(|| Error::map(known, &"not in the object"))?);
         }
         let (maps, links) = (Maps::new(maps), BTreeMap::new());
@@ -175,10 +171,12 @@ impl Network {
 
 fn load(blob_bytes: u32) -> Result<Loaded, Error> {
     let hooks = Hooks::read();
-    let template = inner(blob_bytes)?;
-    Loaded::accepted(&OBJECT.0, |section| hooks.missing(section), |opened| {
-        prepare(opened, blob_bytes, &template)
-    })
+    let template = inner("generation", blob_bytes)?;
+    Loaded::accepted(
+        &OBJECT.0,
+        |section| hooks.missing(section),
+        |opened| prepare(opened, blob_bytes, &template),
+    )
 }
 
 fn prepare(
@@ -205,10 +203,10 @@ fn prepare(
     Ok(())
 }
 
-/// Sets constants of the programs.
+/// Sets constants of the programs, of which each source of the object brings its copy.
 fn set(map: &mut libbpf_rs::OpenMapMut<'_>, bytes: &[u8]) {
     let value = map.initial_value_mut().into_iter().flatten();
-    value.zip(bytes).for_each(|(to, from)| *to = *from);
+    value.zip(bytes.iter().cycle()).for_each(|(to, from)| *to = *from);
 }
 
 /// Words of the head of tables, from the start: operations that are watched; for each operation, whom

@@ -34,12 +34,26 @@ int BPF_PROG(enforce_rmdir, const struct path *dir, struct dentry *entry)
 	return refuse_name(entry, DO_DELETE, 0);
 }
 
+/*
+ * A file that gets another name keeps the labels of this one, whoever gives it: so they are found
+ * now, if nobody asked for them before.
+ */
+static __always_inline void remember(struct dentry *entry)
+{
+	__u64 epoch = current_epoch();
+	struct labels labels;
+
+	if (epoch && !how_moved(entry))
+		file_labels(entry->d_inode, as_number(entry), &labels, epoch);
+}
+
 SEC("lsm/path_link")
 int BPF_PROG(enforce_link, struct dentry *old, const struct path *dir, struct dentry *new)
 {
 	struct asker asker;
 	int error;
 
+	remember(old);
 	if (!is_asked(&asker, BIT(DO_LINK) | BIT(DO_CREATE)))
 		return 0;
 	error = refuse_entry(&asker, old, DO_LINK, 0);
@@ -56,6 +70,7 @@ int BPF_PROG(enforce_rename, const struct path *old_dir, struct dentry *old,
 	struct asker asker;
 	int error;
 
+	remember(old);
 	if (!is_asked(&asker, BIT(DO_RENAME) | BIT(DO_CREATE)))
 		return 0;
 	error = refuse_entry(&asker, old, DO_RENAME, how_moved(old));
@@ -70,8 +85,11 @@ int BPF_PROG(enforce_rename, const struct path *old_dir, struct dentry *old,
 /* After a directory moved, no path below it is what it was. */
 static __always_inline int moved(struct dentry *dentry)
 {
-	if (how_moved(dentry))
-		__sync_fetch_and_add(&moves, 1);
+	__u32 zero = 0;
+	__u64 *count = bpf_map_lookup_elem(&moves, &zero);
+
+	if (count && how_moved(dentry))
+		__sync_fetch_and_add(count, 1);
 	return 0;
 }
 

@@ -45,12 +45,20 @@ struct {
 	__type(value, struct pin);
 } pins __weak SEC(".maps");
 
-/* Directories that were renamed since the programs were loaded. */
-__u64 moves __weak = 0;
+/* Directories that were renamed since the programs were loaded first. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} moves __weak SEC(".maps");
 
 static __always_inline __u64 current_moves(void)
 {
-	return *(volatile __u64 *)&moves;
+	__u32 zero = 0;
+	volatile __u64 *count = bpf_map_lookup_elem(&moves, &zero);
+
+	return count ? *count : 0;
 }
 
 /* Also label what may come below, and keep nothing: the file is a directory about to move. */

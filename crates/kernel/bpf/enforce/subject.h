@@ -232,6 +232,10 @@ static long find_concern(__u32 operation, struct concern *of)
 	return 0;
 }
 
+/* Operations on files, of which any that is denied below a directory keeps it in its place. */
+#define ON_FILES ((1U << (DO_MAP_CODE + 1)) - 1)
+#define MOVES (1U << DO_RENAME | 1U << DO_MOUNT)
+
 /* Puts the sets of a process together. */
 static __always_inline void finish_subject(const struct policy_head *head, struct subject *subject)
 {
@@ -247,6 +251,8 @@ static __always_inline void finish_subject(const struct policy_head *head, struc
 	subject->concern = 0;
 	subject->plain = 0;
 	bpf_loop(DO_COUNT, find_concern, &of, 0);
+	if (subject->concern & ON_FILES)
+		subject->concern |= MOVES;
 }
 
 struct carrying {

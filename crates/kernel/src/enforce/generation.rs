@@ -150,7 +150,7 @@ pub(super) fn apply(maps: &Maps, room: u32, generation: &Generation<'_>) -> Resu
     for (to, from) in value.iter_mut().zip(generation.tables) {
         *to = *from;
     }
-    let tables = inner(room)?;
+    let tables = inner("generation", room)?;
     let written = tables.update(&0u32.to_ne_bytes(), &value, MapFlags::ANY);
     written.map_err(|error| Error::map("generation", &error))?;
     let number = tables.as_fd().as_raw_fd().to_ne_bytes();
@@ -161,9 +161,6 @@ pub(super) fn apply(maps: &Maps, room: u32, generation: &Generation<'_>) -> Resu
     generation.pins.iter().try_for_each(|pin| put_pin(maps, epoch, pin))?;
     put_carry(maps, before, epoch, &generation.carry)?;
     maps.set_epoch(epoch)?;
-    // Replacing an inner map waits until all programs have ended that began before: from here on
-    // nobody reads what was in force before.
-    maps.put("generations", &slot(epoch), &number)?;
     if before > 0 {
         let deleted = maps.get("generations")?.delete(&slot(before));
         deleted.map_err(|error| Error::map("generations", &error))?;

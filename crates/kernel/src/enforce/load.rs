@@ -18,7 +18,8 @@ use crate::hooks::Hooks;
 use crate::messages;
 use crate::object::{Aligned, Loaded};
 
-static OBJECT: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/enforce.bpf.o")));
+static OBJECT: &Aligned<[u8]> =
+    &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/enforce.bpf.o")));
 
 /// Maps of headers that the programs share with the sensors and do not use.
 const UNUSED: &[&str] = &["settings", "ring_alarm", "ring_life", "ring_rest", "lost", "sent"];
@@ -121,7 +122,7 @@ fn load(options: &Options) -> Result<(Loaded, Vec<(String, String)>), Error> {
             left.push(((*program).to_owned(), format!("its hook has not {wanted} arguments")));
         }
     }
-    let template = inner(options.blob_bytes)?;
+    let template = inner("generation", options.blob_bytes)?;
     let loaded = Loaded::accepted(&OBJECT.0, skip, |opened| {
         for mut program in opened.progs_mut() {
             if left.iter().any(|(name, _)| program.name() == OsStr::new(name)) {
@@ -145,15 +146,12 @@ fn is_called(name: &str, known: &str) -> bool {
     name == known || known.starts_with('.') && name.ends_with(known)
 }
 
-fn prepare(
-    opened: &mut OpenObject,
-    options: &Options,
-    template: &MapHandle,
-) -> Result<(), Error> {
+fn prepare(opened: &mut OpenObject, options: &Options, template: &MapHandle) -> Result<(), Error> {
     use std::os::fd::AsFd;
     for mut map in opened.maps_mut() {
         let name = map.name().to_string_lossy().into_owned();
-        let fail = |error: libbpf_rs::Error| Error::map("of the object", &format!("{name}: {error}"));
+        let fail =
+            |error: libbpf_rs::Error| Error::map("of the object", &format!("{name}: {error}"));
         if UNUSED.contains(&name.as_str()) {
             map.set_autocreate(false).map_err(fail)?;
             continue;
@@ -164,7 +162,9 @@ fn prepare(
         if name.ends_with(".rodata.blob")
             && let Some(value) = map.initial_value_mut()
         {
-            for (to, from) in value.iter_mut().zip(options.blob_bytes.to_ne_bytes()) {
+            // Each source of the object brings its copy of the constant.
+            let bytes = options.blob_bytes.to_ne_bytes();
+            for (to, from) in value.iter_mut().zip(bytes.into_iter().cycle()) {
                 *to = from;
             }
         }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use libbpf_rs::{MapCore, MapFlags, MapHandle, RingBuffer, RingBufferBuilder};
+use libbpf_rs::{MapCore, MapFlags, RingBuffer, RingBufferBuilder};
 
 use super::maps::{Maps, slot};
 use crate::error::Error;
@@ -27,13 +27,8 @@ pub(super) fn active(maps: &Maps) -> Result<Option<Active>, Error> {
     if epoch == 0 {
         return Ok(None);
     }
-    let map = |error: &dyn fmt::Display| Error::map("generations", &error.to_string());
-    let found = maps.get("generations")?.lookup(&slot(epoch), MapFlags::ANY);
-    let found = found.map_err(|error| map(&error))?.ok_or_else(|| map(&"the slot is empty"))?;
-    let id = found.first_chunk().ok_or_else(|| map(&"the slot holds no number"))?;
-    let inner = MapHandle::from_map_id(u32::from_ne_bytes(*id)).map_err(|error| map(&error))?;
-    let value = inner.lookup(&0u32.to_ne_bytes(), MapFlags::ANY).map_err(|error| map(&error))?;
-    let mut tables = value.ok_or_else(|| map(&"the tables are empty"))?;
+    let tables = maps.value_behind("generations", &slot(epoch))?;
+    let mut tables = tables.ok_or_else(|| Error::map("generations", &"the slot is empty"))?;
     let word = |at: usize| {
         let bytes = tables.get(at..).and_then(|rest| rest.first_chunk());
         bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes))

@@ -99,10 +99,14 @@ struct maker {
 /* A request; filled by who asks. */
 struct question {
 	__u64 epoch;
-	__u64 dev;
-	__u64 ino;
+	union {
+		struct {
+			__u64 dev;
+			__u64 ino;
+		};
+		struct maker maker;
+	};
 	struct endpoint peer;
-	struct maker maker;
 	__u32 operation;
 	/* Filled by settle(): */
 	__u32 why;    /* enum why of the answer */

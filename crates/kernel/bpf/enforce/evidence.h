@@ -167,6 +167,7 @@ static __always_inline void tell_maker(struct rec_denial *record, const struct m
 	record->h.tid = maker->tid;
 	record->h.uid = maker->uid;
 	record->h.gid = maker->gid;
+	record->dev = record->ino = 0;
 	record->flags |= DENIAL_SOCKET;
 }
 

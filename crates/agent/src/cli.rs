@@ -1,5 +1,6 @@
 //! The command line.
 
+pub(crate) mod emergency;
 pub(crate) mod policy;
 
 use std::path::PathBuf;
@@ -36,6 +37,9 @@ pub(crate) enum Command {
     /// Look at policies, and find out what they would do
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Switch all enforcement off and on again
+    #[command(subcommand)]
+    Emergency(emergency::EmergencyCommand),
     /// Show what happens on this host, as the running agent sees it
     Events(EventsArgs),
     /// Show the alerts of the running agent
@@ -104,6 +108,22 @@ pub(crate) struct RunArgs {
     /// Read rules again only when `reload` or SIGHUP asks, not when their files change
     #[arg(long)]
     pub(crate) no_watch: bool,
+    /// Policy file, or directory with such files; may be given several times. Without one, what
+    /// `policy apply` put in force before is in force again
+    #[arg(long, value_name = "PATH")]
+    pub(crate) policy: Vec<PathBuf>,
+    /// Only report what policies would deny, whatever they say themselves [default]
+    #[arg(long, conflicts_with = "enforce")]
+    pub(crate) audit: bool,
+    /// Carry out what policies say, but for those that say `mode: audit`
+    #[arg(long)]
+    pub(crate) enforce: bool,
+    /// Where generations of policies are kept
+    #[arg(long, value_name = "DIR", default_value = crate::policy::STATE_DIR)]
+    pub(crate) state_dir: PathBuf,
+    /// Where no LSM program loads: enforce only for processes of this cgroup and below
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cgroup: Option<PathBuf>,
     /// Print no alerts; they remain available through `aegisbpf alerts`
     #[arg(long)]
     pub(crate) no_alerts: bool,

@@ -11,6 +11,9 @@ mod lab;
 mod language;
 #[cfg(test)]
 mod policies;
+#[cfg(test)]
+mod prevention;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod reload;

@@ -1,6 +1,7 @@
 //! The command line of `aegisbpf policy`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -161,8 +162,11 @@ pub(crate) struct ApplyArgs {
     /// Show what would change, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Watch it for so long, as `60s`: it goes back by itself if denials jump or the agent suffers
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) canary: Option<Duration>,
     /// Put it in force although it locks somebody out who keeps the host running
-    #[arg(long)]
+    #[arg(long, requires = "canary")]
     pub(crate) force: bool,
     /// Accept that this operation is not enforced by the running agent
     #[arg(long, value_name = "OPERATION", value_delimiter = ',')]
@@ -170,6 +174,12 @@ pub(crate) struct ApplyArgs {
     /// Why, for those who read the history
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
+    /// Read again what is in force
+    #[arg(long, hide = true)]
+    pub(crate) again: bool,
+    /// The agent starts, in this mode: it takes over what is made
+    #[arg(long, hide = true, value_name = "MODE")]
+    pub(crate) at_start: Option<StartMode>,
     /// Directories.
     #[command(flatten)]
     pub(crate) dirs: Dirs,
@@ -198,4 +208,27 @@ pub(crate) struct RollbackArgs {
     /// Directories.
     #[command(flatten)]
     pub(crate) dirs: Dirs,
+}
+
+/// The mode of an agent that starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StartMode {
+    /// Only report.
+    Audit,
+    /// Carry out.
+    Enforce,
+}
+
+/// A time as `90s`, `10m`, `2h` or `1d`; without a letter, seconds.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let seconds = match text.get(digits.len()..) {
+        Some("" | "s") => 1,
+        Some("m") => 60,
+        Some("h") => 60 * 60,
+        Some("d") => 24 * 60 * 60,
+        _ => return Err("write a time as `90s`, `10m`, `2h` or `1d`".to_owned()),
+    };
+    let count: u32 = digits.parse().map_err(|_| "write a time as `90s`".to_owned())?;
+    Ok(Duration::from_secs(u64::from(count) * seconds))
 }

@@ -1,6 +1,7 @@
 //! The commands.
 
 mod doctor;
+mod emergency;
 mod events;
 mod fields;
 mod policy;
@@ -30,6 +31,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Rules(args) => rules::run(&args),
         Command::Reload(args) => reload::run(&args),
         Command::Policy(command) => policy::run(&command),
+        Command::Emergency(command) => emergency::run(&command),
         Command::Events(args) => events::run(&args),
         Command::Alerts(args) => events::alerts(&args),
         Command::Fields(args) => fields::run(&args),

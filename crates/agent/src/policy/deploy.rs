@@ -52,6 +52,8 @@ pub(crate) trait Enforce {
 pub(crate) struct Wanted {
     /// Files and directories.
     pub(crate) paths: Vec<std::path::PathBuf>,
+    /// Not these, but what is in force.
+    pub(crate) again: bool,
     /// Digests that they must have.
     pub(crate) expected: Expected,
     /// Whether it may lock somebody out.
@@ -63,9 +65,18 @@ pub(crate) struct Wanted {
 }
 
 /// Reads, verifies, compiles and lints; nothing is written.
-pub(crate) fn prepare(wanted: &Wanted, generation: u64, by: &dyn Enforce) -> Result<Ready, Stop> {
-    let verified = Untrusted::read(&load::paths(&wanted.paths), Trust::Owner)?;
-    let verified = verified.verify(&wanted.expected)?;
+pub(crate) fn prepare(
+    store: &Store,
+    wanted: &Wanted,
+    generation: u64,
+    by: &dyn Enforce,
+) -> Result<Ready, Stop> {
+    let verified = if wanted.again {
+        Verified::again(in_force(store)?)
+    } else {
+        let read = Untrusted::read(&load::paths(&wanted.paths), Trust::Owner)?;
+        read.verify(&wanted.expected)?
+    };
     let options = Options { generation, mode: by.mode(), now: load::now() };
     let mut ready = verified.compile(&options)?;
     advice::lint(&mut ready);
@@ -83,6 +94,14 @@ pub(crate) fn prepare(wanted: &Wanted, generation: u64, by: &dyn Enforce) -> Res
     Ok(ready)
 }
 
+/// The texts of what is in force; none if nothing is.
+pub(crate) fn in_force(store: &Store) -> Result<Vec<files::Text>, Failure> {
+    match store.active()? {
+        Some(active) => store.sources(&store.about(active)?),
+        None => Ok(Vec::new()),
+    }
+}
+
 /// Puts policies in force.
 pub(crate) fn apply(
     store: &Store,
@@ -90,7 +109,7 @@ pub(crate) fn apply(
     by: &mut dyn Enforce,
 ) -> Result<(Ready, Active), Stop> {
     let locked = store.lock()?;
-    let ready = prepare(wanted, locked.next()?, by)?;
+    let ready = prepare(store, wanted, locked.next()?, by)?;
     let who = Who::me();
     let staged = locked.stage(&ready, &who)?;
     let active = go(store, &locked, &staged, by, ("apply", &who, wanted.reason.as_deref()))?;

@@ -161,6 +161,10 @@ impl Verified {
         if loaded.has_errors() {
             return Err(Box::new(Refused(loaded)));
         }
+        if options.mode == Mode::Audit {
+            // Nothing is carried out that the operator did not ask for when the agent was started.
+            loaded.policies.iter_mut().for_each(|policy| policy.mode = None);
+        }
         match policy::compile(&loaded.policies, options) {
             Ok(compiled) => {
                 let (texts, options) = (self.texts, *options);

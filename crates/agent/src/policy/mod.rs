@@ -6,11 +6,13 @@
 //! | [`advice`] | what the tables tell about policies, as findings with places |
 //! | [`store`] | generations on disk: staged, in force, gone back to |
 //! | [`deploy`] | puts policies in force, or goes back |
+//! | [`running`] | a running agent, which carries them out |
 //! | [`words`] | requests, answers and rules for people |
 
 pub(crate) mod advice;
 pub(crate) mod deploy;
 pub(crate) mod load;
+pub(crate) mod running;
 pub(crate) mod store;
 pub(crate) mod words;
 

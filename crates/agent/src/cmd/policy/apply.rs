@@ -5,10 +5,11 @@ use std::io::Write;
 use model::policy::Mode;
 use serde_json::Value as Json;
 
-use crate::cli::policy::{ApplyArgs, Dirs, RollbackArgs};
+use crate::cli::policy::{ApplyArgs, RollbackArgs, StartMode};
 use crate::exit::{Exit, Failure};
 use crate::policy::deploy::{self, Enforce, Nobody, Stop, Wanted};
 use crate::policy::load::{Expected, Ready, Verified};
+use crate::policy::running;
 use crate::policy::store::Store;
 
 /// Longest file of digests: a line for each of as many files as are read.
@@ -21,9 +22,13 @@ fn told(stop: Stop) -> Failure {
     }
 }
 
-/// Who carries policies out on this host.
-fn enforcer(_: &Dirs) -> Result<Box<dyn Enforce>, Failure> {
-    Ok(Box::new(Nobody { mode: Mode::Audit }))
+/// Who carries policies out: the running agent, the one that starts, or nobody.
+fn enforcer(args: &ApplyArgs) -> Result<Box<dyn Enforce>, Failure> {
+    match args.at_start {
+        None => running::enforcer(&args.dirs.runtime_dir, args.canary),
+        Some(StartMode::Audit) => Ok(Box::new(Nobody { mode: Mode::Audit })),
+        Some(StartMode::Enforce) => Ok(Box::new(Nobody { mode: Mode::Enforce })),
+    }
 }
 
 /// Puts policies in force.
@@ -38,16 +43,17 @@ pub(crate) fn run(args: &ApplyArgs) -> Result<Exit, Failure> {
     });
     let wanted = Wanted {
         paths: args.files.paths.clone(),
+        again: args.again,
         expected: Expected { sha256: args.sha256.clone(), list: list.transpose()? },
         force: args.force,
         accepted: super::lint::operations(&args.accept_degraded)?,
         reason: args.reason.clone(),
     };
     let store = Store::at(&args.dirs.state_dir);
-    let mut by = enforcer(&args.dirs)?;
+    let mut by = enforcer(args)?;
     let mut out = anstream::stdout().lock();
     if args.dry_run {
-        let ready = deploy::prepare(&wanted, 0, &*by).map_err(told)?;
+        let ready = deploy::prepare(&store, &wanted, 0, &*by).map_err(told)?;
         super::show(&ready.loaded, &mut anstream::stderr().lock(), true)?;
         write!(out, "{}", super::diff::text(&in_force(&store)?, &ready))?;
         writeln!(out, "nothing was changed")?;
@@ -56,15 +62,21 @@ pub(crate) fn run(args: &ApplyArgs) -> Result<Exit, Failure> {
     let (ready, active) = deploy::apply(&store, &wanted, &mut *by).map_err(told)?;
     super::show(&ready.loaded, &mut anstream::stderr().lock(), true)?;
     writeln!(out, "{}", deploy::told(&ready, &active, &*by))?;
+    let Some(trial) = args.canary else { return Ok(Exit::Ok) };
+    out.flush()?;
+    match running::wait(&args.dirs.runtime_dir, trial)? {
+        None => writeln!(out, "nothing was wrong for {} s: it stays", trial.as_secs())?,
+        Some(reason) => {
+            let message = format!("the trial failed: {reason}; the policies before are in force");
+            return Err(Failure::new(Exit::Failed, message));
+        }
+    }
     Ok(Exit::Ok)
 }
 
 /// The policies that are in force; an empty load if none are.
 fn in_force(store: &Store) -> Result<Ready, Failure> {
-    let texts = match store.active()? {
-        Some(active) => store.sources(&store.about(active)?)?,
-        None => Vec::new(),
-    };
+    let texts = deploy::in_force(store)?;
     let compiled = Verified::again(texts).compile(&crate::policy::load::looking());
     compiled.map_err(|refused| super::refused(&refused))
 }
@@ -72,7 +84,7 @@ fn in_force(store: &Store) -> Result<Ready, Failure> {
 /// Goes back.
 pub(crate) fn rollback(args: &RollbackArgs) -> Result<Exit, Failure> {
     let store = Store::at(&args.dirs.state_dir);
-    let mut by = enforcer(&args.dirs)?;
+    let mut by = running::enforcer(&args.dirs.runtime_dir, None)?;
     let reason = args.reason.as_deref();
     let (target, active) =
         deploy::rollback(&store, args.generation, reason, &mut *by).map_err(told)?;

@@ -152,7 +152,7 @@ fn a_crash_leaves_the_generation_before() {
     fs::create_dir(root.join("generations/.new-x")).unwrap();
     let staged = {
         let locked = store.lock().unwrap();
-        let ready = prepare(&wanted(dir.path(), "/srv/two"), 2, &agent).unwrap();
+        let ready = prepare(&store, &wanted(dir.path(), "/srv/two"), 2, &agent).unwrap();
         locked.stage(&ready, &Who::me()).unwrap()
     };
     let journal = root.join("log.jsonl");

@@ -12,6 +12,7 @@
 //! in force before stays in force.
 
 mod about;
+mod emergency;
 mod journal;
 mod write;
 
@@ -26,6 +27,7 @@ use super::load::Ready;
 use crate::exit::{Exit, Failure};
 
 pub(crate) use about::About;
+pub(crate) use emergency::Emergency;
 pub(crate) use journal::{Change, Who};
 
 /// Generations that are kept, the one in force always.
@@ -38,7 +40,7 @@ const ABOUT_MAX: u64 = 64 << 20;
 const ACTIVE_MAX: u64 = 32;
 
 /// The store of a state directory.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Store {
     root: PathBuf,
 }
@@ -227,10 +229,14 @@ impl Locked<'_> {
         Ok(Active { generation: staged.generation })
     }
 
-    /// A generation that is on disk already.
-    pub(crate) fn staged(&self, generation: u64) -> Result<Staged, Failure> {
-        let stored = self.store.read(generation)?;
-        Ok(Staged { generation, about: stored.about })
+    /// Says which generation is in force after a trial that failed; none if nothing is.
+    pub(crate) fn point(&self, generation: Option<u64>) -> Result<(), Failure> {
+        let path = self.store.root.join("active");
+        let done = match generation {
+            Some(generation) => write::replace(&path, format!("{generation}\n").as_bytes()),
+            None => fs::remove_file(&path),
+        };
+        done.map_err(|error| failed("write", &path, &error))
     }
 
     /// Throws away a generation that did not get into force.

@@ -2,7 +2,7 @@
 //! and the reason is kept.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
@@ -103,9 +103,12 @@ impl Loaded {
         self.object.progs_mut().find(|p| p.name() == OsStr::new(name) && p.autoload())
     }
 
-    /// The names of all programs, loaded or not.
-    pub(crate) fn programs(&self) -> Vec<String> {
-        self.object.progs_mut().map(|one| one.name().to_string_lossy().into_owned()).collect()
+    /// The names and sections of all programs, loaded or not.
+    pub(crate) fn programs(&self) -> Vec<(String, OsString)> {
+        let both = |one: ProgramMut<'_>| {
+            (one.name().to_string_lossy().into_owned(), one.section().to_owned())
+        };
+        self.object.progs_mut().map(both).collect()
     }
 
     /// The first map with such a name, that can be used apart from the object.

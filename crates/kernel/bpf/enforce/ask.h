@@ -27,10 +27,11 @@ static __always_inline bool is_asked(struct asker *asker, __u32 operations)
 static __always_inline int refuse(const struct asker *asker, const struct labels *labels,
                                   __u32 operation, __u64 dev, __u64 ino)
 {
-	struct question question = {
-	        .epoch = asker->epoch, .operation = operation, .dev = dev, .ino = ino};
+	struct question question = {.epoch = asker->epoch, .operation = operation, .maker = {}};
 	struct subject *subject = asker->subject;
 
+	question.dev = dev;
+	question.ino = ino;
 	if (subject && !labels->count && !labels->unresolved && !(subject->plain >> operation & 1))
 		return 0;
 	return errno_of(conclude(&question, subject, labels));

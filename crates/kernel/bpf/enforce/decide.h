@@ -113,7 +113,7 @@ struct question {
 	__u32 denied; /* the layer in force says no */
 	__u32 source; /* the operation whose row decided */
 	__u32 layer;
-	__u32 unused;
+	__u32 label; /* that decided; filled by who explains */
 };
 
 /* Precedence, for one layer: see model::policy. Sets `why` and `source`; true if it is denied. */

@@ -171,14 +171,14 @@ static __always_inline void tell_maker(struct rec_denial *record, const struct m
 	record->flags |= DENIAL_SOCKET;
 }
 
-static __always_inline void tell(const struct policy_head *head, const struct question *question,
-                                 __u64 rule, __u32 label, __u32 flags)
+static __noinline int tell(const struct policy_head *head, const struct question *question,
+                           __u64 rule, __u32 flags)
 {
 	struct rec_denial *record = bpf_ringbuf_reserve(&denials, sizeof(*record), 0);
 
 	if (!record) {
 		count(COUNT_LOST);
-		return;
+		return 0;
 	}
 	zero_words(record, sizeof(*record));
 	fill_header(&record->h, current_task(), kind_of(question->operation), tier.provider,
@@ -188,7 +188,7 @@ static __always_inline void tell(const struct policy_head *head, const struct qu
 	record->ino = question->ino;
 	record->rule = rule;
 	record->answer = rule >> 32;
-	record->label = label;
+	record->label = question->label;
 	record->operation = question->operation;
 	record->why = question->why;
 	record->flags = flags;
@@ -198,11 +198,12 @@ static __always_inline void tell(const struct policy_head *head, const struct qu
 	if (question->maker.pid)
 		tell_maker(record, &question->maker);
 	bpf_ringbuf_submit(record, 0);
+	return 0;
 }
 
-/* Finds the rule behind an answer and tells it. Gives answer << 32 | rule. */
-static __noinline __u64 explain(const struct asked *of, const struct question *question,
-                                __u32 effect, __u32 flags)
+/* Finds the rule behind an answer, and the label that it is about. Gives answer << 32 | rule. Its own
+ * function, as is what follows, so that they need the stack one after the other. */
+static __noinline __u64 find_rule(const struct asked *of, struct question *question, __u32 effect)
 {
 	const struct policy_head *head = of->head;
 	struct search search = {.head = head, .bits = of->bits, .best = ~0ULL, .effect = effect};
@@ -216,10 +217,20 @@ static __noinline __u64 explain(const struct asked *of, const struct question *q
 		search_row(&search, word(head, defaults + question->source));
 	else if (question->why != WHY_UNRESOLVED)
 		bpf_loop(LABELS_MAX + 1, search_label, &rows, 0);
+	question->label = rows.label;
 	if (search.best == ~0ULL)
-		search.best = (__u64)ANSWER_PERM << 32 | NO_RULE;
-	tell(head, question, search.best, rows.label, flags);
+		return (__u64)ANSWER_PERM << 32 | NO_RULE;
 	return search.best;
+}
+
+/* Finds the rule and tells it. */
+static __always_inline __u64 explain(const struct asked *of, struct question *question,
+                                     __u32 effect, __u32 flags)
+{
+	__u64 rule = find_rule(of, question, effect);
+
+	tell(of->head, question, rule, flags);
+	return rule;
 }
 
 struct arming {

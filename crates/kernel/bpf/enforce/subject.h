@@ -402,22 +402,16 @@ static __always_inline struct subject *spare_subject(void)
 	return bpf_map_lookup_elem(&spare_subjects, &pid);
 }
 
-/*
- * The current process in an epoch; NULL if that cannot be found out: then it is to be treated as
- * whom every rule is about.
- */
-static __always_inline struct subject *current_subject(__u64 epoch)
+/* The current process, found anew; NULL if nothing can be kept of it. Its own function, so that
+ * what it needs of the stack is free again for who asks. */
+static __noinline struct subject *renew_subject(__u64 epoch)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct subject *subject;
 	struct labels labels;
 
-	subject = bpf_task_storage_get(&subjects, task->group_leader, 0, 0);
-	if (subject && subject->epoch == epoch)
-		return subject;
-	if (!subject)
-		subject = bpf_task_storage_get(&subjects, task->group_leader, 0,
-		                               BPF_LOCAL_STORAGE_GET_F_CREATE);
+	subject = bpf_task_storage_get(&subjects, task->group_leader, 0,
+	                               BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!subject)
 		subject = spare_subject();
 	if (!subject) {
@@ -431,6 +425,20 @@ static __always_inline struct subject *current_subject(__u64 epoch)
 	return subject;
 }
 
+/*
+ * The current process in an epoch; NULL if that cannot be found out: then it is to be treated as
+ * whom every rule is about.
+ */
+static __always_inline struct subject *current_subject(__u64 epoch)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct subject *subject;
+
+	subject = bpf_task_storage_get(&subjects, task->group_leader, 0, 0);
+	if (subject && subject->epoch == epoch)
+		return subject;
+	return renew_subject(epoch);
+}
 
 /* What a process is must be found anew. */
 static __always_inline void outdate(struct subject *subject)

@@ -52,9 +52,10 @@ pub(super) fn open(options: &Options) -> Result<Opened, Error> {
     let making = pins.join("making");
     remove(&making)?;
     make(&making)?;
-    let loaded = load(options)?;
-    let missing = attach(&loaded.0, &making, loaded.1)?;
-    pin_maps(&loaded.0, pins)?;
+    let hooks = Hooks::read();
+    let (loaded, left) = load(options, &hooks)?;
+    let missing = attach(&loaded, &making, left, &hooks)?;
+    pin_maps(&loaded, pins)?;
     fs::rename(&making, &links).map_err(|error| named("rename", &making, error))?;
     for other in others(pins, &links)? {
         remove(&other)?;
@@ -111,8 +112,7 @@ fn pinned(pins: &Path) -> Result<Maps, Error> {
 }
 
 /// Loads all programs that this kernel has the hooks of; gives the ones left out by their arguments.
-fn load(options: &Options) -> Result<(Loaded, Vec<(String, String)>), Error> {
-    let hooks = Hooks::read();
+fn load(options: &Options, hooks: &Hooks) -> Result<(Loaded, Vec<(String, String)>), Error> {
     let btf = Btf::from_vmlinux().ok();
     let skip = |section: &OsStr| hooks.missing(section);
     let mut left = Vec::new();
@@ -178,22 +178,27 @@ fn prepare(opened: &mut OpenObject, options: &Options, template: &MapHandle) -> 
     Ok(())
 }
 
-/// Attaches all programs and pins their links.
+/// Attaches all programs and pins their links. A program whose hook this kernel does not have is left
+/// out; one that it refuses would leave a hole, so it is an error.
 fn attach(
     loaded: &Loaded,
     links: &Path,
     mut missing: Vec<(String, String)>,
+    hooks: &Hooks,
 ) -> Result<Vec<(String, String)>, Error> {
-    for name in loaded.programs() {
+    for (name, section) in loaded.programs() {
         if missing.iter().any(|(left, _)| *left == name) {
             continue;
         }
-        let Some(program) = loaded.program(&name) else {
-            missing.push((name.clone(), loaded.refused(&name).unwrap_or_default().to_owned()));
+        if let Some(reason) = hooks.missing(&section) {
+            missing.push((name, reason));
             continue;
+        }
+        let refused = |reason: String| Error::Refused { program: name.clone(), reason };
+        let Some(program) = loaded.program(&name) else {
+            return Err(refused(loaded.refused(&name).unwrap_or_default().to_owned()));
         };
         let (attached, _) = messages::during(|| program.attach());
-        let refused = |reason: String| Error::Refused { program: name.clone(), reason };
         let mut link = attached.map_err(|error| refused(error.to_string()))?;
         link.pin(links.join(&name)).map_err(|error| refused(error.to_string()))?;
     }

@@ -1,5 +1,6 @@
 //! The command line.
 
+pub(crate) mod adhoc;
 pub(crate) mod emergency;
 pub(crate) mod policy;
 
@@ -37,6 +38,12 @@ pub(crate) enum Command {
     /// Look at policies, and find out what they would do
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Deny something at once, for a while or until it is deleted
+    #[command(subcommand)]
+    Block(adhoc::BlockCommand),
+    /// Allow something for a while, whoever denies it
+    #[command(subcommand)]
+    Allow(adhoc::AllowCommand),
     /// Switch all enforcement off and on again
     #[command(subcommand)]
     Emergency(emergency::EmergencyCommand),

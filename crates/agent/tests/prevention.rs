@@ -20,18 +20,18 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// A lab with a program that connects, and somebody who listens.
 struct Scene {
     lab: Lab,
-    listener: TcpListener,
+    port: u16,
 }
 
 impl Scene {
     fn new() -> Scene {
         let lab = Lab::new();
         fs::copy("/bin/bash", lab.path("x")).unwrap();
-        Scene { lab, listener: TcpListener::bind("127.0.0.1:0").unwrap() }
-    }
-
-    fn port(&self) -> u16 {
-        self.listener.local_addr().unwrap().port()
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        // It listens as long as the test runs, and takes everybody in.
+        std::thread::spawn(move || listener.incoming().for_each(drop));
+        Scene { lab, port }
     }
 
     /// What a rule denies to the program.
@@ -46,7 +46,7 @@ impl Scene {
 
     /// A policy that denies connecting to who listens.
     fn denying(&self) -> String {
-        self.deny("no-connect", &format!("127.0.0.1:{}", self.port()))
+        self.deny("no-connect", &format!("127.0.0.1:{}", self.port))
     }
 
     fn policy(&self, name: &str, text: &str) -> PathBuf {
@@ -80,7 +80,7 @@ impl Scene {
 
     /// Connects with a program; what it says if it cannot.
     fn connect(&self, program: &str) -> Result<(), String> {
-        let script = format!("exec 3<>/dev/tcp/127.0.0.1/{}", self.port());
+        let script = format!("exec 3<>/dev/tcp/127.0.0.1/{}", self.port);
         let output = Command::new(program).args(["-c", &script]).output().unwrap();
         if output.status.success() { Ok(()) } else { Err(err(&output)) }
     }
@@ -228,6 +228,47 @@ fn one_command_ends_enforcement_and_one_takes_it_up_again() {
     let history = out(&scene.ask(&["policy", "history"]));
     assert_eq!(history.matches("emergency-disable").count(), 3, "{history}");
     assert_eq!(history.matches("emergency-enable").count(), 2, "{history}");
+}
+
+#[test]
+fn rules_made_at_the_command_line_hold_at_once_and_end_by_themselves() {
+    if !root("rules_made_at_the_command_line_hold_at_once_and_end_by_themselves") {
+        return;
+    }
+    let scene = Scene::new();
+    let _agent = scene.start(&["--enforce"]);
+    let (program, peer) = (scene.lab.path("x"), format!("127.0.0.1:{}", scene.port));
+    let add = |kind: &str, ttl: &str| {
+        let program = program.to_str().unwrap();
+        let words = [kind, "add", &peer, "--as", program, "--reason", "an incident", "--ttl", ttl];
+        let added = scene.ask(&words);
+        assert_eq!(code(&added), Some(0), "{}", err(&added));
+        out(&added).split(':').next().unwrap().to_owned()
+    };
+    let block = add("block", "1h");
+    assert!(scene.is_denied());
+    let list = out(&scene.ask(&["block", "list"]));
+    assert!(list.contains(&block) && list.contains("an incident"), "{list}");
+    // An exception for a while, which ends by itself.
+    add("allow", "8s");
+    assert!(!scene.is_denied());
+    assert_eq!(out(&scene.ask(&["allow", "list"])).lines().count(), 2);
+    until("the exception ends", PATIENCE, || scene.is_denied());
+    assert_eq!(out(&scene.ask(&["allow", "list"])).lines().count(), 1);
+    // Whatever else is put in force, they stay.
+    let other = scene.apply("p.yaml", &scene.deny("other", "192.0.2.1:9"), &[]);
+    assert_eq!(code(&other), Some(0), "{}", err(&other));
+    assert!(scene.is_denied());
+    let wrong = scene.ask(&["allow", "del", "allow-99"]);
+    assert_eq!(code(&wrong), Some(1));
+    let gone = scene.ask(&["block", "del", &block]);
+    assert_eq!(code(&gone), Some(0), "{}", err(&gone));
+    assert!(!scene.is_denied());
+    // What is refused is not kept.
+    let refused = scene.ask(&["block", "add", "/srv/x", "--reason", "r"]);
+    assert_eq!(code(&refused), Some(1));
+    assert!(err(&refused).contains("E056"), "{}", err(&refused));
+    assert_eq!(out(&scene.ask(&["block", "list"])).lines().count(), 1);
 }
 
 #[test]

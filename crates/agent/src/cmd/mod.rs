@@ -1,5 +1,6 @@
 //! The commands.
 
+mod adhoc;
 mod doctor;
 mod emergency;
 mod events;
@@ -31,6 +32,8 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Rules(args) => rules::run(&args),
         Command::Reload(args) => reload::run(&args),
         Command::Policy(command) => policy::run(&command),
+        Command::Block(command) => adhoc::block(&command),
+        Command::Allow(command) => adhoc::allow(&command),
         Command::Emergency(command) => emergency::run(&command),
         Command::Events(args) => events::run(&args),
         Command::Alerts(args) => events::alerts(&args),

@@ -9,6 +9,7 @@ use lang::Code;
 use model::policy::{Mode, Operation};
 use policy::Options;
 
+use super::adhoc::{self, Adhoc};
 use super::load::{self, Expected, Ready, Refused, Untrusted, Verified};
 use super::store::{Active, Change, Locked, Staged, Store, Who};
 use super::{advice, words};
@@ -78,7 +79,7 @@ pub(crate) fn prepare(
         read.verify(&wanted.expected)?
     };
     let options = Options { generation, mode: by.mode(), now: load::now() };
-    let mut ready = verified.compile(&options)?;
+    let mut ready = with_adhoc(store, verified, &options)?;
     advice::lint(&mut ready);
     let lacks = by.lacks();
     let offered = Operation::ALL.iter().filter(|one| !lacks.contains(one));
@@ -102,17 +103,34 @@ pub(crate) fn in_force(store: &Store) -> Result<Vec<files::Text>, Failure> {
     }
 }
 
+/// Compiles texts together with the rules made at the command line, as those are now.
+fn with_adhoc(store: &Store, verified: Verified, options: &Options) -> Result<Ready, Stop> {
+    let (text, until) = Adhoc::read(store)?.text(options.now).unzip();
+    let mut ready = verified.with(adhoc::NAME, text).compile(options)?;
+    ready.until = until.unwrap_or(i64::MAX);
+    Ok(ready)
+}
+
 /// Puts policies in force.
 pub(crate) fn apply(
     store: &Store,
     wanted: &Wanted,
     by: &mut dyn Enforce,
 ) -> Result<(Ready, Active), Stop> {
-    let locked = store.lock()?;
+    apply_locked(store, &store.lock()?, wanted, by)
+}
+
+/// The same for who has the store already.
+pub(crate) fn apply_locked(
+    store: &Store,
+    locked: &Locked<'_>,
+    wanted: &Wanted,
+    by: &mut dyn Enforce,
+) -> Result<(Ready, Active), Stop> {
     let ready = prepare(store, wanted, locked.next()?, by)?;
     let who = Who::me();
     let staged = locked.stage(&ready, &who)?;
-    let active = go(store, &locked, &staged, by, ("apply", &who, wanted.reason.as_deref()))?;
+    let active = go(store, locked, &staged, by, ("apply", &who, wanted.reason.as_deref()))?;
     Ok((ready, active))
 }
 
@@ -141,7 +159,7 @@ pub(crate) fn rollback(
     let about = store.about(target)?;
     let texts = store.sources(&about)?;
     let options = Options { generation: locked.next()?, mode: by.mode(), now: load::now() };
-    let ready = Verified::again(texts).compile(&options)?;
+    let ready = with_adhoc(store, Verified::again(texts), &options)?;
     let who = Who::me();
     let staged = locked.stage(&ready, &who)?;
     let active = go(store, &locked, &staged, by, ("rollback", &who, reason))?;

@@ -2,6 +2,7 @@
 //! verified meet no parser, and what was not compiled is not staged.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use files::{Text, Trust};
 use lang::Code;
@@ -58,6 +59,10 @@ pub(crate) struct Ready {
     pub(crate) options: Options,
     /// Seconds since 1970 at which one of the texts ends; [`i64::MAX`] if none does.
     pub(crate) until: i64,
+    /// How long the texts took to read.
+    pub(crate) reading: Duration,
+    /// How long the tables took to make.
+    pub(crate) compiling: Duration,
 }
 
 /// Digests that an operator expects.
@@ -154,8 +159,16 @@ impl Verified {
         Verified { texts }
     }
 
+    /// With this text in the place of the one of that name, or without it.
+    pub(crate) fn with(mut self, name: &str, text: Option<Text>) -> Verified {
+        self.texts.retain(|one| one.name != name);
+        self.texts.extend(text);
+        self
+    }
+
     /// Reads and compiles the policies.
     pub(crate) fn compile(self, options: &Options) -> Result<Ready, Box<Refused>> {
+        let start = Instant::now();
         let pairs = self.texts.iter().map(|text| (text.name.clone(), text.text.clone()));
         let mut loaded = lang::policy::load(pairs).with_includes();
         if loaded.has_errors() {
@@ -165,10 +178,12 @@ impl Verified {
             // Nothing is carried out that the operator did not ask for when the agent was started.
             loaded.policies.iter_mut().for_each(|policy| policy.mode = None);
         }
+        let reading = start.elapsed();
         match policy::compile(&loaded.policies, options) {
             Ok(compiled) => {
                 let (texts, options) = (self.texts, *options);
-                Ok(Ready { texts, loaded, compiled, options, until: i64::MAX })
+                let (until, compiling) = (i64::MAX, start.elapsed().saturating_sub(reading));
+                Ok(Ready { texts, loaded, compiled, options, until, reading, compiling })
             }
             Err(error) => {
                 not_compiled(&mut loaded, &error);

@@ -2,6 +2,7 @@
 //!
 //! | module | does |
 //! |---|---|
+//! | [`adhoc`] | rules made at the command line |
 //! | [`load`] | files, texts, tables: each step a type, findings in between |
 //! | [`advice`] | what the tables tell about policies, as findings with places |
 //! | [`store`] | generations on disk: staged, in force, gone back to |
@@ -9,6 +10,7 @@
 //! | [`running`] | a running agent, which carries them out |
 //! | [`words`] | requests, answers and rules for people |
 
+pub(crate) mod adhoc;
 pub(crate) mod advice;
 pub(crate) mod deploy;
 pub(crate) mod load;

@@ -15,7 +15,8 @@ use crate::policy::store::Store;
 /// Longest file of digests: a line for each of as many files as are read.
 const DIGESTS_MAX: u64 = 4 << 20;
 
-fn told(stop: Stop) -> Failure {
+/// What is told of a stop, after its findings have been shown.
+pub(crate) fn told(stop: Stop) -> Failure {
     match stop {
         Stop::Refused(refused) => super::refused(&refused),
         Stop::Failed(failure) => failure,

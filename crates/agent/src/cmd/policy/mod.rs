@@ -9,6 +9,8 @@ mod lint;
 mod plan;
 mod show;
 
+pub(crate) use apply::told;
+
 use std::io::{self, Write};
 
 use lang::Level;

@@ -130,6 +130,11 @@ impl Store {
         }
     }
 
+    /// A file beside the generations.
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
     /// All generations that are kept, the oldest first.
     pub(crate) fn list(&self) -> Result<Vec<u64>, Failure> {
         let dir = self.generations();
@@ -237,6 +242,12 @@ impl Locked<'_> {
             None => fs::remove_file(&path),
         };
         done.map_err(|error| failed("write", &path, &error))
+    }
+
+    /// Replaces a file beside the generations.
+    pub(crate) fn replace(&self, name: &Path, bytes: &[u8]) -> Result<(), Failure> {
+        let path = self.store.root.join(name);
+        write::replace(&path, bytes).map_err(|error| failed("write", &path, &error))
     }
 
     /// Throws away a generation that did not get into force.

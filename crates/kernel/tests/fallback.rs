@@ -4,6 +4,8 @@
 
 mod fallback {
     mod acts;
+    mod files;
+    mod judge;
     mod network;
     mod subjects;
     mod world;

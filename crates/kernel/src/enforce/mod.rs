@@ -13,7 +13,11 @@
 //! ```
 
 pub mod cgroup;
+mod fanotify;
 mod generation;
+pub mod guard;
+mod guard_marks;
+mod guard_request;
 mod load;
 mod maps;
 mod read;

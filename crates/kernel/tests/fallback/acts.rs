@@ -6,7 +6,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use io_uring::{IoUring, opcode, types};
 use nix::libc;
@@ -21,10 +21,15 @@ const MARK: &str = "tried:";
 /// Tries requests in a process that runs `program`, a copy of this one; gives the error of each, 0
 /// for none.
 pub(super) fn tried(program: &Path, cgroup: &Path, acts: &[&str]) -> Vec<i32> {
+    tried_with(program, cgroup, acts, Stdio::null())
+}
+
+/// The same with something as standard input.
+pub(super) fn tried_with(program: &Path, cgroup: &Path, acts: &[&str], input: Stdio) -> Vec<i32> {
     let mut command = Command::new(program);
     command.args(["fallback::acts::perform", "--exact", "--ignored", "--nocapture"]);
     command.env(ACTS, acts.join("\n")).env(CGROUP, cgroup);
-    let output = command.output().unwrap();
+    let output = command.stdin(input).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = text.lines().filter_map(|line| line.split(MARK).nth(1)?.trim().parse().ok());
     let errors: Vec<i32> = errors.collect();
@@ -72,7 +77,7 @@ fn raw_address(address: SocketAddr, family: Option<u16>) -> Vec<u8> {
     all
 }
 
-fn checked(result: libc::c_long) -> io::Result<libc::c_long> {
+pub(super) fn checked(result: libc::c_long) -> io::Result<libc::c_long> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
@@ -128,7 +133,7 @@ fn ring_connect(socket: &OwnedFd, address: &[u8]) -> io::Result<()> {
     ring(&entry.build())
 }
 
-fn ring(entry: &io_uring::squeue::Entry) -> io::Result<()> {
+pub(super) fn ring(entry: &io_uring::squeue::Entry) -> io::Result<()> {
     let mut ring = IoUring::new(2)?;
     // SAFETY: what the entry points to outlives the call, which waits for its end.
     unsafe { ring.submission().push(entry) }.unwrap();
@@ -165,6 +170,14 @@ fn act_on(act: &str) -> io::Result<()> {
         ["socket", "raw"] => drop(socket(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_ICMP)?),
         ["socket", "raw6"] => drop(socket(libc::AF_INET6, libc::SOCK_RAW, libc::IPPROTO_UDP)?),
         ["exec", program, rest @ ..] => return executed(program, &rest.join(" ")),
+        ["run", program] => drop(Command::new(program).arg("--list").output()?),
+        [file @ ("read" | "write" | "ring-read" | "openat2" | "reopen" | "mounted"), path] => {
+            return super::files::act(file, Path::new(path));
+        }
+        ["read-input"] => {
+            use std::io::Read;
+            io::stdin().read_exact(&mut [0; 1])?;
+        }
         [what, kind, address] => return act_with(what, kind, address.parse().unwrap()),
         _ => panic!("no such act: {act}"),
     }

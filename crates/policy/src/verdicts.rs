@@ -28,11 +28,13 @@ const ON_FILES: &[Operation] = &[
 const MOVES: &[Operation] = &[Operation::Rename, Operation::Mount];
 
 /// Which denied operations take this one with them, unless a rule allows it by name: who may not
-/// read a file makes no other name for it, who may not write it does not remove or replace it.
+/// read a file makes no other name for it, who may not write it does not remove or replace it, who
+/// may not execute it does not have the loader of dynamic programs map it.
 pub fn implied_by(operation: Operation) -> &'static [Operation] {
     match operation {
         Operation::Link | Operation::Rename => &[Operation::Read, Operation::Write],
         Operation::Create | Operation::Delete | Operation::Attributes => &[Operation::Write],
+        Operation::MapCode => &[Operation::Execute],
         _ => &[],
     }
 }

@@ -13,6 +13,7 @@
 //! | 8-11 | places of `PathStates`, `PathEntries`, `PathLabels`, `PathLive` |
 //! | 12-15 | places of `TextStates`, `TextEntries`, `TextLabels`, `TextHits` |
 //! | 16 | place of `HitLabels` |
+//! | 17 | operations that any rule reports or that arm one, as bits |
 //! | 18- | for each operation, who may do only what rules allow (8 words) |
 //! | 210- | for each operation, whom anything is denied to (8 words) |
 //! | 402, 403 | hits that a slash does not clear |

@@ -7,7 +7,7 @@ use crate::error::{Error, number};
 use crate::limits::BYTES_MAX;
 use crate::network::{Network, steps};
 use crate::tables::Tables;
-use crate::verdicts::{Entry, Layer, Row};
+use crate::verdicts::{Entry, Layer, Row, Verdicts};
 
 struct Writer {
     words: Vec<u32>,
@@ -25,6 +25,17 @@ fn set(bits: &Bits) -> impl Iterator<Item = u32> + '_ {
 fn hash(hash: &[u8; 32]) -> impl Iterator<Item = u32> + '_ {
     let (words, _) = hash.as_chunks::<4>();
     words.iter().map(|word| u32::from_le_bytes(*word))
+}
+
+/// The operations that any rule reports or that arm one, each as a bit.
+fn watched(verdicts: &Verdicts) -> u32 {
+    let watches = |row: &u32| {
+        let row = verdicts.rows.get(*row as usize);
+        row.is_some_and(|row| !row.audit.is_empty() || !row.trigger.is_empty())
+    };
+    let labels = verdicts.layers.iter().flat_map(|layer| &layer.rows);
+    let bits = labels.flat_map(|rows| (0u32..).zip(rows)).filter(|(_, row)| watches(row));
+    bits.fold(0, |all, (operation, _)| all | 1 << operation)
 }
 
 impl Writer {
@@ -105,6 +116,7 @@ impl Writer {
             self.put(CONCERNED, guarded(layer));
         }
         self.put(5, [labels, rows]);
+        self.put(17, [watched(verdicts)]);
         let shadow = verdicts.layers.get(1);
         self.section(Section::ShadowLabels, shadow.map(words).unwrap_or_default());
         let defaults = shadow.map(|layer| layer.defaults);

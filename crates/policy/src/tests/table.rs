@@ -169,12 +169,13 @@ fn an_allow_list_denies_what_no_rule_allows() {
 }
 
 #[test]
-fn denied_reading_and_writing_take_other_operations_with_them() {
-    use Operation::{Attributes, Create, Delete, Execute, Link, Rename};
-    let all = [Create, Delete, Rename, Link, Attributes, Execute];
+fn denied_reading_writing_and_executing_take_other_operations_with_them() {
+    use Operation::{Attributes, Create, Delete, Link, MapCode, Read, Rename};
+    let all = [Create, Delete, Rename, Link, Attributes, MapCode];
     for (source, implied) in [
-        (Operation::Read, &[Rename, Link][..]),
+        (Read, &[Rename, Link][..]),
         (Operation::Write, &[Create, Delete, Rename, Link, Attributes]),
+        (Operation::Execute, &[MapCode]),
     ] {
         let denied = rule("deny", &[source], &[path("/k")], DENY);
         let by_name = rule("by name", &[Rename], &[path("/k")], Verdict::Allow);

@@ -112,7 +112,10 @@ fn reload(lab: &mut Lab, reloads: u32) -> Result<String> {
             1 => lab::apply(&mut lab.enforcer, &lab.compiled, &lab.tables)?,
             _ => {
                 let half = lab.tables.get(..lab.tables.len() / 2).unwrap_or_default();
-                ensure!(lab::apply(&mut lab.enforcer, &lab.compiled, half).is_err(), "half was taken");
+                ensure!(
+                    lab::apply(&mut lab.enforcer, &lab.compiled, half).is_err(),
+                    "half was taken"
+                );
                 refused += 1;
             }
         }

@@ -73,7 +73,8 @@ pub(crate) fn options() -> Options {
 
 /// The directory of a case for one of the two.
 pub(crate) fn directory(case: &Case, who: &str) -> PathBuf {
-    let name: String = case.id().chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
+    let name: String =
+        case.id().chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
     Path::new(LAB).join(format!("{name}-{who}"))
 }
 
@@ -147,7 +148,8 @@ impl Lab {
 pub(crate) fn apply(enforcer: &mut Enforcer, compiled: &Compiled, tables: &[u8]) -> Result<()> {
     let mut files = Vec::new();
     pins(compiled, Path::new(LAB), &mut files)?;
-    let pins = files.iter().map(|(file, labels)| Pin { file: file.as_fd(), labels: labels.clone() });
+    let pins =
+        files.iter().map(|(file, labels)| Pin { file: file.as_fd(), labels: labels.clone() });
     let generation = Generation {
         tables,
         mounts: tables::mounts(compiled)?,
@@ -194,8 +196,8 @@ pub(crate) fn told(
             let record = RecDenial::read_from_prefix(&bytes).ok().context("a short record")?.0;
             seen.push(record);
         }
-        // A deed may have children of its own.
-        if seen.iter().any(|one| one.rule == wanted && (one.h.pid == pid || one.h.pid > pid)) {
+        // A deed may have children of its own, which come after it.
+        if seen.iter().any(|one| one.rule == wanted && one.h.pid >= pid) {
             return Ok(true);
         }
         if Instant::now() > deadline {

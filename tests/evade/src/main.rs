@@ -23,7 +23,8 @@ mod tables;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: evade guest [--only WORD] [--reloads N]\n       evade do CASE DIRECTORY";
+const USAGE: &str =
+    "usage: evade guest [--only WORD] [--reloads N]\n       evade do CASE DIRECTORY";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::cases::{self, Case, UNRESOLVED};
-use crate::lab::{self, COVERED, FREE, LIMITED, Lab};
 use crate::hammer;
+use crate::lab::{self, COVERED, FREE, LIMITED, Lab};
 
 /// `evade guest [--only WORD] [--reloads N]`
 pub(crate) fn command(words: &[&str]) -> Result<bool> {
@@ -104,7 +104,8 @@ fn one(lab: &mut Lab, case: &Case) -> Result<Outcome> {
         return Ok(Outcome::Fail(format!("the covered process came to: {said}")));
     }
     if !told {
-        let rules: Vec<_> = seen.iter().map(|one| (one.h.pid, one.operation, one.rule, one.why)).collect();
+        let rules: Vec<_> =
+            seen.iter().map(|one| (one.h.pid, one.operation, one.rule, one.why)).collect();
         return Ok(Outcome::Fail(format!("{said}, but no record of {}: {rules:?}", case.rule)));
     }
     Ok(Outcome::Ok(format!("{said}, told as {}", case.rule)))

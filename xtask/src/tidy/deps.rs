@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("kestrel", &["model", "lang", "engine", "files"]),
     ("fuzz", &["model", "lang", "engine", "kestrel"]),
     ("provoke", &["model"]),
+    ("evade", &["model", "kernel", "lang", "policy"]),
     ("bench-load", &[]),
     ("bench-peer", &[]),
     ("xtask", &[]),

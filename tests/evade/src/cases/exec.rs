@@ -28,7 +28,8 @@ fn e(at: &Path) -> PathBuf {
 
 /// Runs it; an error of the exec itself is the error.
 fn run(command: &mut Command) -> io::Result<()> {
-    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null()).status()?;
+    let status =
+        command.stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null()).status()?;
     if status.success() { Ok(()) } else { Err(io::Error::other(format!("it ended with {status}"))) }
 }
 
@@ -50,12 +51,11 @@ fn script(path: &Path) -> io::Result<()> {
 
 pub(super) const CASES: &[Case] = &[
     Case::new("exec", "run", "no-run", |at| busybox(&e(at))).after(prepared),
-    Case::new("exec", "run through a symlink", "no-run", |at| busybox(&at.join("open/link"))).after(
-        |at| {
+    Case::new("exec", "run through a symlink", "no-run", |at| busybox(&at.join("open/link")))
+        .after(|at| {
             prepared(at)?;
             symlink(e(at), at.join("open/link"))
-        },
-    ),
+        }),
     Case::new("exec", "run a hard link made before the rule", "no-run", |at| {
         busybox(&at.join("open/name"))
     })
@@ -68,8 +68,14 @@ pub(super) const CASES: &[Case] = &[
     })
     .after(prepared),
     Case::new("exec", "run by the loader of dynamic programs", "no-run", |at| {
-        run(Command::new(loader()?).arg(at.join("unrunnable/evade")).args(["do", "exec/nothing", "/"]))
-            .map_err(|error| if error.raw_os_error().is_some() { error } else { io::Error::from_raw_os_error(13) })
+        run(Command::new(loader()?).arg(at.join("unrunnable/evade")).args([
+            "do",
+            "exec/nothing",
+            "/",
+        ]))
+        .map_err(|error| {
+            if error.raw_os_error().is_some() { error } else { io::Error::from_raw_os_error(13) }
+        })
     })
     .after(|at| fs::copy("/lab/bin/free", at.join("unrunnable/evade")).map(|_| ())),
     Case::new("exec", "run by its descriptor", "no-run", |at| {
@@ -83,8 +89,10 @@ pub(super) const CASES: &[Case] = &[
         busybox(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())))
     })
     .after(prepared),
-    Case::new("exec", "run a script", "no-run", |at| run(&mut Command::new(at.join("unrunnable/s"))))
-        .after(|at| script(&at.join("unrunnable/s"))),
+    Case::new("exec", "run a script", "no-run", |at| {
+        run(&mut Command::new(at.join("unrunnable/s")))
+    })
+    .after(|at| script(&at.join("unrunnable/s"))),
     Case::new("exec", "run a copy under another name", "only-listed", |at| {
         fs::copy(at.join("listed/e"), at.join("open/copy"))?;
         busybox(&at.join("open/copy"))

@@ -133,10 +133,8 @@ pub(super) const CASES: &[Case] = &[
         fs::rename(secret(at), at.join("open/moved"))?;
         read(&at.join("open/moved"))
     }),
-    Case::new("file", "renamed away by another", "no-read", |at| {
-        read(&at.join("open/moved"))
-    })
-    .after(|at| fs::rename(secret(at), at.join("open/moved"))),
+    Case::new("file", "renamed away by another", "no-read", |at| read(&at.join("open/moved")))
+        .after(|at| fs::rename(secret(at), at.join("open/moved"))),
     Case::new("file", "another file renamed over it", "no-read", |at| read(&secret(at)))
         .after(|at| fs::rename(at.join("open/f"), secret(at))),
     Case::new("file", "unlinked and created anew", "no-read", |at| read(&secret(at))).after(|at| {

@@ -39,15 +39,7 @@ impl Case {
         rule: &'static str,
         deed: fn(&Path) -> io::Result<()>,
     ) -> Case {
-        Case {
-            area,
-            name,
-            rule,
-            prepare: nothing,
-            early: false,
-            given: None,
-            deed,
-        }
+        Case { area, name, rule, prepare: nothing, early: false, given: None, deed }
     }
 
     const fn after(mut self, prepare: fn(&Path) -> io::Result<()>) -> Case {

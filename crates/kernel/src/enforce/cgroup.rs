@@ -152,7 +152,7 @@ impl Network {
         Denials::open(&self.maps)
     }
 
-    fn attach(&self, name: &str) -> Result<Link, Error> {
+    pub(super) fn attach(&self, name: &str) -> Result<Link, Error> {
         let refused = |reason: String| Error::Refused { program: name.to_owned(), reason };
         let program = self.loaded.program(name).ok_or_else(|| {
             refused(self.loaded.refused(name).unwrap_or("not in the object").to_owned())

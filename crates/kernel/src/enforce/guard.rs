@@ -242,8 +242,8 @@ impl Watch {
                 Stage::Deciding(_, since) if since.elapsed() < DEADLINE => continue,
                 Stage::Deciding(number, _) => {
                     if let Some(number) = number.take() {
-                        let _answered = self.group.answer_number(number, self.unseen);
                         self.totals.late.fetch_add(1, Ordering::Relaxed);
+                        let _answered = self.group.answer_number(number, self.unseen);
                     }
                 }
                 Stage::Ended => {}
@@ -251,8 +251,8 @@ impl Watch {
             drop(current);
             // Nobody else answers what waits behind it.
             for asked in self.group.questions().unwrap_or_default() {
-                let _answered = self.group.answer(&asked, self.unseen);
                 self.totals.late.fetch_add(1, Ordering::Relaxed);
+                let _answered = self.group.answer(&asked, self.unseen);
             }
         }
     }

@@ -17,6 +17,7 @@ mod fanotify;
 mod generation;
 pub mod guard;
 mod guard_marks;
+pub mod guard_offer;
 mod guard_request;
 mod load;
 mod maps;

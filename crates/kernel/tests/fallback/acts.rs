@@ -166,6 +166,8 @@ fn act_on(act: &str) -> io::Result<()> {
             nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)?;
             up()?;
         }
+        ["accepted", from] => return reached(libc::SOCK_STREAM, from.parse().unwrap()),
+        ["received", from] => return reached(libc::SOCK_DGRAM, from.parse().unwrap()),
         ["socket", "mptcp"] => drop(socket(libc::AF_INET, libc::SOCK_STREAM, 262)?),
         ["socket", "raw"] => drop(socket(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_ICMP)?),
         ["socket", "raw6"] => drop(socket(libc::AF_INET6, libc::SOCK_RAW, libc::IPPROTO_UDP)?),
@@ -193,6 +195,27 @@ fn executed(program: &str, act: &str) -> io::Result<()> {
     }
 }
 
+/// Connects from an address to a listener of this process, or sends it a datagram that it receives.
+/// What gets no answer is told as such after a while.
+fn reached(kind: i32, from: IpAddr) -> io::Result<()> {
+    let (here, there) = (socket(libc::AF_INET, kind, 0)?, socket(libc::AF_INET, kind, 0)?);
+    let local = SocketAddr::from(([127, 0, 0, 1], 0));
+    bind(&there, &raw_address(local, None))?;
+    bind(&here, &raw_address(SocketAddr::new(from, 0), None))?;
+    let patience = nix::sys::time::TimeVal::new(0, 300_000);
+    nix::sys::socket::setsockopt(&here, nix::sys::socket::sockopt::SendTimeout, &patience)?;
+    nix::sys::socket::setsockopt(&there, nix::sys::socket::sockopt::ReceiveTimeout, &patience)?;
+    let name: nix::sys::socket::SockaddrIn = nix::sys::socket::getsockname(there.as_raw_fd())?;
+    let address = raw_address(SocketAddr::from(([127, 0, 0, 1], name.port())), None);
+    if kind == libc::SOCK_STREAM {
+        nix::sys::socket::listen(&there, nix::sys::socket::Backlog::new(1)?)?;
+        return connect(&here, &address);
+    }
+    send(&here, &address, 0)?;
+    nix::sys::socket::recv(there.as_raw_fd(), &mut [0; 16], nix::sys::socket::MsgFlags::empty())?;
+    Ok(())
+}
+
 fn act_with(what: &str, kind: &str, address: SocketAddr) -> io::Result<()> {
     let made = socket_for(kind, address)?;
     let mut raw = raw_address(address, None);
@@ -213,6 +236,12 @@ fn act_with(what: &str, kind: &str, address: SocketAddr) -> io::Result<()> {
             let other = SocketAddr::new(IpAddr::from([127, 0, 0, 99]), address.port());
             connect(&made, &raw_address(other, None))?;
             send(&made, &raw, 0)
+        }
+        "connect-send" => {
+            connect(&made, &raw)?;
+            // SAFETY: the data is valid for reads of the length given with it.
+            let sent = unsafe { libc::send(made.as_raw_fd(), [0u8; 16].as_ptr().cast(), 16, 0) };
+            checked(sent.try_into().unwrap()).map(drop)
         }
         "disconnect" => connect(&made, &unspecified),
         "ring-connect" => ring_connect(&made, &raw),

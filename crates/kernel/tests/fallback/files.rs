@@ -94,7 +94,9 @@ impl Place {
         for below in ["kept/deep", "open", "run"] {
             fs::create_dir_all(at.join(below)).unwrap();
         }
-        for file in ["kept/file", "kept/deep/file", "kept/other", "open/file", "exact"] {
+        for file in
+            ["kept/file", "kept/deep/file", "kept/other", "open/file", "exact", "unwritable"]
+        {
             fs::write(at.join(file), "content").unwrap();
         }
         fs::hard_link(at.join("kept/file"), at.join("open/linked")).unwrap();
@@ -115,6 +117,7 @@ impl Place {
         let rules = [
             rule("read", &[Operation::Read], &[path("kept/**"), path("exact")]),
             rule("run", &[Operation::Execute], &[path("run/*")]),
+            rule("write", &[Operation::Write], &[path("exact"), path("unwritable")]),
         ];
         rules.into_iter().map(|one| Rule { subject: subject.clone(), ..one }).collect()
     }
@@ -155,6 +158,8 @@ fn a_protected_file_is_protected_by_every_way_to_it() {
         "reopen kept/file",
         "mounted kept/file",
         "run run/program",
+        "write unwritable",
+        "write exact",
     ];
     for way in ways {
         let (what, name) = way.split_once(' ').unwrap();
@@ -164,7 +169,7 @@ fn a_protected_file_is_protected_by_every_way_to_it() {
     }
     let through_root = format!("read /proc/self/root{}", place.at("kept/file"));
     assert_eq!(place.denied(&through_root), EPERM);
-    for allowed in ["read open/file", "run open/program", "write kept/file"] {
+    for allowed in ["read open/file", "run open/program", "write kept/file", "read unwritable"] {
         let (what, name) = allowed.split_once(' ').unwrap();
         let act = format!("{what} {}", place.at(name));
         assert_eq!(place.denied(&act), 0, "{allowed}: no rule about it");
@@ -177,7 +182,7 @@ fn a_protected_file_is_protected_by_every_way_to_it() {
     assert_eq!(tried_with(&place.covered, path, &["read-input"], input()), [EPERM]);
     let counters = guard.counters();
     assert_eq!((counters.late, counters.unmarked), (0, 0));
-    assert!(counters.denied >= 13 && guard.is_alive(), "{counters:?}");
+    assert!(counters.denied >= 15 && guard.is_alive(), "{counters:?}");
 }
 
 #[test]

@@ -55,6 +55,12 @@ pub(super) const CASES: &[Case] = {
         ("fastopen tcp 127.0.0.3:701", Connect, "127.0.0.3", 701, None),
         ("send raw:1 127.0.0.2:0", Connect, "127.0.0.2", 0, Some("address")),
         ("send raw:1 127.0.0.3:0", Connect, "127.0.0.3", 0, None),
+        ("send raw:17 127.0.0.2:0", Connect, "127.0.0.2", 0, Some("address")),
+        ("send raw:17 127.0.0.3:0", Connect, "127.0.0.3", 0, None),
+        ("send udplite 127.0.0.2:701", Connect, "127.0.0.2", 701, Some("address")),
+        ("connect-send udplite 127.0.0.2:701", Connect, "127.0.0.2", 701, Some("address")),
+        ("connect-send udplite 127.0.0.3:701", Connect, "127.0.0.3", 701, None),
+        ("connect-send udp 127.0.0.2:701", Connect, "127.0.0.2", 701, Some("address")),
         ("bind tcp 127.0.0.2:0", Bind, "127.0.0.2", 0, Some("bind")),
         ("bind tcp 127.0.0.3:0", Bind, "127.0.0.3", 0, None),
         ("bind udp 0.0.0.0:705", Bind, "0.0.0.0", 705, Some("bind")),
@@ -150,4 +156,32 @@ fn kinds_of_sockets_are_refused_when_they_are_made() {
     assert_eq!(u32::from(records[2].why), model::wire::WHY_UNRESOLVED);
     world.apply(vec![rule("bind", &[Operation::Bind], &[peer("127.0.0.2", 32, None)])]);
     assert_eq!(tried(&program, &world.scratch.path, &acts[..2]), [0, 0], "no rule about raw ones");
+}
+
+#[test]
+fn who_is_let_in_is_decided_by_the_maker_of_the_socket() {
+    if skipped() {
+        return;
+    }
+    let mut world = World::new();
+    let program = std::env::current_exe().unwrap();
+    let path = world.scratch.path.clone();
+    let acts =
+        ["accepted 127.0.0.2", "accepted 127.0.0.3", "received 127.0.0.2", "received 127.0.0.3"];
+    assert_eq!(tried(&program, &path, &acts), [0; 4], "without a policy");
+    let from = [peer("127.0.0.2", 32, None)];
+    world.apply(vec![rule("accept", &[Operation::Accept], &from)]);
+    assert_eq!(tried(&program, &path, &acts), [libc::EINPROGRESS, 0, 0, 0]);
+    world.apply(vec![rule("receive", &[Operation::Receive], &from)]);
+    assert_eq!(tried(&program, &path, &acts[2..]), [libc::EAGAIN, 0]);
+    world.apply(vec![rule("listen", &[Operation::Listen], &[peer("127.0.0.1", 32, None)])]);
+    assert_eq!(tried(&program, &path, &acts), [libc::EINPROGRESS, libc::EINPROGRESS, 0, 0]);
+    let told: Vec<(u16, u32)> =
+        world.records(4).iter().map(|one| (one.operation, u32::from(one.flags))).collect();
+    let [accept, receive, listen] =
+        [Operation::Accept, Operation::Receive, Operation::Listen].map(|one| one as u16);
+    let kinds: std::collections::BTreeSet<u16> = told.iter().map(|one| one.0).collect();
+    assert_eq!(kinds, [accept, receive, listen].into());
+    let by_socket = model::wire::DENIAL_SOCKET;
+    assert!(told.iter().all(|one| one.1 & by_socket != 0), "told of who made the socket");
 }

@@ -44,6 +44,8 @@ pub(crate) enum Command {
     /// Allow something for a while, whoever denies it
     #[command(subcommand)]
     Allow(adhoc::AllowCommand),
+    /// Tell why something was denied, or which rules are about a process
+    Why(policy::WhyArgs),
     /// Switch all enforcement off and on again
     #[command(subcommand)]
     Emergency(emergency::EmergencyCommand),

@@ -52,6 +52,8 @@ pub(crate) enum Policy {
     Disable,
     /// Take it up again.
     Enable,
+    /// What was denied of late?
+    Denials,
 }
 
 impl Policy {
@@ -62,6 +64,7 @@ impl Policy {
             Policy::Put(generation, trial) => (1, generation, trial),
             Policy::Disable => (2, 0, 0),
             Policy::Enable => (3, 0, 0),
+            Policy::Denials => (4, 0, 0),
         }
     }
 }
@@ -223,7 +226,8 @@ impl<'a> Reader<'a> {
         let number = u32::from_le_bytes(self.number()?);
         let generation = u64::from_le_bytes(self.number()?);
         let trial = u32::from_le_bytes(self.number()?);
-        let all = [Policy::Show, Policy::Put(generation, trial), Policy::Disable, Policy::Enable];
+        let put = Policy::Put(generation, trial);
+        let all = [Policy::Show, put, Policy::Disable, Policy::Enable, Policy::Denials];
         let policy = all.into_iter().find(|one| one.words() == (kind, generation, trial));
         policy.map(|policy| Request::Policy(number, policy)).ok_or(ProtoError::Field("policy"))
     }
@@ -421,7 +425,8 @@ mod tests {
     #[test]
     fn requests_survive_the_journey() {
         let (a, b) = pair();
-        let policies = [Policy::Show, Policy::Put(7, 60), Policy::Disable, Policy::Enable];
+        let policies =
+            [Policy::Show, Policy::Put(7, 60), Policy::Disable, Policy::Enable, Policy::Denials];
         let policies = policies.into_iter().map(|policy| Request::Policy(3, policy));
         let others = [Request::Subscribe(interest()), Request::Counters, Request::Snapshot];
         for request in others.into_iter().chain(policies) {

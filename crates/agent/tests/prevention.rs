@@ -6,7 +6,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -228,6 +228,48 @@ fn one_command_ends_enforcement_and_one_takes_it_up_again() {
     let history = out(&scene.ask(&["policy", "history"]));
     assert_eq!(history.matches("emergency-disable").count(), 3, "{history}");
     assert_eq!(history.matches("emergency-enable").count(), 2, "{history}");
+}
+
+#[test]
+fn why_tells_the_rule_its_line_and_the_edit_and_a_killer_kills() {
+    if !root("why_tells_the_rule_its_line_and_the_edit_and_a_killer_kills") {
+        return;
+    }
+    let scene = Scene::new();
+    let file = scene.policy("p.yaml", &scene.denying());
+    let _agent = scene.start(&["--enforce", "--policy", file.to_str().unwrap()]);
+    let script = format!("exec 3<>/dev/tcp/127.0.0.1/{}; read x", scene.port);
+    let run = || {
+        let mut command = Command::new(scene.lab.path("x"));
+        let script = script.replace("; read", " || true; read");
+        command.args(["-c", &script]).stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let mut process = run();
+    let log = || fs::read_to_string(scene.lab.path("log")).unwrap();
+    until("the denial is told", PATIENCE, || log().contains("id=\"1-1\""));
+    let why = scene.ask(&["why", "1-1"]);
+    let text = out(&why);
+    assert_eq!(code(&why), Some(0), "{}", err(&why));
+    for part in
+        ["scratch/no-connect", "p.yaml:5", "denied (EPERM)", "smallest edit", "allow: [connect]"]
+    {
+        assert!(text.contains(part), "`{part}` is missing in {text}");
+    }
+    assert_eq!(code(&scene.ask(&["why", "1-999"])), Some(1));
+    let about = out(&scene.ask(&["why", &process.id().to_string()]));
+    assert!(about.contains("rules about it") && about.contains("scratch/no-connect"), "{about}");
+    let other = out(&scene.ask(&["why", &std::process::id().to_string()]));
+    assert!(other.contains("no rule is about it"), "{other}");
+    process.kill().unwrap();
+    process.wait().unwrap();
+
+    let killing = scene.denying().replace("deny: connect", "kill: connect");
+    assert_eq!(code(&scene.apply("p.yaml", &killing, &[])), Some(0));
+    let mut process = run();
+    // As long as its input is open, it would live on.
+    let _input = process.stdin.take();
+    let ended = process.wait().unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended), Some(9), "{}", log());
 }
 
 #[test]

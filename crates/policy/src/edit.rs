@@ -56,8 +56,8 @@ pub fn smallest(
     }
     let mut edits = Vec::new();
     for (rule, part) in &explained.near {
-        let allows = |info: &&crate::verdicts::RuleInfo| info.effect == Effect::Allow;
-        if compiled.rules.get(*rule as usize).filter(allows).is_none() {
+        let allows = |info: &crate::verdicts::RuleInfo| info.effect == Effect::Allow;
+        if !compiled.rules.get(*rule as usize).is_some_and(allows) {
             continue;
         }
         match part {
@@ -152,10 +152,7 @@ fn rule_mut(policies: &mut [Policy], number: u32) -> Option<&mut Rule> {
             return policy.rules.get_mut(left);
         }
         left = left.checked_sub(policy.rules.len())?;
-        left = match left.checked_sub(policy.allow_lists.len()) {
-            Some(rest) => rest,
-            None => return None,
-        };
+        left = left.checked_sub(policy.allow_lists.len())?;
     }
     None
 }

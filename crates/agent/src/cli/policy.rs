@@ -196,6 +196,17 @@ pub(crate) struct StateArgs {
     pub(crate) output: Output,
 }
 
+/// Options of `why`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct WhyArgs {
+    /// A denial, as the log of the agent names it, or the number of a process
+    #[arg(value_name = "EVENT-ID|PID")]
+    pub(crate) what: String,
+    /// Directories.
+    #[command(flatten)]
+    pub(crate) dirs: Dirs,
+}
+
 /// Options of `policy rollback`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RollbackArgs {

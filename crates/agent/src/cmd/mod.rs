@@ -9,6 +9,7 @@ mod policy;
 mod reload;
 mod rules;
 mod status;
+mod why;
 
 use std::io::Write;
 
@@ -34,6 +35,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Policy(command) => policy::run(&command),
         Command::Block(command) => adhoc::block(&command),
         Command::Allow(command) => adhoc::allow(&command),
+        Command::Why(args) => why::run(&args),
         Command::Emergency(command) => emergency::run(&command),
         Command::Events(args) => events::run(&args),
         Command::Alerts(args) => events::alerts(&args),

@@ -10,6 +10,7 @@
 //! | `GET /v1/events` | JSON lines; `follow=true`, `kinds=a,b`, `where=EQL` |
 //! | `GET /v1/alerts` | JSON lines; `follow=true` |
 //! | `GET /v1/policy` | one object: which policies are in force, read back from the kernel |
+//! | `GET /v1/denials` | one object: what was denied of late, the newest first |
 //! | `POST /v1/policy` | puts a stored generation in force; `generation=N`, `trial=SECONDS`; 409: why not |
 //! | `POST /v1/emergency` | `enforce=false` ends enforcement, `true` takes it up again |
 //! | `POST /v1/reload` | one object: the rules that run, once they do; 422: why the old ones stay |
@@ -109,6 +110,7 @@ fn serve(listener: std::os::unix::net::UnixListener, control: Control) -> std::i
             .route("/v1/alerts", get(get_alerts))
             .route("/v1/reload", post(post_reload))
             .route("/v1/policy", get(policies::get_policy).post(policies::post_policy))
+            .route("/v1/denials", get(policies::get_denials))
             .route("/v1/emergency", post(policies::post_emergency))
             .layer(from_fn(admit))
             .with_state(Arc::new(control))

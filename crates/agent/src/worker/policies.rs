@@ -42,6 +42,10 @@ pub(super) async fn get_policy(State(control): Shared) -> Response {
     ask(&control, Policy::Show).await
 }
 
+pub(super) async fn get_denials(State(control): Shared) -> Response {
+    ask(&control, Policy::Denials).await
+}
+
 pub(super) async fn post_policy(State(control): Shared, Query(wanted): Query<Wanted>) -> Response {
     ask(&control, Policy::Put(wanted.generation, wanted.trial)).await
 }

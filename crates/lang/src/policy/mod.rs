@@ -79,6 +79,7 @@ pub fn load(files: impl IntoIterator<Item = (String, String)>) -> Policies {
 
 impl Policies {
     /// Adds the text of includes, so that findings about their rules can be shown, too.
+    #[must_use]
     pub fn with_includes(mut self) -> Policies {
         self.sources.extend(INCLUDES.iter().filter_map(|name| {
             Some(Source { name: format!("include:{name}"), text: include(name)?.to_owned() })

@@ -85,7 +85,9 @@ fn what_is_written_out_is_valid_and_means_the_same() {
         // The order of allow-lists and rules is that of the keys.
         let mut again = meaning(&name, &written);
         let sort = |policies: &mut Vec<Policy>| {
-            policies.iter_mut().for_each(|one| one.rules.sort_by(|a, b| a.id.cmp(&b.id)));
+            for policy in policies {
+                policy.rules.sort_by(|a, b| a.id.cmp(&b.id));
+            }
         };
         let mut policies = policies;
         sort(&mut policies);
@@ -129,11 +131,13 @@ fn the_reader_and_the_schema_know_the_same_keys() {
     assert!(read.len() >= 7, "document, metadata, spec, rule, list, subject, container, after");
 }
 
+/// A change of a document.
+type Edit = fn(&mut Value);
+
 #[test]
 fn what_the_reader_refuses_is_not_valid_either() {
     let good = of_yaml(&spec("  rules: [{id: a, deny: read, files: /x}]\n"));
     assert_eq!(refused(&good), None);
-    type Edit = fn(&mut Value);
     let edits: [(&str, Edit); 10] = [
         ("/apiVersion", |all| all["apiVersion"] = json!("aegisbpf.io/v2")),
         ("unknown key", |all| all["spec"]["rule"] = json!([])),

@@ -214,9 +214,6 @@ fn includes(wide: &Selector, narrow: &Selector) -> bool {
     if *all == free {
         return true;
     }
-    fn part<T: PartialEq>(all: &[T], some: &[T]) -> bool {
-        all.is_empty() || !some.is_empty() && some.iter().all(|one| all.contains(one))
-    }
     (all.descendants || !some.descendants)
         && part(&all.executables, &some.executables)
         && part(&all.hashes, &some.hashes)
@@ -228,4 +225,9 @@ fn includes(wide: &Selector, narrow: &Selector) -> bool {
         && part(&all.containers, &some.containers)
         && part(&all.ancestors, &some.ancestors)
         && (all.login_session.is_none() || all.login_session == some.login_session)
+}
+
+/// Whether a list that asks for one of its entries asks for no more than another does.
+fn part<T: PartialEq>(all: &[T], some: &[T]) -> bool {
+    all.is_empty() || !some.is_empty() && some.iter().all(|one| all.contains(one))
 }

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use lang::policy::write;
+use policy::actor::Actor;
 use policy::edit::{self, Edit};
 use policy::explain::{Explanation, Part};
 use policy::lint::decider;
@@ -38,6 +39,12 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
         Output::Text => write!(out, "{}", answer.text())?,
     }
     Ok(Exit::Ok)
+}
+
+/// The answer to a request of a process that is known.
+pub(crate) fn of(ready: &Ready, request: &str, actor: Actor) -> Result<String, Failure> {
+    let question = Question::parse(request).map_err(|error| Failure::new(Exit::Failed, error))?;
+    Ok(Answer::of(ready, Question { actor, ..question }, Vec::new()).text())
 }
 
 /// Fills in what was not said: where the program is, which user.
@@ -216,7 +223,8 @@ impl Answer<'_> {
     }
 }
 
-fn described(rule: &RuleInfo) -> String {
+/// A rule in a line.
+pub(crate) fn described(rule: &RuleInfo) -> String {
     let mut text = words::rule_name(rule);
     text.extend([" ", words::effect(rule)]);
     let operations: Vec<&str> = rule.operations.iter().map(|one| one.name()).collect();

@@ -2,7 +2,7 @@
 
 mod apply;
 mod diff;
-mod explain;
+pub(crate) mod explain;
 mod export;
 mod history;
 mod lint;
@@ -61,7 +61,7 @@ fn json(found: &Policies) -> Vec<Json> {
 }
 
 /// Shows why policies are not used, on standard error; a command that needs them ends so.
-fn refused(refused: &Refused) -> Failure {
+pub(crate) fn refused(refused: &Refused) -> Failure {
     let mut err = anstream::stderr().lock();
     if let Err(error) = show(&refused.0, &mut err, true) {
         return error.into();

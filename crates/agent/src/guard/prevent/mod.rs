@@ -5,6 +5,7 @@
 //! agent without a policy carries nothing.
 
 mod canary;
+mod evidence;
 mod host;
 mod keeper;
 mod tier;
@@ -23,6 +24,7 @@ use crate::exit::{Exit, Failure};
 use crate::policy::store::{About, Change, Store, Stored, Who};
 use crate::proto::Policy;
 use canary::{Canary, Verdict};
+use evidence::Evidence;
 pub(super) use keeper::Keeper;
 use tier::Tier;
 
@@ -55,6 +57,7 @@ pub(super) struct Prevention {
     unknown: Vec<String>,
     denied: VecDeque<u64>,
     looked: Instant,
+    evidence: Evidence,
 }
 
 impl Prevention {
@@ -72,6 +75,7 @@ impl Prevention {
             unknown: Vec::new(),
             denied: VecDeque::new(),
             looked: Instant::now(),
+            evidence: Evidence::default(),
         }
     }
 
@@ -96,6 +100,9 @@ impl Prevention {
     /// Does what the worker asks, and tells how things stand then.
     pub(super) fn answer(&mut self, number: u32, asked: Policy) -> Json {
         let done = match asked {
+            Policy::Denials => {
+                return json!({ "number": number, "denials": self.evidence.list() });
+            }
             Policy::Show => Ok(()),
             Policy::Put(generation, trial) => {
                 self.put(generation, Duration::from_secs(trial.into()))
@@ -165,6 +172,15 @@ impl Prevention {
     /// Looks after a trial; called several times a second.
     pub(super) fn service(&mut self) {
         let now = Instant::now();
+        let told = self.tier.as_ref().map(|tier| tier.denials());
+        match told {
+            Some(Ok(records)) => {
+                let about = self.active.as_ref().map(|one| &one.stored.about);
+                self.evidence.take(&records, about);
+            }
+            Some(Err(error)) => tracing::warn!(%error, "denials cannot be read"),
+            None => {}
+        }
         if self.tier.is_none() || now.saturating_duration_since(self.looked) < PERIOD {
             return;
         }

@@ -18,6 +18,8 @@ pub(super) trait Tier: std::fmt::Debug {
     fn active(&self) -> Result<Option<Active>, kernel::Error>;
     /// What was decided.
     fn counters(&self) -> Result<Counters, kernel::Error>;
+    /// Records of what was denied since the last call.
+    fn denials(&self) -> Result<Vec<Vec<u8>>, kernel::Error>;
     /// Ends enforcement.
     fn release(self: Box<Self>) -> Result<(), kernel::Error>;
 }
@@ -77,6 +79,10 @@ impl Tier for Lsm {
         self.0.counters()
     }
 
+    fn denials(&self) -> Result<Vec<Vec<u8>>, kernel::Error> {
+        self.0.denials()?.next(std::time::Duration::ZERO)
+    }
+
     fn release(self: Box<Self>) -> Result<(), kernel::Error> {
         self.0.release()
     }
@@ -127,6 +133,10 @@ impl Tier for Fallback {
 
     fn counters(&self) -> Result<Counters, kernel::Error> {
         self.network.counters()
+    }
+
+    fn denials(&self) -> Result<Vec<Vec<u8>>, kernel::Error> {
+        self.network.denials()?.next(std::time::Duration::ZERO)
     }
 
     fn release(self: Box<Self>) -> Result<(), kernel::Error> {

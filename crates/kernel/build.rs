@@ -22,6 +22,9 @@ const DOUBTFUL: &[&str] = &["net", "accept", "inject"];
 /// refuses makes the loader begin again.
 const HEAVY: &[&str] = &["lsm_mount", "tasks", "lsm_file", "life"];
 
+/// What names of sources begin with that need no LSM hook.
+const FALLBACK: &str = "enforce_cgroup";
+
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> Result<()> {
@@ -42,6 +45,23 @@ fn main() -> Result<()> {
         }
     }
     linker.link()?;
+    enforcers(&clang, &out)
+}
+
+/// The programs that decide: those for LSM hooks in one object, those that every kernel loads in
+/// another.
+fn enforcers(clang: &str, out: &Path) -> Result<()> {
+    let mut lsm = libbpf_rs::Linker::new(out.join("enforce.bpf.o"))?;
+    let mut fallback = libbpf_rs::Linker::new(out.join("fallback.bpf.o"))?;
+    for source in sources(Path::new("bpf/enforce"))? {
+        let name = source.file_stem().and_then(|n| n.to_str()).unwrap_or_default();
+        let object = out.join(format!("{name}.o"));
+        compile(clang, &source, &object, false)?;
+        let into = if name.starts_with(FALLBACK) { &mut fallback } else { &mut lsm };
+        into.add_file(&object)?;
+    }
+    lsm.link()?;
+    fallback.link()?;
     Ok(())
 }
 

@@ -1,5 +1,9 @@
 //! The command line.
 
+pub(crate) mod adhoc;
+pub(crate) mod emergency;
+pub(crate) mod policy;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -32,6 +36,20 @@ pub(crate) enum Command {
     Rules(ClientArgs),
     /// Let the running agent read its rules again; the old ones stay if anything is wrong
     Reload(ClientArgs),
+    /// Look at policies, and find out what they would do
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+    /// Deny something at once, for a while or until it is deleted
+    #[command(subcommand)]
+    Block(adhoc::BlockCommand),
+    /// Allow something for a while, whoever denies it
+    #[command(subcommand)]
+    Allow(adhoc::AllowCommand),
+    /// Tell why something was denied, or which rules are about a process
+    Why(policy::WhyArgs),
+    /// Switch all enforcement off and on again
+    #[command(subcommand)]
+    Emergency(emergency::EmergencyCommand),
     /// Show what happens on this host, as the running agent sees it
     Events(EventsArgs),
     /// Show the alerts of the running agent
@@ -112,6 +130,22 @@ pub(crate) struct RunArgs {
     /// Read rules again only when `reload` or SIGHUP asks, not when their files change
     #[arg(long)]
     pub(crate) no_watch: bool,
+    /// Policy file, or directory with such files; may be given several times. Without one, what
+    /// `policy apply` put in force before is in force again
+    #[arg(long, value_name = "PATH")]
+    pub(crate) policy: Vec<PathBuf>,
+    /// Only report what policies would deny, whatever they say themselves [default]
+    #[arg(long, conflicts_with = "enforce")]
+    pub(crate) audit: bool,
+    /// Carry out what policies say, but for those that say `mode: audit`
+    #[arg(long)]
+    pub(crate) enforce: bool,
+    /// Where generations of policies are kept
+    #[arg(long, value_name = "DIR", default_value = crate::policy::STATE_DIR)]
+    pub(crate) state_dir: PathBuf,
+    /// Where no LSM program loads: enforce only for processes of this cgroup and below
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cgroup: Option<PathBuf>,
     /// Print no alerts; they remain available through `aegisbpf alerts`
     #[arg(long)]
     pub(crate) no_alerts: bool,

@@ -122,6 +122,7 @@ fn problem(status: &str, body: &str, socket: &str) -> Failure {
     let detail = json.get("detail").and_then(Json::as_str).unwrap_or("no reason given");
     match status {
         "400" => Failure::new(Exit::Usage, detail),
+        "409" => Failure::new(Exit::Failed, detail),
         "422" => Failure::new(Exit::Config, detail),
         "403" => Failure::new(Exit::Permission, detail),
         _ => unreachable(socket, &detail),

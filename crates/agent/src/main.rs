@@ -5,6 +5,7 @@
 //! | [`cli`], [`cmd`] | the command line, one file a command |
 //! | [`guard`] | the privileged half: sensors, supervision of the worker |
 //! | [`worker`] | the other half: rings, engine, outputs, control socket |
+//! | [`policy`] | policies on their way from files to what is enforced |
 //! | [`proto`] | the only messages that the two exchange |
 //! | [`client`] | how commands reach a running agent |
 //! | [`render`] | lines and tables for people |
@@ -16,6 +17,7 @@ mod client;
 mod cmd;
 mod exit;
 mod guard;
+mod policy;
 mod proto;
 mod render;
 mod worker;

@@ -37,6 +37,36 @@ pub(crate) enum Request {
     Counters,
     /// Answered with [`Reply::Snapshot`].
     Snapshot,
+    /// About policies; answered with [`Reply::Policy`], which has the same number.
+    Policy(u32, Policy),
+}
+
+/// What the worker may ask about policies. They are in the guard's store already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Policy {
+    /// What is in force?
+    Show,
+    /// Put this generation in force, on trial for so many seconds if not 0.
+    Put(u64, u32),
+    /// End enforcement.
+    Disable,
+    /// Take it up again.
+    Enable,
+    /// What was denied of late?
+    Denials,
+}
+
+impl Policy {
+    /// A number for the kind, and its fields.
+    fn words(self) -> (u8, u64, u32) {
+        match self {
+            Policy::Show => (0, 0, 0),
+            Policy::Put(generation, trial) => (1, generation, trial),
+            Policy::Disable => (2, 0, 0),
+            Policy::Enable => (3, 0, 0),
+            Policy::Denials => (4, 0, 0),
+        }
+    }
 }
 
 /// What the guard tells the worker.
@@ -50,6 +80,8 @@ pub(crate) enum Reply {
     Report(String),
     /// What was sent and lost, as JSON.
     Counters(String),
+    /// The answer to a question about policies, as JSON with its number.
+    Policy(String),
     /// Read the rules again.
     Reload,
     /// Handle what is in the rings, then end.
@@ -82,12 +114,14 @@ pub(crate) enum ProtoError {
 const TAG_SUBSCRIBE: u8 = 1;
 const TAG_COUNTERS: u8 = 2;
 const TAG_SNAPSHOT: u8 = 3;
+const TAG_POLICY: u8 = 4;
 const TAG_RINGS: u8 = 64;
 const TAG_SNAPSHOT_FD: u8 = 65;
 const TAG_REPORT: u8 = 66;
 const TAG_COUNTERS_JSON: u8 = 67;
 const TAG_STOP: u8 = 68;
 const TAG_RELOAD: u8 = 69;
+const TAG_POLICY_JSON: u8 = 70;
 
 impl Request {
     /// The message as bytes.
@@ -95,6 +129,14 @@ impl Request {
         match self {
             Request::Counters => vec![TAG_COUNTERS],
             Request::Snapshot => vec![TAG_SNAPSHOT],
+            Request::Policy(number, policy) => {
+                let (kind, generation, trial) = policy.words();
+                let mut out = vec![TAG_POLICY, kind];
+                out.extend(number.to_le_bytes());
+                out.extend(generation.to_le_bytes());
+                out.extend(trial.to_le_bytes());
+                out
+            }
             Request::Subscribe(interest) => {
                 let mut out = vec![TAG_SUBSCRIBE];
                 out.extend(interest.kinds.0.to_le_bytes());
@@ -119,6 +161,7 @@ impl Request {
         let request = match reader.byte()? {
             TAG_COUNTERS => Request::Counters,
             TAG_SNAPSHOT => Request::Snapshot,
+            TAG_POLICY => reader.policy()?,
             TAG_SUBSCRIBE => Request::Subscribe(reader.interest()?),
             tag => return Err(ProtoError::Tag(tag)),
         };
@@ -172,6 +215,21 @@ impl<'a> Reader<'a> {
             return Err(ProtoError::Field(field));
         }
         Ok(text.to_owned())
+    }
+
+    fn number<const N: usize>(&mut self) -> Result<[u8; N], ProtoError> {
+        self.take(N)?.try_into().map_err(|_| ProtoError::Length)
+    }
+
+    fn policy(&mut self) -> Result<Request, ProtoError> {
+        let kind = self.byte()?;
+        let number = u32::from_le_bytes(self.number()?);
+        let generation = u64::from_le_bytes(self.number()?);
+        let trial = u32::from_le_bytes(self.number()?);
+        let put = Policy::Put(generation, trial);
+        let all = [Policy::Show, put, Policy::Disable, Policy::Enable, Policy::Denials];
+        let policy = all.into_iter().find(|one| one.words() == (kind, generation, trial));
+        policy.map(|policy| Request::Policy(number, policy)).ok_or(ProtoError::Field("policy"))
     }
 
     fn interest(&mut self) -> Result<Interest, ProtoError> {
@@ -240,6 +298,11 @@ pub(crate) fn send_counters(socket: impl AsFd, json: &str) -> Result<(), ProtoEr
     send_text(socket.as_fd(), TAG_COUNTERS_JSON, json)
 }
 
+/// Answers a question about policies ([`Reply::Policy`]).
+pub(crate) fn send_policy(socket: impl AsFd, json: &str) -> Result<(), ProtoError> {
+    send_text(socket.as_fd(), TAG_POLICY_JSON, json)
+}
+
 /// Tells the worker to read its rules again.
 pub(crate) fn send_reload(socket: impl AsFd) -> Result<(), ProtoError> {
     send(socket.as_fd(), &[TAG_RELOAD], &[], NOWAIT)
@@ -275,6 +338,7 @@ pub(crate) fn receive_reply(socket: impl AsFd) -> Result<Reply, ProtoError> {
         }
         TAG_REPORT => Ok(Reply::Report(text()?)),
         TAG_COUNTERS_JSON => Ok(Reply::Counters(text()?)),
+        TAG_POLICY_JSON => Ok(Reply::Policy(text()?)),
         TAG_RELOAD => Ok(Reply::Reload),
         TAG_STOP => Ok(Reply::Stop),
         tag => Err(ProtoError::Tag(tag)),
@@ -361,7 +425,11 @@ mod tests {
     #[test]
     fn requests_survive_the_journey() {
         let (a, b) = pair();
-        for request in [Request::Subscribe(interest()), Request::Counters, Request::Snapshot] {
+        let policies =
+            [Policy::Show, Policy::Put(7, 60), Policy::Disable, Policy::Enable, Policy::Denials];
+        let policies = policies.into_iter().map(|policy| Request::Policy(3, policy));
+        let others = [Request::Subscribe(interest()), Request::Counters, Request::Snapshot];
+        for request in others.into_iter().chain(policies) {
             send_request(&a, &request).unwrap();
             assert_eq!(receive_request(&b).unwrap(), Some(request));
         }

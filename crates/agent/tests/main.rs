@@ -10,6 +10,10 @@ mod lab;
 #[cfg(test)]
 mod language;
 #[cfg(test)]
+mod policies;
+#[cfg(test)]
+mod prevention;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod reload;

@@ -7,3 +7,4 @@ struct rec_ids abi_ids;
 struct rec_file abi_file;
 struct rec_net abi_net;
 struct rec_act abi_act;
+struct rec_denial abi_denial;

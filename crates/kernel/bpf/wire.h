@@ -266,4 +266,40 @@ struct rec_act {
 	unsigned int unused;
 };
 
+/* What a policy had to say of a request. The numbers are those of policy::decide::Why. */
+enum why {
+	WHY_DEFAULT = 0,
+	WHY_RULE = 1,
+	WHY_IMPLIED = 2,
+	WHY_LIST = 3,
+	WHY_UNRESOLVED = 4,
+};
+
+enum denial_flag {
+	DENIAL_WOULD = 1 << 0,  /* went through: the policy is only reported */
+	DENIAL_AUDIT = 1 << 1,  /* went through: a rule asks for a report */
+	DENIAL_SOCKET = 1 << 2, /* no process at that moment: the one that made the socket */
+};
+
+/* A request that was denied, or would have been. What kind does not say: see `operation`. */
+struct rec_denial {
+	struct rec_header h;
+	unsigned long long generation; /* of the policies */
+	unsigned long long dev;        /* files: kernel dev_t of the superblock */
+	unsigned long long ino;
+	unsigned char address[16]; /* network: the other side; this side for bind and listen */
+	unsigned int rule;         /* its number in the generation; all ones: none */
+	unsigned int label;
+	unsigned short operation; /* enum operation of enforce/policy.h */
+	unsigned short answer;    /* policy::verdicts::Answer */
+	unsigned short why;
+	unsigned short flags;  /* enum denial_flag */
+	unsigned short family; /* AF_* of address, mapped addresses as what they mean */
+	unsigned short port;   /* host order */
+	unsigned short protocol;
+	unsigned short sock_type;
+	struct span path; /* files */
+	unsigned int unused;
+};
+
 #endif

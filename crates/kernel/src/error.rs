@@ -48,6 +48,12 @@ pub enum Error {
         /// What happened.
         reason: String,
     },
+    /// Tables of a policy that cannot be put in force; what was in force before stays.
+    #[error("the tables of the policy cannot be put in force: {reason}")]
+    Tables {
+        /// What is wrong with them.
+        reason: String,
+    },
     /// An operation of the operating system failed.
     #[error("{what}: {source}")]
     Io {

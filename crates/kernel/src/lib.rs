@@ -14,6 +14,7 @@ pub mod bench;
 #[cfg(test)]
 mod budget;
 pub mod counters;
+pub mod enforce;
 pub mod error;
 mod ffi;
 mod hooks;

@@ -2,7 +2,7 @@
 //! and the reason is kept.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
@@ -19,7 +19,7 @@ pub(crate) const RINGS: [&str; 3] = ["ring_alarm", "ring_life", "ring_rest"];
 
 /// libbpf wants the object in memory aligned like an ELF file.
 #[repr(C, align(8))]
-struct Aligned<T: ?Sized>(T);
+pub(crate) struct Aligned<T: ?Sized>(pub(crate) T);
 
 static SENSORS: &Aligned<[u8]> =
     &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/sensors.bpf.o")));
@@ -57,7 +57,7 @@ impl Loaded {
 
     /// Leaves out one program after another that the kernel refuses: each time the load begins
     /// again, so what is known to be refused is better skipped.
-    fn accepted(
+    pub(crate) fn accepted(
         bytes: &[u8],
         skip: impl Fn(&OsStr) -> Option<String>,
         prepare: impl Fn(&mut OpenObject) -> Result<(), Error>,
@@ -72,7 +72,10 @@ impl Loaded {
                 if let Some(reason) = first.then(|| skip(program.section())).flatten() {
                     refused.insert(name.clone(), reason);
                 }
-                program.set_autoload(!refused.contains_key(&name));
+                // What `prepare` left out stays out.
+                if refused.contains_key(&name) {
+                    program.set_autoload(false);
+                }
             }
             first = false;
             let (loaded, said) = messages::during(|| opened.load());
@@ -98,6 +101,20 @@ impl Loaded {
     /// A loaded program.
     pub(crate) fn program(&self, name: &str) -> Option<ProgramMut<'_>> {
         self.object.progs_mut().find(|p| p.name() == OsStr::new(name) && p.autoload())
+    }
+
+    /// The names and sections of all programs, loaded or not.
+    pub(crate) fn programs(&self) -> Vec<(String, OsString)> {
+        let both = |one: ProgramMut<'_>| {
+            (one.name().to_string_lossy().into_owned(), one.section().to_owned())
+        };
+        self.object.progs_mut().map(both).collect()
+    }
+
+    /// The first map with such a name, that can be used apart from the object.
+    pub(crate) fn map_where(&self, is_called: impl Fn(&str) -> bool) -> Option<MapHandle> {
+        let map = self.object.maps().find(|map| is_called(&map.name().to_string_lossy()))?;
+        MapHandle::try_from(&map).ok()
     }
 
     /// A map.

@@ -17,6 +17,21 @@ macro_rules! codes {
             /// All codes, in order.
             pub const ALL: &'static [Code] = &[$(Code::$name),*];
 
+            /// Those that need the tables of a policy: `aegisbpf policy` finds them, and the
+            /// functions of this crate do not.
+            pub const OF_TABLES: &'static [Code] = &[
+                Code::Unreadable,
+                Code::Digest,
+                Code::NotCompiled,
+                Code::LocksOut,
+                Code::DeniesAll,
+                Code::NotEnforced,
+                Code::Contradiction,
+                Code::NeverReached,
+                Code::TooWide,
+                Code::UnknownName,
+            ];
+
             /// `E` or `W` and three digits; never reused.
             pub fn as_str(self) -> &'static str {
                 match self { $(Code::$name => $code),* }
@@ -60,6 +75,13 @@ codes! {
     SigmaUnsupported, "E044", Error, "a Sigma construct that is not run";
     Correlation, "E045", Error, "the correlation cannot be run";
     LatePlacement, "E046", Error, "a response would come too late";
+    PolicyVersion, "E050", Error, "not a policy of this version";
+    Unreadable, "E051", Error, "a policy file cannot be read";
+    Digest, "E052", Error, "the policy is not the one that was meant";
+    NotCompiled, "E053", Error, "no tables can be made of the policies";
+    LocksOut, "E054", Error, "the policy keeps somebody out who keeps the host running";
+    DeniesAll, "E055", Error, "the policy denies everything";
+    NotEnforced, "E056", Error, "this kernel offers no way to enforce it";
     WildcardLiteral, "W001", Warning, "`*` or `?` is compared literally";
     UnknownWord, "W002", Warning, "no event carries this value";
     NeverMatches, "W003", Warning, "the rule can never match";
@@ -72,6 +94,10 @@ codes! {
     Shadowed, "W010", Warning, "another rule matches all that this one does";
     NeverTrue, "W011", Warning, "a part of the condition is never true";
     OnlyAtEnd, "W012", Warning, "results come only when the input ends";
+    Contradiction, "W020", Warning, "a rule allows what another denies";
+    NeverReached, "W021", Warning, "a rule decides nothing";
+    TooWide, "W022", Warning, "a pattern fits nearly everything";
+    UnknownName, "W023", Warning, "a name that this host does not know";
 }
 
 /// How bad a diagnostic is.

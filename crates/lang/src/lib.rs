@@ -12,6 +12,7 @@
 //! | `event` | events of rule tests |
 //! | `elastic`, `sigma` | rules in the formats of others |
 //! | `lint` | what sound rules probably do not mean |
+//! | [`policy`] | YAML and TOML policies |
 //! | [`placement`] | where a rule can run |
 //! | [`fmt`] | the layout of rule files, and conditions as text |
 //! | [`diagnostic`], [`render`] | findings as data, and as text or JSON |
@@ -34,6 +35,7 @@ mod load;
 mod lower;
 mod parser;
 pub mod placement;
+pub mod policy;
 mod query;
 pub mod render;
 mod schema;

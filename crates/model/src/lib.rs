@@ -7,6 +7,7 @@
 //! | [`field`] | the one table of fields: name, type, source, meaning |
 //! | [`value`] | what a field holds, and [`value::Fields`], the door to an event of any origin |
 //! | [`program`], [`walk`], [`partial`], [`pattern`] | what rule text compiles to, ways through it, where it can match, how patterns are read |
+//! | [`policy`] | who may do what to which things |
 //! | [`alert`] | what a match becomes |
 //! | [`op`], [`interest`] | operations, and what of them the rules need |
 //! | [`action`], [`names`] | what operations and the kernel's numbers are called |
@@ -25,6 +26,7 @@ pub mod names;
 pub mod op;
 pub mod partial;
 pub mod pattern;
+pub mod policy;
 pub mod program;
 pub mod tiers;
 pub mod value;

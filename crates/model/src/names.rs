@@ -80,6 +80,20 @@ pub fn capabilities(mask: u64) -> impl Iterator<Item = &'static str> {
     named.filter(move |(bit, _)| mask & (1 << bit) != 0).map(|(_, name)| *name)
 }
 
+/// Name of a capability by its number.
+pub fn capability(number: u8) -> Option<&'static str> {
+    CAPABILITIES.get(usize::from(number)).copied()
+}
+
+/// Number of a capability by its name, in any case and with or without `CAP_`.
+pub fn capability_number(name: &str) -> Option<u8> {
+    let bare = |text: &str| text.get(4..).unwrap_or_default().to_owned();
+    let wanted = name.to_ascii_uppercase();
+    let wanted = wanted.strip_prefix("CAP_").unwrap_or(&wanted);
+    let at = CAPABILITIES.iter().position(|one| bare(one) == wanted)?;
+    u8::try_from(at).ok()
+}
+
 /// Name of a signal without `SIG`; real-time signals have none.
 pub fn signal(number: u32) -> Option<&'static str> {
     let index = usize::try_from(number).ok()?.checked_sub(1)?;

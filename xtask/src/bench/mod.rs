@@ -8,6 +8,7 @@ mod flood;
 mod language;
 mod life;
 mod load;
+mod policy;
 mod sensors;
 mod smoke;
 mod stats;
@@ -30,6 +31,7 @@ const BENCHES: &[Bench] = &[
         "rules on a recorded stream, by stage and beside other engines",
         language::command,
     ),
+    ("policy", "10,000 rules: read, compiled to tables, compared", policy::command),
     ("memory", "resident memory, idle and under a fork storm", life::memory),
     ("restart", "time until a killed worker is replaced, and what was lost", life::restart),
 ];

@@ -62,8 +62,8 @@ impl Row {
     }
 }
 
-/// The verdict over a guest's log: only a closing `RESULT ok` passes.
-pub(super) fn judge(kernel: &str, log: &Log) -> Row {
+/// The verdict over a guest's log: only as many `RESULT ok` pass as there were suites.
+pub(super) fn judge(kernel: &str, log: &Log, suites: usize) -> Row {
     let lines: Vec<&str> = log.text.lines().map(str::trim_end).collect();
     let find = |prefix: &str| lines.iter().rev().find_map(|l| l.strip_prefix(prefix));
     let details: Vec<String> = lines
@@ -74,11 +74,14 @@ pub(super) fn judge(kernel: &str, log: &Log) -> Row {
     let release = find("GUEST ").unwrap_or("did not boot");
     let tier = find("TIER ").unwrap_or("unknown");
     let seconds = log.took.as_secs_f32();
-    let verdict = match find("RESULT ") {
-        Some(result) if result.starts_with("ok") && details.is_empty() => {
-            Verdict::Passed(result.to_owned())
+    let results: Vec<&str> = lines.iter().filter_map(|l| l.strip_prefix("RESULT ")).collect();
+    let all_ok = results.len() == suites && results.iter().all(|one| one.starts_with("ok"));
+    let verdict = match results.last() {
+        Some(_) if all_ok && details.is_empty() => Verdict::Passed(results.join("; ")),
+        Some(_) => {
+            let of = format!("{} of {suites} results", results.len());
+            Verdict::Failed(format!("{}, {of}, log {}", results.join("; "), log.path))
         }
-        Some(result) => Verdict::Failed(format!("{result}, log {}", log.path)),
         None if log.timed_out => Verdict::Failed(format!("timed out, log {}", log.path)),
         None => Verdict::Failed(format!("ended without a result, log {}", log.path)),
     };
@@ -109,19 +112,33 @@ mod tests {
 
     #[test]
     fn only_a_closing_ok_without_failed_cases_passes() {
-        let ok =
-            judge("6.1", &log("GUEST 6.1.0\r\nTIER lsm\r\nok exec\r\nRESULT ok 1 passed", false));
+        let ok = judge(
+            "6.1",
+            &log("GUEST 6.1.0\r\nTIER lsm\r\nok exec\r\nRESULT ok 1 passed", false),
+            1,
+        );
         assert_eq!(ok.verdict, Verdict::Passed("ok 1 passed".to_owned()));
-        let lied = judge("6.1", &log("FAIL exec: expected a, got b\nRESULT ok 1 passed", false));
+        let lied = judge("6.1", &log("FAIL exec: expected a, got b\nRESULT ok 1 passed", false), 1);
         assert!(matches!(lied.verdict, Verdict::Failed(_)));
         assert_eq!(lied.details, ["FAIL exec: expected a, got b"]);
     }
 
     #[test]
+    fn a_suite_that_did_not_end_or_failed_is_a_failure_whatever_the_others_say() {
+        let one = judge("6.1", &log("GUEST 6.1.0\nRESULT ok 1 passed", false), 2);
+        assert!(matches!(&one.verdict, Verdict::Failed(why) if why.contains("1 of 2")), "{one:?}");
+        let first = log("GUEST 6.1.0\nRESULT fail 1 failed\nRESULT ok 1 passed", false);
+        assert!(matches!(judge("6.1", &first, 2).verdict, Verdict::Failed(_)));
+        let both = log("GUEST 6.1.0\nRESULT ok 1 passed\nRESULT ok 84 cases", false);
+        let passed = Verdict::Passed("ok 1 passed; ok 84 cases".to_owned());
+        assert_eq!(judge("6.1", &both, 2).verdict, passed);
+    }
+
+    #[test]
     fn silence_is_a_failure_that_says_why() {
-        let died = judge("6.1", &log("GUEST 6.1.0\nKernel panic - not syncing", false));
+        let died = judge("6.1", &log("GUEST 6.1.0\nKernel panic - not syncing", false), 1);
         assert_eq!(died.verdict, Verdict::Failed("ended without a result, log x.log".to_owned()));
-        let slow = judge("6.1", &log("GUEST 6.1.0", true));
+        let slow = judge("6.1", &log("GUEST 6.1.0", true), 1);
         assert_eq!(slow.verdict, Verdict::Failed("timed out, log x.log".to_owned()));
     }
 }

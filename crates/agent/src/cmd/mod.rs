@@ -1,12 +1,16 @@
 //! The commands.
 
+mod adhoc;
 mod doctor;
+mod emergency;
 mod events;
 mod fields;
 mod manual;
+mod policy;
 mod reload;
 mod rules;
 mod status;
+mod why;
 
 use std::io::Write;
 
@@ -29,6 +33,11 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Status(args) => status::run(&args),
         Command::Rules(args) => rules::run(&args),
         Command::Reload(args) => reload::run(&args),
+        Command::Policy(command) => policy::run(&command),
+        Command::Block(command) => adhoc::block(&command),
+        Command::Allow(command) => adhoc::allow(&command),
+        Command::Why(args) => why::run(&args),
+        Command::Emergency(command) => emergency::run(&command),
         Command::Events(args) => events::run(&args),
         Command::Alerts(args) => events::alerts(&args),
         Command::Fields(args) => fields::run(&args),

@@ -112,7 +112,16 @@ fn arguments(args: &RunArgs, started: u64, restarts: u32) -> Vec<std::ffi::OsStr
     };
     list.extend(["--output".into(), output.into()]);
     list.extend(["--max-alerts".into(), args.max_alerts.to_string().into()]);
+    for path in &args.policy {
+        list.extend(["--policy".into(), path.clone().into()]);
+    }
+    list.extend(["--state-dir".into(), args.state_dir.clone().into()]);
+    if let Some(cgroup) = &args.cgroup {
+        list.extend(["--cgroup".into(), cgroup.clone().into()]);
+    }
     let switches = [
+        ("--audit", args.audit),
+        ("--enforce", args.enforce),
         ("--keep-going", args.keep_going),
         ("--events", args.events),
         ("--no-alerts", args.no_alerts),
@@ -131,7 +140,8 @@ mod tests {
     #[test]
     fn the_worker_gets_all_that_the_operator_said() {
         let words = "aegisbpf run --rules a --rules b --keep-going --runtime-dir /r -o compact \
-                     --events --no-alerts --no-watch --max-alerts 7";
+                     --events --no-alerts --no-watch --max-alerts 7 --policy p --enforce \
+                     --state-dir /s --cgroup /c";
         let Verb::Run(run) = Cli::parse_from(words.split_whitespace()).command else { panic!() };
         let mut words: Vec<std::ffi::OsString> = vec!["aegisbpf".into()];
         words.extend(arguments(&run, 7, 3));

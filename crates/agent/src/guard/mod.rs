@@ -5,6 +5,7 @@
 
 mod backoff;
 mod child;
+mod prevent;
 mod report;
 pub(crate) mod runtime;
 
@@ -23,6 +24,7 @@ use crate::exit::{Exit, Failure};
 use crate::proto::{self, ProtoError, Request};
 use backoff::Backoff;
 use child::Worker;
+use prevent::{Keeper, Prevention};
 use runtime::Runtime;
 
 /// Requests handled before the other descriptors get their turn.
@@ -43,8 +45,13 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
         return Ok(end);
     }
     let sensors = Sensors::load(kernel::Options::default()).map_err(|error| failure(&error))?;
+    let keeper = Keeper::new(args);
+    let mut prevention = Prevention::new(args);
+    prevention.begin(keeper.begin()?)?;
     let backoff = Backoff::new();
-    let mut guard = Guard { args, sensors, signals, started, backoff, restarts: 0, reload };
+    let restarts = 0;
+    let mut guard =
+        Guard { args, sensors, prevention, keeper, signals, started, backoff, restarts, reload };
     let end = guard.supervise(worker);
     // The sensors are detached before the lock is given up.
     drop(guard);
@@ -112,6 +119,8 @@ fn seconds_since_boot() -> u64 {
 struct Guard<'a> {
     args: &'a RunArgs,
     sensors: Sensors,
+    prevention: Prevention,
+    keeper: Keeper,
     signals: SignalFd,
     started: u64,
     backoff: Backoff,
@@ -140,6 +149,7 @@ impl Guard<'_> {
             if !worker.ready && Exit::is_final(code) {
                 return Ok(final_exit(code));
             }
+            self.prevention.suffered();
             let lived = worker.since.elapsed();
             let delay = self.backoff.delay(lived);
             tracing::error!(
@@ -254,6 +264,8 @@ impl Guard<'_> {
         if let Err(error) = self.sensors.service() {
             tracing::warn!(%error, "a sensor could not be read");
         }
+        self.prevention.service();
+        self.keeper.service(self.prevention.about());
     }
 
     fn requests(&mut self, worker: &mut Worker) -> Result<(), ProtoError> {
@@ -281,6 +293,9 @@ impl Guard<'_> {
                     }
                 };
                 proto::send_counters(socket, &counters.to_string())
+            }
+            Request::Policy(number, asked) => {
+                proto::send_policy(socket, &self.prevention.answer(*number, *asked).to_string())
             }
             Request::Snapshot => match self.sensors.snapshot() {
                 Ok(fd) => proto::send_snapshot(socket, fd.as_fd()),

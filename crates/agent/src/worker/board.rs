@@ -118,6 +118,7 @@ pub(crate) struct Board {
     counters: Mutex<Json>,
     reports: watch::Sender<u64>,
     counted: watch::Sender<u64>,
+    policies: watch::Sender<Json>,
 }
 
 impl Board {
@@ -130,6 +131,7 @@ impl Board {
             counters: Mutex::default(),
             reports: watch::Sender::new(0),
             counted: watch::Sender::new(0),
+            policies: watch::Sender::new(Json::Null),
         }
     }
 
@@ -178,6 +180,19 @@ impl Board {
     pub(crate) fn put_counters(&self, json: &str) {
         store(&self.counters, json, "counters");
         self.counted.send_modify(|count| *count += 1);
+    }
+
+    /// The last answer of the guard about policies.
+    pub(crate) fn policies(&self) -> watch::Receiver<Json> {
+        self.policies.subscribe()
+    }
+
+    /// Replaces it, and lets those know who asked.
+    pub(crate) fn put_policies(&self, json: &str) {
+        match serde_json::from_str(json) {
+            Ok(json) => drop(self.policies.send_replace(json)),
+            Err(error) => tracing::error!(%error, "the guard sent what is no JSON"),
+        }
     }
 
     /// How many reports came.

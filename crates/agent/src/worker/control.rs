@@ -9,6 +9,10 @@
 //! | `GET /v1/rules` | one object: the rules that run, what they found and cost, and those left out |
 //! | `GET /v1/events` | JSON lines; `follow=true`, `kinds=a,b`, `where=EQL` |
 //! | `GET /v1/alerts` | JSON lines; `follow=true` |
+//! | `GET /v1/policy` | one object: which policies are in force, read back from the kernel |
+//! | `GET /v1/denials` | one object: what was denied of late, the newest first |
+//! | `POST /v1/policy` | puts a stored generation in force; `generation=N`, `trial=SECONDS`; 409: why not |
+//! | `POST /v1/emergency` | `enforce=false` ends enforcement, `true` takes it up again |
 //! | `POST /v1/reload` | one object: the rules that run, once they do; 422: why the old ones stay |
 
 use std::convert::Infallible;
@@ -40,6 +44,7 @@ use super::board::Board;
 use super::filter::Filter;
 use super::hub::{CLIENTS_MAX, Client, Command, Stream};
 use super::link::{Asker, reaches};
+use super::policies::{self, Asking};
 use super::queue::{Bounds, LineReceiver, channel, json_notice};
 use super::status;
 use crate::exit::{Exit, Failure};
@@ -63,6 +68,8 @@ pub(crate) struct Control {
     pub(crate) events: SyncSender<Command>,
     /// What does not change while the worker lives.
     pub(crate) about: status::About,
+    /// Questions about policies, one at a time.
+    pub(crate) asking: Asking,
 }
 
 /// Binds the socket and serves it from its own thread.
@@ -102,6 +109,9 @@ fn serve(listener: std::os::unix::net::UnixListener, control: Control) -> std::i
             .route("/v1/events", get(get_events))
             .route("/v1/alerts", get(get_alerts))
             .route("/v1/reload", post(post_reload))
+            .route("/v1/policy", get(policies::get_policy).post(policies::post_policy))
+            .route("/v1/denials", get(policies::get_denials))
+            .route("/v1/emergency", post(policies::post_emergency))
             .layer(from_fn(admit))
             .with_state(Arc::new(control))
             .into_make_service_with_connect_info::<Peer>();
@@ -129,7 +139,7 @@ async fn admit(ConnectInfo(peer): ConnectInfo<Peer>, request: Request, next: Nex
 }
 
 /// An error as RFC 9457 describes it.
-fn refuse(status: StatusCode, detail: &str) -> Response {
+pub(super) fn refuse(status: StatusCode, detail: &str) -> Response {
     let problem =
         json!({ "status": status.as_u16(), "title": status.to_string(), "detail": detail });
     (status, [(header::CONTENT_TYPE, "application/problem+json")], problem.to_string())

@@ -124,6 +124,10 @@ fn read(socket: &OwnedFd, board: &Board, reload: &AtomicBool, news: &SyncSender<
                 board.put_counters(&json);
                 continue;
             }
+            Ok(Reply::Policy(json)) => {
+                board.put_policies(&json);
+                continue;
+            }
             Ok(Reply::Reload) => {
                 reload.store(true, Ordering::Relaxed);
                 continue;

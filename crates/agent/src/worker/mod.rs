@@ -19,6 +19,7 @@ mod host;
 mod hub;
 mod link;
 mod output;
+mod policies;
 mod publisher;
 mod queue;
 mod reload;
@@ -106,8 +107,12 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     if !args.run.no_watch {
         watch::start(&args.run, seen, link.reload())?;
     }
+    let asking = policies::Asking::default();
     let socket = guard::runtime::socket_path(&args.run.runtime_dir);
-    control::start(&socket, Control { board, guard: link.asker(), events: commands, about })?;
+    control::start(
+        &socket,
+        Control { board, guard: link.asker(), events: commands, about, asking },
+    )?;
     tracing::info!(rules = program.rules.len(), socket = %socket.display(), "watching");
     worker.work(rings, &link, &waiting)
 }

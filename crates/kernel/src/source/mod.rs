@@ -16,7 +16,7 @@ mod record;
 mod ring;
 mod statmount;
 mod status;
-mod sys;
+pub(crate) mod sys;
 
 use std::fmt;
 use std::io;

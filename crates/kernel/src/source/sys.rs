@@ -68,6 +68,29 @@ pub(crate) fn fanotify_mark(
     checked(result.into()).map(drop)
 }
 
+/// Takes over a descriptor that the kernel put into an event.
+pub(crate) fn adopt(fd: RawFd) -> Option<OwnedFd> {
+    // SAFETY: callers pass numbers that the kernel has just put into an event for this process, and
+    // read each event once, so nobody else owns the descriptor.
+    (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A new inotify instance that never blocks.
+pub(crate) fn inotify_init() -> io::Result<OwnedFd> {
+    // SAFETY: takes a number.
+    let result = unsafe { libc::inotify_init1(libc::IN_CLOEXEC | libc::IN_NONBLOCK) };
+    owned(result.into())
+}
+
+/// Watches a directory; gives its number.
+pub(crate) fn inotify_watch(of: BorrowedFd<'_>, mask: u32, path: &Path) -> io::Result<i32> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: `path` is a NUL-terminated string that outlives the call.
+    let result = unsafe { libc::inotify_add_watch(of.as_raw_fd(), path.as_ptr(), mask) };
+    checked(result.into())?;
+    Ok(result)
+}
+
 /// Opens what a file handle (`struct file_handle` as bytes) names, by path only.
 pub(crate) fn open_by_handle(mount: BorrowedFd<'_>, handle: &[u8]) -> io::Result<OwnedFd> {
     let mut aligned = [0u64; HANDLE_MAX / 8];

@@ -255,3 +255,39 @@ pub struct RecAct {
 }
 
 const _: () = assert!(size_of::<RecAct>() == 104);
+
+// enum why
+pub const WHY_DEFAULT: u32 = 0;
+pub const WHY_RULE: u32 = 1;
+pub const WHY_IMPLIED: u32 = 2;
+pub const WHY_LIST: u32 = 3;
+pub const WHY_UNRESOLVED: u32 = 4;
+
+// enum denial_flag
+pub const DENIAL_WOULD: u32 = 1 << 0;
+pub const DENIAL_AUDIT: u32 = 1 << 1;
+pub const DENIAL_SOCKET: u32 = 1 << 2;
+
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct RecDenial {
+    pub h: RecHeader,
+    pub generation: u64,
+    pub dev: u64,
+    pub ino: u64,
+    pub address: [u8; 16],
+    pub rule: u32,
+    pub label: u32,
+    pub operation: u16,
+    pub answer: u16,
+    pub why: u16,
+    pub flags: u16,
+    pub family: u16,
+    pub port: u16,
+    pub protocol: u16,
+    pub sock_type: u16,
+    pub path: Span,
+    pub unused: u32,
+}
+
+const _: () = assert!(size_of::<RecDenial>() == 128);

@@ -1,0 +1,168 @@
+//! `aegisbpf why`: why something was denied, or what rules say of a process.
+
+use std::io::Write;
+use std::path::Path;
+
+use policy::actor::{Actor, Identity};
+use serde_json::Value as Json;
+
+use super::policy::{explain, refused};
+use crate::cli::policy::WhyArgs;
+use crate::client;
+use crate::exit::{Exit, Failure};
+use crate::policy::deploy;
+use crate::policy::load::{Ready, Verified, looking};
+use crate::policy::store::Store;
+use crate::render::escape::piece;
+
+/// Ancestors that are looked at; deeper trees are rare, and rules about them rarer.
+const ANCESTORS_MAX: usize = 64;
+/// Bytes of a file of a process.
+const PROC_MAX: u64 = 64 << 10;
+
+/// Answers for an event or for a process.
+pub(crate) fn run(args: &WhyArgs) -> Result<Exit, Failure> {
+    let store = Store::at(&args.dirs.state_dir);
+    let texts = deploy::in_force(&store)?;
+    if texts.is_empty() {
+        return Err(Failure::new(Exit::Failed, "no policy is in force")
+            .help("`aegisbpf policy apply` puts one in force"));
+    }
+    let ready = Verified::again(texts).compile(&looking()).map_err(|one| refused(&one))?;
+    let text = match args.what.parse::<u32>() {
+        Ok(pid) => of_process(pid, &ready)?,
+        Err(_) => of_event(&args.what, &args.dirs.runtime_dir, &ready)?,
+    };
+    write!(anstream::stdout(), "{text}")?;
+    Ok(Exit::Ok)
+}
+
+/// What was denied, and everything that was looked at.
+fn of_event(id: &str, runtime: &Path, ready: &Ready) -> Result<String, Failure> {
+    let about = client::get(runtime, "/v1/denials", &[])?.json()?;
+    let all = about["denials"].as_array().map_or(&[][..], Vec::as_slice);
+    let denial = all.iter().find(|one| one["id"] == id).ok_or_else(|| {
+        Failure::new(Exit::Failed, format!("no denial called `{id}` is kept"))
+            .help("the log of the agent names them; the last hundred are kept while it runs")
+    })?;
+    let word = |name: &str| denial[name].as_str().unwrap_or("?").to_owned();
+    let mut text = format!(
+        "{} {} {}: {}, process {} of user {}\n",
+        word("time"),
+        word("operation"),
+        word("object"),
+        word("outcome"),
+        denial["pid"],
+        denial["uid"],
+    );
+    text.push_str(&format!("  by {} at {}\n\n", word("rule"), word("place")));
+    let pid = denial["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
+    let actor = pid.filter(|_| denial["executable"].is_string()).and_then(actor_of);
+    let Some(actor) = actor else {
+        text.push_str("the process has ended; `aegisbpf policy explain` takes its description\n");
+        return Ok(text);
+    };
+    let request = format!("{} {}", word("operation"), quoted(denial));
+    text.push_str(&explain::of(ready, &request, actor)?);
+    Ok(text)
+}
+
+fn quoted(denial: &Json) -> String {
+    let object = denial["object"].as_str().unwrap_or_default();
+    if object.is_empty() { String::new() } else { format!("'{object}'") }
+}
+
+/// The rules that are about a process.
+fn of_process(pid: u32, ready: &Ready) -> Result<String, Failure> {
+    let actor = actor_of(pid).ok_or_else(|| {
+        Failure::new(Exit::Failed, format!("there is no process {pid}, or it may not be looked at"))
+    })?;
+    let process = ready.compiled.process(&actor);
+    let bits = ready.compiled.tables.subjects.bits(&process);
+    let mut text = format!("process {pid} runs {}\n", piece(&actor.executable));
+    let user = actor.user.id.unwrap_or_default();
+    text.push_str(&format!("  user {user}, cgroup {}\n", piece(&actor.cgroup)));
+    if !actor.ancestors.is_empty() {
+        let ancestors: Vec<String> = actor.ancestors.iter().map(|one| piece(one)).collect();
+        text.push_str(&format!("  started by {}\n", ancestors.join(" > ")));
+    }
+    let about = |waits: bool| {
+        ready.compiled.rules.iter().filter(move |rule| {
+            let fits = process.fits.has(rule.bit);
+            fits && bits.has(rule.bit) != waits
+        })
+    };
+    for (title, waits) in [("rules about it", false), ("rules that wait for a deed of it", true)] {
+        let mut rules = about(waits).peekable();
+        if rules.peek().is_some() {
+            text.push_str(&format!("\n{title}\n"));
+        }
+        for rule in rules {
+            text.push_str(&format!("  {}\n", explain::described(rule)));
+        }
+    }
+    if about(false).next().is_none() && about(true).next().is_none() {
+        text.push_str("no rule is about it\n");
+    }
+    Ok(text)
+}
+
+/// A process as `/proc` describes it.
+fn actor_of(pid: u32) -> Option<Actor> {
+    let status = proc_text(pid, "status")?;
+    let ids = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        Some(
+            line.split_whitespace().filter_map(|word| word.parse::<u32>().ok()).collect::<Vec<_>>(),
+        )
+    };
+    // Effective ids: the second of real, effective, saved and that of files.
+    let effective = |name: &str| ids(name)?.get(1).copied();
+    let identity = |id: u32| Identity { id: Some(id), name: None };
+    let mut user = identity(effective("Uid:")?);
+    user.name = user.id.and_then(|id| {
+        nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(id))
+            .ok()
+            .flatten()
+            .map(|one| one.name)
+    });
+    let mut groups: Vec<Identity> = effective("Gid:").map(identity).into_iter().collect();
+    groups.extend(ids("Groups:").unwrap_or_default().into_iter().map(identity));
+    for group in &mut groups {
+        let known = nix::unistd::Group::from_gid(nix::unistd::Gid::from_raw(group.id?));
+        group.name = known.ok().flatten().map(|one| one.name);
+    }
+    let cgroup = proc_text(pid, "cgroup").unwrap_or_default();
+    let cgroup = cgroup.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
+    let login = proc_text(pid, "loginuid").and_then(|text| text.trim().parse::<u32>().ok());
+    let mut ancestors = Vec::new();
+    let mut parent = ids("PPid:").and_then(|ids| ids.first().copied()).filter(|pid| *pid > 0);
+    while let Some(pid) = parent.filter(|_| ancestors.len() < ANCESTORS_MAX) {
+        ancestors.extend(executable(pid));
+        parent = proc_text(pid, "status").and_then(|status| {
+            let line = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+            line.trim().parse().ok().filter(|pid| *pid > 0)
+        });
+    }
+    ancestors.reverse();
+    Some(Actor {
+        executable: executable(pid)?,
+        user,
+        groups,
+        cgroup: cgroup.to_owned(),
+        login: login.is_some_and(|uid| uid != u32::MAX),
+        ancestors,
+        ..Actor::default()
+    })
+}
+
+fn proc_text(pid: u32, name: &str) -> Option<String> {
+    let path = format!("/proc/{pid}/{name}");
+    let bytes = crate::worker::read_limited(Path::new(&path), PROC_MAX).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn executable(pid: u32) -> Option<String> {
+    let path = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    Some(path.to_string_lossy().into_owned())
+}

@@ -1,0 +1,218 @@
+//! What names and mounts mean on this host, for the tables of a generation.
+
+use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use kernel::enforce::{Carry, Id, IdKind, Mount};
+use model::policy::Container;
+use policy::Tables;
+use policy::subjects::Resolve;
+
+use crate::policy::store::About;
+
+/// Cgroups that are looked at: far more than a host has.
+const CGROUPS_MAX: usize = 100_000;
+/// Bytes of the table of mounts.
+const MOUNTS_MAX: u64 = 16 << 20;
+
+/// Names as this host knows them now.
+struct Host {
+    /// All cgroups of version 2: path and number.
+    cgroups: Vec<(PathBuf, u64)>,
+    root: PathBuf,
+}
+
+impl Host {
+    fn read() -> Host {
+        let root = cgroup_root();
+        let (mut cgroups, mut open) = (Vec::new(), vec![root.clone()]);
+        while let Some(dir) = open.pop() {
+            let Ok(about) = fs::metadata(&dir) else { continue };
+            if cgroups.len() == CGROUPS_MAX {
+                tracing::warn!(CGROUPS_MAX, "cgroups are left out: there are too many");
+                break;
+            }
+            let entries = fs::read_dir(&dir).into_iter().flatten().filter_map(Result::ok);
+            let dirs = entries.filter(|one| one.file_type().is_ok_and(|kind| kind.is_dir()));
+            open.extend(dirs.map(|one| one.path()));
+            cgroups.push((dir, about.ino()));
+        }
+        Host { cgroups, root }
+    }
+
+    fn below(&self, fits: impl Fn(&Path) -> bool) -> Vec<u64> {
+        let inside = self.cgroups.iter().filter(|(path, _)| path.ancestors().any(&fits));
+        inside.map(|one| one.1).collect()
+    }
+}
+
+/// Where version 2 of cgroups is mounted.
+fn cgroup_root() -> PathBuf {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let found = mounts.lines().find_map(|line| {
+        let mut words = line.split(' ');
+        let (point, kind) = (words.nth(1)?, words.next()?);
+        (kind == "cgroup2").then(|| PathBuf::from(point))
+    });
+    found.unwrap_or_else(|| PathBuf::from("/sys/fs/cgroup"))
+}
+
+impl Resolve for Host {
+    fn user(&self, name: &str) -> Option<u32> {
+        nix::unistd::User::from_name(name).ok().flatten().map(|user| user.uid.as_raw())
+    }
+
+    fn group(&self, name: &str) -> Option<u32> {
+        nix::unistd::Group::from_name(name).ok().flatten().map(|group| group.gid.as_raw())
+    }
+
+    fn cgroups(&self, path: &str) -> Vec<u64> {
+        let wanted = self.root.join(path.trim_start_matches('/'));
+        self.below(|one| one == wanted)
+    }
+
+    fn units(&self, name: &str) -> Vec<u64> {
+        self.below(|one| one.file_name().is_some_and(|last| last == name))
+    }
+
+    /// A container is a cgroup that is called by its id: a name of it is the id, or its beginning.
+    fn containers(&self, container: &Container) -> Vec<u64> {
+        let (Some(name), None, []) =
+            (&container.name, &container.image, container.labels.as_slice())
+        else {
+            return Vec::new();
+        };
+        let hexadecimal = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if name.len() < ID_LEAST || !hexadecimal(name) {
+            return Vec::new();
+        }
+        self.below(|one| {
+            let last = one.file_name().map(|last| last.to_string_lossy().into_owned());
+            last.is_some_and(|last| last.split(['-', '.']).any(|part| part.starts_with(name)))
+        })
+    }
+}
+
+/// Digits of an id that tell containers apart.
+const ID_LEAST: usize = 12;
+
+/// What users, groups and cgroups satisfy, and names that mean nothing here.
+pub(super) fn ids(about: &About) -> (Vec<Id>, Vec<String>) {
+    let symbols = about.symbols.restore();
+    let host = Host::read();
+    let maps = symbols.resolve(&host);
+    let of = |kind, id, set: policy::Bits| Id { kind, id, set: set.0 };
+    let users = maps.users.iter().map(|(id, set)| of(IdKind::User, u64::from(*id), *set));
+    let groups = maps.groups.iter().map(|(id, set)| of(IdKind::Group, u64::from(*id), *set));
+    let cgroups = maps.cgroups.iter().map(|(id, set)| of(IdKind::Cgroup, *id, *set));
+    let mut unknown = maps.unresolved;
+    let places = symbols.units.keys().filter(|name| host.units(name).is_empty());
+    unknown.extend(places.map(|name| format!("unit {name}")));
+    let containers = symbols.containers.iter().filter(|one| host.containers(&one.0).is_empty());
+    unknown.extend(
+        containers.map(|one| {
+            format!("container {}", one.0.name.as_deref().unwrap_or("by image or label"))
+        }),
+    );
+    (users.chain(groups).chain(cgroups).collect(), unknown)
+}
+
+/// Where the paths of each mounted filesystem begin.
+pub(super) fn mounts(tables: &Tables) -> std::io::Result<Vec<Mount>> {
+    let text = crate::worker::read_limited(Path::new("/proc/self/mountinfo"), MOUNTS_MAX)?;
+    let mut mounts = Vec::new();
+    for line in text.split(|byte| *byte == b'\n') {
+        let mut words = line.split(|byte| *byte == b' ').skip(2);
+        let (Some(device), Some(root), Some(point)) = (words.next(), words.next(), words.next())
+        else {
+            continue;
+        };
+        let Some(device) = device_of(device) else { continue };
+        let (root, point) = (plain(root), plain(point));
+        let root = if root == b"/" {
+            0
+        } else {
+            // A mount point that cannot be looked at is one that nobody can open anything below.
+            let Ok(about) = fs::metadata(std::ffi::OsStr::from_bytes(&point)) else { continue };
+            about.ino()
+        };
+        let start = tables.start(&point);
+        let (anchored, loose, hits) = (start.anchored, start.loose, start.hits);
+        mounts.push(Mount { device, root, anchored, loose, hits });
+    }
+    Ok(mounts)
+}
+
+/// `major:minor` as the kernel has it.
+fn device_of(text: &[u8]) -> Option<u64> {
+    let (major, minor) = std::str::from_utf8(text).ok()?.split_once(':')?;
+    Some(major.parse::<u64>().ok()? << 20 | minor.parse::<u64>().ok()?)
+}
+
+/// A path of the table of mounts, where spaces and such are written as `\040`.
+fn plain(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((byte, tail)) = rest.split_first() {
+        rest = tail;
+        match (byte, tail) {
+            (b'\\', [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', more @ ..]) => {
+                out.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
+                rest = more;
+            }
+            _ => out.push(*byte),
+        }
+    }
+    std::ffi::OsString::from_vec(out).into_vec()
+}
+
+/// What the bits of one generation are in the next.
+pub(super) fn carry(before: Option<&About>, after: &About) -> Carry {
+    let mut carry = Carry::default();
+    let Some(before) = before else { return carry };
+    for (slot, old) in carry.0.iter_mut().zip(&before.selectors) {
+        let at = after.selectors.iter().position(|new| new == old);
+        *slot = at.and_then(|at| u8::try_from(at).ok()).unwrap_or_default();
+    }
+    carry
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_mounts_are_read_as_they_are() {
+        assert_eq!(plain(br"/a\040b\134c"), br"/a b\c");
+        assert_eq!(plain(br"/a\04"), br"/a\04");
+        assert_eq!(device_of(b"259:3"), Some(259 << 20 | 3));
+        assert_eq!(device_of(b"259"), None);
+    }
+
+    #[test]
+    fn every_mount_of_this_host_is_told() {
+        let compiled = policy::compile(&[], &crate::policy::load::looking()).unwrap();
+        let mounts = mounts(&compiled.tables).unwrap();
+        let root = fs::metadata("/").unwrap().dev();
+        let (major, minor) = (nix::sys::stat::major(root), nix::sys::stat::minor(root));
+        assert!(mounts.iter().any(|one| one.device == major << 20 | minor), "{root:x} {mounts:?}");
+    }
+
+    #[test]
+    fn cgroups_are_found_with_all_below() {
+        let host = Host {
+            cgroups: ["/c", "/c/a.slice", "/c/a.slice/b.service", "/c/b"]
+                .iter()
+                .zip(1..)
+                .map(|(path, id)| (PathBuf::from(path), id))
+                .collect(),
+            root: PathBuf::from("/c"),
+        };
+        assert_eq!(host.cgroups("/"), [1, 2, 3, 4]);
+        assert_eq!(host.cgroups("/a.slice"), [2, 3]);
+        assert_eq!(host.units("b.service"), [3]);
+        assert!(host.units("c.service").is_empty());
+    }
+}

@@ -1,0 +1,327 @@
+//! Prevention: which generation of policies is in force, and how it got there.
+//!
+//! The guard reads generations from its own store, tables and all, that `aegisbpf policy` has put
+//! there; it reads no text of a policy. The way of enforcing is loaded with the first generation: an
+//! agent without a policy carries nothing.
+
+mod canary;
+mod evidence;
+mod host;
+mod keeper;
+mod tier;
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use kernel::enforce::Generation;
+use policy::Tables;
+use serde_json::{Value as Json, json};
+use sha2::{Digest, Sha256};
+
+use crate::cli::RunArgs;
+use crate::exit::{Exit, Failure};
+use crate::policy::store::{About, Change, Store, Stored, Who};
+use crate::proto::Policy;
+use canary::{Canary, Verdict};
+use evidence::Evidence;
+pub(super) use keeper::Keeper;
+use tier::Tier;
+
+/// How often denials are counted and a trial is judged.
+const PERIOD: Duration = Duration::from_secs(1);
+/// Counts that are kept: what was usual within the last minute.
+const COUNTS: usize = 60;
+
+/// A generation in memory: what is needed to go back when no file can be read any more.
+#[derive(Debug, Clone)]
+pub(super) struct Loaded {
+    stored: Stored,
+    tables: Tables,
+}
+
+/// Prevention on this host.
+#[derive(Debug)]
+pub(super) struct Prevention {
+    store: Store,
+    enforce: bool,
+    cgroup: Option<PathBuf>,
+    tier: Option<Box<dyn Tier>>,
+    active: Option<Loaded>,
+    canary: Option<Canary>,
+    /// Whether the emergency switch is used: what is put in force meanwhile waits.
+    off: bool,
+    /// Why the last trial ended early.
+    reverted: Option<String>,
+    /// Names that mean nothing on this host.
+    unknown: Vec<String>,
+    denied: VecDeque<u64>,
+    looked: Instant,
+    evidence: Evidence,
+}
+
+impl Prevention {
+    /// Nothing is loaded yet.
+    pub(super) fn new(args: &RunArgs) -> Prevention {
+        Prevention {
+            store: Store::at(&args.state_dir),
+            enforce: args.enforce,
+            cgroup: args.cgroup.clone(),
+            tier: None,
+            active: None,
+            canary: None,
+            off: false,
+            reverted: None,
+            unknown: Vec::new(),
+            denied: VecDeque::new(),
+            looked: Instant::now(),
+            evidence: Evidence::default(),
+        }
+    }
+
+    /// Begins with the generation that was in force, if any.
+    pub(super) fn begin(&mut self, (generation, off): (Option<u64>, bool)) -> Result<(), Failure> {
+        self.off = off;
+        let Some(generation) = generation else { return Ok(()) };
+        self.put(generation, Duration::ZERO).map_err(|error| {
+            Failure::new(Exit::Failed, format!("cannot put the policies in force: {error}"))
+                .help("`aegisbpf policy lint --tier fallback` names what this kernel lacks")
+        })?;
+        let tier = self.tier.as_ref().map_or("none", |tier| tier.name());
+        tracing::info!(generation, tier, enforce = self.enforce, "policies are in force");
+        Ok(())
+    }
+
+    /// What is known of the generation in force.
+    pub(super) fn about(&self) -> Option<&About> {
+        self.active.as_ref().map(|one| &one.stored.about)
+    }
+
+    /// Does what the worker asks, and tells how things stand then.
+    pub(super) fn answer(&mut self, number: u32, asked: Policy) -> Json {
+        let done = match asked {
+            Policy::Denials => {
+                return json!({ "number": number, "denials": self.evidence.list() });
+            }
+            Policy::Show => Ok(()),
+            Policy::Put(generation, trial) => {
+                self.put(generation, Duration::from_secs(trial.into()))
+            }
+            Policy::Disable => self.release(),
+            Policy::Enable => self.resume(),
+        };
+        if let Policy::Put(generation, _) = asked {
+            match &done {
+                Ok(()) => tracing::info!(generation, "policies are in force"),
+                Err(error) => tracing::warn!(generation, error, "policies were not put in force"),
+            }
+        }
+        let mut document = self.document();
+        document["number"] = number.into();
+        document["error"] = done.err().into();
+        document
+    }
+
+    /// Puts a stored generation in force, on trial if so long is given.
+    pub(super) fn put(&mut self, generation: u64, trial: Duration) -> Result<(), String> {
+        let stored = self.store.read(generation).map_err(|failure| failure.to_string())?;
+        if stored.about.enforce && !self.enforce {
+            return Err("the agent was started without --enforce".to_owned());
+        }
+        let tables = Tables::parse(&stored.tables).map_err(|error| error.to_string())?;
+        let next = Loaded { stored, tables };
+        if !self.off {
+            self.load(&next)?;
+        }
+        let before = self.active.replace(next);
+        self.reverted = None;
+        let usual = self.denied.back().zip(self.denied.front()).map_or(0, |(new, old)| new - old);
+        self.canary = (!trial.is_zero() && !self.off)
+            .then(|| Canary::new((Instant::now(), trial), before, self.count(), usual));
+        Ok(())
+    }
+
+    /// Loads a generation into the kernel.
+    fn load(&mut self, next: &Loaded) -> Result<(), String> {
+        let (ids, unknown) = host::ids(&next.stored.about);
+        let mounts = host::mounts(&next.tables).map_err(|error| format!("mounts: {error}"))?;
+        let before = self.active.as_ref().map(|one| &one.stored.about);
+        let generation = Generation {
+            tables: &next.stored.tables,
+            mounts,
+            ids,
+            pins: Vec::new(),
+            carry: host::carry(before, &next.stored.about),
+        };
+        self.tier()?.apply(&generation).map_err(|error| error.to_string())?;
+        if !unknown.is_empty() {
+            let names = unknown.join(", ");
+            tracing::warn!(names, "names that mean nothing here: rules about them fit nobody");
+        }
+        self.unknown = unknown;
+        Ok(())
+    }
+
+    fn tier(&mut self) -> Result<&mut Box<dyn Tier>, String> {
+        if self.tier.is_none() {
+            self.tier = Some(tier::choose(self.cgroup.as_deref())?);
+        }
+        self.tier.as_mut().ok_or_else(String::new)
+    }
+
+    /// Looks after a trial; called several times a second.
+    pub(super) fn service(&mut self) {
+        let now = Instant::now();
+        let told = self.tier.as_ref().map(|tier| tier.denials());
+        match told {
+            Some(Ok(records)) => {
+                let about = self.active.as_ref().map(|one| &one.stored.about);
+                self.evidence.take(&records, about);
+            }
+            Some(Err(error)) => tracing::warn!(%error, "denials cannot be read"),
+            None => {}
+        }
+        if self.tier.is_none() || now.saturating_duration_since(self.looked) < PERIOD {
+            return;
+        }
+        self.looked = now;
+        let denied = self.count();
+        if self.denied.len() == COUNTS {
+            self.denied.pop_front();
+        }
+        self.denied.push_back(denied);
+        match self.canary.as_ref().map(|canary| canary.judge(now, denied)) {
+            None | Some(Verdict::Waiting) => {}
+            Some(Verdict::Passed) => {
+                tracing::info!("the new policies passed their trial");
+                self.canary = None;
+            }
+            Some(Verdict::Failed(reason)) => self.revert(reason),
+        }
+    }
+
+    /// The worker ended: during a trial the policies are held to be the cause.
+    pub(super) fn suffered(&mut self) {
+        if self.canary.is_some() {
+            self.revert("the worker ended".to_owned());
+        }
+    }
+
+    /// Goes back to what was in force before the trial. It is in memory: no file need be read.
+    fn revert(&mut self, reason: String) {
+        let Some(canary) = self.canary.take() else { return };
+        let failed = self.active.take();
+        let back = canary.before.map(|one| *one);
+        let done = match &back {
+            Some(before) => self.load(before),
+            None => self
+                .tier
+                .take()
+                .map_or(Ok(()), |tier| tier.release().map_err(|error| error.to_string())),
+        };
+        if let Err(error) = done {
+            tracing::error!(error, "the policies before cannot be put in force again");
+            self.active = failed;
+            return;
+        }
+        tracing::error!(reason, "the new policies failed their trial; those before are in force");
+        self.write_down(failed.as_ref(), back.as_ref(), &reason);
+        self.active = back;
+        self.reverted = Some(reason);
+    }
+
+    /// Says in the store what happened. Somebody may have the store for a while, who waits for us.
+    fn write_down(&self, failed: Option<&Loaded>, back: Option<&Loaded>, reason: &str) {
+        let side = |one: Option<&Loaded>| {
+            one.map(|one| (one.stored.about.generation, one.stored.about.sha256.clone()))
+        };
+        let (before, after) = (side(failed), side(back));
+        let (store, reason) = (self.store.clone(), reason.to_owned());
+        let by = self.tier.as_ref().map(|tier| tier.name().to_owned());
+        let write = move || -> Result<(), Failure> {
+            let locked = store.lock()?;
+            let generation = after.as_ref().map(|one| one.0);
+            let (who, reason) = (&Who::me(), Some(reason.as_str()));
+            let action = "trial-failed";
+            locked.log(&Change { action, who, reason, before, after, enforced_by: by })?;
+            locked.point(generation)
+        };
+        let thread = std::thread::Builder::new().name("store".into()).spawn(move || {
+            if let Err(failure) = write() {
+                tracing::error!(%failure, "the store does not tell that the trial failed");
+            }
+        });
+        if let Err(error) = thread {
+            tracing::error!(%error, "the store does not tell that the trial failed");
+        }
+    }
+
+    /// Ends enforcement until further notice.
+    pub(super) fn release(&mut self) -> Result<(), String> {
+        self.canary = None;
+        self.off = true;
+        self.tier.take().map_or(Ok(()), |tier| tier.release().map_err(|error| error.to_string()))
+    }
+
+    /// Takes up enforcement again with the generation that was in force.
+    pub(super) fn resume(&mut self) -> Result<(), String> {
+        self.off = false;
+        match self.active.clone() {
+            Some(active) => self.load(&active),
+            None => Ok(()),
+        }
+    }
+
+    fn count(&self) -> u64 {
+        let tier = self.tier.as_ref();
+        tier.and_then(|tier| tier.counters().ok()).map_or(0, |counters| counters.denied)
+    }
+
+    /// What is in force, as the kernel has it, for `policy show`.
+    pub(super) fn document(&mut self) -> Json {
+        let mode = if self.enforce { "enforce" } else { "audit" };
+        // Whoever asks what can be enforced here must get an answer before there is a policy.
+        let chosen = if self.off {
+            Err("the emergency switch is used".to_owned())
+        } else {
+            self.tier().map(|tier| (tier.name(), tier.lacks(), tier.notes()))
+        };
+        let (name, lacks, notes) = match chosen {
+            Ok((name, lacks, notes)) => (Some(name), lacks, notes),
+            // What waits is not held against what is missing now.
+            Err(reason) if self.off => (None, Vec::new(), vec![reason]),
+            Err(reason) => (None, model::policy::Operation::ALL.to_vec(), vec![reason]),
+        };
+        let lacks: Vec<&str> = lacks.iter().map(|one| one.name()).collect();
+        let active = self.tier.as_ref().and_then(|tier| tier.active().transpose());
+        let in_kernel = active.map(|active| match active {
+            Ok(active) => {
+                let digest = Sha256::digest(&active.tables);
+                let own = self.active.as_ref().map(|one| Sha256::digest(&one.stored.tables));
+                json!({
+                    "generation": active.generation,
+                    "changes": active.epoch,
+                    "bytes": active.tables.len(),
+                    "is_what_was_given": own == Some(digest),
+                })
+            }
+            Err(error) => json!({ "error": error.to_string() }),
+        });
+        let counters = self.tier.as_ref().and_then(|tier| tier.counters().ok());
+        json!({
+            "tier": name,
+            "mode": mode,
+            "disabled": self.off,
+            "lacks": lacks,
+            "notes": notes,
+            "generation": self.active.as_ref().map(|one| one.stored.about.generation),
+            "in_kernel": in_kernel,
+            "denied": counters.map(|one| one.denied),
+            "would_deny": counters.map(|one| one.would_deny),
+            "decisions_lost": counters.map(|one| one.lost),
+            "unknown_names": self.unknown,
+            "trial_left_s": self.canary.as_ref().map(|one| one.left(Instant::now())),
+            "trial_failed": self.reverted,
+        })
+    }
+}

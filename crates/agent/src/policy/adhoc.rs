@@ -1,0 +1,240 @@
+//! Rules that are made at the command line, for a while: a policy called `ad-hoc`, kept beside the
+//! generations and part of each.
+
+use std::path::{Path, PathBuf};
+
+use files::Text;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+
+use super::store::{Locked, Store};
+use crate::exit::{Exit, Failure};
+
+/// The name of its text among the sources of a generation.
+pub(crate) const NAME: &str = "ad-hoc.yaml";
+/// Rules that are kept at the same time: more are a policy, and belong in a file.
+const ENTRIES_MAX: usize = 1_000;
+/// Bytes of the file.
+const FILE_MAX: u64 = 4 << 20;
+
+/// Whether a rule denies or allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// It denies.
+    Block,
+    /// It is an exception to what others deny.
+    Allow,
+}
+
+impl Kind {
+    /// The word of its command.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Kind::Block => "block",
+            Kind::Allow => "allow",
+        }
+    }
+}
+
+/// One rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    /// `block-1`, `allow-2`; never given twice while one that came later is there.
+    pub(crate) id: String,
+    /// What it does.
+    pub(crate) kind: Kind,
+    /// A path pattern, an address, a DNS name or a SHA-256.
+    pub(crate) what: String,
+    /// Operations, if the usual ones are not meant.
+    pub(crate) operations: Vec<String>,
+    /// Path pattern of the executable, if only that is meant.
+    pub(crate) executable: Option<String>,
+    /// Seconds since 1970 at which it ends.
+    pub(crate) until: Option<i64>,
+    /// Why.
+    pub(crate) reason: String,
+    /// Who answers for it.
+    pub(crate) author: String,
+}
+
+/// All of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Adhoc {
+    /// In the order in which they came.
+    pub(crate) entries: Vec<Entry>,
+}
+
+fn path(store: &Store) -> PathBuf {
+    store.beside("adhoc.json")
+}
+
+/// Which key of a rule an object belongs to, and what is denied of it unless said otherwise.
+fn sort(what: &str) -> (&'static str, &'static [&'static str]) {
+    let digits = what.strip_prefix("sha256:").unwrap_or(what);
+    let is_hash = digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let host = what.trim_start_matches('[');
+    let is_address = host.starts_with(|one: char| one.is_ascii_digit() || "*:".contains(one));
+    if what.starts_with('/') || what.starts_with("**/") {
+        ("files", &["read", "write", "execute"])
+    } else if is_hash {
+        ("hashes", &["execute", "map-code"])
+    } else if is_address && !what.starts_with("*.") || what.matches(':').count() > 1 {
+        ("peers", &["connect", "send"])
+    } else {
+        ("domains", &["connect", "send"])
+    }
+}
+
+impl Adhoc {
+    /// What is kept.
+    pub(crate) fn read(store: &Store) -> Result<Adhoc, Failure> {
+        let path = path(store);
+        let unusable = |error: &dyn std::fmt::Display| {
+            Failure::new(Exit::Failed, format!("cannot read {}: {error}", path.display()))
+        };
+        match crate::worker::read_limited(&path, FILE_MAX) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| unusable(&error)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Adhoc::default()),
+            Err(error) => Err(unusable(&error)),
+        }
+    }
+
+    /// Keeps it.
+    pub(crate) fn write(&self, locked: &Locked<'_>) -> Result<(), Failure> {
+        let bytes = serde_json::to_vec(self).unwrap_or_default();
+        locked.replace(Path::new("adhoc.json"), &bytes)
+    }
+
+    /// Takes in one more, and gives it an id. Those that ended go.
+    pub(crate) fn add(&mut self, mut entry: Entry, now: i64) -> Result<String, Failure> {
+        self.entries.retain(|one| one.until.is_none_or(|until| until > now));
+        if self.entries.len() >= ENTRIES_MAX {
+            let message = format!("there are {ENTRIES_MAX} rules made at the command line");
+            return Err(Failure::new(Exit::Failed, message).help("write a policy file instead"));
+        }
+        let number = |one: &Entry| one.id.rsplit('-').next()?.parse::<u64>().ok();
+        let last = self.entries.iter().filter_map(number).max().unwrap_or_default();
+        entry.id = format!("{}-{}", entry.kind.word(), last + 1);
+        let id = entry.id.clone();
+        self.entries.push(entry);
+        Ok(id)
+    }
+
+    /// Takes one out.
+    pub(crate) fn remove(&mut self, kind: Kind, id: &str) -> Result<(), Failure> {
+        let before = self.entries.len();
+        self.entries.retain(|one| one.kind != kind || one.id != id);
+        if self.entries.len() < before {
+            return Ok(());
+        }
+        let word = kind.word();
+        Err(Failure::new(Exit::Failed, format!("there is no `{id}` among the rules of {word}"))
+            .help(format!("`aegisbpf {word} list` shows them")))
+    }
+
+    /// The policy that they are, and when the first of them ends; none if there is none.
+    pub(crate) fn text(&self, now: i64) -> Option<(Text, i64)> {
+        let held = self.entries.iter().filter(|one| one.until.is_none_or(|until| until > now));
+        let rules: Vec<Json> = held.clone().map(rule).collect();
+        if rules.is_empty() {
+            return None;
+        }
+        let until = held.filter_map(|one| one.until).min().unwrap_or(i64::MAX);
+        let document = json!({
+            "apiVersion": lang::policy::API_VERSION,
+            "kind": lang::policy::KIND,
+            "metadata": { "name": "ad-hoc" },
+            "spec": { "rules": rules },
+        });
+        let text = lang::policy::write::yaml(&[document]);
+        Some((Text { name: NAME.to_owned(), text }, until))
+    }
+}
+
+fn rule(entry: &Entry) -> Json {
+    let (key, usual) = sort(&entry.what);
+    let usual = || usual.iter().map(|one| (*one).to_owned()).collect();
+    let operations: Vec<String> =
+        if entry.operations.is_empty() { usual() } else { entry.operations.clone() };
+    let mut rule = json!({ "id": entry.id });
+    if let Some(executable) = &entry.executable {
+        rule["subject"] = json!({ "executable": executable });
+    }
+    rule[if entry.kind == Kind::Block { "deny" } else { "allow" }] = json!(operations);
+    rule[key] = json!([entry.what]);
+    match entry.kind {
+        Kind::Block => rule["message"] = entry.reason.as_str().into(),
+        Kind::Allow => {
+            let until = jiff::Timestamp::from_second(entry.until.unwrap_or_default());
+            rule["until"] = until.unwrap_or_default().to_string().into();
+            rule["reason"] = entry.reason.as_str().into();
+            rule["author"] = entry.author.as_str().into();
+        }
+    }
+    rule
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(kind: Kind, what: &str, until: Option<i64>) -> Entry {
+        Entry {
+            id: String::new(),
+            kind,
+            what: what.to_owned(),
+            operations: Vec::new(),
+            executable: Some("/usr/bin/curl".to_owned()),
+            until,
+            reason: "an \"incident\"".to_owned(),
+            author: "ops".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_is_blocked_is_a_policy_without_a_mistake() {
+        let mut all = Adhoc::default();
+        let hash = "a1".repeat(32);
+        for (what, key) in [
+            ("/srv/x", "files"),
+            ("**/*.pem", "files"),
+            ("192.0.2.1:443", "peers"),
+            ("10.0.0.0/8", "peers"),
+            ("[2001:db8::1]:53/udp", "peers"),
+            ("2001:db8::/32", "peers"),
+            (":53/udp", "peers"),
+            ("*.example.org", "domains"),
+            ("example.org:443", "domains"),
+            (hash.as_str(), "hashes"),
+        ] {
+            assert_eq!(sort(what).0, key, "{what}");
+            all.add(entry(Kind::Block, what, None), 0).unwrap();
+        }
+        all.add(entry(Kind::Allow, "/srv/x", Some(2_000_000_000)), 0).unwrap();
+        let (text, until) = all.text(1).unwrap();
+        let loaded = lang::policy::load([(text.name, text.text.clone())]);
+        assert!(loaded.diagnostics.is_empty(), "{:#?}\n{}", loaded.diagnostics, text.text);
+        assert_eq!(loaded.policies[0].rules.len(), 11);
+        assert_eq!(loaded.policies[0].rules[10].id, "allow-11");
+        assert_eq!(until, 2_000_000_000);
+    }
+
+    #[test]
+    fn what_ended_is_gone_and_the_next_end_is_told() {
+        let mut all = Adhoc::default();
+        for until in [Some(10), Some(20), None] {
+            all.add(entry(Kind::Block, "/srv/x", until), 0).unwrap();
+        }
+        assert_eq!(all.text(5).unwrap().1, 10);
+        let (text, until) = all.text(10).unwrap();
+        assert!(until == 20 && !text.text.contains("block-1\n"), "{}", text.text);
+        assert_eq!(all.text(20).unwrap().1, i64::MAX);
+        assert_eq!(all.add(entry(Kind::Block, "/y", None), 15).unwrap(), "block-4");
+        assert_eq!(all.entries.len(), 3, "the first has gone");
+        assert!(all.remove(Kind::Allow, "block-4").is_err());
+        all.remove(Kind::Block, "block-4").unwrap();
+        all.remove(Kind::Block, "block-3").unwrap();
+        assert!(all.text(30).is_none());
+    }
+}

@@ -1,0 +1,24 @@
+//! Policies on their way from files to what is enforced.
+//!
+//! | module | does |
+//! |---|---|
+//! | [`adhoc`] | rules made at the command line |
+//! | [`load`] | files, texts, tables: each step a type, findings in between |
+//! | [`advice`] | what the tables tell about policies, as findings with places |
+//! | [`store`] | generations on disk: staged, in force, gone back to |
+//! | [`deploy`] | puts policies in force, or goes back |
+//! | [`running`] | a running agent, which carries them out |
+//! | [`words`] | requests, answers and rules for people |
+
+pub(crate) mod adhoc;
+pub(crate) mod advice;
+pub(crate) mod deploy;
+pub(crate) mod load;
+pub(crate) mod running;
+pub(crate) mod store;
+pub(crate) mod words;
+
+/// Where policies are unless said otherwise.
+pub(crate) const POLICIES_DIR: &str = "/etc/aegisbpf/policies.d";
+/// Where the agent keeps what must survive it.
+pub(crate) const STATE_DIR: &str = "/var/lib/aegisbpf";

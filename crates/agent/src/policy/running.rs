@@ -1,0 +1,97 @@
+//! A running agent as the one who carries policies out, and nobody if none runs.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use model::policy::{Mode, Operation};
+use serde_json::Value as Json;
+
+use super::deploy::{Enforce, Nobody};
+use super::store::Staged;
+use crate::client;
+use crate::exit::{Exit, Failure};
+
+/// How often a trial is asked after.
+const PERIOD: Duration = Duration::from_millis(500);
+/// How much longer than it should a trial may take to end.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// The agent of a runtime directory.
+#[derive(Debug)]
+pub(crate) struct Running {
+    runtime: PathBuf,
+    about: Json,
+    trial: Option<Duration>,
+}
+
+/// What the agent says of policies; none if no agent runs.
+pub(crate) fn ask(runtime: &Path) -> Result<Option<Json>, Failure> {
+    match client::get(runtime, "/v1/policy", &[]) {
+        Ok(answer) => answer.json().map(Some),
+        Err(failure) if failure.exit == Exit::NotRunning => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Who carries policies out, on trial for so long if given. Without an agent nobody does, and what
+/// the last agent was started with decides how they are compiled.
+pub(crate) fn enforcer(
+    runtime: &Path,
+    trial: Option<Duration>,
+) -> Result<Box<dyn Enforce>, Failure> {
+    let runtime = runtime.to_owned();
+    match ask(&runtime)? {
+        Some(about) => Ok(Box::new(Running { runtime, about, trial })),
+        None if trial.is_some() => {
+            Err(Failure::new(Exit::NotRunning, "no agent runs: nobody can watch the new policies")
+                .help("start one with `aegisbpf run`, or leave out --canary"))
+        }
+        None => Ok(Box::new(Nobody { mode: Mode::Audit })),
+    }
+}
+
+impl Enforce for Running {
+    fn name(&self) -> Option<String> {
+        let tier = self.about["tier"].as_str().unwrap_or("none");
+        Some(format!("the agent (tier {tier})"))
+    }
+
+    fn mode(&self) -> Mode {
+        if self.about["mode"] == "enforce" { Mode::Enforce } else { Mode::Audit }
+    }
+
+    fn lacks(&self) -> Vec<Operation> {
+        let names = self.about["lacks"].as_array().map_or(&[][..], Vec::as_slice);
+        let find = |name: &Json| {
+            Operation::ALL.iter().copied().find(|one| name.as_str() == Some(one.name()))
+        };
+        names.iter().filter_map(find).collect()
+    }
+
+    fn put(&mut self, staged: &Staged) -> Result<(), Failure> {
+        let trial = self.trial.map_or(0, |trial| trial.as_secs());
+        let path = format!("/v1/policy?generation={}&trial={trial}", staged.generation);
+        client::post(&self.runtime, &path)?.json().map(drop)
+    }
+}
+
+/// Waits until a trial is over; the reason if it failed.
+pub(crate) fn wait(runtime: &Path, trial: Duration) -> Result<Option<String>, Failure> {
+    let end = Instant::now() + trial + GRACE;
+    loop {
+        // An agent that does not answer is judged by its guard; one that is gone enforces nothing.
+        if let Ok(Some(about)) = ask(runtime)
+            && about["trial_left_s"].is_null()
+        {
+            return Ok(about["trial_failed"].as_str().map(str::to_owned));
+        }
+        if Instant::now() >= end {
+            return Err(Failure::new(
+                Exit::Unreachable,
+                "the agent does not say how the trial ended",
+            )
+            .help("`aegisbpf policy show` does, as soon as the agent answers"));
+        }
+        std::thread::sleep(PERIOD);
+    }
+}

@@ -1,0 +1,155 @@
+//! What is known of a generation besides its tables.
+
+use model::policy::{Container, Mode};
+use policy::subjects;
+use serde::{Deserialize, Serialize};
+
+use super::Who;
+use crate::policy::load::{self, Ready};
+
+/// One set of subjects, as the tables have it.
+type Set = [u64; policy::limits::WORDS];
+
+/// What is known of a generation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct About {
+    /// Its number.
+    pub(crate) generation: u64,
+    /// When it was made, seconds since 1970.
+    pub(crate) made: i64,
+    /// Who made it.
+    pub(crate) who: Who,
+    /// SHA-256 of all its texts, one after the other.
+    pub(crate) sha256: String,
+    /// Whether policies that do not say it are enforced.
+    pub(crate) enforce: bool,
+    /// Seconds since 1970 at which it must be made anew, since something of it ends.
+    pub(crate) until: Option<i64>,
+    /// Names of its policies.
+    pub(crate) policies: Vec<String>,
+    /// Its files.
+    pub(crate) sources: Vec<Source>,
+    /// Its rules and allow lists, by their numbers in the tables.
+    pub(crate) rules: Vec<Rule>,
+    /// Its subjects as texts, by their bits: who has one keeps it in the next generation.
+    pub(crate) selectors: Vec<String>,
+    /// Names that mean something only on a host.
+    pub(crate) symbols: Symbols,
+}
+
+/// A file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Source {
+    /// Where it was read from.
+    pub(crate) name: String,
+    /// SHA-256 of it.
+    pub(crate) sha256: String,
+}
+
+/// A rule as evidence names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Rule {
+    /// Its policy.
+    pub(crate) policy: String,
+    /// Its id.
+    pub(crate) id: String,
+    /// The file.
+    pub(crate) file: String,
+    /// The line.
+    pub(crate) line: u32,
+    /// Whether it is carried out.
+    pub(crate) enforced: bool,
+}
+
+/// Names and who needs them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Symbols {
+    users: Vec<(String, Set)>,
+    groups: Vec<(String, Set)>,
+    cgroups: Vec<(String, Set)>,
+    units: Vec<(String, Set)>,
+    containers: Vec<(Jar, Set)>,
+    free: [Set; 5],
+}
+
+/// A container, to be found by what its runtime says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Jar {
+    name: Option<String>,
+    image: Option<String>,
+    labels: Vec<(String, String)>,
+}
+
+impl Symbols {
+    fn of(symbols: &subjects::Symbols) -> Symbols {
+        let list = |map: &std::collections::BTreeMap<String, policy::Bits>| {
+            map.iter().map(|(name, bits)| (name.clone(), bits.0)).collect()
+        };
+        let jar = |one: &Container| Jar {
+            name: one.name.clone(),
+            image: one.image.clone(),
+            labels: one.labels.clone(),
+        };
+        Symbols {
+            users: list(&symbols.users),
+            groups: list(&symbols.groups),
+            cgroups: list(&symbols.cgroups),
+            units: list(&symbols.units),
+            containers: symbols.containers.iter().map(|one| (jar(&one.0), one.1.0)).collect(),
+            free: symbols.free.map(|bits| bits.0),
+        }
+    }
+
+    /// As the tables' crate has them.
+    pub(crate) fn restore(&self) -> subjects::Symbols {
+        let map = |list: &[(String, Set)]| {
+            list.iter().map(|(name, set)| (name.clone(), policy::Bits(*set))).collect()
+        };
+        let container = |jar: &Jar| Container {
+            name: jar.name.clone(),
+            image: jar.image.clone(),
+            labels: jar.labels.clone(),
+        };
+        subjects::Symbols {
+            users: map(&self.users),
+            groups: map(&self.groups),
+            cgroups: map(&self.cgroups),
+            units: map(&self.units),
+            containers: (self.containers.iter())
+                .map(|(jar, set)| (container(jar), policy::Bits(*set)))
+                .collect(),
+            free: self.free.map(policy::Bits),
+        }
+    }
+}
+
+impl About {
+    pub(super) fn of(ready: &Ready, who: &Who) -> About {
+        let compiled = &ready.compiled;
+        let rules = compiled.rules.iter().map(|rule| Rule {
+            policy: rule.policy.clone(),
+            id: rule.id.clone(),
+            file: rule.place.file.clone(),
+            line: rule.place.line,
+            enforced: rule.enforced,
+        });
+        let sources = ready.texts.iter().map(|text| Source {
+            name: text.name.clone(),
+            sha256: load::digest(std::slice::from_ref(text)),
+        });
+        let until = ready.until.min(compiled.tables.expires);
+        About {
+            generation: ready.options.generation,
+            made: ready.options.now,
+            who: who.clone(),
+            sha256: load::digest(&ready.texts),
+            enforce: ready.options.mode == Mode::Enforce,
+            until: (until != i64::MAX).then_some(until),
+            policies: ready.loaded.policies.iter().map(|one| one.name.clone()).collect(),
+            sources: sources.collect(),
+            rules: rules.collect(),
+            selectors: compiled.selectors.iter().map(|one| format!("{one:?}")).collect(),
+            symbols: Symbols::of(&compiled.symbols),
+        }
+    }
+}

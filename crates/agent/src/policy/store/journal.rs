@@ -1,0 +1,108 @@
+//! Every change of policy: who, what, the old and the new digest. Lines are only ever added.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use serde_json::{Value as Json, json};
+
+use super::failed;
+use crate::exit::Failure;
+
+/// Bytes of the journal that are read back.
+const READ_MAX: u64 = 64 << 20;
+/// Bytes of a reason.
+pub(crate) const REASON_MAX: usize = 1_000;
+
+/// Who changes something.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Who {
+    /// User of the process.
+    pub(crate) uid: u32,
+    /// User who logged in, whatever he became since; absent if nobody did.
+    pub(crate) login_uid: Option<u32>,
+    /// Who asked `sudo`, by its word.
+    pub(crate) sudo_user: Option<String>,
+    /// The process.
+    pub(crate) pid: u32,
+}
+
+impl Who {
+    /// This process.
+    pub(crate) fn me() -> Who {
+        let login = std::fs::read_to_string("/proc/self/loginuid").ok();
+        let login = login.and_then(|text| text.trim().parse().ok());
+        Who {
+            uid: rustix::process::getuid().as_raw(),
+            login_uid: login.filter(|uid| *uid != u32::MAX),
+            sudo_user: std::env::var("SUDO_USER").ok(),
+            pid: std::process::id(),
+        }
+    }
+
+    /// A name for people.
+    pub(crate) fn name(&self) -> String {
+        let uid = self.login_uid.unwrap_or(self.uid);
+        let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten();
+        let known = user.map(|user| user.name).or_else(|| self.sudo_user.clone());
+        known.unwrap_or_else(|| uid.to_string())
+    }
+}
+
+/// One change.
+#[derive(Debug)]
+pub(crate) struct Change<'a> {
+    /// What was done, as `apply`.
+    pub(crate) action: &'static str,
+    /// Who did it.
+    pub(crate) who: &'a Who,
+    /// Why, in the words of who did it.
+    pub(crate) reason: Option<&'a str>,
+    /// The generation and digest before.
+    pub(crate) before: Option<(u64, String)>,
+    /// The generation and digest after.
+    pub(crate) after: Option<(u64, String)>,
+    /// Whether an agent puts it in force.
+    pub(crate) enforced_by: Option<String>,
+}
+
+pub(super) fn append(root: &Path, change: &Change<'_>) -> Result<(), Failure> {
+    let side = |side: &Option<(u64, String)>| {
+        side.as_ref()
+            .map(|(generation, digest)| json!({ "generation": generation, "sha256": digest }))
+    };
+    let line = json!({
+        "@timestamp": jiff::Timestamp::now().to_string(),
+        "action": change.action,
+        "who": change.who,
+        "reason": change.reason.map(shortened),
+        "before": side(&change.before),
+        "after": side(&change.after),
+        "agent": change.enforced_by,
+    });
+    let path = root.join("log.jsonl");
+    let write = || -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        let mut file = options.append(true).create(true).mode(0o600).open(&path)?;
+        file.write_all(format!("{line}\n").as_bytes())?;
+        file.sync_data()
+    };
+    write().map_err(|error| failed("write", &path, &error))
+}
+
+fn shortened(reason: &str) -> String {
+    reason.chars().take(REASON_MAX).collect()
+}
+
+pub(super) fn read(root: &Path) -> Result<Vec<Json>, Failure> {
+    let path = root.join("log.jsonl");
+    let bytes = match super::read(&path, READ_MAX) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed("read", &path, &error)),
+    };
+    // A crash may leave half a line at the end; it is not one of the changes.
+    let lines = bytes.split(|byte| *byte == b'\n');
+    Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
+}

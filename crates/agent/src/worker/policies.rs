@@ -1,0 +1,77 @@
+//! What the control socket answers about policies: questions to the guard, one at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::Value as Json;
+use tokio::sync::Mutex;
+
+use super::control::{Control, refuse};
+use crate::proto::{Policy, Request};
+
+/// How long the guard may take: it loads programs when it is asked for the first time.
+const WAIT: Duration = Duration::from_secs(14);
+
+/// The number of the last question. Whoever holds it is the only one who asks.
+#[derive(Debug, Default)]
+pub(crate) struct Asking(Mutex<u32>);
+
+type Shared = State<Arc<Control>>;
+
+/// What is to be put in force.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    generation: u64,
+    #[serde(default)]
+    trial: u32,
+}
+
+/// Which way the emergency switch is put.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Switch {
+    enforce: bool,
+}
+
+pub(super) async fn get_policy(State(control): Shared) -> Response {
+    ask(&control, Policy::Show).await
+}
+
+pub(super) async fn get_denials(State(control): Shared) -> Response {
+    ask(&control, Policy::Denials).await
+}
+
+pub(super) async fn post_policy(State(control): Shared, Query(wanted): Query<Wanted>) -> Response {
+    ask(&control, Policy::Put(wanted.generation, wanted.trial)).await
+}
+
+pub(super) async fn post_emergency(
+    State(control): Shared,
+    Query(switch): Query<Switch>,
+) -> Response {
+    ask(&control, if switch.enforce { Policy::Enable } else { Policy::Disable }).await
+}
+
+async fn ask(control: &Control, question: Policy) -> Response {
+    let mut last = control.asking.0.lock().await;
+    *last = last.wrapping_add(1);
+    let number = *last;
+    let mut answers = control.board.policies();
+    if control.guard.ask(&Request::Policy(number, question)).is_err() {
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, "the guard cannot be asked");
+    }
+    let ours = |answer: &Json| answer["number"] == number;
+    let answer = tokio::time::timeout(WAIT, answers.wait_for(ours)).await;
+    let Ok(Ok(answer)) = answer else {
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, "the guard does not answer");
+    };
+    match answer["error"].as_str() {
+        Some(reason) => refuse(StatusCode::CONFLICT, reason),
+        None => axum::Json(answer.clone()).into_response(),
+    }
+}

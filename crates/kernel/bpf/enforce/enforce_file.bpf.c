@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/* Files: the hooks that decide about them when they are opened and used. */
+#include "ask.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#define FMODE_READ 1
+#define FMODE_WRITE 2
+#define O_TRUNC 01000
+#define MAY_WRITE 2
+#define MAY_READ 4
+#define PROT_READ 1
+#define PROT_WRITE 2
+#define PROT_EXEC 4
+#define MAP_TYPE 0x0f
+#define MAP_SHARED 1
+#define MAP_SHARED_VALIDATE 3
+#define VM_EXEC 4
+#define VM_SHARED 8
+#define FS_IOC_SETFLAGS 0x40086602
+#define FS_IOC_FSSETXATTR 0x401c5820
+
+/* The operations, a set of bits, on a file that is open or being opened. */
+static __always_inline int refuse_file(struct file *file, __u32 operations)
+{
+	struct asker asker;
+	struct labels labels;
+	struct inode *inode;
+	__u64 dev, ino;
+	int error;
+
+	if (!is_asked(&asker, operations))
+		return 0;
+	inode = file->f_inode;
+	file_labels(inode, peek_member(struct file, file, f_path.dentry), &labels, asker.epoch);
+	if (asker.subject && !labels.count && !labels.unresolved &&
+	    !(asker.subject->plain & operations))
+		return 0;
+	dev = inode->i_sb->s_dev;
+	ino = inode->i_ino;
+	if (operations & BIT(DO_READ)) {
+		error = refuse(&asker, &labels, DO_READ, dev, ino);
+		if (error)
+			return error;
+	}
+	if (operations & BIT(DO_WRITE)) {
+		error = refuse(&asker, &labels, DO_WRITE, dev, ino);
+		if (error)
+			return error;
+	}
+	if (operations & BIT(DO_ATTRIBUTES))
+		return refuse(&asker, &labels, DO_ATTRIBUTES, dev, ino);
+	if (operations & BIT(DO_MAP_CODE))
+		return refuse(&asker, &labels, DO_MAP_CODE, dev, ino);
+	return 0;
+}
+
+SEC("lsm/file_open")
+int BPF_PROG(enforce_open, struct file *file)
+{
+	__u32 mode = file->f_mode, operations = 0;
+
+	if (mode & FMODE_READ)
+		operations |= BIT(DO_READ);
+	if (mode & FMODE_WRITE || file->f_flags & O_TRUNC)
+		operations |= BIT(DO_WRITE);
+	return refuse_file(file, operations);
+}
+
+/* Descriptors from before the rule, or from another process; also all that copies inside the
+ * kernel. */
+SEC("lsm/file_permission")
+int BPF_PROG(enforce_use, struct file *file, int mask)
+{
+	__u32 operations = 0;
+
+	if (mask & MAY_READ)
+		operations |= BIT(DO_READ);
+	if (mask & MAY_WRITE)
+		operations |= BIT(DO_WRITE);
+	if (!operations)
+		return 0;
+	return refuse_file(file, operations);
+}
+
+/* Memory that is no file's is code without a label. */
+static __always_inline int refuse_code(void)
+{
+	struct labels labels = {};
+	struct asker asker;
+
+	if (!is_asked(&asker, BIT(DO_MAP_CODE)))
+		return 0;
+	return refuse(&asker, &labels, DO_MAP_CODE, 0, 0);
+}
+
+SEC("lsm/mmap_file")
+int BPF_PROG(enforce_map, struct file *file, unsigned long asked, unsigned long prot,
+             unsigned long flags)
+{
+	__u32 operations = 0, type = flags & MAP_TYPE;
+
+	/* Asked of the number, too: the verifier of some kernels thinks that there always is a file. */
+	if (!file || !as_number(file)) {
+		if (prot & PROT_EXEC)
+			return refuse_code();
+		return 0;
+	}
+	if (prot & PROT_READ)
+		operations |= BIT(DO_READ);
+	if (prot & PROT_WRITE && (type == MAP_SHARED || type == MAP_SHARED_VALIDATE))
+		operations |= BIT(DO_WRITE);
+	if (prot & PROT_EXEC)
+		operations |= BIT(DO_MAP_CODE);
+	return refuse_file(file, operations);
+}
+
+SEC("lsm/file_mprotect")
+int BPF_PROG(enforce_protect, struct vm_area_struct *vma, unsigned long asked, unsigned long prot)
+{
+	struct file *file = vma->vm_file;
+	unsigned long flags = vma->vm_flags;
+	__u32 operations = 0;
+
+	if (prot & PROT_WRITE && flags & VM_SHARED)
+		operations |= BIT(DO_WRITE);
+	if (prot & PROT_EXEC && !(flags & VM_EXEC))
+		operations |= BIT(DO_MAP_CODE);
+	if (!operations)
+		return 0;
+	if (!file) {
+		if (operations & BIT(DO_MAP_CODE))
+			return refuse_code();
+		return 0;
+	}
+	return refuse_file(file, operations);
+}
+
+SEC("lsm/file_truncate")
+int BPF_PROG(enforce_file_truncate, struct file *file)
+{
+	return refuse_file(file, BIT(DO_WRITE));
+}
+
+/* Flags such as "immutable". Clones of files ask for permission as reads and writes do. */
+SEC("lsm/file_ioctl")
+int BPF_PROG(enforce_ioctl, struct file *file, unsigned int command)
+{
+	if (command != FS_IOC_SETFLAGS && command != FS_IOC_FSSETXATTR)
+		return 0;
+	return refuse_file(file, BIT(DO_ATTRIBUTES));
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * The labels of a file: found by its path once, then kept with its inode.
+ *
+ * What is kept is right only for the name it was found by, and as long as no directory above was
+ * renamed; both are part of the key. Within an epoch labels only grow: a file that was renamed or
+ * linked keeps what it had.
+ */
+#ifndef AEGIS_FILE_LABELS_H
+#define AEGIS_FILE_LABELS_H
+
+#include "text.h"
+
+/* What is kept with an inode. Written by who holds the lock; `epoch` first and last, so that who
+ * reads sees a change. */
+struct kept {
+	__u64 lock;
+	__u64 epoch;
+	__u64 parent; /* inode of the directory */
+	__u64 name;   /* hash and length of the name */
+	__u64 moves;  /* directories renamed before the path was read */
+	struct labels labels;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_INODE_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct kept);
+} kept_labels __weak SEC(".maps");
+
+/* Labels that user space gave a file, whatever its name: it has other names, or one that a rule
+ * says exactly. For the epoch in force and the next one. */
+struct pin {
+	struct {
+		__u64 epoch;
+		struct labels labels;
+	} of[2];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_INODE_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct pin);
+} pins __weak SEC(".maps");
+
+/* Directories that were renamed since the programs were loaded first. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} moves __weak SEC(".maps");
+
+static __always_inline __u64 current_moves(void)
+{
+	__u32 zero = 0;
+	volatile __u64 *count = bpf_map_lookup_elem(&moves, &zero);
+
+	return count ? *count : 0;
+}
+
+/* Also label what may come below, and keep nothing: the file is a directory about to move. */
+#define HOW_MOVED 1
+
+/* The numbers of a file's name: its directory, and hash and length as the kernel has them. */
+static __always_inline __u64 parent_of(__u64 dentry)
+{
+	__u64 parent = peek_member(struct dentry, dentry, d_parent);
+	__u64 inode = peek_member(struct dentry, parent, d_inode);
+
+	return peek_member(struct inode, inode, i_ino);
+}
+
+static __always_inline __u64 name_of(__u64 dentry)
+{
+	return peek_member(struct dentry, dentry, d_name.hash_len);
+}
+
+static __always_inline bool is_kept(const struct kept *kept, __u64 epoch, __u64 dentry)
+{
+	return kept->epoch == epoch && kept->moves == current_moves() &&
+	       kept->name == name_of(dentry) && kept->parent == parent_of(dentry);
+}
+
+static __always_inline void keep(struct kept *kept, const struct labels *labels, __u64 epoch,
+                                 __u64 parent, __u64 name, __u64 moved)
+{
+	if (__sync_val_compare_and_swap(&kept->lock, 0, 1)) {
+		count(COUNT_NOT_KEPT);
+		return;
+	}
+	__sync_lock_test_and_set(&kept->epoch, 0);
+	kept->labels = *labels;
+	kept->parent = parent;
+	kept->name = name;
+	kept->moves = moved;
+	__sync_lock_test_and_set(&kept->epoch, epoch);
+	__sync_lock_test_and_set(&kept->lock, 0);
+}
+
+/* Whether a file has a path at all. */
+static __always_inline bool has_path(__u64 dentry)
+{
+	__u64 sb = peek_member(struct dentry, dentry, d_sb);
+
+	return !(kread(struct super_block, sb, s_flags) & SB_NOUSER);
+}
+
+/* The labels that a file has whatever its name: `kept` from other names, `pin` from user space. */
+static __always_inline void add_known(const struct policy_head *head, __u64 epoch,
+                                      struct labels *labels, const struct kept *kept,
+                                      const struct pin *pin)
+{
+	__u32 which = epoch % 2;
+
+	if (kept && kept->epoch == epoch)
+		*labels = kept->labels;
+	if (pin && pin->of[which].epoch == epoch)
+		for (__u32 i = 0; i < LABELS_MAX; i++)
+			if (i < pin->of[which].labels.count)
+				add_label(head, labels, pin->of[which].labels.label[i]);
+}
+
+/*
+ * Finds the labels of what a dentry names and keeps them in `kept`, if that is given. What cannot be
+ * read is unresolved. A function of its own to the verifier, which so follows it once.
+ */
+__weak __noinline int label_path(__u64 dentry_and_how, struct kept *kept, const struct pin *pin,
+                                 struct labels *labels, __u64 epoch)
+{
+	bool below = dentry_and_how & HOW_MOVED;
+	__u64 dentry = dentry_and_how & ~(__u64)HOW_MOVED;
+	__u64 parent = parent_of(dentry), name = name_of(dentry), moved = current_moves();
+	struct policy_head *head = policy_of(epoch);
+	struct run run = {.head = head};
+	struct reading *reading;
+
+	if (!labels)
+		return 0;
+	labels->count = 0;
+	labels->unresolved = 1;
+	if (!head) {
+		count(COUNT_NO_POLICY);
+		return 0;
+	}
+	reading = claim_reading();
+	if (!reading)
+		return 0;
+	run.reading = reading;
+	count(COUNT_LABELLED);
+	add_known(head, epoch, &reading->labels, kept, pin);
+	if (has_path(dentry)) {
+		reading->below = below;
+		if (read_path(dentry, epoch, reading)) {
+			bpf_loop(STARTS_MAX, read_start, &run, 0);
+		} else {
+			count(COUNT_NO_PATH);
+			reading->labels.unresolved = 1;
+			kept = NULL;
+		}
+	}
+	*labels = reading->labels;
+	if (kept && !below)
+		keep(kept, labels, epoch, parent, name, moved);
+	release(reading);
+	return 0;
+}
+
+static __always_inline bool copy_kept(const struct kept *kept, __u64 epoch, __u64 dentry,
+                                      struct labels *labels)
+{
+	if (!is_kept(kept, epoch, dentry))
+		return false;
+	*labels = kept->labels;
+	barrier();
+	return *(volatile const __u64 *)&kept->epoch == epoch;
+}
+
+/* The labels of an existing file under the name it is reached by. Inline, since the verifier must
+ * know that `inode` is one. */
+static __always_inline void file_labels(struct inode *inode, __u64 dentry, struct labels *labels,
+                                        __u64 epoch)
+{
+	struct kept *kept = bpf_inode_storage_get(&kept_labels, inode, 0, 0);
+	struct pin *pin;
+
+	if (kept && copy_kept(kept, epoch, dentry, labels))
+		return;
+	pin = bpf_inode_storage_get(&pins, inode, 0, 0);
+	if (!kept)
+		kept = bpf_inode_storage_get(&kept_labels, inode, 0,
+		                             BPF_LOCAL_STORAGE_GET_F_CREATE);
+	label_path(dentry, kept, pin, labels, epoch);
+}
+
+#endif

@@ -1,0 +1,259 @@
+//! Prevention for files where no LSM program loads: a thread that the kernel asks before protected
+//! files are opened, executed or read.
+//!
+//! Only what is protected has a mark, so other files cost nothing. Who opens a protected file waits
+//! for the answer. A request that has waited for [`DEADLINE`] is answered by a second thread, as the
+//! operator said; when this process ends, the kernel lets through what waits and all that comes
+//! after it: that gap lasts until the guard is back.
+
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::fanotify::{Asked, Group};
+use super::guard_marks::Marks;
+pub use super::guard_request::{Request, Wanted};
+use crate::error::Error;
+
+/// How long a request may wait for the guard.
+pub const DEADLINE: Duration = Duration::from_secs(2);
+/// How often the second thread looks, and the first one for its end.
+const TICK: u16 = 100;
+
+/// Decides: who loads the guard knows policies, this crate does not.
+pub trait Judge: Send {
+    /// Whether names anywhere may be protected, so that whole filesystems must be marked.
+    fn everywhere(&self) -> bool;
+    /// Whether something in or below a directory may be protected, by the path that the host sees.
+    fn below(&self, directory: &Path) -> bool;
+    /// Whether a file is protected under this path.
+    fn concerns(&self, file: &Path) -> bool;
+    /// A file that gets a mark of its own: it stays protected whatever becomes of its name.
+    fn known(&mut self, device: u64, inode: u64, file: &Path);
+    /// Whether a request goes through.
+    fn allows(&mut self, request: &Request) -> bool;
+    /// Whether what could not even be looked at, or was not answered in time, goes through.
+    fn allows_unseen(&self) -> bool;
+}
+
+/// What the guard did.
+#[derive(Debug, Default)]
+struct Totals {
+    asked: AtomicU64,
+    denied: AtomicU64,
+    late: AtomicU64,
+    unmarked: AtomicU64,
+}
+
+/// What the guard did since it was started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GuardCounters {
+    /// Requests that waited for an answer.
+    pub asked: u64,
+    /// Requests that were denied.
+    pub denied: u64,
+    /// Requests that the deadline answered.
+    pub late: u64,
+    /// Files and directories that could not be marked.
+    pub unmarked: u64,
+}
+
+/// What the first thread is at.
+#[derive(Debug, Default)]
+enum Stage {
+    /// It waits for requests.
+    #[default]
+    Waiting,
+    /// It decides one, since then; the number of its descriptor unless the deadline answered it.
+    Deciding(Option<i32>, Instant),
+    /// It has ended.
+    Ended,
+}
+
+type Current = Arc<Mutex<Stage>>;
+
+/// The guard. Dropping it lets everything through.
+#[derive(Debug)]
+pub struct Guard {
+    stop: Arc<AtomicBool>,
+    totals: Arc<Totals>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Guard {
+    /// Marks what is protected, and answers from then on.
+    pub fn start(judge: Box<dyn Judge>) -> Result<Guard, Error> {
+        let group = Group::new()?;
+        let other = group.share()?;
+        let (stop, totals) = (Arc::new(AtomicBool::new(false)), Arc::new(Totals::default()));
+        let current = Current::default();
+        let unseen = judge.allows_unseen();
+        let marks = Marks::new()?;
+        let mut work = Work {
+            group,
+            marks,
+            judge,
+            totals: Arc::clone(&totals),
+            current: Arc::clone(&current),
+        };
+        // From the first mark on somebody may wait, so the thread marks, too, and then answers.
+        let (ready, begun) = std::sync::mpsc::channel();
+        let halt = Arc::clone(&stop);
+        let first = Builder::new().name("guard".to_owned()).spawn(move || {
+            let marked = work.mark();
+            let failed = marked.is_err();
+            let _waiting = End(Arc::clone(&work.current));
+            let told = ready.send(marked).is_ok();
+            if told && !failed {
+                work.run(&halt);
+            }
+        });
+        let first = first.map_err(|error| Error::io("start the guard's thread", error))?;
+        let watch = Watch { group: other, current, totals: Arc::clone(&totals), unseen };
+        let halt = Arc::clone(&stop);
+        let second = Builder::new().name("guard-deadline".to_owned());
+        let second = second.spawn(move || watch.run(&halt));
+        let second = second.map_err(|error| Error::io("start the guard's deadline", error))?;
+        let guard = Guard { stop, totals, threads: vec![first, second] };
+        let gone = |_| Error::io("start the guard", std::io::Error::other("its thread ended"));
+        begun.recv().map_err(gone)??;
+        Ok(guard)
+    }
+
+    /// What it did so far.
+    pub fn counters(&self) -> GuardCounters {
+        let of = |total: &AtomicU64| total.load(Ordering::Relaxed);
+        let Totals { asked, denied, late, unmarked } = &*self.totals;
+        let (asked, denied, late, unmarked) = (of(asked), of(denied), of(late), of(unmarked));
+        GuardCounters { asked, denied, late, unmarked }
+    }
+
+    /// Whether it still answers.
+    pub fn is_alive(&self) -> bool {
+        self.threads.iter().all(|thread| !thread.is_finished())
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has nothing left to do.
+            let _ended = thread.join();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Says that the first thread has ended, however it did.
+struct End(Current);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        *lock(&self.0) = Stage::Ended;
+    }
+}
+
+/// The thread that answers.
+struct Work {
+    group: Group,
+    marks: Marks,
+    judge: Box<dyn Judge>,
+    totals: Arc<Totals>,
+    current: Current,
+}
+
+impl Work {
+    fn mark(&mut self) -> Result<(), Error> {
+        self.marks.all(&self.group, &mut *self.judge)?;
+        self.totals.unmarked.store(self.marks.failed(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn run(&mut self, stop: &AtomicBool) {
+        use std::os::fd::AsFd;
+        while !stop.load(Ordering::Acquire) {
+            let mut fds = [
+                PollFd::new(self.group.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.marks.as_fd(), PollFlags::POLLIN),
+            ];
+            // An interrupted wait is one that ended.
+            let _ready = poll(&mut fds, PollTimeout::from(TICK));
+            // New names first: who opens one waits until it has its mark. An error here would be one
+            // of the next round, too; meanwhile the deadline answers.
+            if self.marks.news(&self.group, &mut *self.judge).is_ok() {
+                self.totals.unmarked.store(self.marks.failed(), Ordering::Relaxed);
+            }
+            for asked in self.group.questions().unwrap_or_default() {
+                self.answer(&asked);
+            }
+        }
+    }
+
+    fn answer(&mut self, asked: &Asked) {
+        *lock(&self.current) = Stage::Deciding(Some(asked.file.as_raw_fd()), Instant::now());
+        self.totals.asked.fetch_add(1, Ordering::Relaxed);
+        let allow = is_own(asked.tid)
+            || match Request::of(asked) {
+                Some(request) => self.judge.allows(&request),
+                None => self.judge.allows_unseen(),
+            };
+        if !allow {
+            self.totals.denied.fetch_add(1, Ordering::Relaxed);
+        }
+        // Before the descriptor is closed and its number is another's.
+        let mut current = lock(&self.current);
+        if matches!(*current, Stage::Deciding(Some(_), _)) {
+            // Who cannot be answered any more is gone.
+            let _answered = self.group.answer(asked, allow);
+        }
+        *current = Stage::Waiting;
+    }
+}
+
+/// A thread of this process never waits for itself.
+fn is_own(tid: u32) -> bool {
+    Path::new("/proc/self/task").join(tid.to_string()).exists()
+}
+
+/// The thread that answers what has waited for too long.
+struct Watch {
+    group: Group,
+    current: Current,
+    totals: Arc<Totals>,
+    unseen: bool,
+}
+
+impl Watch {
+    fn run(&self, stop: &AtomicBool) {
+        while !stop.load(Ordering::Acquire) {
+            std::thread::sleep(Duration::from_millis(TICK.into()));
+            let mut current = lock(&self.current);
+            match &mut *current {
+                Stage::Waiting => continue,
+                Stage::Deciding(_, since) if since.elapsed() < DEADLINE => continue,
+                Stage::Deciding(number, _) => {
+                    if let Some(number) = number.take() {
+                        self.totals.late.fetch_add(1, Ordering::Relaxed);
+                        let _answered = self.group.answer_number(number, self.unseen);
+                    }
+                }
+                Stage::Ended => {}
+            }
+            drop(current);
+            // Nobody else answers what waits behind it.
+            for asked in self.group.questions().unwrap_or_default() {
+                self.totals.late.fetch_add(1, Ordering::Relaxed);
+                let _answered = self.group.answer(&asked, self.unseen);
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What a process that waits for an answer wants, as far as the kernel tells.
+
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::libc;
+
+use super::fanotify::{Asked, EXECUTE, READ};
+
+/// What is wanted of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// To open it.
+    Open {
+        /// For reading.
+        read: bool,
+        /// For writing, or to cut it.
+        write: bool,
+    },
+    /// To execute it.
+    Execute,
+    /// To read it, having it open.
+    Read,
+}
+
+/// A request that waits for its answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The thread that asks.
+    pub tid: u32,
+    /// What it wants.
+    pub wanted: Wanted,
+    /// The filesystem of the file, in the kernel's encoding.
+    pub device: u64,
+    /// Its inode.
+    pub inode: u64,
+    /// Its path inside of its filesystem, under the name by which it is opened; none if that could
+    /// not be found out.
+    pub inside: Option<PathBuf>,
+}
+
+impl Request {
+    /// Looks at the file and at the thread, which waits meanwhile.
+    pub(super) fn of(asked: &Asked) -> Option<Request> {
+        let number = asked.file.as_raw_fd();
+        let about = fs::metadata(format!("/proc/self/fd/{number}")).ok()?;
+        let wanted = match asked.mask {
+            mask if mask & EXECUTE != 0 => Wanted::Execute,
+            mask if mask & READ != 0 => Wanted::Read,
+            _ => opened(asked.tid),
+        };
+        Some(Request {
+            tid: asked.tid,
+            wanted,
+            device: kernel_device(about.dev()),
+            inode: about.ino(),
+            inside: inside(number, asked.tid),
+        })
+    }
+}
+
+/// A device as the kernel writes it in its own structures.
+pub(super) fn kernel_device(device: u64) -> u64 {
+    u64::from(libc::major(device)) << 20 | u64::from(libc::minor(device))
+}
+
+/// How a thread opens a file, from the system call it waits in: its registers, which nobody can
+/// change now. Where they do not tell (a structure in memory, a ring), it may be for anything.
+fn opened(tid: u32) -> Wanted {
+    const ANYTHING: Wanted = Wanted::Open { read: true, write: true };
+    let Ok(text) = fs::read_to_string(format!("/proc/{tid}/syscall")) else { return ANYTHING };
+    let mut words = text.split_whitespace();
+    let Some(Ok(call)) = words.next().map(str::parse::<libc::c_long>) else { return ANYTHING };
+    let at = match call {
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_open => 1,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_creat => return Wanted::Open { read: false, write: true },
+        libc::SYS_openat | libc::SYS_open_by_handle_at => 2,
+        libc::SYS_execve | libc::SYS_execveat => return Wanted::Open { read: true, write: false },
+        _ => return ANYTHING,
+    };
+    let flags = words.nth(at).and_then(|word| word.strip_prefix("0x"));
+    let Some(Ok(flags)) = flags.map(|word| u64::from_str_radix(word, 16)) else { return ANYTHING };
+    let flags = i32::from_ne_bytes(u32::try_from(flags & 0xffff_ffff).unwrap_or(0).to_ne_bytes());
+    let mode = flags & libc::O_ACCMODE;
+    Wanted::Open {
+        read: mode != libc::O_WRONLY,
+        write: mode != libc::O_RDONLY || flags & libc::O_TRUNC != 0,
+    }
+}
+
+/// The path of an open file inside of its filesystem: its path as the kernel writes it, without that
+/// of the mount it was opened through, behind the directory that this mount shows.
+fn inside(number: i32, tid: u32) -> Option<PathBuf> {
+    let path = fs::read_link(format!("/proc/self/fd/{number}")).ok()?;
+    let about = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).ok()?;
+    let mount = about.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim();
+    let own = mounted("/proc/self/mountinfo", mount);
+    let (root, point) = own.or_else(|| mounted(&format!("/proc/{tid}/mountinfo"), mount))?;
+    let rest = path.strip_prefix(&point).ok()?;
+    if rest.as_os_str().as_bytes().ends_with(b" (deleted)") {
+        return None;
+    }
+    Some(if rest.as_os_str().is_empty() { root } else { root.join(rest) })
+}
+
+/// The directory that a mount shows, and where.
+fn mounted(table: &str, mount: &str) -> Option<(PathBuf, PathBuf)> {
+    let text = fs::read_to_string(table).ok()?;
+    let mut lines = text.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let line = lines.find(|words| words.first() == Some(&mount))?;
+    Some((unescaped(line.get(3)?), unescaped(line.get(4)?)))
+}
+
+/// Blanks and the like are written as their octal number.
+pub(super) fn unescaped(text: &str) -> PathBuf {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        let octal = behind.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
+        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) if *first == b'\\' => {
+                bytes.push(byte);
+                rest = behind.get(3..).unwrap_or_default();
+            }
+            _ => {
+                bytes.push(*first);
+                rest = behind;
+            }
+        }
+    }
+    Path::new(&std::ffi::OsString::from_vec(bytes)).to_owned()
+}

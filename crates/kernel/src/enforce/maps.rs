@@ -1,0 +1,116 @@
+//! The maps that programs and loader share, by name.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, AsRawFd};
+
+use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType};
+
+use crate::error::Error;
+
+/// Maps that are pinned, with the names of their pins. All programs, of this build and of the one
+/// that follows it, use the same.
+pub(super) const PINNED: &[(&str, &str)] = &[
+    ("generations", "generations"),
+    ("epoch_in_force", "epoch"),
+    ("moves", "moves"),
+    ("mounts", "mounts"),
+    ("ids", "ids"),
+    ("carries", "carries"),
+    ("kept_labels", "kept_labels"),
+    ("pins", "pins"),
+    ("subjects", "subjects"),
+    ("spare_subjects", "spare_subjects"),
+    ("denials", "denials"),
+    ("counters", "counters"),
+];
+
+/// Generations that the kernel can hold; `SLOTS` in blob.h.
+pub(super) const SLOTS: u64 = 4;
+
+/// The pinned maps.
+#[derive(Debug)]
+pub(super) struct Maps {
+    by_pin: BTreeMap<&'static str, MapHandle>,
+}
+
+impl Maps {
+    pub(super) fn new(by_pin: BTreeMap<&'static str, MapHandle>) -> Maps {
+        Maps { by_pin }
+    }
+
+    pub(super) fn get(&self, pin: &'static str) -> Result<&MapHandle, Error> {
+        self.by_pin.get(pin).ok_or_else(|| Error::map(pin, &"it is not pinned"))
+    }
+
+    pub(super) fn put(&self, pin: &'static str, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        self.get(pin)?.update(key, value, MapFlags::ANY).map_err(|error| Error::map(pin, &error))
+    }
+
+    /// The epoch in force; 0 if nothing is.
+    pub(super) fn epoch(&self) -> Result<u64, Error> {
+        let Some(value) = self.value_behind("epoch", &0u32.to_ne_bytes())? else { return Ok(0) };
+        let word = value.first_chunk().ok_or_else(|| Error::map("epoch", &"it has no value"))?;
+        Ok(u64::from_ne_bytes(*word))
+    }
+
+    /// The one write that puts a generation in force. It waits until all programs have ended that
+    /// began before: from then on nobody reads what was in force before.
+    pub(super) fn set_epoch(&self, epoch: u64) -> Result<(), Error> {
+        let map = inner("epoch", 8)?;
+        let written = map.update(&0u32.to_ne_bytes(), &epoch.to_ne_bytes(), MapFlags::ANY);
+        written.map_err(|error| Error::map("epoch", &error))?;
+        self.put("epoch", &0u32.to_ne_bytes(), &map.as_fd().as_raw_fd().to_ne_bytes())
+    }
+
+    /// The value of the map in a slot of an outer map; none if the slot is empty.
+    pub(super) fn value_behind(
+        &self,
+        pin: &'static str,
+        slot: &[u8],
+    ) -> Result<Option<Vec<u8>>, Error> {
+        let map = |error: libbpf_rs::Error| Error::map(pin, &error);
+        let Some(found) = self.get(pin)?.lookup(slot, MapFlags::ANY).map_err(map)? else {
+            return Ok(None);
+        };
+        let id = found.first_chunk().ok_or_else(|| Error::map(pin, &"the slot holds no number"))?;
+        let inner = MapHandle::from_map_id(u32::from_ne_bytes(*id)).map_err(map)?;
+        inner.lookup(&0u32.to_ne_bytes(), MapFlags::ANY).map_err(map)
+    }
+
+    /// Removes what a load left that did not come to its end.
+    pub(super) fn forget_from(&self, epoch: u64) -> Result<(), Error> {
+        self.forget("mounts", |of| of >= epoch)?;
+        self.forget("ids", |of| of >= epoch)
+    }
+
+    /// Removes the keys that begin with the number of an older epoch.
+    pub(super) fn forget_before(&self, pin: &'static str, epoch: u64) -> Result<(), Error> {
+        self.forget(pin, |of| of < epoch)
+    }
+
+    fn forget(&self, pin: &'static str, which: impl Fn(u64) -> bool) -> Result<(), Error> {
+        let map = self.get(pin)?;
+        let old =
+            |key: &Vec<u8>| key.first_chunk().is_some_and(|word| which(u64::from_ne_bytes(*word)));
+        let keys: Vec<Vec<u8>> = map.keys().filter(old).collect();
+        for key in keys {
+            map.delete(&key).map_err(|error| Error::map(pin, &error))?;
+        }
+        Ok(())
+    }
+}
+
+/// A map of one value, to be put into an outer map.
+pub(super) fn inner(name: &'static str, bytes: u32) -> Result<MapHandle, Error> {
+    let options = libbpf_sys::bpf_map_create_opts {
+        sz: size_of::<libbpf_sys::bpf_map_create_opts>() as libbpf_sys::size_t,
+        ..libbpf_sys::bpf_map_create_opts::default()
+    };
+    MapHandle::create(MapType::Array, Some(name), 4, bytes, 1, &options)
+        .map_err(|error| Error::map(name, &error))
+}
+
+/// The slot of an epoch, as a key.
+pub(super) fn slot(epoch: u64) -> [u8; 4] {
+    u32::try_from(epoch % SLOTS).unwrap_or_default().to_ne_bytes()
+}

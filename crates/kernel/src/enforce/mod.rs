@@ -1,0 +1,122 @@
+//! Prevention in the kernel: programs that decide from the tables of a policy generation.
+//!
+//! Tables come as bytes and are not understood here beyond their head; `policy` writes them, the BPF
+//! programs read them. Everything is pinned below one directory, so that enforcement does not end
+//! with the process that began it: who opens it again finds the generation in force.
+//!
+//! ```text
+//! Enforcer::open ── pins there? use them : load, attach, pin
+//!   apply(Generation) ── tables into a free slot, mounts, ids, pins of inodes ── one write: the epoch
+//!   active() ── the tables as the kernel has them
+//!   denials() ── records of what was denied, or would have been
+//!   release() ── nothing is enforced any more
+//! ```
+
+pub mod cgroup;
+mod fanotify;
+mod generation;
+pub mod guard;
+mod guard_marks;
+pub mod guard_offer;
+mod guard_request;
+mod load;
+mod maps;
+mod read;
+
+use std::path::PathBuf;
+
+pub use generation::{Carry, Generation, Id, IdKind, Mount, Pin};
+pub use read::{Active, Counters, Denials};
+
+use crate::error::Error;
+use maps::Maps;
+
+/// Where everything is pinned if nothing else is said.
+pub const PINS: &str = "/sys/fs/bpf/aegisbpf";
+
+/// Bytes of tables that fit if nothing else is said: some 20,000 rules.
+const BLOB_BYTES: u32 = 8 << 20;
+
+/// What the operator may set.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Directory of a BPF filesystem for the pins.
+    pub pins: PathBuf,
+    /// Bytes that the tables of a generation may have, a power of two from 64 KiB to 64 MiB. Up to
+    /// four generations exist at the same time.
+    pub blob_bytes: u32,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { pins: PathBuf::from(PINS), blob_bytes: BLOB_BYTES }
+    }
+}
+
+/// Prevention by LSM programs. Dropping it changes nothing in the kernel.
+#[derive(Debug)]
+pub struct Enforcer {
+    options: Options,
+    maps: Maps,
+    /// Programs that this kernel refused or has no hook for, and why.
+    missing: Vec<(String, String)>,
+    /// Whether the programs were there already.
+    resumed: bool,
+}
+
+impl Enforcer {
+    /// Takes over what is pinned, or loads, attaches and pins it. Nothing is enforced before the
+    /// first [`Enforcer::apply`].
+    pub fn open(options: Options) -> Result<Enforcer, Error> {
+        let opened = load::open(&options)?;
+        Ok(Enforcer {
+            options,
+            maps: opened.maps,
+            missing: opened.missing,
+            resumed: opened.resumed,
+        })
+    }
+
+    /// Whether the programs were running before.
+    pub fn resumed(&self) -> bool {
+        self.resumed
+    }
+
+    /// Programs that are not attached, with the reason.
+    pub fn missing(&self) -> &[(String, String)] {
+        &self.missing
+    }
+
+    /// Puts a generation in force, by one write after all of it is in place. On an error the one
+    /// before stays in force.
+    pub fn apply(&mut self, generation: &Generation<'_>) -> Result<(), Error> {
+        generation::apply(&self.maps, self.options.blob_bytes, generation)
+    }
+
+    /// Tells of mounts that came later; the labels of files on them are found anew.
+    pub fn mount(&mut self, mounts: &[Mount]) -> Result<(), Error> {
+        let epoch = self.maps.epoch()?;
+        generation::put_mounts(&self.maps, epoch, mounts)
+    }
+
+    /// What the kernel has in force, read back from it; none if nothing is.
+    pub fn active(&self) -> Result<Option<Active>, Error> {
+        read::active(&self.maps)
+    }
+
+    /// What was decided and what went wrong, since the programs were loaded.
+    pub fn counters(&self) -> Result<Counters, Error> {
+        Counters::read(&self.maps)
+    }
+
+    /// The reader of what was denied. One at a time: a record is read once.
+    pub fn denials(&self) -> Result<Denials<'_>, Error> {
+        Denials::open(&self.maps)
+    }
+
+    /// Ends enforcement: takes all pins away, so that programs and maps go with their last user.
+    pub fn release(self) -> Result<(), Error> {
+        self.maps.set_epoch(0)?;
+        load::unpin(&self.options.pins)
+    }
+}

@@ -1,0 +1,117 @@
+//! Decides for the guard from the tables of a policy, with the reference decision.
+
+#![expect(clippy::unwrap_used, reason = "a helper of tests")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use kernel::enforce::guard::{Judge, Request, Wanted};
+use model::policy::{Operation, Verdict};
+use policy::mounts::Mount;
+use policy::subjects::{Facts, Maps, Process};
+use policy::{Bits, Compiled, Labels};
+
+/// A policy, and what it needs to know of this host.
+pub(super) struct Policed {
+    pub(super) compiled: Compiled,
+    pub(super) mounts: BTreeMap<u64, Vec<Mount>>,
+    pub(super) kept: BTreeMap<(u64, u64), Labels>,
+    /// Of each request what it was and whether it went through.
+    pub(super) told: Sender<(Request, bool)>,
+    /// Sleeps so long before each answer.
+    pub(super) delay: Duration,
+}
+
+impl Policed {
+    pub(super) fn new(compiled: Compiled, told: Sender<(Request, bool)>) -> Policed {
+        let mut mounts: BTreeMap<u64, Vec<Mount>> = BTreeMap::new();
+        let text = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        for line in text.lines() {
+            let words: Vec<&str> = line.split(' ').collect();
+            let [_, _, device, root, point, ..] = words.as_slice() else { continue };
+            let (major, minor) = device.split_once(':').unwrap();
+            let device = major.parse::<u64>().unwrap() << 20 | minor.parse::<u64>().unwrap();
+            let mount = compiled.tables.mount(point.as_bytes(), root.as_bytes());
+            mounts.entry(device).or_default().push(mount);
+        }
+        Policed { compiled, mounts, kept: BTreeMap::new(), told, delay: Duration::ZERO }
+    }
+
+    fn labels(&self, request: &Request) -> Labels {
+        let tables = &self.compiled.tables;
+        let kept = self.kept.get(&(request.device, request.inode)).copied().unwrap_or_default();
+        let named = match (&request.inside, self.mounts.get(&request.device)) {
+            (Some(inside), Some(mounts)) => {
+                tables.label_inside(mounts, inside.as_os_str().as_bytes())
+            }
+            _ => Labels::UNRESOLVED,
+        };
+        kept.with(&named, &tables.verdicts)
+    }
+
+    fn subject(&self, tid: u32) -> Process {
+        let tables = &self.compiled.tables;
+        let executable = fs::read_link(format!("/proc/{tid}/exe")).unwrap_or_default();
+        let labels = tables.label_path(executable.as_os_str().as_bytes());
+        let [user, group, cgroup] = Maps::default().free.map(|_| Bits::ALL);
+        let facts = Facts {
+            executable: labels.as_slice(),
+            script: &[],
+            hash: None,
+            user,
+            group,
+            cgroup,
+            login: false,
+        };
+        tables.subjects.exec(&facts, &Process::default())
+    }
+}
+
+impl Judge for Policed {
+    fn everywhere(&self) -> bool {
+        !self.compiled.tables.label_moved(policy::paths::Cursor::START).as_slice().is_empty()
+            && self.below(Path::new("/nowhere"))
+    }
+
+    fn below(&self, directory: &Path) -> bool {
+        let tables = &self.compiled.tables;
+        let path = directory.as_os_str().as_bytes();
+        !tables.label_moved(tables.start(path)).as_slice().is_empty()
+    }
+
+    fn concerns(&self, file: &Path) -> bool {
+        let labels = self.compiled.tables.label_path(file.as_os_str().as_bytes());
+        !labels.as_slice().is_empty()
+    }
+
+    fn known(&mut self, device: u64, inode: u64, file: &Path) {
+        let tables = &self.compiled.tables;
+        let labels = tables.label_path(file.as_os_str().as_bytes());
+        let kept = self.kept.entry((device, inode)).or_default();
+        *kept = kept.with(&labels, &tables.verdicts);
+    }
+
+    fn allows(&mut self, request: &Request) -> bool {
+        std::thread::sleep(self.delay);
+        let (labels, subject) = (self.labels(request), self.subject(request.tid));
+        let asked: &[Operation] = match request.wanted {
+            Wanted::Execute => &[Operation::Execute],
+            Wanted::Read | Wanted::Open { read: true, write: false } => &[Operation::Read],
+            Wanted::Open { read: false, .. } => &[Operation::Write],
+            Wanted::Open { .. } => &[Operation::Read, Operation::Write],
+        };
+        let allows = |operation: &Operation| {
+            self.compiled.tables.decide(&subject, *operation, &labels).verdict == Verdict::Allow
+        };
+        let allowed = asked.iter().all(allows);
+        self.told.send((request.clone(), allowed)).is_ok() && allowed
+    }
+
+    fn allows_unseen(&self) -> bool {
+        false
+    }
+}

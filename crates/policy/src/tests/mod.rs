@@ -1,0 +1,12 @@
+//! Tests against oracles that share no code with the crate, and cases one by one.
+
+mod advice;
+pub(crate) mod agree;
+mod blob;
+pub(crate) mod glob;
+mod host;
+mod moves;
+mod oracle;
+mod random;
+mod steps;
+mod table;

@@ -1,0 +1,88 @@
+//! The tricks. A deed stops at its first error, which is what the process tells.
+
+mod exec;
+mod file;
+mod write;
+
+use std::io;
+use std::path::Path;
+use std::process::{ExitCode, Stdio};
+
+/// No rule: what the file is could not be found out, so whom anything is denied to is refused.
+pub(crate) const UNRESOLVED: &str = "unresolved";
+
+/// One trick.
+#[derive(Debug)]
+pub(crate) struct Case {
+    pub(crate) area: &'static str,
+    pub(crate) name: &'static str,
+    /// The rule that must be told.
+    pub(crate) rule: &'static str,
+    /// Makes what the deed needs, by a process that no rule covers.
+    pub(crate) prepare: fn(&Path) -> io::Result<()>,
+    /// Before the policy is in force.
+    pub(crate) early: bool,
+    /// What the process gets as its standard input.
+    pub(crate) given: Option<fn(&Path) -> io::Result<Stdio>>,
+    pub(crate) deed: fn(&Path) -> io::Result<()>,
+}
+
+impl Case {
+    /// Area and name.
+    pub(crate) fn id(&self) -> String {
+        format!("{}/{}", self.area, self.name)
+    }
+
+    const fn new(
+        area: &'static str,
+        name: &'static str,
+        rule: &'static str,
+        deed: fn(&Path) -> io::Result<()>,
+    ) -> Case {
+        Case { area, name, rule, prepare: nothing, early: false, given: None, deed }
+    }
+
+    const fn after(mut self, prepare: fn(&Path) -> io::Result<()>) -> Case {
+        self.prepare = prepare;
+        self
+    }
+
+    const fn early(mut self, prepare: fn(&Path) -> io::Result<()>) -> Case {
+        self.prepare = prepare;
+        self.early = true;
+        self
+    }
+
+    const fn given(mut self, given: fn(&Path) -> io::Result<Stdio>) -> Case {
+        self.given = Some(given);
+        self
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "what most cases prepare")]
+fn nothing(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// All cases.
+pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
+    file::CASES.iter().chain(write::CASES).chain(exec::CASES)
+}
+
+/// Does the deed of a case and says what it came to.
+pub(crate) fn perform(name: &str, directory: &Path) -> ExitCode {
+    let Some(case) = all().find(|case| case.id() == name) else {
+        println!("no such case");
+        return ExitCode::from(2);
+    };
+    match (case.deed)(directory) {
+        Ok(()) => println!("ok"),
+        Err(error) => match error.raw_os_error() {
+            // Not built into this kernel: no case of ours.
+            Some(libc_errno @ (19 | 38 | 95)) => println!("absent here (errno {libc_errno})"),
+            Some(errno) => println!("errno {errno}"),
+            None => println!("{error}"),
+        },
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,51 @@
+//! Tries the tricks that get around prevention.
+//!
+//! `evade guest` puts a policy in force by LSM programs and, for each case, lets two processes do the
+//! same deed in two directories that are the same: one that the rule covers, which must be denied
+//! **and** told with the rule that denied it, and one that no rule covers, which must succeed. So a
+//! deed that fails for another reason is a failure of the case.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `cases` | the tricks, by area |
+//! | `lab` | the directories, the policy, the kernel half |
+//! | `tables` | from the text of the policy to what the kernel half takes |
+//! | `run` | runs the cases, prints the table |
+//! | `hammer` | reloads under load, and the death of the loader |
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
+
+mod cases;
+mod hammer;
+mod lab;
+mod run;
+mod tables;
+
+use std::process::ExitCode;
+
+const USAGE: &str =
+    "usage: evade guest [--only WORD] [--reloads N]\n       evade do CASE DIRECTORY";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["guest", rest @ ..] => run::command(rest),
+        ["do", case, directory] => return cases::perform(case, directory.as_ref()),
+        ["hammer", rest @ ..] => return hammer::strike(rest),
+        ["hold", directory] => lab::hold(directory.as_ref()).map(|()| true),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("evade: {error:#}");
+            println!("RESULT FAIL {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -117,8 +117,10 @@ impl Prevention {
             }
         }
         let mut document = self.document();
-        document["number"] = number.into();
-        document["error"] = done.err().into();
+        if let Some(map) = document.as_object_mut() {
+            map.insert("number".to_owned(), number.into());
+            map.insert("error".to_owned(), done.err().into());
+        }
         document
     }
 

@@ -7,6 +7,7 @@
 mod canary;
 mod evidence;
 mod host;
+mod judge;
 mod keeper;
 mod tier;
 
@@ -155,7 +156,7 @@ impl Prevention {
             pins: Vec::new(),
             carry: host::carry(before, &next.stored.about),
         };
-        self.tier()?.apply(&generation).map_err(|error| error.to_string())?;
+        self.tier()?.apply(&generation, next)?;
         if !unknown.is_empty() {
             let names = unknown.join(", ");
             tracing::warn!(names, "names that mean nothing here: rules about them fit nobody");

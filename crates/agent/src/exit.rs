@@ -56,12 +56,12 @@ impl Exit {
         Exit::NoBtf,
     ];
 
-    /// Whether a worker that ends with this code would end so again at once: what is wrong is in
-    /// front of the operator, who must mend it.
-    pub(crate) fn is_final(code: i32) -> bool {
+    /// What a worker has ended with, if it would end so again at once: what is wrong is in front of
+    /// the operator, who must mend it.
+    pub(crate) fn if_final(code: i32) -> Option<Exit> {
         [Exit::RulesUnreadable, Exit::Config, Exit::Usage, Exit::RuntimeDir]
-            .iter()
-            .any(|exit| i32::from(*exit as u8) == code)
+            .into_iter()
+            .find(|exit| i32::from(*exit as u8) == code)
     }
 }
 

@@ -138,7 +138,7 @@ fn policies_are_replaced_while_the_agent_runs_and_broken_ones_change_nothing() {
         (&good[..good.len() - 20], &[], "E041"),
         (&large, &[], "E051"),
         (
-            &good.replace("deny: connect, peers", "deny: execute, files").replace("127", "/127"),
+            &good.replace("deny: connect, peers", "deny: delete, files").replace("127", "/127"),
             &[],
             "E056",
         ),
@@ -270,6 +270,61 @@ fn why_tells_the_rule_its_line_and_the_edit_and_a_killer_kills() {
     let _input = process.stdin.take();
     let ended = process.wait().unwrap();
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended), Some(9), "{}", log());
+}
+
+#[test]
+fn files_are_denied_to_those_whom_a_rule_is_about_and_to_nobody_else() {
+    if !root("files_are_denied_to_those_whom_a_rule_is_about_and_to_nobody_else") {
+        return;
+    }
+    let scene = Scene::new();
+    let (program, secret) = (scene.lab.path("x"), scene.lab.path("secret"));
+    let link = scene.lab.path("link");
+    fs::write(&secret, "a secret\n").unwrap();
+    fs::hard_link(&secret, &link).unwrap();
+    let spec = format!(
+        "  rules: [{{id: secret, subject: {{executable: {}, descendants: true}}, deny: [read, execute], \
+         files: {}}}]\n",
+        program.display(),
+        secret.display()
+    );
+    let file = scene.policy("p.yaml", &document("scratch", &spec));
+    let read = |program: &str, path: &PathBuf| {
+        let script = format!("read line < {} && echo \"$line\"", path.display());
+        Command::new(program).args(["-c", &script]).output().unwrap()
+    };
+    let child = |path: &PathBuf| {
+        let script = format!("/bin/cat {} || exit 7", path.display());
+        Command::new(&program).args(["-c", &script]).output().unwrap()
+    };
+    let denied = |output: &Output| {
+        assert!(err(output).contains("not permitted"), "{output:?}");
+        assert_eq!(out(output), "");
+    };
+    let x = program.to_str().unwrap();
+    assert_eq!(out(&read(x, &secret)), "a secret\n");
+    let options = ["--enforce", "--policy", file.to_str().unwrap()];
+    let agent = scene.start(&options);
+    denied(&read(x, &secret));
+    denied(&read(x, &link));
+    denied(&child(&secret));
+    assert_eq!(out(&read("/bin/bash", &secret)), "a secret\n");
+    let log = || fs::read_to_string(scene.lab.path("log")).unwrap();
+    until("the denial is told", PATIENCE, || log().contains("rule=\"scratch/secret\""));
+    assert!(log().contains("operation=\"read\""), "{}", log());
+    assert!(scene.show()["agent"]["denied"].as_u64() >= Some(3), "{:#}", scene.show());
+    // What cannot be known here is refused with the reason, and changes nothing.
+    let after = spec.replace("deny:", "after: {operations: connect}, deny:");
+    let refused = scene.apply("q.yaml", &document("scratch", &after), &[]);
+    assert_eq!(code(&refused), Some(1));
+    assert!(err(&refused).contains("need LSM programs"), "{}", err(&refused));
+    denied(&read(x, &secret));
+    assert!(agent.stop().success());
+    assert_eq!(out(&read(x, &secret)), "a secret\n");
+
+    let _agent = scene.start(&["--audit", "--policy", file.to_str().unwrap()]);
+    assert_eq!(out(&read(x, &secret)), "a secret\n", "only reported");
+    until("it is told what would be denied", PATIENCE, || log().contains("would be denied"));
 }
 
 #[test]

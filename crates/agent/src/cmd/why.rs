@@ -40,22 +40,23 @@ pub(crate) fn run(args: &WhyArgs) -> Result<Exit, Failure> {
 /// What was denied, and everything that was looked at.
 fn of_event(id: &str, runtime: &Path, ready: &Ready) -> Result<String, Failure> {
     let about = client::get(runtime, "/v1/denials", &[])?.json()?;
-    let all = about["denials"].as_array().map_or(&[][..], Vec::as_slice);
+    let all = about.get("denials").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
     let denial = all.iter().find(|one| one["id"] == id).ok_or_else(|| {
         Failure::new(Exit::Failed, format!("no denial called `{id}` is kept"))
             .help("the log of the agent names them; the last hundred are kept while it runs")
     })?;
     let word = |name: &str| denial[name].as_str().unwrap_or("?").to_owned();
     let mut text = format!(
-        "{} {} {}: {}, process {} of user {}\n",
+        "{} {} {}: {}, process {} of user {}\n  by {} at {}\n\n",
         word("time"),
         word("operation"),
         word("object"),
         word("outcome"),
         denial["pid"],
         denial["uid"],
+        word("rule"),
+        word("place"),
     );
-    text.push_str(&format!("  by {} at {}\n\n", word("rule"), word("place")));
     let pid = denial["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
     let actor = pid.filter(|_| denial["executable"].is_string()).and_then(actor_of);
     let Some(actor) = actor else {
@@ -79,12 +80,13 @@ fn of_process(pid: u32, ready: &Ready) -> Result<String, Failure> {
     })?;
     let process = ready.compiled.process(&actor);
     let bits = ready.compiled.tables.subjects.bits(&process);
-    let mut text = format!("process {pid} runs {}\n", piece(&actor.executable));
-    let user = actor.user.id.unwrap_or_default();
-    text.push_str(&format!("  user {user}, cgroup {}\n", piece(&actor.cgroup)));
+    let mut lines = vec![
+        format!("process {pid} runs {}", piece(&actor.executable)),
+        format!("  user {}, cgroup {}", actor.user.id.unwrap_or_default(), piece(&actor.cgroup)),
+    ];
     if !actor.ancestors.is_empty() {
         let ancestors: Vec<String> = actor.ancestors.iter().map(|one| piece(one)).collect();
-        text.push_str(&format!("  started by {}\n", ancestors.join(" > ")));
+        lines.push(format!("  started by {}", ancestors.join(" > ")));
     }
     let about = |waits: bool| {
         ready.compiled.rules.iter().filter(move |rule| {
@@ -95,16 +97,14 @@ fn of_process(pid: u32, ready: &Ready) -> Result<String, Failure> {
     for (title, waits) in [("rules about it", false), ("rules that wait for a deed of it", true)] {
         let mut rules = about(waits).peekable();
         if rules.peek().is_some() {
-            text.push_str(&format!("\n{title}\n"));
+            lines.extend([String::new(), title.to_owned()]);
         }
-        for rule in rules {
-            text.push_str(&format!("  {}\n", explain::described(rule)));
-        }
+        lines.extend(rules.map(|rule| format!("  {}", explain::described(rule))));
     }
     if about(false).next().is_none() && about(true).next().is_none() {
-        text.push_str("no rule is about it\n");
+        lines.push("no rule is about it".to_owned());
     }
-    Ok(text)
+    Ok(lines.join("\n") + "\n")
 }
 
 /// A process as `/proc` describes it.

@@ -77,10 +77,9 @@ fn first_word(
             return Ok(None);
         }
         if !word.is_empty() {
-            return match exit_code(worker.kill()) {
-                code if Exit::is_final(code) => Ok(Some(final_exit(code))),
-                code => Err(Failure::new(Exit::Internal, format!("the worker ended with {code}"))),
-            };
+            let code = exit_code(worker.kill());
+            let failed = || Failure::new(Exit::Internal, format!("the worker ended with {code}"));
+            return Exit::if_final(code).map(Some).ok_or_else(failed);
         }
         if !signal.is_empty() {
             let told = read_signals(signals)?;
@@ -146,8 +145,9 @@ impl Guard<'_> {
                 worker.stop();
                 return Ok(Exit::Ok);
             };
-            if !worker.ready && Exit::is_final(code) {
-                return Ok(final_exit(code));
+            // It has said on standard error what is wrong.
+            if let Some(end) = Exit::if_final(code).filter(|_| !worker.ready) {
+                return Ok(end);
             }
             self.prevention.suffered();
             let lived = worker.since.elapsed();
@@ -356,12 +356,4 @@ fn exit_code(status: Option<std::process::ExitStatus>) -> i32 {
     use std::os::unix::process::ExitStatusExt;
     status
         .map_or(-1, |status| status.code().unwrap_or_else(|| -status.signal().unwrap_or_default()))
-}
-
-/// The worker has said on standard error what is wrong.
-fn final_exit(code: i32) -> Exit {
-    [Exit::RulesUnreadable, Exit::Usage, Exit::RuntimeDir]
-        .into_iter()
-        .find(|exit| i32::from(*exit as u8) == code)
-        .unwrap_or(Exit::Config)
 }

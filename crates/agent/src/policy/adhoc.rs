@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use files::Text;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
 use super::store::{Locked, Store};
 use crate::exit::{Exit, Failure};
@@ -157,22 +157,24 @@ fn rule(entry: &Entry) -> Json {
     let usual = || usual.iter().map(|one| (*one).to_owned()).collect();
     let operations: Vec<String> =
         if entry.operations.is_empty() { usual() } else { entry.operations.clone() };
-    let mut rule = json!({ "id": entry.id });
+    let mut rule = Map::new();
+    let mut set = |key: &str, value: Json| drop(rule.insert(key.to_owned(), value));
+    set("id", json!(entry.id));
     if let Some(executable) = &entry.executable {
-        rule["subject"] = json!({ "executable": executable });
+        set("subject", json!({ "executable": executable }));
     }
-    rule[if entry.kind == Kind::Block { "deny" } else { "allow" }] = json!(operations);
-    rule[key] = json!([entry.what]);
+    set(if entry.kind == Kind::Block { "deny" } else { "allow" }, json!(operations));
+    set(key, json!([entry.what]));
     match entry.kind {
-        Kind::Block => rule["message"] = entry.reason.as_str().into(),
+        Kind::Block => set("message", json!(entry.reason)),
         Kind::Allow => {
             let until = jiff::Timestamp::from_second(entry.until.unwrap_or_default());
-            rule["until"] = until.unwrap_or_default().to_string().into();
-            rule["reason"] = entry.reason.as_str().into();
-            rule["author"] = entry.author.as_str().into();
+            set("until", json!(until.unwrap_or_default().to_string()));
+            set("reason", json!(entry.reason));
+            set("author", json!(entry.author));
         }
     }
-    rule
+    Json::Object(rule)
 }
 
 #[cfg(test)]

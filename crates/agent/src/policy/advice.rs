@@ -142,16 +142,15 @@ pub(crate) fn offered(tier: TierName) -> Operations {
     all.iter().fold(Operations::default(), |all, one| all.with(*one))
 }
 
-/// What permission events and programs of cgroups can deny.
+/// What permission events and programs of cgroups can deny wholly, where both work.
 const FALLBACK: &[Operation] = &[
     Operation::Read,
-    Operation::Write,
     Operation::Execute,
     Operation::Connect,
     Operation::Bind,
+    Operation::Accept,
     Operation::Send,
     Operation::Receive,
-    Operation::RawSocket,
 ];
 
 /// Names operations that cannot be enforced, unless each was accepted by name.

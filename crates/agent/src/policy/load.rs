@@ -22,10 +22,10 @@ pub(crate) const EXTENSIONS: &[&str] = &["yaml", "yml", "toml"];
 pub(crate) struct Refused(pub(crate) Policies);
 
 impl Refused {
-    fn file(code: Code, file: &str, message: String) -> Box<Refused> {
+    fn file(code: Code, file: &str, message: String) -> Refused {
         let mut found = Policies::default();
         found.note_file(code, file, message);
-        Box::new(Refused(found))
+        Refused(found)
     }
 
     /// How many errors there are.
@@ -82,7 +82,9 @@ pub(crate) fn paths(given: &[PathBuf]) -> Vec<PathBuf> {
 /// SHA-256 of all texts one after the other: of one file, its own.
 pub(crate) fn digest(texts: &[Text]) -> String {
     let mut hash = Sha256::new();
-    texts.iter().for_each(|text| hash.update(text.text.as_bytes()));
+    for text in texts {
+        hash.update(text.text.as_bytes());
+    }
     hex(&hash.finalize())
 }
 
@@ -120,11 +122,11 @@ impl Untrusted {
             let first = self.texts.first().map_or("", |text| text.name.as_str());
             if self.texts.len() != 1 {
                 let message = "--sha256 is the digest of one file; give --sha256-file for several";
-                return Err(Refused::file(Code::Digest, first, message.to_owned()));
+                return Err(Refused::file(Code::Digest, first, message.to_owned()).into());
             }
             if !found.eq_ignore_ascii_case(wanted.trim_start_matches("sha256:")) {
                 let message = format!("the file has the SHA-256 {found}, and {wanted} was meant");
-                return Err(Refused::file(Code::Digest, first, message));
+                return Err(Refused::file(Code::Digest, first, message).into());
             }
         }
         if let Some(list) = &expected.list {
@@ -150,7 +152,7 @@ fn listed(text: &Text, list: &str) -> Result<(), Box<Refused>> {
         Some(wanted) => format!("the file has the SHA-256 {found}, and {wanted} was meant"),
         None => format!("the list of digests has no line for {}", text.name),
     };
-    Err(Refused::file(Code::Digest, &text.name, message))
+    Err(Refused::file(Code::Digest, &text.name, message).into())
 }
 
 impl Verified {
@@ -202,14 +204,12 @@ fn not_compiled(loaded: &mut Policies, error: &policy::Error) {
         Error::Prefix { rule, .. } | Error::Capability { rule, .. } => (rule.as_str(), ""),
         Error::TooMany { .. } | Error::TooComplex { .. } | Error::Table { .. } => ("", ""),
     };
-    match place_of(&loaded.policies, rule) {
-        Some(place) => {
-            loaded.note(Code::NotCompiled, &place, (rule, word), (message, String::new(), None))
-        }
-        None => {
-            let file = loaded.sources.first().map(|one| one.name.clone()).unwrap_or_default();
-            loaded.note_file(Code::NotCompiled, &file, message);
-        }
+    if let Some(place) = place_of(&loaded.policies, rule) {
+        let words = (message, String::new(), None);
+        loaded.note(Code::NotCompiled, &place, (rule, word), words);
+    } else {
+        let file = loaded.sources.first().map(|one| one.name.clone()).unwrap_or_default();
+        loaded.note_file(Code::NotCompiled, &file, message);
     }
 }
 

@@ -33,6 +33,10 @@ pub(crate) fn ask(runtime: &Path) -> Result<Option<Json>, Failure> {
     }
 }
 
+fn text<'a>(of: &'a Json, name: &str) -> Option<&'a str> {
+    of.get(name)?.as_str()
+}
+
 /// Who carries policies out, on trial for so long if given. Without an agent nobody does, and what
 /// the last agent was started with decides how they are compiled.
 pub(crate) fn enforcer(
@@ -52,16 +56,16 @@ pub(crate) fn enforcer(
 
 impl Enforce for Running {
     fn name(&self) -> Option<String> {
-        let tier = self.about["tier"].as_str().unwrap_or("none");
+        let tier = text(&self.about, "tier").unwrap_or("none");
         Some(format!("the agent (tier {tier})"))
     }
 
     fn mode(&self) -> Mode {
-        if self.about["mode"] == "enforce" { Mode::Enforce } else { Mode::Audit }
+        if text(&self.about, "mode") == Some("enforce") { Mode::Enforce } else { Mode::Audit }
     }
 
     fn lacks(&self) -> Vec<Operation> {
-        let names = self.about["lacks"].as_array().map_or(&[][..], Vec::as_slice);
+        let names = self.about.get("lacks").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
         let find = |name: &Json| {
             Operation::ALL.iter().copied().find(|one| name.as_str() == Some(one.name()))
         };
@@ -81,9 +85,9 @@ pub(crate) fn wait(runtime: &Path, trial: Duration) -> Result<Option<String>, Fa
     loop {
         // An agent that does not answer is judged by its guard; one that is gone enforces nothing.
         if let Ok(Some(about)) = ask(runtime)
-            && about["trial_left_s"].is_null()
+            && about.get("trial_left_s").is_none_or(Json::is_null)
         {
-            return Ok(about["trial_failed"].as_str().map(str::to_owned));
+            return Ok(text(&about, "trial_failed").map(str::to_owned));
         }
         if Instant::now() >= end {
             return Err(Failure::new(

@@ -70,7 +70,7 @@ async fn ask(control: &Control, question: Policy) -> Response {
     let Ok(Ok(answer)) = answer else {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "the guard does not answer");
     };
-    match answer["error"].as_str() {
+    match answer.get("error").and_then(Json::as_str) {
         Some(reason) => refuse(StatusCode::CONFLICT, reason),
         None => axum::Json(answer.clone()).into_response(),
     }

@@ -166,6 +166,9 @@ fn act_on(act: &str) -> io::Result<()> {
             nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)?;
             up()?;
         }
+        ["hammer", denied, allowed, until] => {
+            return hammer(denied.parse().unwrap(), allowed.parse().unwrap(), Path::new(until));
+        }
         ["accepted", from] => return reached(libc::SOCK_STREAM, from.parse().unwrap()),
         ["received", from] => return reached(libc::SOCK_DGRAM, from.parse().unwrap()),
         ["socket", "mptcp"] => drop(socket(libc::AF_INET, libc::SOCK_STREAM, 262)?),
@@ -193,6 +196,26 @@ fn executed(program: &str, act: &str) -> io::Result<()> {
         Some(0) | None => Ok(()),
         Some(error) => Err(io::Error::from_raw_os_error(*error)),
     }
+}
+
+/// Connects datagram sockets to two addresses, one of which is denied, until a file is there. The error
+/// is how many were answered wrong; none at all is wrong, too.
+fn hammer(denied: SocketAddr, allowed: SocketAddr, until: &Path) -> io::Result<()> {
+    let (mut wrong, mut tried) = (0, 0u64);
+    while !until.exists() || tried == 0 {
+        for _ in 0..256 {
+            let refused = |to| {
+                let error = connect(&socket_for("udp", to)?, &raw_address(to, None)).err();
+                Ok::<_, io::Error>(
+                    error.is_some_and(|error| error.raw_os_error() == Some(libc::EPERM)),
+                )
+            };
+            wrong += i32::from(!refused(denied)?) + i32::from(refused(allowed)?);
+            tried += 2;
+        }
+    }
+    std::fs::write(until, tried.to_string())?;
+    if wrong == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(wrong)) }
 }
 
 /// Connects from an address to a listener of this process, or sends it a datagram that it receives.

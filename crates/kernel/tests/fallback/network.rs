@@ -158,6 +158,47 @@ fn kinds_of_sockets_are_refused_when_they_are_made() {
     assert_eq!(tried(&program, &world.scratch.path, &acts[..2]), [0, 0], "no rule about raw ones");
 }
 
+/// Replacements of the policy while requests are made.
+const RELOADS: usize = 300;
+
+#[test]
+fn no_request_is_answered_wrong_while_policies_are_replaced() {
+    if skipped() {
+        return;
+    }
+    let mut world = World::new();
+    let program = std::env::current_exe().unwrap();
+    let path = world.scratch.path.clone();
+    let directory = tempfile::tempdir().unwrap();
+    let ends: Vec<_> = (0..2).map(|at| directory.path().join(at.to_string())).collect();
+    world.apply(rules());
+    let act = |end: &std::path::Path| {
+        format!("hammer 127.0.0.2:701 127.0.0.3:701 {}", end.to_str().unwrap())
+    };
+    let errors = std::thread::scope(|scope| {
+        let hammers: Vec<_> =
+            ends.iter().map(|end| scope.spawn(|| tried(&program, &path, &[&act(end)]))).collect();
+        for round in 0..RELOADS {
+            let mut rules = rules();
+            if round % 2 == 0 {
+                // Other bits, rows and classes for the same answers.
+                let more = rule("more", &[Operation::Connect], &[peer("10.0.0.0", 8, None)]);
+                rules.insert(0, more);
+            }
+            world.apply(rules);
+            assert!(world.broken(), "nonsense is refused");
+        }
+        ends.iter().for_each(|end| std::fs::write(end, "").unwrap());
+        hammers.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert_eq!(errors, [[0], [0]], "answered wrong");
+    for end in ends {
+        let tried: u64 = std::fs::read_to_string(end).unwrap().parse().unwrap();
+        assert!(tried > 1000, "requests were made meanwhile: {tried}");
+    }
+    assert_eq!(world.compiled.tables.generation, 1 + RELOADS as u64);
+}
+
 #[test]
 fn who_is_let_in_is_decided_by_the_maker_of_the_socket() {
     if skipped() {

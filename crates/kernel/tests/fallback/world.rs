@@ -165,6 +165,14 @@ impl World {
         assert!(active.tables == tables, "the kernel has what it was given");
     }
 
+    /// Whether tables that are cut off are refused, with the ones in force staying there.
+    pub(super) fn broken(&mut self) -> bool {
+        let tables = self.compiled.tables.encode().unwrap();
+        let cut = tables.get(..tables.len() / 2).unwrap();
+        let refused = self.network.apply(&Generation { tables: cut, ..Generation::default() });
+        refused.is_err() && self.network.active().unwrap().unwrap().tables == tables
+    }
+
     /// The id of the rule behind a record.
     pub(super) fn rule_of(&self, record: &RecDenial) -> &str {
         self.compiled.rules.get(record.rule as usize).map_or("none", |rule| rule.id.as_str())

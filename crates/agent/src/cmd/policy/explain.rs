@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use lang::policy::write;
+use model::policy::Operation;
 use policy::actor::Actor;
 use policy::edit::{self, Edit};
 use policy::explain::{Explanation, Part};
@@ -204,7 +205,7 @@ impl Answer<'_> {
         let near: Vec<Json> = (self.found.near.iter())
             .filter_map(|(one, part)| {
                 let mut near = rule(self.rule(*one)?);
-                near["differs"] = part_name(*part).into();
+                near.as_object_mut()?.insert("differs".into(), part_name(*part).into());
                 Some(near)
             })
             .collect();
@@ -227,7 +228,7 @@ impl Answer<'_> {
 pub(crate) fn described(rule: &RuleInfo) -> String {
     let mut text = words::rule_name(rule);
     text.extend([" ", words::effect(rule)]);
-    let operations: Vec<&str> = rule.operations.iter().map(|one| one.name()).collect();
+    let operations: Vec<&str> = rule.operations.iter().map(Operation::name).collect();
     text.extend([" ", operations.join(", ").as_str()]);
     if !rule.enforced {
         text.push_str(" (only reported)");

@@ -24,11 +24,11 @@ pub(crate) fn run(args: &StateArgs) -> Result<Exit, Failure> {
     let mut out = anstream::stdout().lock();
     if args.output == Output::Json {
         let mut document = json!(about);
-        // What only the loader needs.
-        for key in ["selectors", "symbols"] {
-            document.as_object_mut().map(|map| map.shift_remove(key));
+        if let Some(map) = document.as_object_mut() {
+            // What only the loader needs.
+            map.retain(|key, _| key != "selectors" && key != "symbols");
+            map.insert("agent".to_owned(), json!(agent));
         }
-        document["agent"] = json!(agent);
         writeln!(out, "{document:#}")?;
         return Ok(Exit::Ok);
     }
@@ -67,10 +67,10 @@ fn in_kernel(agent: Option<&Json>) -> String {
         number(&agent["would_deny"]),
     );
     if let Some(left) = agent["trial_left_s"].as_u64() {
-        text.push_str(&format!("; on trial for {left} s more"));
+        text.extend(["; on trial for ", &left.to_string(), " s more"]);
     }
     if let Some(reason) = agent["trial_failed"].as_str() {
-        text.push_str(&format!("; the last trial failed: {reason}"));
+        text.extend(["; the last trial failed: ", reason]);
     }
     text
 }

@@ -71,7 +71,7 @@ mod tests {
     fn a_jump_of_denials_fails_and_what_is_usual_does_not() {
         let now = Instant::now();
         let after = |seconds| now + Duration::from_secs(seconds);
-        let length = Duration::from_secs(60);
+        let length = Duration::from_mins(1);
         let quiet = Canary::new((now, length), None, 1000, 0);
         assert_eq!(quiet.judge(after(1), 1000 + LEAST - 1), Verdict::Waiting);
         let Verdict::Failed(reason) = quiet.judge(after(1), 1000 + LEAST) else { panic!() };

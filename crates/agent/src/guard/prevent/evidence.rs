@@ -137,12 +137,7 @@ fn end(record: &RecDenial) {
 
 /// Whether the process of that number began when the one of the record did.
 fn is_same(record: &RecDenial) -> bool {
-    let path = format!("/proc/{}/stat", record.h.pid);
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    // The name of the program may hold anything; it ends at the last parenthesis.
-    let rest = text.rsplit_once(") ").map_or("", |(_, rest)| rest);
-    let start = rest.split(' ').nth(19).and_then(|word| word.parse::<u64>().ok());
-    start.is_some_and(|start| start == record.h.start / TICK)
+    super::judge::started(record.h.pid).is_some_and(|start| start == record.h.start / TICK)
 }
 
 fn executable(pid: u32) -> Option<String> {

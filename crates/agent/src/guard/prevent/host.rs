@@ -1,5 +1,6 @@
 //! What names and mounts mean on this host, for the tables of a generation.
 
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use kernel::enforce::{Carry, Id, IdKind, Mount};
 use model::policy::Container;
 use policy::Tables;
-use policy::subjects::Resolve;
+use policy::subjects::{Maps, Resolve};
 
 use crate::policy::store::About;
 
@@ -49,7 +50,7 @@ impl Host {
 }
 
 /// Where version 2 of cgroups is mounted.
-fn cgroup_root() -> PathBuf {
+pub(super) fn cgroup_root() -> PathBuf {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let found = mounts.lines().find_map(|line| {
         let mut words = line.split(' ');
@@ -98,6 +99,11 @@ impl Resolve for Host {
 /// Digits of an id that tell containers apart.
 const ID_LEAST: usize = 12;
 
+/// What users, groups and cgroups satisfy, to be looked up here.
+pub(super) fn maps(about: &About) -> Maps {
+    about.symbols.restore().resolve(&Host::read())
+}
+
 /// What users, groups and cgroups satisfy, and names that mean nothing here.
 pub(super) fn ids(about: &About) -> (Vec<Id>, Vec<String>) {
     let symbols = about.symbols.restore();
@@ -119,30 +125,43 @@ pub(super) fn ids(about: &About) -> (Vec<Id>, Vec<String>) {
     (users.chain(groups).chain(cgroups).collect(), unknown)
 }
 
-/// Where the paths of each mounted filesystem begin.
-pub(super) fn mounts(tables: &Tables) -> std::io::Result<Vec<Mount>> {
+/// One line of the table of mounts: device, directory of the filesystem, and where it is.
+struct Shown {
+    device: u64,
+    root: Vec<u8>,
+    point: Vec<u8>,
+}
+
+fn table() -> std::io::Result<Vec<Shown>> {
     let text = crate::worker::read_limited(Path::new("/proc/self/mountinfo"), MOUNTS_MAX)?;
-    let mut mounts = Vec::new();
-    for line in text.split(|byte| *byte == b'\n') {
+    let lines = text.split(|byte| *byte == b'\n').filter_map(|line| {
         let mut words = line.split(|byte| *byte == b' ').skip(2);
-        let (Some(device), Some(root), Some(point)) = (words.next(), words.next(), words.next())
-        else {
-            continue;
-        };
-        let Some(device) = device_of(device) else { continue };
-        let (root, point) = (plain(root), plain(point));
-        let root = if root == b"/" {
-            0
-        } else {
-            // A mount point that cannot be looked at is one that nobody can open anything below.
-            let Ok(about) = fs::metadata(std::ffi::OsStr::from_bytes(&point)) else { continue };
-            about.ino()
-        };
+        let device = device_of(words.next()?)?;
+        Some(Shown { device, root: plain(words.next()?), point: plain(words.next()?) })
+    });
+    Ok(lines.collect())
+}
+
+/// Where the paths of each mounted filesystem begin, for the kernel.
+pub(super) fn mounts(tables: &Tables) -> std::io::Result<Vec<Mount>> {
+    let mounts = table()?.into_iter().filter_map(|Shown { device, root, point }| {
+        // A mount point that cannot be looked at is one that nobody can open anything below.
+        let about = || fs::metadata(std::ffi::OsStr::from_bytes(&point)).ok();
+        let root = if root == b"/" { 0 } else { about()?.ino() };
         let start = tables.start(&point);
         let (anchored, loose, hits) = (start.anchored, start.loose, start.hits);
-        mounts.push(Mount { device, root, anchored, loose, hits });
+        Some(Mount { device, root, anchored, loose, hits })
+    });
+    Ok(mounts.collect())
+}
+
+/// The same to be looked up here: the mounts of each filesystem.
+pub(super) fn shown(tables: &Tables) -> std::io::Result<HashMap<u64, Vec<policy::mounts::Mount>>> {
+    let mut all: HashMap<u64, Vec<policy::mounts::Mount>> = HashMap::new();
+    for one in table()? {
+        all.entry(one.device).or_default().push(tables.mount(&one.point, &one.root));
     }
-    Ok(mounts)
+    Ok(all)
 }
 
 /// `major:minor` as the kernel has it.

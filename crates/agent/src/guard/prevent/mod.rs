@@ -7,6 +7,7 @@
 mod canary;
 mod evidence;
 mod host;
+mod judge;
 mod keeper;
 mod tier;
 
@@ -117,8 +118,10 @@ impl Prevention {
             }
         }
         let mut document = self.document();
-        document["number"] = number.into();
-        document["error"] = done.err().into();
+        if let Some(map) = document.as_object_mut() {
+            map.insert("number".to_owned(), number.into());
+            map.insert("error".to_owned(), done.err().into());
+        }
         document
     }
 
@@ -153,7 +156,7 @@ impl Prevention {
             pins: Vec::new(),
             carry: host::carry(before, &next.stored.about),
         };
-        self.tier()?.apply(&generation).map_err(|error| error.to_string())?;
+        self.tier()?.apply(&generation, next)?;
         if !unknown.is_empty() {
             let names = unknown.join(", ");
             tracing::warn!(names, "names that mean nothing here: rules about them fit nobody");

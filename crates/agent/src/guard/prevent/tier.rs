@@ -1,8 +1,15 @@
 //! The ways of enforcing that the guard has, behind one trait.
 
+use std::sync::mpsc::Receiver;
+
 use kernel::enforce::cgroup::{self, Network};
+use kernel::enforce::guard::Guard;
+use kernel::enforce::guard_offer::{Capability, Extent, capabilities};
 use kernel::enforce::{self, Active, Counters, Enforcer, Generation};
 use model::policy::Operation;
+
+use super::Loaded;
+use super::judge::{self, Policed};
 
 /// One way of enforcing.
 pub(super) trait Tier: std::fmt::Debug {
@@ -13,7 +20,7 @@ pub(super) trait Tier: std::fmt::Debug {
     /// What does not work here that could, and why.
     fn notes(&self) -> Vec<String>;
     /// Puts a generation in force; on an error the one before stays.
-    fn apply(&mut self, generation: &Generation<'_>) -> Result<(), kernel::Error>;
+    fn apply(&mut self, generation: &Generation<'_>, next: &Loaded) -> Result<(), String>;
     /// What is in force, read back from the kernel.
     fn active(&self) -> Result<Option<Active>, kernel::Error>;
     /// What was decided.
@@ -40,7 +47,10 @@ pub(super) fn choose(cgroup: Option<&std::path::Path>) -> Result<Box<dyn Tier>, 
     let cgroup = cgroup.map(std::path::Path::to_owned);
     let options = cgroup::Options { cgroup, ..cgroup::Options::default() };
     match Network::open(&options) {
-        Ok(network) => Ok(Box::new(Fallback { network, lsm })),
+        Ok(network) => {
+            let offer = capabilities(options.cgroup.as_deref());
+            Ok(Box::new(Fallback { network, files: None, denied: 0, offer, lsm }))
+        }
         Err(error) => Err(format!("LSM programs: {lsm}; programs of cgroups: {error}")),
     }
 }
@@ -67,8 +77,8 @@ impl Tier for Lsm {
         self.0.missing().iter().map(|(name, reason)| format!("{name}: {reason}")).collect()
     }
 
-    fn apply(&mut self, generation: &Generation<'_>) -> Result<(), kernel::Error> {
-        self.0.apply(generation)
+    fn apply(&mut self, generation: &Generation<'_>, _: &Loaded) -> Result<(), String> {
+        self.0.apply(generation).map_err(|error| error.to_string())
     }
 
     fn active(&self) -> Result<Option<Active>, kernel::Error> {
@@ -91,20 +101,20 @@ impl Tier for Lsm {
 #[derive(Debug)]
 struct Fallback {
     network: Network,
+    files: Option<Files>,
+    /// What guards of files denied that are gone.
+    denied: u64,
+    offer: Vec<Capability>,
     /// Why it is not the other.
     lsm: String,
 }
 
-/// What programs of cgroups can deny.
-const OF_CGROUPS: &[Operation] = &[
-    Operation::Connect,
-    Operation::Bind,
-    Operation::Listen,
-    Operation::Accept,
-    Operation::Send,
-    Operation::Receive,
-    Operation::RawSocket,
-];
+/// The guard of files, and what it tells.
+#[derive(Debug)]
+struct Files {
+    guard: Guard,
+    records: Receiver<Vec<u8>>,
+}
 
 impl Tier for Fallback {
     fn name(&self) -> &'static str {
@@ -112,7 +122,8 @@ impl Tier for Fallback {
     }
 
     fn lacks(&self) -> Vec<Operation> {
-        Operation::ALL.iter().copied().filter(|one| !OF_CGROUPS.contains(one)).collect()
+        let lacks = self.offer.iter().filter(|one| one.extent != Extent::Enforced);
+        lacks.map(|one| one.operation).collect()
     }
 
     fn notes(&self) -> Vec<String> {
@@ -120,11 +131,29 @@ impl Tier for Fallback {
         let mut notes: Vec<String> =
             missing.map(|(name, reason)| format!("{name}: {reason}")).collect();
         notes.insert(0, format!("no LSM programs here: {}", self.lsm));
+        let limited = self.offer.iter().filter(|one| !one.why.is_empty());
+        notes.extend(limited.map(|one| {
+            format!("{} {} by {}: {}", one.operation.name(), one.extent.name(), one.hook, one.why)
+        }));
         notes
     }
 
-    fn apply(&mut self, generation: &Generation<'_>) -> Result<(), kernel::Error> {
-        self.network.apply(generation)
+    fn apply(&mut self, generation: &Generation<'_>, next: &Loaded) -> Result<(), String> {
+        let files = if judge::is_needed(&next.tables) {
+            judge::refuse(&next.tables)?;
+            let judge = Policed::new(next.tables.clone(), &next.stored.about);
+            let (judge, records) = judge.map_err(|error| format!("mounts: {error}"))?;
+            let guard = Guard::start(Box::new(judge)).map_err(|error| error.to_string())?;
+            Some(Files { guard, records })
+        } else {
+            None
+        };
+        self.network.apply(generation).map_err(|error| error.to_string())?;
+        // Until here both guards are asked, so nothing comes through in between.
+        if let Some(old) = std::mem::replace(&mut self.files, files) {
+            self.denied += old.guard.counters().denied;
+        }
+        Ok(())
     }
 
     fn active(&self) -> Result<Option<Active>, kernel::Error> {
@@ -132,11 +161,16 @@ impl Tier for Fallback {
     }
 
     fn counters(&self) -> Result<Counters, kernel::Error> {
-        self.network.counters()
+        let mut counters = self.network.counters()?;
+        let files = self.files.as_ref().map_or(0, |files| files.guard.counters().denied);
+        counters.denied += self.denied + files;
+        Ok(counters)
     }
 
     fn denials(&self) -> Result<Vec<Vec<u8>>, kernel::Error> {
-        self.network.denials()?.next(std::time::Duration::ZERO)
+        let mut records = self.network.denials()?.next(std::time::Duration::ZERO)?;
+        records.extend(self.files.iter().flat_map(|files| files.records.try_iter()));
+        Ok(records)
     }
 
     fn release(self: Box<Self>) -> Result<(), kernel::Error> {

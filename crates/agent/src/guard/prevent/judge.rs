@@ -1,0 +1,293 @@
+//! Decides about files where no LSM program loads: from the same tables, and from what `/proc` says
+//! of who asks.
+//!
+//! A process is made up anew from its ancestors for each request, which waits meanwhile. So what can
+//! be known only by having followed a process is refused when the policy is put in force: deeds that
+//! come before (`after`), and scripts.
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use kernel::enforce::guard::{Judge, Request, Wanted};
+use model::policy::{Operation, Verdict};
+use model::wire::{DENIAL_WOULD, RecDenial, Span};
+use policy::mounts::Mount;
+use policy::subjects::{Dimension, Facts, Maps, Process};
+use policy::verdicts::{Answer, HAS_DENY};
+use policy::{Labels, Tables, Why};
+use zerocopy::{FromZeros, IntoBytes};
+
+use super::host;
+use crate::policy::store::About;
+
+/// Ancestors of a process that are looked at.
+const ANCESTORS_MAX: usize = 64;
+/// Bytes of a file of a process.
+const PROC_MAX: u64 = 64 << 10;
+/// Denials that wait to be told; more are counted by the guard all the same.
+const TOLD_MAX: usize = 1_000;
+/// Labels of files that were seen; beyond that they are found again by their paths.
+const KNOWN_MAX: usize = 1 << 20;
+/// Nanoseconds of the clock in which `/proc` tells when a process started.
+const TICK: u64 = 10_000_000;
+
+/// Operations on files that can be asked about.
+const ASKED: [Operation; 3] = [Operation::Read, Operation::Write, Operation::Execute];
+
+/// Decides for one generation.
+pub(super) struct Policed {
+    tables: Tables,
+    maps: Maps,
+    mounts: HashMap<u64, Vec<Mount>>,
+    known: HashMap<(u64, u64), Labels>,
+    cgroups: PathBuf,
+    told: SyncSender<Vec<u8>>,
+}
+
+/// Whether a generation says anything about files that can be asked about.
+pub(super) fn is_needed(tables: &Tables) -> bool {
+    tables.verdicts.layers.iter().any(|layer| {
+        ASKED
+            .iter()
+            .any(|one| layer.guarded.get(*one as usize).is_some_and(|bits| !bits.is_empty()))
+            || has_list(layer)
+    })
+}
+
+fn has_list(layer: &policy::verdicts::Layer) -> bool {
+    ASKED.iter().any(|one| layer.defaults.get(*one as usize).is_some_and(|row| *row != 0))
+}
+
+/// What this way of enforcing cannot tell of who asks about files.
+pub(super) fn refuse(tables: &Tables) -> Result<(), String> {
+    let subjects = &tables.subjects;
+    if !subjects.after.is_empty() {
+        return Err("rules with `after` beside rules about files need LSM programs".to_owned());
+    }
+    for (dimension, what) in [(Dimension::Script, "scripts"), (Dimension::Hash, "hashes")] {
+        let free = subjects.free.get(dimension as usize).copied().unwrap_or_default();
+        if !(subjects.known & !free).is_empty() {
+            return Err(format!("{what} as subjects of rules about files need LSM programs"));
+        }
+    }
+    Ok(())
+}
+
+impl Policed {
+    /// Ready to decide; what it denies comes out of the other end.
+    pub(super) fn new(
+        tables: Tables,
+        about: &About,
+    ) -> std::io::Result<(Policed, Receiver<Vec<u8>>)> {
+        let maps = host::maps(about);
+        let mounts = host::shown(&tables)?;
+        let (told, records) = sync_channel(TOLD_MAX);
+        let cgroups = host::cgroup_root();
+        let known = HashMap::new();
+        Ok((Policed { tables, maps, mounts, known, cgroups, told }, records))
+    }
+
+    fn denies(&self, labels: &Labels) -> bool {
+        labels.as_slice().iter().any(|label| {
+            self.tables.verdicts.flags.get(*label as usize).is_some_and(|one| one & HAS_DENY != 0)
+        })
+    }
+
+    fn labels(&self, request: &Request) -> Labels {
+        let known = self.known.get(&(request.device, request.inode)).copied().unwrap_or_default();
+        let mounts = self.mounts.get(&request.device).map_or(&[][..], Vec::as_slice);
+        let named = match &request.inside {
+            Some(path) if !mounts.is_empty() => {
+                self.tables.label_inside(mounts, path.as_os_str().as_bytes())
+            }
+            _ => Labels::UNRESOLVED,
+        };
+        // A file with labels of its own is known, whatever its name.
+        let named = if named.unresolved && !known.as_slice().is_empty() { known } else { named };
+        known.with(&named, &self.tables.verdicts)
+    }
+
+    /// The process as its ancestors made it; the oldest of them comes first.
+    fn subject(&self, tid: u32) -> Option<Process> {
+        let (mut line, mut next) = (Vec::new(), Some(tid));
+        while let Some(pid) = next.filter(|pid| *pid > 0 && line.len() < ANCESTORS_MAX) {
+            let Some(one) = Status::of(pid) else { break };
+            next = Some(one.parent);
+            line.push((pid, one));
+        }
+        if line.is_empty() {
+            return None;
+        }
+        let mut process = Process::default();
+        for (pid, status) in line.iter().rev() {
+            let path = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+            let executable = self.tables.label_path(path.as_os_str().as_bytes());
+            let facts = Facts {
+                executable: executable.as_slice(),
+                script: &[],
+                hash: None,
+                user: self.maps.user(status.user),
+                group: self.maps.group(&status.groups),
+                cgroup: self.cgroup(*pid),
+                login: login(*pid),
+            };
+            process = self.tables.subjects.exec(&facts, &process);
+        }
+        Some(process)
+    }
+
+    /// What the nearest cgroup that rules know satisfies.
+    fn cgroup(&self, pid: u32) -> policy::Bits {
+        let text = proc_text(pid, "cgroup").unwrap_or_default();
+        let path = text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
+        let path = self.cgroups.join(path.trim_start_matches('/'));
+        let inside = path.ancestors().take_while(|one| one.starts_with(&self.cgroups));
+        let ids = inside.filter_map(|one| fs::metadata(one).ok()).map(|one| one.ino());
+        let known = ids.filter_map(|id| self.maps.cgroups.get(&id)).next();
+        known.copied().unwrap_or_else(|| self.maps.cgroup(0))
+    }
+
+    fn tell(
+        &self,
+        request: &Request,
+        operation: Operation,
+        (verdict, why): (Verdict, Why),
+        would: bool,
+    ) {
+        let path = request.inside.as_deref().map(|path| path.as_os_str().as_bytes());
+        let path = path.unwrap_or_default();
+        let status = Status::of(request.tid);
+        let mut record = RecDenial::new_zeroed();
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+        record.h.time = seconds.saturating_mul(1_000_000_000);
+        record.h.time += u64::try_from(now.tv_nsec).unwrap_or_default();
+        record.h.pid = status.as_ref().map_or(request.tid, |one| one.process);
+        record.h.tid = request.tid;
+        record.h.uid = status.as_ref().map_or(0, |one| one.user);
+        record.h.start = started(record.h.pid).unwrap_or_default().saturating_mul(TICK);
+        record.generation = self.tables.generation;
+        (record.dev, record.ino) = (request.device, request.inode);
+        record.rule = policy::lint::decider(why).unwrap_or(u32::MAX);
+        record.operation = operation as u16;
+        record.answer = if verdict == Verdict::Kill { Answer::Kill } else { Answer::Perm } as u16;
+        record.flags = if would { u16::try_from(DENIAL_WOULD).unwrap_or(1) } else { 0 };
+        let bytes = size_of::<RecDenial>();
+        let off = u16::try_from(bytes).unwrap_or_default();
+        record.path = Span { off, len: u16::try_from(path.len()).unwrap_or_default() };
+        let mut record = record.as_bytes().to_vec();
+        record.extend_from_slice(path);
+        // Who waits must not wait for the log.
+        if self.told.try_send(record).is_err() {
+            tracing::debug!("a denial is not told: too many wait");
+        }
+    }
+}
+
+impl Judge for Policed {
+    fn everywhere(&self) -> bool {
+        self.tables.verdicts.layers.iter().any(has_list) || self.below(Path::new("/\u{1}/\u{1}"))
+    }
+
+    fn below(&self, directory: &Path) -> bool {
+        let at = self.tables.start(directory.as_os_str().as_bytes());
+        !self.tables.label_moved(at).as_slice().is_empty()
+    }
+
+    fn concerns(&self, file: &Path) -> bool {
+        self.denies(&self.tables.label_path(file.as_os_str().as_bytes()))
+            || self.tables.verdicts.layers.iter().any(has_list)
+    }
+
+    fn known(&mut self, device: u64, inode: u64, file: &Path) {
+        let labels = self.tables.label_path(file.as_os_str().as_bytes());
+        if self.known.len() < KNOWN_MAX || self.known.contains_key(&(device, inode)) {
+            let kept = self.known.entry((device, inode)).or_default();
+            *kept = kept.with(&labels, &self.tables.verdicts);
+        }
+    }
+
+    fn allows(&mut self, request: &Request) -> bool {
+        // Who is gone already asks for nothing any more.
+        let Some(subject) = self.subject(request.tid) else { return false };
+        let labels = self.labels(request);
+        let asked: &[Operation] = match request.wanted {
+            Wanted::Execute => &[Operation::Execute],
+            Wanted::Read | Wanted::Open { read: true, write: false } => &[Operation::Read],
+            Wanted::Open { read: false, .. } => &[Operation::Write],
+            Wanted::Open { .. } => &[Operation::Read, Operation::Write],
+        };
+        for operation in asked {
+            let decision = self.tables.decide(&subject, *operation, &labels);
+            if decision.verdict != Verdict::Allow {
+                self.tell(request, *operation, (decision.verdict, decision.why), false);
+                return false;
+            }
+            if let Some(would) = decision.would.filter(|one| one.0 != Verdict::Allow) {
+                self.tell(request, *operation, would, true);
+            }
+        }
+        true
+    }
+
+    fn allows_unseen(&self) -> bool {
+        // If anything is carried out at all, what cannot be decided is refused.
+        let layer = self.tables.verdicts.layers.first();
+        !layer.is_some_and(|layer| {
+            ASKED
+                .iter()
+                .any(|one| layer.guarded.get(*one as usize).is_some_and(|bits| !bits.is_empty()))
+                || has_list(layer)
+        })
+    }
+}
+
+/// What `/proc` says of a thread.
+struct Status {
+    process: u32,
+    parent: u32,
+    user: u32,
+    groups: Vec<u32>,
+}
+
+impl Status {
+    fn of(pid: u32) -> Option<Status> {
+        let text = proc_text(pid, "status")?;
+        let numbers = |name: &str| -> Vec<u32> {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+            line.split_whitespace().filter_map(|word| word.parse().ok()).collect()
+        };
+        // Of real, effective, saved and that of files, the second.
+        let effective = |name| numbers(name).get(1).copied();
+        let mut groups = numbers("Groups:");
+        groups.extend(effective("Gid:"));
+        Some(Status {
+            process: numbers("Tgid:").first().copied()?,
+            parent: numbers("PPid:").first().copied().unwrap_or_default(),
+            user: effective("Uid:")?,
+            groups,
+        })
+    }
+}
+
+fn login(pid: u32) -> bool {
+    let id = proc_text(pid, "loginuid").and_then(|text| text.trim().parse::<u32>().ok());
+    id.is_some_and(|id| id != u32::MAX)
+}
+
+/// When a process started, in the ticks of `/proc`.
+pub(super) fn started(pid: u32) -> Option<u64> {
+    let text = proc_text(pid, "stat")?;
+    // The name of the program may hold anything; it ends at the last parenthesis.
+    let (_, rest) = text.rsplit_once(") ")?;
+    rest.split(' ').nth(19)?.parse().ok()
+}
+
+fn proc_text(pid: u32, name: &str) -> Option<String> {
+    let bytes = crate::worker::read_limited(Path::new(&format!("/proc/{pid}/{name}")), PROC_MAX);
+    Some(String::from_utf8_lossy(&bytes.ok()?).into_owned())
+}

@@ -96,7 +96,7 @@ fn hex(bytes: &[u8]) -> String {
 impl Untrusted {
     /// Reads files with all their limits.
     pub(crate) fn read(paths: &[PathBuf], trust: Trust) -> Result<Untrusted, Box<Refused>> {
-        let (texts, errors) = files::read_any(paths, EXTENSIONS, trust);
+        let (texts, errors) = files::read_all(paths, EXTENSIONS, trust);
         let mut found = Policies::default();
         for error in &errors {
             let message = error.to_string();

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use lang::Level;
 use lang::policy::Policies;
+use lang::render::Tool;
 use model::policy::Operation;
 use serde_json::json;
 
@@ -60,8 +61,8 @@ fn write(found: &Policies, form: Findings) -> Result<(), Failure> {
             writeln!(out, "{document:#}")?;
         }
         Findings::Sarif => {
-            let version = env!("CARGO_PKG_VERSION");
-            let log = lang::render::sarif(&found.diagnostics, &found.sources, "aegisbpf", version);
+            let tool = Tool { name: "aegisbpf", version: env!("CARGO_PKG_VERSION"), unread: &[] };
+            let log = lang::render::sarif(&found.diagnostics, &found.sources, tool);
             writeln!(out, "{log:#}")?;
         }
         Findings::Text => {

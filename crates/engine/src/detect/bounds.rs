@@ -185,3 +185,19 @@ fn partials_are_freed_after_their_window() {
         assert_eq!((detector.partials(), detector.held()), (0, 0), "{query}");
     }
 }
+
+#[test]
+fn an_event_counts_once_for_a_rule_whether_the_rule_waits_for_it_or_not() {
+    let rule = "sequence by process.pid with maxspan=9s [a] [b] [b] until [u]";
+    let mut detector = Detector::new(program(&[(Dialect::Elastic, rule)]), Limits::default());
+    let mut found = Vec::new();
+    // What goes on with nothing counts as what begins does; what satisfies no step does not.
+    let events = events("b1@0 u1@0 c1@0 a1@1 b1@2 a2@3 c2@99 b2@200 b2@201");
+    let count = |event: &Ev| {
+        detector.push(event, &mut found);
+        detector.counters(0).evaluations
+    };
+    let counted: Vec<u64> = events.iter().map(count).collect();
+    assert_eq!(counted, [1, 2, 2, 3, 4, 5, 5, 6, 7]);
+    assert_eq!((found.len(), detector.partials()), (0, 0));
+}

@@ -110,10 +110,14 @@ pub struct Detector {
     scratch: Scratch,
     hits: Vec<u32>,
     touched: Vec<Use>,
+    idle: Vec<Use>,
     now: Now,
     sums: Sums,
-    /// For each rule: events that meant nothing to it while it remembered nothing.
-    passed: Vec<u64>,
+    /// For each rule: events that meant nothing to it while it remembered nothing, and the turn of
+    /// the last of them.
+    passed: Vec<(u64, u64)>,
+    /// Events that were offered.
+    turn: u64,
     sweep: i64,
     names: [Option<field::FieldId>; 2],
     meter: Meter,
@@ -134,9 +138,11 @@ impl Detector {
             scratch: Scratch::default(),
             hits: Vec::new(),
             touched: Vec::new(),
+            idle: Vec::new(),
             now: Now::default(),
             sums: Sums::default(),
             passed: Vec::new(),
+            turn: 0,
             sweep: i64::MIN,
             names: [None; 2],
             meter: Meter::default(),
@@ -176,7 +182,7 @@ impl Detector {
             }
         }
         self.lists = Lists::new(&compiled);
-        self.passed = vec![0; compiled.plans().len()];
+        self.passed = vec![(0, 0); compiled.plans().len()];
         let fields = &compiled.program().fields;
         self.names = ["count", "percent"].map(|name| {
             let at = fields.iter().position(|field| field == name)?;
@@ -235,21 +241,22 @@ impl Detector {
     ) {
         let mut touched = std::mem::take(&mut self.touched);
         touched.clear();
+        let mut idle = std::mem::take(&mut self.idle);
+        idle.clear();
         for hit in hits {
             let uses = usize::try_from(*hit).ok().and_then(|hit| self.uses.get(hit));
-            touched.extend(uses.into_iter().flatten());
+            for part in uses.into_iter().flatten() {
+                let means = part.begins || self.sums.is_busy(part.rule);
+                if means { touched.push(*part) } else { idle.push(*part) }
+            }
         }
         touched.sort_unstable();
+        self.pass_by(&idle, &touched);
         for group in touched.chunk_by(|a, b| a.rule == b.rule) {
             let Some(Use { rule, .. }) = group.first() else { continue };
-            if !self.sums.is_busy(*rule) && !group.iter().any(|part| part.begins) {
-                let passed = usize::try_from(*rule).ok().and_then(|it| self.passed.get_mut(it));
-                if let Some(passed) = passed {
-                    *passed += 1;
-                }
-                continue;
-            }
-            let parts: SmallVec<[u16; 8]> = group.iter().map(|it| it.part).collect();
+            // What begins may also end at once.
+            let parts = group.iter().chain(idle.iter().filter(|it| it.rule == *rule));
+            let parts: SmallVec<[u16; 8]> = parts.map(|it| it.part).collect();
             let mut found = Vec::new();
             let begin = self.meter.begin();
             self.with(compiled, *rule, (event, lineage), |state, call| {
@@ -259,8 +266,22 @@ impl Detector {
             self.emit(compiled, *rule, found, moment, out);
             self.meter.end(*rule, begin);
         }
-        self.touched = touched;
+        (self.touched, self.idle) = (touched, idle);
         self.bound(compiled, event, out);
+    }
+
+    /// Counts an event once for each rule that has only parts which mean nothing to it now.
+    fn pass_by(&mut self, idle: &[Use], touched: &[Use]) {
+        self.turn += 1;
+        for Use { rule, .. } in idle {
+            let passed = usize::try_from(*rule).ok().and_then(|it| self.passed.get_mut(it));
+            if let Some((events, last)) = passed
+                && *last != self.turn
+                && touched.binary_search_by_key(rule, |it| it.rule).is_err()
+            {
+                (*events, *last) = (*events + 1, self.turn);
+            }
+        }
     }
 
     /// Does something to the state of a rule, and keeps the sums right.
@@ -327,7 +348,7 @@ impl Detector {
 
     /// Goes on with another program. Rules that did not change keep their partial matches.
     pub fn replace(&mut self, compiled: Arc<Compiled>) {
-        for (state, passed) in self.states.iter_mut().zip(&self.passed) {
+        for (state, (passed, _)) in self.states.iter_mut().zip(&self.passed) {
             state.passed(*passed);
         }
         let old = std::mem::take(&mut self.states);
@@ -366,7 +387,7 @@ impl Detector {
     pub fn counters(&self, rule: u32) -> Counters {
         let Ok(rule) = usize::try_from(rule) else { return Counters::default() };
         let mut counters = self.states.get(rule).map(State::counters).unwrap_or_default();
-        counters.evaluations += self.passed.get(rule).copied().unwrap_or_default();
+        counters.evaluations += self.passed.get(rule).map_or(0, |(events, _)| *events);
         counters
     }
 

@@ -13,9 +13,11 @@ use super::node::Node;
 use super::{Compiled, Condition, Predicate, Scratch, memory};
 
 /// Fields that have few values, which say what kind of event it is and which most rules ask for.
-const FIELDS: &[FieldId] =
-    &[field::EVENT_ACTION, field::EVENT_TYPE, field::EVENT_CATEGORY, field::HOST_OS_TYPE];
+const FIELDS: [FieldId; KINDS] =
+    [field::EVENT_ACTION, field::EVENT_TYPE, field::EVENT_CATEGORY, field::HOST_OS_TYPE];
 
+/// How many fields that is.
+const KINDS: usize = 4;
 /// Kinds remembered. Sensors have some tens; events of more kinds are asked about everything.
 const CLASSES_MAX: usize = 256;
 /// Bytes of what tells a kind.
@@ -111,18 +113,20 @@ impl Compiled {
     /// The number of the kind of an event; `None` if there are too many.
     pub(super) fn class(&self, event: &dyn Fields, scratch: &mut Scratch) -> Option<usize> {
         let extra = event.extra();
-        let values = || self.kinds.iter().map(|field| event.get(*field));
-        let hash = values().try_fold(u64::from(extra), |hash, value| fold(value, hash))?;
+        let values = self.kinds.iter().map(|field| event.get(*field));
+        let values: SmallVec<[Value<'_>; KINDS]> = values.collect();
+        let hash = values.iter().try_fold(u64::from(extra), |hash, value| fold(*value, hash))?;
         let Classes { known, all } = &mut scratch.classes;
         let is_same = |(_, number): &(u64, usize)| {
             let mut rest = all.get(*number).map_or(&[][..], |class| class.name.as_slice());
-            next(&mut rest, &[u8::from(extra)]) && values().all(|value| is_next(value, &mut rest))
+            next(&mut rest, &[u8::from(extra)])
+                && values.iter().all(|value| is_next(*value, &mut rest))
         };
         if let Some((_, number)) = known.find(hash, is_same) {
             return Some(*number);
         }
         let mut name = vec![u8::from(extra)];
-        if all.len() >= CLASSES_MAX || !values().all(|value| push(value, &mut name)) {
+        if all.len() >= CLASSES_MAX || !values.iter().all(|value| push(*value, &mut name)) {
             return None;
         }
         let number = all.len();

@@ -21,6 +21,13 @@ struct Event {
     args: Vec<u8>,
     id: Option<i64>,
     interactive: Option<bool>,
+    /// A field that only documents have.
+    other: Option<Vec<u8>>,
+}
+
+/// The first field after the table.
+fn other() -> FieldId {
+    FieldId(u16::try_from(field::FIELDS.len()).unwrap())
 }
 
 impl Fields for Event {
@@ -38,8 +45,13 @@ impl Fields for Event {
             field::PROCESS_ARGS if !self.args.is_empty() => Value::List(List::Nul(&self.args)),
             field::USER_ID => self.id.map_or(Value::Null, Value::Int),
             field::PROCESS_INTERACTIVE => self.interactive.map_or(Value::Null, Value::Bool),
+            id if id == other() => self.other.as_deref().map_or(Value::Null, Value::Str),
             _ => Value::Null,
         }
+    }
+
+    fn extra(&self) -> bool {
+        self.other.is_some()
     }
 }
 
@@ -64,7 +76,16 @@ fn pattern() -> impl Strategy<Value = Vec<u8>> {
 fn test() -> impl Strategy<Value = Test> {
     let some = || prop::collection::vec(text(4), 1..6);
     let place = prop::sample::select(vec![Place::Start, Place::End, Place::Anywhere]);
-    let regex = prop::sample::select(vec![".*a.*", "/a.*", "[^b]+"]);
+    let regex = prop::sample::select(vec![
+        ".*a.*",
+        "/a.*",
+        "[^b]+",
+        ".*ab.*",
+        "(ab|/a)+.?",
+        ".*[aA]b[/.]*",
+        "(ab)*/a?B.*",
+        "(?i).*AB.*",
+    ]);
     prop_oneof![
         (some(), any::<bool>()).prop_map(|(any, fold)| Test::Equals {
             any: any.into_iter().map(Literal::Str).collect(),
@@ -97,6 +118,7 @@ fn condition() -> impl Strategy<Value = Expr> {
         field::USER_ID,
         field::PROCESS_INTERACTIVE,
         field::EVENT_ACTION,
+        other(),
     ]);
     let one = (fields, test()).prop_map(|(field, test)| Expr::Test(field, test));
     one.prop_recursive(3, 12, 3, |inner| {
@@ -117,10 +139,12 @@ fn event() -> impl Strategy<Value = Event> {
     let line = prop::option::of(text(9));
     let id = prop::option::of(-1i64..3);
     let interactive = any::<Option<bool>>();
-    (category, text(2), name, line, args, id, interactive).prop_map(
-        |(category, action, name, line, args, id, interactive)| {
+    let other = prop::option::of(text(4));
+    (category, text(2), name, line, args, id, interactive, other).prop_map(
+        |(category, action, name, line, args, id, interactive, other)| {
             let args = args.iter().flat_map(|arg| arg.iter().chain(b"\0")).copied().collect();
-            Event { category: category.to_vec(), action, name, line, args, id, interactive }
+            let category = category.to_vec();
+            Event { category, action, name, line, args, id, interactive, other }
         },
     )
 }

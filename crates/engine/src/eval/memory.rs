@@ -10,12 +10,12 @@ use std::net::IpAddr;
 
 use model::value::{self, Value};
 
-/// Values remembered. A busy host has some hundred processes at work, with a dozen values each, and
-/// some thousand files. There are fewer places as long as few are asked for.
-const ROWS_MAX: usize = 1 << 14;
+/// Values remembered: some hundred programs at work, with a dozen values each, and what they need
+/// fits into the cache of a core. There are fewer places as long as few are asked for.
+const ROWS_MAX: usize = 1 << 12;
 /// Places at the beginning, and by how much they become more.
 const ROWS_MIN: usize = 1 << 6;
-const GROWTH: usize = 16;
+const GROWTH: usize = 8;
 /// Bytes of all that is remembered; beyond that all of it is forgotten and learned anew.
 const BYTES_MAX: usize = 16 << 20;
 /// Longer values seldom repeat; command lines of compilers do, and have some thousand bytes.
@@ -195,16 +195,23 @@ pub(super) fn hash(text: &[u8], seed: u64) -> u64 {
 impl Memory {
     /// Where a value is, if it is known.
     #[inline]
-    pub(super) fn recall(&self, name: &Name<'_>) -> Option<Place> {
+    pub(super) fn recall(&mut self, name: &Name<'_>) -> Option<Place> {
         let first = self.first(name.hash);
-        [first, first ^ 1].into_iter().find_map(|at| {
-            let row = self.rows.get(at)?;
-            let same = row.hash == name.hash
+        let same = |row: &Row| {
+            row.hash == name.hash
                 && row.column == name.column
                 && row.shape == name.shape
-                && row.text == name.text();
-            same.then_some(Place { row: at, serial: row.serial })
-        })
+                && row.text == name.text()
+        };
+        if !self.rows.get(first).is_some_and(same) {
+            if !self.rows.get(first ^ 1).is_some_and(same) {
+                return None;
+            }
+            // What was asked for last is the last to give way.
+            self.rows.swap(first, first ^ 1);
+        }
+        let row = self.rows.get(first)?;
+        Some(Place { row: first, serial: row.serial })
     }
 
     /// The predicates that a value may satisfy; `None` if it is not there any more.
@@ -254,5 +261,81 @@ impl Memory {
 impl Row {
     fn size(&self) -> usize {
         self.text.capacity() + self.list.capacity() * size_of::<Tested>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A text that differs from others only where it is not looked at to find it.
+    fn text(letter: u8) -> Vec<u8> {
+        let mut text = vec![b'a'; LENGTH_MAX];
+        text[100] = letter;
+        text
+    }
+
+    fn name(text: &[u8]) -> Name<'_> {
+        Name::new(3, Value::Str(text)).unwrap()
+    }
+
+    fn predicates(memory: &mut Memory, text: &[u8]) -> Option<Vec<u32>> {
+        let place = memory.recall(&name(text))?;
+        let mut list = memory.list(place)?;
+        Some(list.iter_mut().map(|tested| tested.predicate()).collect())
+    }
+
+    #[test]
+    fn values_found_at_the_same_place_are_told_apart_and_the_oldest_gives_way() {
+        let (one, two, three) = (text(b'1'), text(b'2'), text(b'3'));
+        assert_eq!(name(&one).hash, name(&two).hash, "or this shows nothing");
+        let mut memory = Memory::default();
+        let gone = memory.learn(&name(&two), &[2]).unwrap();
+        memory.learn(&name(&one), &[1]);
+        assert_eq!(predicates(&mut memory, &two), Some(vec![2]));
+        assert_eq!(predicates(&mut memory, &one), Some(vec![1]), "asked for last");
+        memory.learn(&name(&three), &[3]);
+        assert_eq!(predicates(&mut memory, &one), Some(vec![1]));
+        assert_eq!(predicates(&mut memory, &three), Some(vec![3]));
+        assert_eq!(predicates(&mut memory, &two), None);
+        assert!(memory.list(gone).is_none(), "another value is there now");
+    }
+
+    #[test]
+    fn the_same_bytes_of_another_type_or_column_are_another_value() {
+        let mut memory = Memory::default();
+        memory.learn(&name(b"a\0"), &[1]);
+        let list = Value::List(value::List::Nul(b"a\0"));
+        assert!(memory.recall(&Name::new(3, list).unwrap()).is_none());
+        assert!(memory.recall(&Name::new(4, Value::Str(b"a\0")).unwrap()).is_none());
+        assert!(memory.recall(&name(b"a\0")).is_some());
+    }
+
+    #[test]
+    fn a_test_of_a_value_is_done_once() {
+        let mut memory = Memory::default();
+        let place = memory.learn(&name(b"a"), &[7, 9]).unwrap();
+        for times in 0..2 {
+            let mut list = memory.list(place).unwrap();
+            let test = || times == 0 || panic!("it is known");
+            assert!(list.find(7).unwrap().result(test));
+            assert!(list.find(8).is_none(), "it cannot hold");
+        }
+    }
+
+    #[test]
+    fn new_values_without_end_stay_under_the_bounds() {
+        let mut memory = Memory::default();
+        for number in 0..60_000usize {
+            let text = [number.to_string().into_bytes(), vec![b'x'; number % LENGTH_MAX]].concat();
+            if let Some(name) = Name::new(0, Value::Str(&text)) {
+                memory.learn(&name, &[1, 2, 3]);
+                let known = memory.recall(&name).and_then(|place| memory.list(place));
+                assert!(known.is_some(), "what was learned last is known");
+            }
+        }
+        assert_eq!(memory.rows.len(), ROWS_MAX);
+        let bytes: usize = memory.rows.iter().map(Row::size).sum();
+        assert!(bytes == memory.bytes && bytes <= BYTES_MAX + 2 * LENGTH_MAX, "{bytes}");
     }
 }

@@ -15,7 +15,7 @@ pub(super) fn print(turns: &[Vec<String>]) -> Result<()> {
     let fact = |name| first.first().and_then(|run| number(run, name)).unwrap_or_default();
     println!("{} events, {} bytes each", fact("events"), (fact("bytes") / fact("events")).round());
     println!("medians of {} turns, ns an event (engine, wall: lowest to highest)\n", turns.len());
-    println!("| rules | threads | alerts | {} |", STAGES.join(" | "));
+    println!("| rules | threads | raised | {} |", STAGES.join(" | "));
     println!("|---|---|---|{}", "---|".repeat(STAGES.len()));
     for (configuration, run) in first.iter().enumerate() {
         let fact = |name| number(run, name).unwrap_or_default();

@@ -30,6 +30,20 @@ pub(crate) fn time(file: &Path) -> Result<bool> {
     Ok(true)
 }
 
+/// Rules that deny, and nothing that is only reported: that would be asked of every process.
+const POLICY: &str = r#"
+apiVersion: aegisbpf.io/v1
+kind: Policy
+metadata: {name: count}
+spec:
+  mode: enforce
+  subjects:
+    covered: {executable: /lab/bin/covered, descendants: true}
+  rules:
+    - {id: no-read, subject: covered, deny: read, files: ["/lab/*/unreadable/**"]}
+    - {id: no-write, subject: covered, deny: write, files: ["/lab/*/unwritable/**"]}
+"#;
+
 fn measure(what: &str, program: &str, file: &Path) -> Result<u64> {
     let said = Command::new(program).arg("time").arg(file).output()?.stdout;
     let cost = String::from_utf8_lossy(&said).trim().parse().context("no number")?;
@@ -47,7 +61,7 @@ pub(crate) fn command() -> Result<bool> {
     }
     let [labelled, plain] = ["unwritable/f", "open/f"].map(|file| at.join(file));
     let base = measure("nothing loaded", COVERED, &labelled)?;
-    let lab = Lab::open()?;
+    let lab = Lab::with(POLICY)?;
     for (what, program, file) in [
         ("no rule is about the process", FREE, &labelled),
         ("a rule is about the process, none about the file", COVERED, &plain),

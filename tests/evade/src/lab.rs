@@ -169,7 +169,12 @@ fn pins(compiled: &Compiled, at: &Path, found: &mut Vec<(File, Vec<u32>)>) -> Re
 impl Lab {
     /// Loads the programs and puts the policy in force.
     pub(crate) fn open() -> Result<Lab> {
-        let compiled = tables::compiled(POLICY, 1)?;
+        Lab::with(POLICY)
+    }
+
+    /// The same with another policy.
+    pub(crate) fn with(text: &str) -> Result<Lab> {
+        let compiled = tables::compiled(text, 1)?;
         let mut enforcer = Enforcer::open(options()).context("loading the programs")?;
         let tables = compiled.tables.encode()?;
         apply(&mut enforcer, &compiled, &tables)?;

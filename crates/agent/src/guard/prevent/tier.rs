@@ -74,7 +74,7 @@ impl Tier for Lsm {
     }
 
     fn lacks(&self) -> Vec<Operation> {
-        Vec::new()
+        enforce::UNDECIDED.to_vec()
     }
 
     fn notes(&self) -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -10,12 +10,30 @@ use anyhow::{Context, Result, ensure};
 use crate::lab::{self, COVERED, FREE, LAB, Lab};
 use crate::tables;
 
+/// A process that begins when it is told to.
+const LATER: &str = "later";
 /// Processes that ask while policies are replaced: of each kind.
 const PAIRS: usize = 3;
 
+/// Processes that run before there is a policy, and do nothing yet.
+pub(crate) fn running() -> Result<Vec<Hammer>> {
+    let [denied, allowed] = furnish()?;
+    let nothing = Path::new("-");
+    Ok(vec![
+        Hammer::start(COVERED, &[&denied, &allowed, Path::new(LATER)])?,
+        Hammer::start(FREE, &[nothing, &denied, Path::new(LATER)])?,
+    ])
+}
+
 /// All tests of the agent itself whose names have the word.
-pub(crate) fn all(lab: &mut Lab, reloads: u32, only: &str) -> Vec<(&'static str, Result<String>)> {
-    let mut results = Vec::new();
+pub(crate) fn all(
+    lab: &mut Lab,
+    running: Vec<Hammer>,
+    reloads: u32,
+    only: &str,
+) -> Vec<(&'static str, Result<String>)> {
+    let mut results = vec![("processes that ran before the rule", ran_before(running))];
+    results.push(("what is only reported", report(lab)));
     if "reloads".contains(only) {
         results.push(("reloads under load", reload(lab, reloads)));
     }
@@ -25,35 +43,50 @@ pub(crate) fn all(lab: &mut Lab, reloads: u32, only: &str) -> Vec<(&'static str,
     results
 }
 
-/// `evade hammer DENIED ALLOWED`: opens both until its input ends, and tells the wrong verdicts.
+/// `evade hammer DENIED ALLOWED [later]`: opens both until it gets a line, and tells the wrong
+/// verdicts; later: it begins only when it gets a first line.
 pub(crate) fn strike(words: &[&str]) -> ExitCode {
-    let [denied, allowed] = words else { return ExitCode::from(2) };
+    let [denied, allowed, when @ ..] = words else { return ExitCode::from(2) };
     let denies = *denied != "-";
     let (mut rounds, mut wrong) = (0_u64, 0_u64);
     println!("ready");
+    if when.contains(&LATER) {
+        std::io::stdin().lines().next();
+    }
     let stop = std::thread::spawn(|| std::io::stdin().lines().next().is_some());
-    while !stop.is_finished() {
+    // At least once, also when the end came already.
+    loop {
         for _ in 0..64 {
             rounds += 1;
             let refused = File::open(denied).err().and_then(|error| error.raw_os_error());
             wrong += u64::from(denies && refused != Some(1));
             wrong += u64::from(File::open(allowed).is_err());
         }
+        if stop.is_finished() {
+            break;
+        }
     }
     println!("{rounds} {wrong}");
     ExitCode::SUCCESS
 }
 
-struct Hammer {
+/// Processes that open what is denied and what is not.
+#[derive(Debug)]
+pub(crate) struct Hammer {
     child: Child,
     out: BufReader<std::process::ChildStdout>,
 }
 
 impl Hammer {
-    fn start(program: &str, denied: &Path, allowed: &Path) -> Result<Hammer> {
+    fn say(&mut self, line: &str) -> Result<()> {
+        let input = self.child.stdin.as_mut().context("no input")?;
+        writeln!(input, "{line}").context("speaking to a process")
+    }
+
+    fn start(program: &str, words: &[&Path]) -> Result<Hammer> {
         let mut child = Command::new(program)
             .arg("hammer")
-            .args([denied, allowed])
+            .args(words)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -75,17 +108,23 @@ impl Hammer {
     }
 }
 
-/// Both kinds of processes: the one whom the rule is about, and the other.
-fn start() -> Result<Vec<Hammer>> {
+/// What is denied to one of the two, and what is allowed to both.
+fn furnish() -> Result<[PathBuf; 2]> {
     let at = Path::new(LAB).join("hammer");
     for below in ["unreadable", "open"] {
         std::fs::create_dir_all(at.join(below))?;
         std::fs::write(at.join(below).join("f"), "text\n")?;
     }
+    Ok(["unreadable/f", "open/f"].map(|file| at.join(file)))
+}
+
+/// Both kinds of processes: the one whom the rule is about, and the other.
+fn start() -> Result<Vec<Hammer>> {
+    let [denied, allowed] = furnish()?;
     let mut hammers = Vec::new();
     for _ in 0..PAIRS {
-        hammers.push(Hammer::start(COVERED, &at.join("unreadable/f"), &at.join("open/f"))?);
-        hammers.push(Hammer::start(FREE, Path::new("-"), &at.join("unreadable/f"))?);
+        hammers.push(Hammer::start(COVERED, &[&denied, &allowed])?);
+        hammers.push(Hammer::start(FREE, &[Path::new("-"), &denied])?);
     }
     Ok(hammers)
 }
@@ -97,6 +136,45 @@ fn finish(hammers: Vec<Hammer>) -> Result<(u64, u64)> {
         all = (all.0 + rounds, all.1 + wrong);
     }
     Ok(all)
+}
+
+/// They began before the policy, and ask for the first time now.
+fn ran_before(running: Vec<Hammer>) -> Result<String> {
+    let mut rounds = 0;
+    for mut hammer in running {
+        hammer.say("begin")?;
+        let (since, wrong) = hammer.stop()?;
+        ensure!(wrong == 0, "{wrong} wrong verdicts in {since} rounds");
+        ensure!(since > 0, "it did nothing");
+        rounds += since;
+    }
+    Ok(format!("{rounds} rounds, 0 wrong"))
+}
+
+/// A rule of a policy that is only reported, and one that only reports.
+fn report(lab: &mut Lab) -> Result<String> {
+    let at = Path::new(LAB).join("reports");
+    for below in ["open", "listed"] {
+        std::fs::create_dir_all(at.join(below))?;
+    }
+    for (file, rule, flag) in [
+        ("open/watched", "would", model::wire::DENIAL_WOULD),
+        ("listed/f", "reported", model::wire::DENIAL_AUDIT),
+    ] {
+        std::fs::write(at.join(file), "text\n")?;
+        let mut denials = lab.enforcer.denials()?;
+        while !denials.next(std::time::Duration::ZERO)?.is_empty() {}
+        let hammer = Hammer::start(COVERED, &[Path::new("-"), &at.join(file)])?;
+        let pid = hammer.child.id();
+        let wanted = *lab.rules.get(rule).context("no such rule")?;
+        let mut seen = Vec::new();
+        ensure!(lab::told(&mut denials, pid, wanted, &mut seen)?, "{rule} was not told");
+        let record = seen.iter().find(|one| one.rule == wanted).context("no record")?;
+        ensure!(u32::from(record.flags) == flag, "{rule} has the flags {}", record.flags);
+        let (rounds, wrong) = hammer.stop()?;
+        ensure!(wrong == 0, "{rule} denied {wrong} of {rounds}");
+    }
+    Ok("told, and not denied".to_owned())
 }
 
 /// The same policy, another one that says the same of these files, and broken ones.

@@ -26,6 +26,10 @@ pub(crate) const COVERED: &str = "/lab/bin/covered";
 pub(crate) const FREE: &str = "/lab/bin/free";
 /// The same program, which may run and map only what is listed.
 pub(crate) const LIMITED: &str = "/lab/bin/limited";
+/// The same program, which loses rights by what it does.
+pub(crate) const TOUCHER: &str = "/lab/bin/toucher";
+/// The same program, whose children are known by it.
+pub(crate) const PARENT: &str = "/lab/bin/parent";
 /// Bytes of tables: small, so that reloads are fast.
 pub(crate) const BLOB_BYTES: u32 = 256 << 10;
 /// In records: no rule decided.
@@ -43,6 +47,12 @@ spec:
   subjects:
     covered: {executable: /lab/bin/covered, descendants: true}
     limited: {executable: /lab/bin/limited, descendants: true}
+    user: {user: "1234"}
+    group: {group: "1234"}
+    boxed: {cgroup: /evade}
+    toucher: {executable: /lab/bin/toucher}
+    child: {executable: /lab/bin/free, ancestor: /lab/bin/parent}
+    script: {script: "/lab/*/listed/s"}
   allowOnly:
     - {id: only-listed, subject: limited, operations: [execute, map-code]}
   rules:
@@ -51,10 +61,37 @@ spec:
     - {id: no-run, subject: covered, deny: execute, files: ["/lab/*/unrunnable/**"]}
     - {id: no-code, subject: covered, deny: map-code, files: ["/lab/*/uncode/**"]}
     - {id: no-secret, subject: covered, deny: read, files: ["**/*.secret"], errno: EACCES}
+    - {id: no-peer, subject: covered, deny: [connect, send], peers: ["127.0.0.2"]}
+    - {id: no-host, subject: covered, deny: connect, peers: ["127.0.0.1:7703", "[::1]:7703"]}
+    - {id: no-bind, subject: covered, deny: bind, peers: ["127.0.0.6"]}
+    - {id: no-listen, subject: covered, deny: listen, peers: ["127.0.0.3"]}
+    - {id: no-receive, subject: covered, deny: receive, peers: ["127.0.0.5"]}
+    - {id: no-raw, subject: covered, deny: raw-socket}
+    - {id: no-user, subject: user, deny: read, files: ["/lab/*/unreadable/**"]}
+    - {id: no-group, subject: group, deny: read, files: ["/lab/*/unreadable/**"]}
+    - {id: no-box, subject: boxed, deny: read, files: ["/lab/*/unreadable/**"]}
+    - {id: no-child, subject: child, deny: read, files: ["/lab/*/unreadable/**"]}
+    - {id: no-script, subject: script, deny: read, files: ["/lab/*/unreadable/**"]}
+    - id: touched
+      subject: toucher
+      deny: read
+      files: ["/lab/*/unreadable/**"]
+      after: {operations: read, files: "/lab/*/listed/**"}
+    - {id: reported, subject: covered, audit: read, files: ["/lab/*/listed/**"]}
     - id: listed
       subject: limited
       allow: [execute, map-code]
       files: [/lab/bin/limited, "/lab/*/listed/**", "/lib/**", "/lib64/**", "/usr/lib/**", /bin/busybox]
+---
+apiVersion: aegisbpf.io/v1
+kind: Policy
+metadata: {name: tried}
+spec:
+  mode: audit
+  subjects:
+    covered: {executable: /lab/bin/covered, descendants: true}
+  rules:
+    - {id: would, subject: covered, deny: read, files: ["/lab/*/open/watched"]}
 "#;
 
 /// The kernel half with the policy in force.
@@ -90,7 +127,7 @@ pub(crate) fn furnish(cases: &[&Case]) -> Result<()> {
     )
     .context("mounting the laboratory")?;
     fs::create_dir(Path::new(LAB).join("bin"))?;
-    for program in [COVERED, FREE, LIMITED] {
+    for program in [COVERED, FREE, LIMITED, TOUCHER, PARENT] {
         fs::copy("/proc/self/exe", program).with_context(|| format!("copying to {program}"))?;
     }
     for case in cases {
@@ -132,7 +169,12 @@ fn pins(compiled: &Compiled, at: &Path, found: &mut Vec<(File, Vec<u32>)>) -> Re
 impl Lab {
     /// Loads the programs and puts the policy in force.
     pub(crate) fn open() -> Result<Lab> {
-        let compiled = tables::compiled(POLICY, 1)?;
+        Lab::with(POLICY)
+    }
+
+    /// The same with another policy.
+    pub(crate) fn with(text: &str) -> Result<Lab> {
+        let compiled = tables::compiled(text, 1)?;
         let mut enforcer = Enforcer::open(options()).context("loading the programs")?;
         let tables = compiled.tables.encode()?;
         apply(&mut enforcer, &compiled, &tables)?;

@@ -11,11 +11,13 @@
 //! | `lab` | the directories, the policy, the kernel half |
 //! | `tables` | from the text of the policy to what the kernel half takes |
 //! | `run` | runs the cases, prints the table |
+//! | `count` | what an open costs, in instructions |
 //! | `hammer` | reloads under load, and the death of the loader |
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
 
 mod cases;
+mod count;
 mod hammer;
 mod lab;
 mod run;
@@ -23,8 +25,7 @@ mod tables;
 
 use std::process::ExitCode;
 
-const USAGE: &str =
-    "usage: evade guest [--only WORD] [--reloads N]\n       evade do CASE DIRECTORY";
+const USAGE: &str = "usage: evade guest [--only WORD] [--reloads N]\n       evade count\n       evade do CASE DIRECTORY";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -33,6 +34,8 @@ fn main() -> ExitCode {
         ["guest", rest @ ..] => run::command(rest),
         ["do", case, directory] => return cases::perform(case, directory.as_ref()),
         ["hammer", rest @ ..] => return hammer::strike(rest),
+        ["count"] => count::command(),
+        ["time", file] => count::time(file.as_ref()),
         ["hold", directory] => lab::hold(directory.as_ref()).map(|()| true),
         _ => {
             eprintln!("{USAGE}");

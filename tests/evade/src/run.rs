@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::cases::{self, Case, UNRESOLVED};
 use crate::hammer;
-use crate::lab::{self, COVERED, FREE, LIMITED, Lab};
+use crate::lab::{self, Lab};
 
 /// `evade guest [--only WORD] [--reloads N]`
 pub(crate) fn command(words: &[&str]) -> Result<bool> {
@@ -22,6 +22,7 @@ pub(crate) fn command(words: &[&str]) -> Result<bool> {
     let cases: Vec<&Case> = cases::all().filter(|case| case.id().contains(only)).collect();
     println!("TIER lsm");
     lab::furnish(&cases)?;
+    let running = hammer::running().context("starting a process before the policy")?;
     let started = std::time::Instant::now();
     let mut lab = Lab::open()?;
     println!("loaded in {:.1} s", started.elapsed().as_secs_f32());
@@ -47,7 +48,7 @@ pub(crate) fn command(words: &[&str]) -> Result<bool> {
             }
         }
     }
-    for (name, verdict) in hammer::all(&mut lab, reloads, only) {
+    for (name, verdict) in hammer::all(&mut lab, running, reloads, only) {
         match verdict {
             Ok(said) => println!("ok   agent/{name}  {said}"),
             Err(error) => {
@@ -59,7 +60,7 @@ pub(crate) fn command(words: &[&str]) -> Result<bool> {
     println!("{:?}", lab.enforcer.counters()?);
     lab.enforcer.release()?;
     let passed = cases.len() - skipped;
-    if failed > 0 {
+    if failed > 0 || passed == 0 {
         println!("RESULT FAIL {failed} failed of {passed}, {skipped} skipped");
         return Ok(false);
     }
@@ -85,15 +86,15 @@ fn one(lab: &mut Lab, case: &Case) -> Result<Outcome> {
     let rule = lab.rules.get(case.rule).copied();
     let rule = rule.or((case.rule == UNRESOLVED).then_some(lab::NO_RULE));
     let wanted = rule.context("no such rule")?;
-    let program = if case.rule == "only-listed" { LIMITED } else { COVERED };
+    let [first, second] = case.actors;
     let mut denials = lab.enforcer.denials()?;
     // What other cases left is not of this one.
     while !denials.next(Duration::ZERO)?.is_empty() {}
-    let (pid, said) = lab::outcome(lab::actor(program, case, covered)?)?;
+    let (pid, said) = lab::outcome(lab::actor(first, case, covered)?)?;
     let mut seen = Vec::new();
     let denied = ["errno 1", "errno 13"].contains(&said.as_str());
     let told = denied && lab::told(&mut denials, pid, wanted, &mut seen)?;
-    let (_, control) = lab::outcome(lab::actor(FREE, case, free)?)?;
+    let (_, control) = lab::outcome(lab::actor(second, case, free)?)?;
     if control.starts_with("absent") {
         return Ok(Outcome::Skip(control));
     }

@@ -6,9 +6,9 @@
  * epoch once finds one and the same generation however often it looks: user space replaces a slot
  * only after all programs that could have read its number have ended.
  *
- * Sections are named by their offset in words of 32 bits, so programs know one access only: word `at`
- * of the value, masked to its size. The size is chosen when programs are loaded; user space has
- * checked every offset and index, and the mask keeps what it missed inside the value.
+ * Sections are named by their offset in words of 32 bits, so programs know one access only: word
+ * `at` of the value, masked to its size. The size is chosen when programs are loaded; user space
+ * has checked every offset and index, and the mask keeps what it missed inside the value.
  */
 #ifndef AEGIS_BLOB_H
 #define AEGIS_BLOB_H

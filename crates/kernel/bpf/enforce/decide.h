@@ -69,7 +69,8 @@ static __noinline int ask_rows(struct asked *of, __u32 operation, __u32 layer)
 	return 0;
 }
 
-/* Denied operations that take this one with them, as a set of bits; policy::verdicts::implied_by. */
+/* Denied operations that take this one with them, as a set of bits; policy::verdicts::implied_by.
+ */
 static __always_inline __u32 implied_by(__u32 operation)
 {
 	switch (operation) {

@@ -100,7 +100,8 @@ int BPF_PROG(enforce_map, struct file *file, unsigned long asked, unsigned long 
 {
 	__u32 operations = 0, type = flags & MAP_TYPE;
 
-	/* Asked of the number, too: the verifier of some kernels thinks that there always is a file. */
+	/* Asked of the number, too: the verifier of some kernels thinks that there always is a
+	 * file. */
 	if (!file || !as_number(file)) {
 		if (prot & PROT_EXEC)
 			return refuse_code();

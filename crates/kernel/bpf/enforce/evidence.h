@@ -201,8 +201,8 @@ static __noinline int tell(const struct policy_head *head, const struct question
 	return 0;
 }
 
-/* Finds the rule behind an answer, and the label that it is about. Gives answer << 32 | rule. Its own
- * function, as is what follows, so that they need the stack one after the other. */
+/* Finds the rule behind an answer, and the label that it is about. Gives answer << 32 | rule. Its
+ * own function, as is what follows, so that they need the stack one after the other. */
 static __noinline __u64 find_rule(const struct asked *of, struct question *question, __u32 effect)
 {
 	const struct policy_head *head = of->head;

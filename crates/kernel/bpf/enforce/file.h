@@ -124,8 +124,8 @@ static __always_inline void add_known(const struct policy_head *head, __u64 epoc
 }
 
 /*
- * Finds the labels of what a dentry names and keeps them in `kept`, if that is given. What cannot be
- * read is unresolved. A function of its own to the verifier, which so follows it once.
+ * Finds the labels of what a dentry names and keeps them in `kept`, if that is given. What cannot
+ * be read is unresolved. A function of its own to the verifier, which so follows it once.
  */
 __weak __noinline int label_path(__u64 dentry_and_how, struct kept *kept, const struct pin *pin,
                                  struct labels *labels, __u64 epoch)

@@ -46,6 +46,8 @@ static __always_inline void fill_maker(struct maker *maker)
 		}                                                                                  \
 	})
 
+/* The first selector holds for every process. */
+#define EVERYBODY 1
 #define IPV6_HEADER 40
 #define ETH_P_IP 0x0800
 #define PROTOCOL_DCCP 33
@@ -99,29 +101,53 @@ static __always_inline void read_packet(struct __sk_buff *skb, struct packet *pa
 	packet->to.port = bpf_ntohs(ports[1]);
 }
 
+/*
+ * Who the maker of a socket is in this epoch. If the socket was made in another one and its process has
+ * asked for nothing since, it is what it was then, as far as that still has a name: of subjects that
+ * are new nothing is known.
+ */
+static __always_inline void take_maker(struct asking *asking, const struct made *made, __u64 epoch)
+{
+	__u32 pid = made->maker.pid;
+	struct subject *subject = &asking->process.subject;
+	struct process *kept = bpf_map_lookup_elem(&processes, &pid);
+
+	if (made->subject.epoch == epoch) {
+		*subject = made->subject;
+	} else if (kept && kept->identity.start == made->maker.start &&
+	           kept->subject.epoch == epoch) {
+		*subject = kept->subject;
+	} else {
+		*subject = made->subject;
+		subject->past = made->subject.epoch;
+		subject->inherited = made->subject.bits;
+		bring_past(subject, epoch);
+		subject->bits = subject->inherited;
+		subject->bits.words[0] |= EVERYBODY;
+		subject->fits = subject->bits;
+	}
+}
+
 /* Whether the maker of a socket is refused an operation with this end of a packet. */
-static __always_inline bool stop_packet(struct made *made, const struct endpoint *end,
+static __always_inline bool stop_packet(const struct made *made, const struct endpoint *end,
                                         __u32 operation, __u64 epoch)
 {
-	struct subject *subject = &made->subject;
 	struct asking *asking;
 	int answer;
 
-	/* What was found in another epoch means nothing in this one: anybody may be meant. */
-	if (subject->epoch != epoch)
-		subject = NULL;
-	else if (!(subject->concern >> operation & 1))
+	if (made->subject.epoch == epoch && !(made->subject.concern >> operation & 1))
 		return false;
 	asking = claim_asking();
 	if (!asking)
 		return true;
+	take_maker(asking, made, epoch);
 	__builtin_memset(&asking->question, 0, sizeof(asking->question));
 	asking->question.epoch = epoch;
 	asking->question.operation = operation;
 	asking->question.peer = *end;
 	asking->question.maker = made->maker;
 	label_peer(&asking->question.peer, &asking->labels, epoch);
-	answer = conclude(&asking->question, subject, &asking->labels);
+	answer = conclude(&asking->question, &asking->process.subject, &asking->labels);
 	release_asking(asking);
 	return answer;
 }

@@ -47,8 +47,8 @@ struct automaton {
 	__u32 states;  /* two words a state: base of its entries, default next state */
 	__u32 entries; /* next state << 8 | byte */
 	__u32 outputs; /* a word a state */
-	/* Paths: a word a state, the label of all that can be reached from it. Needles: two words, the
-	 * mask of what was found. */
+	/* Paths: a word a state, the label of all that can be reached from it. Needles: two words,
+	 * the mask of what was found. */
 	__u32 below;
 };
 
@@ -98,18 +98,18 @@ struct policy_head {
 	__u32 magic;
 	__u32 version;
 	__u64 generation;
-	__u32 bytes;  /* of all */
-	__u32 labels; /* DO_COUNT words a label: the number of a row; row 0 says nothing */
-	__u32 rows;   /* ROW_SETS sets a row; row of label 0: about every object */
+	__u32 bytes;        /* of all */
+	__u32 labels;       /* DO_COUNT words a label: the number of a row; row 0 says nothing */
+	__u32 rows;         /* ROW_SETS sets a row; row of label 0: about every object */
 	__u32 needle_count; /* 0: the second automaton need not run */
 	struct automaton paths;
 	struct automaton needles; /* its output is the label of a path that ends there */
 	__u32 needle_labels;      /* a word a bit of the mask */
 	__u32 watched;            /* operations that a rule reports or that arm one, as bits */
-	__u64 limited[DO_COUNT][SUBJECT_WORDS]; /* who may do only what rows allow */
+	__u64 limited[DO_COUNT][SUBJECT_WORDS];   /* who may do only what rows allow */
 	__u64 concerned[DO_COUNT][SUBJECT_WORDS]; /* whom anything is denied to */
 	__u64 sticky;                             /* hits that a slash does not clear */
-	__s64 expires;                            /* seconds since 1970 of the first exception's end */
+	__s64 expires; /* seconds since 1970 of the first exception's end */
 	struct {
 		__u32 at;  /* place */
 		__u32 len; /* words */

@@ -381,8 +381,8 @@ static __always_inline void executable_labels(struct task_struct *task, struct l
 		return;
 	file = mm->exe_file;
 	if (file)
-		file_labels(file->f_inode,
-		            peek_member(struct file, file, f_path.dentry), labels, epoch);
+		file_labels(file->f_inode, peek_member(struct file, file, f_path.dentry), labels,
+		            epoch);
 }
 
 /* A place for the bits of a process when task storage cannot be had. */

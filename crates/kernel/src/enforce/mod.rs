@@ -28,6 +28,8 @@ use std::path::PathBuf;
 pub use generation::{Carry, Generation, Id, IdKind, Mount, Pin};
 pub use read::{Active, Counters, Denials};
 
+use model::policy::Operation;
+
 use crate::error::Error;
 use maps::Maps;
 
@@ -36,6 +38,17 @@ pub const PINS: &str = "/sys/fs/bpf/aegisbpf";
 
 /// Bytes of tables that fit if nothing else is said: some 20,000 rules.
 const BLOB_BYTES: u32 = 8 << 20;
+
+/// Operations that no LSM program decides yet: who loads a policy about them must say so.
+pub const UNDECIDED: &[Operation] = &[
+    Operation::Capability,
+    Operation::Ptrace,
+    Operation::Signal,
+    Operation::LoadModule,
+    Operation::Bpf,
+    Operation::Namespace,
+    Operation::IoUring,
+];
 
 /// What the operator may set.
 #[derive(Debug, Clone)]

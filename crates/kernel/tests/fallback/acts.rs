@@ -169,8 +169,17 @@ fn act_on(act: &str) -> io::Result<()> {
         ["hammer", denied, allowed, until] => {
             return hammer(denied.parse().unwrap(), allowed.parse().unwrap(), Path::new(until));
         }
-        ["accepted", from] => return reached(libc::SOCK_STREAM, from.parse().unwrap()),
-        ["received", from] => return reached(libc::SOCK_DGRAM, from.parse().unwrap()),
+        ["accepted", from] => return reached(libc::SOCK_STREAM, from.parse().unwrap(), || ()),
+        ["accepted", from, made, go] => {
+            // Between making the listener and connecting to it something else happens.
+            return reached(libc::SOCK_STREAM, from.parse().unwrap(), || {
+                std::fs::write(made, "").unwrap();
+                while !Path::new(go).exists() {
+                    std::thread::sleep(std::time::Duration::from_millis(5));
+                }
+            });
+        }
+        ["received", from] => return reached(libc::SOCK_DGRAM, from.parse().unwrap(), || ()),
         ["socket", "mptcp"] => drop(socket(libc::AF_INET, libc::SOCK_STREAM, 262)?),
         ["socket", "raw"] => drop(socket(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_ICMP)?),
         ["socket", "raw6"] => drop(socket(libc::AF_INET6, libc::SOCK_RAW, libc::IPPROTO_UDP)?),
@@ -220,7 +229,7 @@ fn hammer(denied: SocketAddr, allowed: SocketAddr, until: &Path) -> io::Result<(
 
 /// Connects from an address to a listener of this process, or sends it a datagram that it receives.
 /// What gets no answer is told as such after a while.
-fn reached(kind: i32, from: IpAddr) -> io::Result<()> {
+fn reached(kind: i32, from: IpAddr, meanwhile: impl FnOnce()) -> io::Result<()> {
     let (here, there) = (socket(libc::AF_INET, kind, 0)?, socket(libc::AF_INET, kind, 0)?);
     let local = SocketAddr::from(([127, 0, 0, 1], 0));
     bind(&there, &raw_address(local, None))?;
@@ -232,6 +241,7 @@ fn reached(kind: i32, from: IpAddr) -> io::Result<()> {
     let address = raw_address(SocketAddr::from(([127, 0, 0, 1], name.port())), None);
     if kind == libc::SOCK_STREAM {
         nix::sys::socket::listen(&there, nix::sys::socket::Backlog::new(1)?)?;
+        meanwhile();
         return connect(&here, &address);
     }
     send(&here, &address, 0)?;

@@ -188,7 +188,9 @@ fn no_request_is_answered_wrong_while_policies_are_replaced() {
             world.apply(rules);
             assert!(world.broken(), "nonsense is refused");
         }
-        ends.iter().for_each(|end| std::fs::write(end, "").unwrap());
+        for end in &ends {
+            std::fs::write(end, "").unwrap();
+        }
         hammers.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>()
     });
     assert_eq!(errors, [[0], [0]], "answered wrong");
@@ -225,4 +227,34 @@ fn who_is_let_in_is_decided_by_the_maker_of_the_socket() {
     assert_eq!(kinds, [accept, receive, listen].into());
     let by_socket = model::wire::DENIAL_SOCKET;
     assert!(told.iter().all(|one| one.1 & by_socket != 0), "told of who made the socket");
+}
+
+#[test]
+fn a_listener_is_its_makers_after_the_policy_was_replaced() {
+    if skipped() {
+        return;
+    }
+    let mut world = World::new();
+    let program = std::env::current_exe().unwrap();
+    let path = world.scratch.path.clone();
+    let directory = tempfile::tempdir().unwrap();
+    for (user, expected) in [("4711", 0), ("0", libc::EINPROGRESS)] {
+        let mut accept = rule("accept", &[Operation::Accept], &[peer("127.0.0.2", 32, None)]);
+        accept.subject.users = vec![user.to_owned()];
+        let other = rule("other", &[Operation::Accept], &[peer("127.0.0.7", 32, None)]);
+        world.apply(vec![accept.clone(), other.clone()]);
+        let [made, go] = ["made", "go"].map(|name| directory.path().join(format!("{name}-{user}")));
+        let act = format!("accepted 127.0.0.2 {} {}", made.to_str().unwrap(), go.to_str().unwrap());
+        let errors = std::thread::scope(|scope| {
+            let tries = scope.spawn(|| tried(&program, &path, &[&act]));
+            while !made.exists() {
+                assert!(!tries.is_finished(), "the listener is made");
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            world.apply(vec![other, accept]);
+            std::fs::write(&go, "").unwrap();
+            tries.join().unwrap()
+        });
+        assert_eq!(errors, [expected], "a rule about user {user}");
+    }
 }

@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use kernel::enforce::cgroup::{Network, Options};
-use kernel::enforce::{Generation, Id, IdKind, Mount};
+use kernel::enforce::{Carry, Generation, Id, IdKind, Mount};
 use model::policy::*;
 use model::program::Severity;
 use model::wire::RecDenial;
-use policy::subjects::{Maps, Resolve};
+use policy::subjects::{Maps, Resolve, Selector};
 use policy::{Compiled, compile};
 use zerocopy::FromBytes;
 
@@ -150,6 +150,7 @@ impl World {
 
     /// Puts rules in force.
     pub(super) fn apply(&mut self, rules: Vec<Rule>) {
+        let before = std::mem::take(&mut self.compiled.selectors);
         self.compiled = compiled(rules, self.compiled.tables.generation + 1);
         let tables = self.compiled.tables.encode().unwrap();
         let maps = self.compiled.symbols.resolve(&Host(&self.cgroups));
@@ -157,6 +158,7 @@ impl World {
             tables: &tables,
             mounts: mounts(&self.compiled),
             ids: ids(&maps),
+            carry: carry(&before, &self.compiled.selectors),
             ..Generation::default()
         };
         self.network.apply(&generation).unwrap();
@@ -195,6 +197,16 @@ impl World {
 fn compiled(rules: Vec<Rule>, generation: u64) -> Compiled {
     let policies = [Policy { name: "p".to_owned(), rules, ..Policy::default() }];
     compile(&policies, &policy::Options { generation, mode: Mode::Enforce, now: 0 }).unwrap()
+}
+
+/// What bits of one generation are in the next one.
+fn carry(before: &[Selector], after: &[Selector]) -> Carry {
+    let mut carry = Carry::default();
+    for (slot, selector) in carry.0.iter_mut().zip(before) {
+        let found = after.iter().position(|one| one == selector);
+        *slot = found.and_then(|at| u8::try_from(at).ok()).unwrap_or_default();
+    }
+    carry
 }
 
 fn ids(maps: &Maps) -> Vec<Id> {

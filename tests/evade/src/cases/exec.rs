@@ -97,17 +97,20 @@ pub(super) const CASES: &[Case] = &[
         fs::copy(at.join("listed/e"), at.join("open/copy"))?;
         busybox(&at.join("open/copy"))
     })
-    .after(|at| program(&at.join("listed/e"))),
+    .after(|at| program(&at.join("listed/e")))
+    .limited(),
     Case::new("exec", "run a file without a name", "only-listed", |_| {
         let flags = rustix::fs::MemfdFlags::empty();
         let mut file = File::from(rustix::fs::memfd_create("program", flags)?);
         file.write_all(&fs::read(BUSYBOX)?)?;
         busybox(Path::new(&format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd())))
-    }),
+    })
+    .limited(),
     Case::new("exec", "run a script that is not listed", "only-listed", |at| {
         run(&mut Command::new(at.join("open/s")))
     })
-    .after(|at| script(&at.join("open/s"))),
+    .after(|at| script(&at.join("open/s")))
+    .limited(),
     Case::new("exec", "a library by LD_PRELOAD", "no-code", |at| {
         let mut command = Command::new("/lab/bin/free");
         command.env("LD_PRELOAD", at.join("uncode/library.so"));

@@ -2,11 +2,15 @@
 
 mod exec;
 mod file;
+mod net;
+mod subject;
 mod write;
 
 use std::io;
 use std::path::Path;
 use std::process::{ExitCode, Stdio};
+
+use crate::lab::{COVERED, FREE, LIMITED};
 
 /// No rule: what the file is could not be found out, so whom anything is denied to is refused.
 pub(crate) const UNRESOLVED: &str = "unresolved";
@@ -25,6 +29,8 @@ pub(crate) struct Case {
     /// What the process gets as its standard input.
     pub(crate) given: Option<fn(&Path) -> io::Result<Stdio>>,
     pub(crate) deed: fn(&Path) -> io::Result<()>,
+    /// Programs of the covered process and of the free one.
+    pub(crate) actors: [&'static str; 2],
 }
 
 impl Case {
@@ -39,7 +45,16 @@ impl Case {
         rule: &'static str,
         deed: fn(&Path) -> io::Result<()>,
     ) -> Case {
-        Case { area, name, rule, prepare: nothing, early: false, given: None, deed }
+        Case {
+            area,
+            name,
+            rule,
+            prepare: nothing,
+            early: false,
+            given: None,
+            deed,
+            actors: [COVERED, FREE],
+        }
     }
 
     const fn after(mut self, prepare: fn(&Path) -> io::Result<()>) -> Case {
@@ -50,6 +65,18 @@ impl Case {
     const fn early(mut self, prepare: fn(&Path) -> io::Result<()>) -> Case {
         self.prepare = prepare;
         self.early = true;
+        self
+    }
+
+    /// The covered process may run and map only what is listed.
+    const fn limited(mut self) -> Case {
+        self.actors = [LIMITED, FREE];
+        self
+    }
+
+    /// Both processes run this program: something else makes that one is covered.
+    const fn by(mut self, program: &'static str) -> Case {
+        self.actors = [program, program];
         self
     }
 
@@ -66,7 +93,12 @@ fn nothing(_: &Path) -> io::Result<()> {
 
 /// All cases.
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
-    file::CASES.iter().chain(write::CASES).chain(exec::CASES)
+    file::CASES
+        .iter()
+        .chain(write::CASES)
+        .chain(exec::CASES)
+        .chain(subject::CASES)
+        .chain(net::CASES)
 }
 
 /// Does the deed of a case and says what it came to.

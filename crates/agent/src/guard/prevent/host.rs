@@ -1,13 +1,14 @@
 //! What names and mounts mean on this host, for the tables of a generation.
 
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use kernel::enforce::{Carry, Id, IdKind, Mount};
 use model::policy::Container;
+use nix::fcntl::OFlag;
 use policy::Tables;
 use policy::subjects::{Maps, Resolve};
 
@@ -185,6 +186,20 @@ fn plain(text: &[u8]) -> Vec<u8> {
         }
     }
     std::ffi::OsString::from_vec(out).into_vec()
+}
+
+/// Files that rules name by their whole path and that have other names, too, with their labels.
+pub(super) fn pins(tables: &Tables, about: &About) -> Vec<(File, Vec<u32>)> {
+    let pins = about.exact.iter().filter_map(|path| {
+        let mut options = OpenOptions::new();
+        // Only to name it: nothing is read, and no device is woken.
+        let file = options.read(true).custom_flags(OFlag::O_PATH.bits()).open(path).ok()?;
+        let known = file.metadata().ok()?;
+        let labels = tables.label_path(path.as_bytes());
+        let pinned = known.nlink() > 1 && !known.is_dir() && !labels.as_slice().is_empty();
+        pinned.then(|| (file, labels.as_slice().to_vec()))
+    });
+    pins.collect()
 }
 
 /// What the bits of one generation are in the next.

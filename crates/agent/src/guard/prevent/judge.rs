@@ -17,7 +17,7 @@ use model::policy::{Operation, Verdict};
 use model::wire::{DENIAL_WOULD, RecDenial, Span};
 use policy::mounts::Mount;
 use policy::subjects::{Dimension, Facts, Maps, Process};
-use policy::verdicts::{Answer, HAS_DENY};
+use policy::verdicts::{Answer, HAS_DENY, Layer};
 use policy::{Labels, Tables, Why};
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -50,15 +50,15 @@ pub(super) struct Policed {
 
 /// Whether a generation says anything about files that can be asked about.
 pub(super) fn is_needed(tables: &Tables) -> bool {
-    tables.verdicts.layers.iter().any(|layer| {
-        ASKED
-            .iter()
-            .any(|one| layer.guarded.get(*one as usize).is_some_and(|bits| !bits.is_empty()))
-            || has_list(layer)
-    })
+    tables.verdicts.layers.iter().any(is_about_files)
 }
 
-fn has_list(layer: &policy::verdicts::Layer) -> bool {
+fn is_about_files(layer: &Layer) -> bool {
+    let guarded = |one: &Operation| layer.guarded.get(*one as usize).copied().unwrap_or_default();
+    ASKED.iter().any(|one| !guarded(one).is_empty()) || has_list(layer)
+}
+
+fn has_list(layer: &Layer) -> bool {
     ASKED.iter().any(|one| layer.defaults.get(*one as usize).is_some_and(|row| *row != 0))
 }
 
@@ -146,8 +146,8 @@ impl Policed {
         let path = text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
         let path = self.cgroups.join(path.trim_start_matches('/'));
         let inside = path.ancestors().take_while(|one| one.starts_with(&self.cgroups));
-        let ids = inside.filter_map(|one| fs::metadata(one).ok()).map(|one| one.ino());
-        let known = ids.filter_map(|id| self.maps.cgroups.get(&id)).next();
+        let mut ids = inside.filter_map(|one| fs::metadata(one).ok()).map(|one| one.ino());
+        let known = ids.find_map(|id| self.maps.cgroups.get(&id));
         known.copied().unwrap_or_else(|| self.maps.cgroup(0))
     }
 
@@ -236,13 +236,7 @@ impl Judge for Policed {
 
     fn allows_unseen(&self) -> bool {
         // If anything is carried out at all, what cannot be decided is refused.
-        let layer = self.tables.verdicts.layers.first();
-        !layer.is_some_and(|layer| {
-            ASKED
-                .iter()
-                .any(|one| layer.guarded.get(*one as usize).is_some_and(|bits| !bits.is_empty()))
-                || has_list(layer)
-        })
+        !self.tables.verdicts.layers.first().is_some_and(is_about_files)
     }
 }
 

@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use kernel::enforce::Generation;
+use kernel::enforce::{Generation, Mount, Pin};
 use policy::Tables;
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
@@ -56,6 +56,8 @@ pub(super) struct Prevention {
     reverted: Option<String>,
     /// Names that mean nothing on this host.
     unknown: Vec<String>,
+    /// Mounts that the kernel half was told of.
+    mounts: Vec<Mount>,
     denied: VecDeque<u64>,
     looked: Instant,
     evidence: Evidence,
@@ -74,6 +76,7 @@ impl Prevention {
             off: false,
             reverted: None,
             unknown: Vec::new(),
+            mounts: Vec::new(),
             denied: VecDeque::new(),
             looked: Instant::now(),
             evidence: Evidence::default(),
@@ -149,19 +152,28 @@ impl Prevention {
         let (ids, unknown) = host::ids(&next.stored.about);
         let mounts = host::mounts(&next.tables).map_err(|error| format!("mounts: {error}"))?;
         let before = self.active.as_ref().map(|one| &one.stored.about);
+        let carry = host::carry(before, &next.stored.about);
+        let tier = self.tier()?;
+        let files =
+            if tier.pins() { host::pins(&next.tables, &next.stored.about) } else { Vec::new() };
+        let pins = files.iter().map(|(file, labels)| Pin {
+            file: std::os::fd::AsFd::as_fd(file),
+            labels: labels.clone(),
+        });
         let generation = Generation {
             tables: &next.stored.tables,
-            mounts,
+            mounts: mounts.clone(),
             ids,
-            pins: Vec::new(),
-            carry: host::carry(before, &next.stored.about),
+            pins: pins.collect(),
+            carry,
         };
-        self.tier()?.apply(&generation, next)?;
+        tier.apply(&generation, next)?;
         if !unknown.is_empty() {
             let names = unknown.join(", ");
             tracing::warn!(names, "names that mean nothing here: rules about them fit nobody");
         }
         self.unknown = unknown;
+        self.mounts = mounts;
         Ok(())
     }
 
@@ -188,6 +200,7 @@ impl Prevention {
             return;
         }
         self.looked = now;
+        self.follow_mounts();
         let denied = self.count();
         if self.denied.len() == COUNTS {
             self.denied.pop_front();
@@ -200,6 +213,22 @@ impl Prevention {
                 self.canary = None;
             }
             Some(Verdict::Failed(reason)) => self.revert(reason),
+        }
+    }
+
+    /// Tells the kernel half of mounts that came.
+    fn follow_mounts(&mut self) {
+        let (Some(active), Some(tier)) = (&self.active, &mut self.tier) else { return };
+        if !tier.pins() {
+            return;
+        }
+        let told = match host::mounts(&active.tables) {
+            Ok(mounts) if mounts == self.mounts => return,
+            Ok(mounts) => tier.mounted(&mounts).map(|()| self.mounts = mounts),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = told {
+            tracing::error!(error, "files of new mounts are found by their paths only");
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::mpsc::Receiver;
 use kernel::enforce::cgroup::{self, Network};
 use kernel::enforce::guard::Guard;
 use kernel::enforce::guard_offer::{Capability, Extent, capabilities};
-use kernel::enforce::{self, Active, Counters, Enforcer, Generation};
+use kernel::enforce::{self, Active, Counters, Enforcer, Generation, Mount};
 use model::policy::Operation;
 
 use super::Loaded;
@@ -21,6 +21,10 @@ pub(super) trait Tier: std::fmt::Debug {
     fn notes(&self) -> Vec<String>;
     /// Puts a generation in force; on an error the one before stays.
     fn apply(&mut self, generation: &Generation<'_>, next: &Loaded) -> Result<(), String>;
+    /// Whether it labels files by their inode and filesystem.
+    fn pins(&self) -> bool;
+    /// Tells of mounts.
+    fn mounted(&mut self, mounts: &[Mount]) -> Result<(), String>;
     /// What is in force, read back from the kernel.
     fn active(&self) -> Result<Option<Active>, kernel::Error>;
     /// What was decided.
@@ -70,7 +74,7 @@ impl Tier for Lsm {
     }
 
     fn lacks(&self) -> Vec<Operation> {
-        Vec::new()
+        enforce::UNDECIDED.to_vec()
     }
 
     fn notes(&self) -> Vec<String> {
@@ -79,6 +83,14 @@ impl Tier for Lsm {
 
     fn apply(&mut self, generation: &Generation<'_>, _: &Loaded) -> Result<(), String> {
         self.0.apply(generation).map_err(|error| error.to_string())
+    }
+
+    fn pins(&self) -> bool {
+        true
+    }
+
+    fn mounted(&mut self, mounts: &[Mount]) -> Result<(), String> {
+        self.0.mount(mounts).map_err(|error| error.to_string())
     }
 
     fn active(&self) -> Result<Option<Active>, kernel::Error> {
@@ -153,6 +165,14 @@ impl Tier for Fallback {
         if let Some(old) = std::mem::replace(&mut self.files, files) {
             self.denied += old.guard.counters().denied;
         }
+        Ok(())
+    }
+
+    fn pins(&self) -> bool {
+        false
+    }
+
+    fn mounted(&mut self, _: &[Mount]) -> Result<(), String> {
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! What is known of a generation besides its tables.
 
-use model::policy::{Container, Mode};
+use model::policy::{Container, Mode, Object};
 use policy::subjects;
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +35,9 @@ pub(crate) struct About {
     pub(crate) selectors: Vec<String>,
     /// Names that mean something only on a host.
     pub(crate) symbols: Symbols,
+    /// Paths without wildcards: what has them keeps its labels under all its names.
+    #[serde(default)]
+    pub(crate) exact: Vec<String>,
 }
 
 /// A file.
@@ -150,6 +153,20 @@ impl About {
             rules: rules.collect(),
             selectors: compiled.selectors.iter().map(|one| format!("{one:?}")).collect(),
             symbols: Symbols::of(&compiled.symbols),
+            exact: exact(ready),
         }
     }
+}
+
+fn exact(ready: &Ready) -> Vec<String> {
+    let rules = ready.loaded.policies.iter().flat_map(|policy| &policy.rules);
+    let paths = rules.flat_map(|rule| &rule.objects).filter_map(|object| match object {
+        Object::Path(path) => Some(path),
+        _ => None,
+    });
+    let plain = |path: &&String| path.starts_with('/') && !path.contains(['*', '?', '[', '\\']);
+    let mut all: Vec<String> = paths.filter(plain).cloned().collect();
+    all.sort_unstable();
+    all.dedup();
+    all
 }

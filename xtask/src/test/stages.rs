@@ -26,7 +26,7 @@ pub(super) const STAGES: &[Stage] = &[
     ("rules", rules),
     ("bench", |log| ours(log, &["bench", "--smoke"])),
     ("fuzz", |log| ours(log, &["fuzz", "--smoke"])),
-    ("guests", |log| ours(log, &["vm-test"])),
+    ("guests", |log| ours(log, &["vm-test", "--smoke"])),
 ];
 
 const FMT: &[&str] = &["fmt", "--all", "--check", "--", "--color", "never"];

@@ -52,11 +52,13 @@ poweroff -f
 #[derive(Debug)]
 pub(super) struct Payload {
     archive: Archive,
+    reloads: u32,
 }
 
 impl Payload {
-    /// Packs busybox, our programs and the shared libraries that they need.
-    pub(super) fn new(programs: &[PathBuf]) -> Result<Payload> {
+    /// Packs busybox, our programs and the shared libraries that they need; policies are replaced
+    /// `reloads` times.
+    pub(super) fn new(programs: &[PathBuf], reloads: u32) -> Result<Payload> {
         let mut archive = Archive::default();
         for directory in ["/proc", "/sys", "/tmp", "/run", "/root", "/var/lib"] {
             archive.directory(directory);
@@ -84,7 +86,7 @@ impl Payload {
                 .with_context(|| format!("reading the library {library}"))?;
             archive.file(&library, 0o755, &data);
         }
-        Ok(Payload { archive })
+        Ok(Payload { archive, reloads })
     }
 
     /// The initramfs for one kernel.
@@ -100,7 +102,8 @@ impl Payload {
         let expect = expectations(version);
         let mut cases = format!("setsid provoke host --agent /bin/aegisbpf {module} {expect}\n");
         if prevents(version) {
-            cases.push_str("setsid evade guest --reloads 1000\n");
+            let line = format!("setsid evade guest --reloads {}\n", self.reloads);
+            cases.push_str(&line);
         }
         archive.file("/cases", 0o755, cases.as_bytes());
         Ok(archive.finish())

@@ -8,7 +8,7 @@ use policy::lint::{Finding, What};
 use policy::verdicts::RuleInfo;
 
 use super::load::Ready;
-use super::{POLICIES_DIR, STATE_DIR};
+use super::{POLICIES_DIR, STATE_DIR, undecided};
 use crate::cli::policy::TierName;
 
 /// Who must not be locked out of this host.
@@ -135,11 +135,11 @@ fn unknown_names(ready: &mut Ready) {
 
 /// Operations that each way of enforcing offers.
 pub(crate) fn offered(tier: TierName) -> Operations {
-    let all = match tier {
-        TierName::Lsm => Operation::ALL,
-        TierName::Fallback => FALLBACK,
+    let offers = |one: &&Operation| match tier {
+        TierName::Lsm => !kernel::enforce::UNDECIDED.contains(one),
+        TierName::Fallback => FALLBACK.contains(one),
     };
-    all.iter().fold(Operations::default(), |all, one| all.with(*one))
+    Operation::ALL.iter().filter(offers).fold(Operations::default(), |all, one| all.with(*one))
 }
 
 /// What permission events and programs of cgroups can deny wholly, where both work.
@@ -153,8 +153,19 @@ const FALLBACK: &[Operation] = &[
     Operation::Receive,
 ];
 
-/// Names operations that cannot be enforced, unless each was accepted by name.
+/// Names what nobody decides, and operations that cannot be enforced, unless each of those was
+/// accepted by name.
 pub(crate) fn degraded(ready: &mut Ready, offered: Operations, accepted: &[Operation]) {
+    for one in undecided::find(&ready.loaded) {
+        let message = format!("{} cannot be told apart yet", one.what);
+        let help = format!("{}; until then such a rule would fit nobody", one.help);
+        ready.loaded.note(
+            Code::NotEnforced,
+            &one.place,
+            (&one.id, ""),
+            (message, "asked for here".to_owned(), Some(help)),
+        );
+    }
     let missing = policy::lint::unoffered(&ready.compiled, offered);
     for (rule, operation) in missing {
         if accepted.contains(&operation) {

@@ -5,6 +5,7 @@
 //! | [`adhoc`] | rules made at the command line |
 //! | [`load`] | files, texts, tables: each step a type, findings in between |
 //! | [`advice`] | what the tables tell about policies, as findings with places |
+//! | [`undecided`] | what they may say and nobody decides yet |
 //! | [`store`] | generations on disk: staged, in force, gone back to |
 //! | [`deploy`] | puts policies in force, or goes back |
 //! | [`running`] | a running agent, which carries them out |
@@ -16,6 +17,7 @@ pub(crate) mod deploy;
 pub(crate) mod load;
 pub(crate) mod running;
 pub(crate) mod store;
+pub(crate) mod undecided;
 pub(crate) mod words;
 
 /// Where policies are unless said otherwise.

@@ -13,6 +13,7 @@ use policy::Tables;
 use policy::subjects::{Maps, Resolve};
 
 use crate::policy::store::About;
+use crate::policy::undecided::is_container_id;
 
 /// Cgroups that are looked at: far more than a host has.
 const CGROUPS_MAX: usize = 100_000;
@@ -86,8 +87,7 @@ impl Resolve for Host {
         else {
             return Vec::new();
         };
-        let hexadecimal = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if name.len() < ID_LEAST || !hexadecimal(name) {
+        if !is_container_id(name) {
             return Vec::new();
         }
         self.below(|one| {
@@ -96,9 +96,6 @@ impl Resolve for Host {
         })
     }
 }
-
-/// Digits of an id that tell containers apart.
-const ID_LEAST: usize = 12;
 
 /// What users, groups and cgroups satisfy, to be looked up here.
 pub(super) fn maps(about: &About) -> Maps {

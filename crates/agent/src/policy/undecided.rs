@@ -1,0 +1,119 @@
+//! What a policy may say and no way of enforcing decides yet. It is refused by name: a rule that
+//! fits nobody would only look as if it were in force.
+
+use lang::policy::Policies;
+use model::policy::{Container, Object, Place, Subject};
+
+/// Digits of an id that tell containers apart.
+pub(crate) const CONTAINER_ID_LEAST: usize = 12;
+
+/// One thing that cannot be decided.
+#[derive(Debug)]
+pub(super) struct Undecided {
+    /// Where the rule is.
+    pub(super) place: Place,
+    /// Its id.
+    pub(super) id: String,
+    /// What is asked for.
+    pub(super) what: &'static str,
+    /// What would do instead.
+    pub(super) help: &'static str,
+}
+
+/// Whether a container is named by its id, or the beginning of it.
+pub(crate) fn is_container_id(name: &str) -> bool {
+    name.len() >= CONTAINER_ID_LEAST && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// All that the policies say and nobody decides.
+pub(super) fn find(loaded: &Policies) -> Vec<Undecided> {
+    let mut found = Vec::new();
+    let mut note = |place: &Place, id: &str, (what, help): (&'static str, &'static str)| {
+        found.push(Undecided { place: place.clone(), id: id.to_owned(), what, help });
+    };
+    for policy in &loaded.policies {
+        for rule in &policy.rules {
+            let after = rule.after.iter().flat_map(|after| &after.objects);
+            let objects = rule.objects.iter().chain(after).filter_map(of_object);
+            for one in objects.chain(of_subject(&rule.subject)) {
+                note(&rule.place, &rule.id, one);
+            }
+        }
+        for list in &policy.allow_lists {
+            for one in of_subject(&list.subject) {
+                note(&list.place, &list.id, one);
+            }
+        }
+    }
+    found
+}
+
+fn of_object(object: &Object) -> Option<(&'static str, &'static str)> {
+    Some(match object {
+        Object::Domain { .. } => ("addresses by DNS name", "name the addresses or networks"),
+        Object::Hash(_) => ("files by hash", "name their paths"),
+        Object::CreatedBy(_) => ("files by who created them", "name the directories"),
+        Object::Process(subject) => return of_subject(subject).into_iter().next(),
+        _ => return None,
+    })
+}
+
+fn of_subject(subject: &Subject) -> Vec<(&'static str, &'static str)> {
+    let mut found = Vec::new();
+    if !subject.hashes.is_empty() {
+        found.push(("executables by hash", "name their paths"));
+    }
+    if !subject.containers.iter().all(is_by_id) {
+        let help = "give the container's id, or 12 digits or more of its beginning";
+        found.push(("containers by name, image or label", help));
+    }
+    found
+}
+
+fn is_by_id(container: &Container) -> bool {
+    let Container { name, image, labels } = container;
+    image.is_none() && labels.is_empty() && name.as_deref().is_some_and(is_container_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn undecided(rule: &str) -> Vec<&'static str> {
+        let text = format!(
+            "apiVersion: aegisbpf.io/v1\nkind: Policy\nmetadata: {{name: p}}\nspec:\n  \
+             rules: [{{id: a, {rule}}}]\n"
+        );
+        let loaded = lang::policy::load([("p.yaml".to_owned(), text)]);
+        assert!(loaded.diagnostics.is_empty(), "{:?}", loaded.diagnostics);
+        find(&loaded).into_iter().map(|one| one.what).collect()
+    }
+
+    #[test]
+    fn what_nobody_decides_is_named_and_what_is_like_it_is_not() {
+        let hash = "ab".repeat(32);
+        for (rule, what) in [
+            ("deny: connect, domains: [example.org]", "addresses by DNS name"),
+            (&format!("deny: execute, hashes: [{hash}]"), "files by hash"),
+            (&format!("subject: {{hash: {hash}}}, deny: read, files: [/a]"), "executables by hash"),
+            (
+                "subject: {container: {image: 'nginx:*'}}, deny: read, files: [/a]",
+                "containers by name, image or label",
+            ),
+            (
+                "subject: {container: {name: web}}, deny: read, files: [/a]",
+                "containers by name, image or label",
+            ),
+        ] {
+            assert_eq!(undecided(rule), [what], "{rule}");
+        }
+        for rule in [
+            "deny: connect, peers: [192.0.2.1]",
+            "deny: execute, files: [/a]",
+            "subject: {executable: /b}, deny: read, files: [/a]",
+            "subject: {container: {name: 0123456789ab}}, deny: read, files: [/a]",
+        ] {
+            assert!(undecided(rule).is_empty(), "{rule}");
+        }
+    }
+}

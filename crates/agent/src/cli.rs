@@ -134,7 +134,7 @@ pub(crate) struct RunArgs {
     /// `policy apply` put in force before is in force again
     #[arg(long, value_name = "PATH")]
     pub(crate) policy: Vec<PathBuf>,
-    /// Only report what policies would deny, whatever they say themselves [default]
+    /// Only report what policies would deny, whatever they say themselves; the default
     #[arg(long, conflicts_with = "enforce")]
     pub(crate) audit: bool,
     /// Carry out what policies say, but for those that say `mode: audit`

@@ -287,7 +287,7 @@ fn an_event_is_measured_when_asked_for_and_matches_the_same() {
     };
     let ((plain, none), (found, costs)) = (run(false), run(true));
     assert_eq!((plain, none), (found, Vec::new()));
-    // Its filter, without what the clock itself takes, and then what is done with the match; the
-    // other rule cannot concern the event.
-    assert_eq!(costs, [(0, 0), (0, 10)]);
+    // What its filter waits for and the rest of it, without what the clock itself takes, and then
+    // what is done with the match; the other rule cannot concern the event.
+    assert_eq!(costs, [(0, 0), (0, 0), (0, 10)]);
 }

@@ -16,6 +16,8 @@ pub(super) struct Values {
     /// For each column the event for which it was looked at last, and what was seen.
     looked: Vec<(u64, Seen)>,
     memory: Memory,
+    /// Nothing is remembered and nothing recalled: each test is made when it is asked for.
+    forgetful: bool,
     room: Room,
 }
 
@@ -36,6 +38,11 @@ impl Values {
         Values { looked: vec![(0, Seen::Nothing); columns], ..Values::default() }
     }
 
+    /// From now on remembers nothing, so that tests cost what they cost.
+    pub(super) fn forget(&mut self) {
+        self.forgetful = true;
+    }
+
     /// Goes on to another event; its number.
     #[inline]
     pub(super) fn next(&mut self) -> u64 {
@@ -51,7 +58,7 @@ impl Values {
         let seen = if matches!(value, Value::Null) {
             Seen::Nothing
         } else {
-            let name = Name::new(number, value);
+            let name = if self.forgetful { None } else { Name::new(number, value) };
             let place = name.and_then(|name| {
                 memory.recall(&name).or_else(|| memory.learn(&name, column.find(value, room)))
             });
@@ -136,7 +143,28 @@ impl Compiled {
         }
     }
 
-    fn test(&self, predicate: u32, value: Value<'_>) -> bool {
+    /// Tells `each` the predicates of a column that a filter waits for and only a test decides.
+    pub(super) fn tests(
+        &self,
+        number: u32,
+        event: &dyn Fields,
+        class: &Class,
+        values: &mut Values,
+        mut each: impl FnMut(u32, Value<'_>),
+    ) {
+        let Some((_, column)) = self.column(number) else { return };
+        let value = event.get(column.field);
+        if matches!(value, Value::Null) {
+            return;
+        }
+        for predicate in column.find(value, &mut values.room) {
+            if class.is_awaited(*predicate) {
+                each(*predicate, value);
+            }
+        }
+    }
+
+    pub(super) fn test(&self, predicate: u32, value: Value<'_>) -> bool {
         let predicate = usize::try_from(predicate).ok().and_then(|at| self.predicates.get(at));
         predicate.is_some_and(|predicate| predicate.check.any(value))
     }

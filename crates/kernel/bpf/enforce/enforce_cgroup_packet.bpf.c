@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
- * Sockets as they are made, and packets: what the hooks that name an address do not see. Raw sockets
- * and protocols that have no such hooks are decided packet by packet, as is who is let in.
+ * Sockets as they are made, and packets: what the hooks that name an address do not see. Raw
+ * sockets and protocols that have no such hooks are decided packet by packet, as is who is let in.
  */
 #include "net_socket.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /*
- * Whether the kind of a socket is refused. MPTCP connects to what the other side tells it, by itself:
- * who is limited at all may not use it, as if nothing were known of its peers.
+ * Whether the kind of a socket is refused. MPTCP connects to what the other side tells it, by
+ * itself: who is limited at all may not use it, as if nothing were known of its peers.
  */
 static __always_inline int refuse_kind(struct asking *asking)
 {

@@ -27,7 +27,8 @@ static __always_inline struct peer_request *begin(struct asker *asker, __u32 ope
 	return request;
 }
 
-/* MPTCP connects to what the other side tells it, by itself: who is limited at all may not use it. */
+/* MPTCP connects to what the other side tells it, by itself: who is limited at all may not use it.
+ */
 static __always_inline int finish_unknown(const struct asker *asker, struct peer_request *request,
                                           __u32 operations)
 {

@@ -39,9 +39,9 @@ static __always_inline void make_plain(struct endpoint *peer)
 }
 
 /*
- * policy::network::destination: where a request to this address really goes. To no address of version
- * 4 means to the address that the socket is bound to (`source`), if any, else to this host; to none
- * of version 6 means to this host, as version 4 if that is what the socket is bound to.
+ * policy::network::destination: where a request to this address really goes. To no address of
+ * version 4 means to the address that the socket is bound to (`source`), if any, else to this host;
+ * to none of version 6 means to this host, as version 4 if that is what the socket is bound to.
  */
 static __always_inline void make_destination(struct endpoint *peer, const struct endpoint *source)
 {
@@ -52,8 +52,8 @@ static __always_inline void make_destination(struct endpoint *peer, const struct
 		return;
 	four = source->family == AF_INET;
 	if (peer->family == AF_INET) {
-		peer->address[0] = four && source->address[0] ? source->address[0]
-		                                              : bpf_htonl(0x7f000001);
+		peer->address[0] =
+		        four && source->address[0] ? source->address[0] : bpf_htonl(0x7f000001);
 	} else if (four) {
 		peer->family = AF_INET;
 		peer->address[0] = bpf_htonl(0x7f000001);

@@ -22,8 +22,8 @@ union any_address {
 };
 
 /*
- * Reads an address that the kernel has copied already. An address without a family is one of version
- * 4 to sockets of that version. False: it is no address of a network.
+ * Reads an address that the kernel has copied already. An address without a family is one of
+ * version 4 to sockets of that version. False: it is no address of a network.
  */
 static __always_inline bool read_address(const struct sock *sk, __u64 from, struct endpoint *peer)
 {
@@ -142,7 +142,8 @@ static __always_inline int release_request(struct peer_request *request, int ans
 }
 
 /* 0, or one more than the answer. */
-static __always_inline int ask(const struct asker *asker, struct peer_request *request, __u32 operation)
+static __always_inline int ask(const struct asker *asker, struct peer_request *request,
+                               __u32 operation)
 {
 	const struct labels *labels = &request->labels;
 	struct subject *subject = asker->subject;
@@ -154,8 +155,8 @@ static __always_inline int ask(const struct asker *asker, struct peer_request *r
 }
 
 /* Ends a request with the first refusal of two operations on its peer. */
-static __always_inline int finish(const struct asker *asker, struct peer_request *request, __u32 first,
-                                  __u32 second)
+static __always_inline int finish(const struct asker *asker, struct peer_request *request,
+                                  __u32 first, __u32 second)
 {
 	int answer;
 

@@ -34,7 +34,7 @@ static __always_inline void fill_maker(struct maker *maker)
 }
 
 /* Writes the current process down in a socket. A macro: program types differ in the pointer. */
-#define keep_maker(asking, sk)                                                                      \
+#define keep_maker(asking, sk)                                                                     \
 	({                                                                                         \
 		struct made *made_ =                                                               \
 		        bpf_sk_storage_get(&makers, (sk), 0, BPF_SK_STORAGE_GET_F_CREATE);         \
@@ -102,9 +102,9 @@ static __always_inline void read_packet(struct __sk_buff *skb, struct packet *pa
 }
 
 /*
- * Who the maker of a socket is in this epoch. If the socket was made in another one and its process has
- * asked for nothing since, it is what it was then, as far as that still has a name: of subjects that
- * are new nothing is known.
+ * Who the maker of a socket is in this epoch. If the socket was made in another one and its process
+ * has asked for nothing since, it is what it was then, as far as that still has a name: of subjects
+ * that are new nothing is known.
  */
 static __always_inline void take_maker(struct asking *asking, const struct made *made, __u64 epoch)
 {

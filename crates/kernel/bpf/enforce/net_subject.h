@@ -117,7 +117,8 @@ static __always_inline void label_executable(struct labels *labels, __u64 epoch)
 	labels->count = 0;
 	labels->unresolved = 0;
 	if (file)
-		label_path(peek_member(struct file, file, f_path.dentry), NULL, NULL, labels, epoch);
+		label_path(peek_member(struct file, file, f_path.dentry), NULL, NULL, labels,
+		           epoch);
 }
 
 static __always_inline void put_back(struct asking *asking)
@@ -127,8 +128,7 @@ static __always_inline void put_back(struct asking *asking)
 }
 
 /* What is kept of the current process; nothing if that was another one of the same number. */
-static __always_inline void take_process(struct asking *asking,
-                                         const struct identity_of *now)
+static __always_inline void take_process(struct asking *asking, const struct identity_of *now)
 {
 	struct process *kept;
 	__u32 pid = bpf_get_current_pid_tgid() >> 32;

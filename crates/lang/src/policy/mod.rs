@@ -6,7 +6,7 @@
 //! | `document` | `apiVersion`, `metadata`, `spec`, rules and allow-lists |
 //! | `subject`, `object` | who and what |
 //! | `includes` | what programs of the base system need, for allow-lists |
-//! | [`write`] | policies as text again |
+//! | [`mod@write`] | policies as text again |
 
 mod document;
 mod includes;

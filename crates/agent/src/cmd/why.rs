@@ -66,15 +66,10 @@ fn of_event(id: &str, runtime: &Path, ready: &Ready) -> Result<String, Failure> 
         text.push_str("the process has ended; `aegisbpf policy explain` takes its description\n");
         return Ok(text);
     };
-    let object = match file(denial) {
-        None => denial["object"].as_str().unwrap_or_default().to_owned(),
-        Some(number) => match named(ready, number) {
-            Some(path) => path,
-            None => {
-                text.push_str("its path is not known; `aegisbpf policy explain` takes one\n");
-                return Ok(text);
-            }
-        },
+    let told = denial["object"].as_str().unwrap_or_default().to_owned();
+    let Some(object) = file(denial).map_or(Some(told), |number| named(ready, number)) else {
+        text.push_str("its path is not known; `aegisbpf policy explain` takes one\n");
+        return Ok(text);
     };
     let request = format!("{} {}", word("operation"), quoted(&object));
     text.push_str(&explain::of(ready, &request, actor)?);

@@ -2,8 +2,9 @@
 //!
 //! Each kernel is a Debian cloud kernel booted under plain qemu with an initramfs made here. In it
 //! `provoke host` performs every operation that `aegisbpf doctor` lists and checks the resulting
-//! event field by field, and `evade guest` tries what must not get around prevention. The guest needs no disk and no network: all that goes in is in the
-//! initramfs, all that comes out is the serial log.
+//! event field by field, `evade guest` tries what must not get around prevention, and `evade agent`
+//! runs the agent with policies as an operator does. The guest needs no disk and no network: all that
+//! goes in is in the initramfs, all that comes out is the serial log.
 
 mod cpio;
 mod debian;
@@ -109,7 +110,7 @@ fn one(found: Result<Found>, payload: &Payload, cache: &Path, version: &str) -> 
         Err(error) => return Row::new(version, Verdict::Failed(format!("{error:#}"))),
     };
     match guest::run(&kernel, payload, cache, version, GUEST_TIMEOUT) {
-        Ok(log) => report::judge(version, &log, 1 + usize::from(guest::prevents(version))),
+        Ok(log) => report::judge(version, &log, guest::suites(version)),
         Err(error) => Row::new(version, Verdict::Failed(format!("{error:#}"))),
     }
 }

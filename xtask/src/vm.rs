@@ -2,8 +2,9 @@
 //!
 //! Each kernel is a Debian cloud kernel booted under plain qemu with an initramfs made here. In it
 //! `provoke host` performs every operation that `aegisbpf doctor` lists and checks the resulting
-//! event field by field, and `evade guest` tries what must not get around prevention. The guest needs
-//! no disk and no network: all that goes in is in the initramfs, all that comes out is the serial log.
+//! event field by field, `evade guest` tries what must not get around prevention, and `evade agent`
+//! runs the agent with policies as an operator does. The guest needs no disk and no network: all that
+//! goes in is in the initramfs, all that comes out is the serial log.
 
 mod cpio;
 mod debian;
@@ -28,16 +29,22 @@ const DEFAULT_KERNELS: &[&str] = &["5.10", "6.1", "6.12"];
 const QEMU_MIN: u32 = 8;
 /// Guests that run at the same time. Most of a guest's time is one CPU verifying BPF programs.
 const AT_ONCE: usize = 2;
-/// Times that policies are replaced while others ask.
-pub(crate) const RELOADS: u32 = 1000;
-/// The same where it shall not take long: each takes about a second under emulation.
-pub(crate) const RELOADS_SMOKE: u32 = 60;
+/// How much is done in a guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// What a run of all tests has time for: policies are replaced 60 times under load, about one a
+    /// second under emulation.
+    Smoke,
+    /// 1,000 times; and the agent itself carries policies out, killed and started again.
+    Whole,
+}
+
 /// A guest boots in seconds; the cases, and a thousand reloads, take some minutes under emulation.
 const GUEST_TIMEOUT: Duration = Duration::from_mins(25);
 
-/// Runs the guest matrix, with that many reloads, and prints one row per kernel. `AEGIS_VM_CACHE` names the directory that
+/// Runs the guest matrix and prints one row per kernel. `AEGIS_VM_CACHE` names the directory that
 /// keeps the kernels, `target/vm` by default.
-pub(crate) fn test(kernels: &[String], reloads: u32) -> Result<Outcome> {
+pub(crate) fn test(kernels: &[String], extent: Extent) -> Result<Outcome> {
     let cache = std::env::var_os("AEGIS_VM_CACHE")
         .map_or_else(|| sh::target().join("vm"), |directory| sh::at(PathBuf::from(directory)));
     std::fs::create_dir_all(&cache).with_context(|| format!("creating {}", cache.display()))?;
@@ -59,7 +66,7 @@ pub(crate) fn test(kernels: &[String], reloads: u32) -> Result<Outcome> {
         "evade",
     ]))?;
     let programs = ["aegisbpf", "provoke", "evade"].map(sh::release);
-    let payload = Payload::new(&programs, reloads)?;
+    let payload = Payload::new(&programs, extent)?;
     let kernels = wanted(&mirror, kernels);
     let found: Vec<Result<Found>> = kernels.iter().map(|kernel| mirror.kernel(kernel)).collect();
     let rows = boot_all(kernels.into_iter().zip(found).collect(), &payload, &cache);
@@ -113,7 +120,7 @@ fn one(found: Result<Found>, payload: &Payload, cache: &Path, version: &str) -> 
         Err(error) => return Row::new(version, Verdict::Failed(format!("{error:#}"))),
     };
     match guest::run(&kernel, payload, cache, version, GUEST_TIMEOUT) {
-        Ok(log) => report::judge(version, &log, 1 + usize::from(guest::prevents(version))),
+        Ok(log) => report::judge(version, &log, payload.suites(version)),
         Err(error) => Row::new(version, Verdict::Failed(format!("{error:#}"))),
     }
 }

@@ -15,6 +15,9 @@ use crate::guard::runtime::socket_path;
 
 /// How long an answer may take to begin: the guard may have to attach sensors first.
 const ANSWER_WAIT: Duration = Duration::from_secs(15);
+/// How long it may take when programs that enforce are loaded first: verifying them is slow where the
+/// CPU is.
+const LOAD_WAIT: Duration = Duration::from_mins(2);
 /// Longest head or line that is read; an event with all its arguments stays far below.
 const LINE_MAX: u64 = 8 * 1024 * 1024;
 /// Lines of a head.
@@ -56,20 +59,25 @@ pub(crate) fn get(
     path: &str,
     query: &[(&str, String)],
 ) -> Result<Answer, Failure> {
-    ask(runtime_dir, "GET", &target(path, query))
+    ask(runtime_dir, "GET", &target(path, query), ANSWER_WAIT)
 }
 
 /// Tells the agent of a runtime directory to do something.
 pub(crate) fn post(runtime_dir: &Path, path: &str) -> Result<Answer, Failure> {
-    ask(runtime_dir, "POST", path)
+    ask(runtime_dir, "POST", path, ANSWER_WAIT)
 }
 
-fn ask(runtime_dir: &Path, method: &str, target: &str) -> Result<Answer, Failure> {
+/// The same for what may load programs.
+pub(crate) fn post_and_load(runtime_dir: &Path, path: &str) -> Result<Answer, Failure> {
+    ask(runtime_dir, "POST", path, LOAD_WAIT)
+}
+
+fn ask(runtime_dir: &Path, method: &str, target: &str, wait: Duration) -> Result<Answer, Failure> {
     let socket = socket_path(runtime_dir);
     let name = socket.display().to_string();
     let stream = UnixStream::connect(&socket).map_err(|error| refused(&name, &error))?;
     let fail = |error: std::io::Error| unreachable(&name, &error);
-    stream.set_read_timeout(Some(ANSWER_WAIT)).map_err(fail)?;
+    stream.set_read_timeout(Some(wait)).map_err(fail)?;
     write!(&stream, "{method} {target} HTTP/1.0\r\nHost: agent\r\n\r\n").map_err(fail)?;
     let mut reader = BufReader::new(stream);
     let status = read_line(&mut reader).map_err(fail)?.unwrap_or_default();

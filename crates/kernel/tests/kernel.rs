@@ -8,4 +8,5 @@ mod root {
     mod life;
     mod loss;
     mod net;
+    mod pins;
 }

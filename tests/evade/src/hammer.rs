@@ -83,7 +83,7 @@ impl Hammer {
         writeln!(input, "{line}").context("speaking to a process")
     }
 
-    fn start(program: &str, words: &[&Path]) -> Result<Hammer> {
+    pub(crate) fn start(program: &str, words: &[&Path]) -> Result<Hammer> {
         let mut child = Command::new(program)
             .arg("hammer")
             .args(words)
@@ -96,7 +96,7 @@ impl Hammer {
     }
 
     /// Rounds and wrong verdicts.
-    fn stop(mut self) -> Result<(u64, u64)> {
+    pub(crate) fn stop(mut self) -> Result<(u64, u64)> {
         if let Some(mut input) = self.child.stdin.take() {
             writeln!(input)?;
         }

@@ -7,6 +7,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | `agent` | the agent itself, with the commands of an operator |
 //! | `cases` | the tricks, by area |
 //! | `lab` | the directories, the policy, the kernel half |
 //! | `tables` | from the text of the policy to what the kernel half takes |
@@ -16,6 +17,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
 
+mod agent;
 mod cases;
 mod count;
 mod hammer;
@@ -25,13 +27,15 @@ mod tables;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: evade guest [--only WORD] [--reloads N]\n       evade count\n       evade do CASE DIRECTORY";
+const USAGE: &str = "usage: evade guest [--only WORD] [--reloads N]\n       evade agent --agent PATH\n       evade count\n       evade do CASE DIRECTORY";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let result = match words.as_slice() {
         ["guest", rest @ ..] => run::command(rest),
+        ["agent", rest @ ..] => agent::command(rest),
+        ["attempt", rest @ ..] => return agent::attempt(rest),
         ["do", case, directory] => return cases::perform(case, directory.as_ref()),
         ["hammer", rest @ ..] => return hammer::strike(rest),
         ["count"] => count::command(),

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::sh;
 
+use super::Extent;
 use super::cpio::Archive;
 use super::debian::{Kernel, checked, find};
 use super::report::Log;
@@ -52,13 +53,12 @@ poweroff -f
 #[derive(Debug)]
 pub(super) struct Payload {
     archive: Archive,
-    reloads: u32,
+    extent: Extent,
 }
 
 impl Payload {
-    /// Packs busybox, our programs and the shared libraries that they need; policies are replaced
-    /// `reloads` times.
-    pub(super) fn new(programs: &[PathBuf], reloads: u32) -> Result<Payload> {
+    /// Packs busybox, our programs and the shared libraries that they need.
+    pub(super) fn new(programs: &[PathBuf], extent: Extent) -> Result<Payload> {
         let mut archive = Archive::default();
         for directory in ["/proc", "/sys", "/tmp", "/run", "/root", "/var/lib"] {
             archive.directory(directory);
@@ -86,7 +86,7 @@ impl Payload {
                 .with_context(|| format!("reading the library {library}"))?;
             archive.file(&library, 0o755, &data);
         }
-        Ok(Payload { archive, reloads })
+        Ok(Payload { archive, extent })
     }
 
     /// The initramfs for one kernel.
@@ -102,11 +102,24 @@ impl Payload {
         let expect = expectations(version);
         let mut cases = format!("setsid provoke host --agent /bin/aegisbpf {module} {expect}\n");
         if prevents(version) {
-            let line = format!("setsid evade guest --reloads {}\n", self.reloads);
-            cases.push_str(&line);
+            cases.push_str(match self.extent {
+                Extent::Smoke => "setsid evade guest --reloads 60\n",
+                Extent::Whole => {
+                    "setsid evade guest --reloads 1000\nsetsid evade agent --agent /bin/aegisbpf\n"
+                }
+            });
         }
         archive.file("/cases", 0o755, cases.as_bytes());
         Ok(archive.finish())
+    }
+
+    /// How many suites run on this kernel, each of which must say that it ended well.
+    pub(super) fn suites(&self, version: &str) -> usize {
+        match self.extent {
+            _ if !prevents(version) => 1,
+            Extent::Smoke => 2,
+            Extent::Whole => 3,
+        }
     }
 }
 
@@ -121,7 +134,7 @@ fn expectations(version: &str) -> &'static str {
 }
 
 /// Whether prevention by LSM programs is promised on this kernel: from 6.1 on.
-pub(super) fn prevents(version: &str) -> bool {
+fn prevents(version: &str) -> bool {
     !version.starts_with("5.")
 }
 

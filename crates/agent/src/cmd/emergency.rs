@@ -25,7 +25,9 @@ pub(crate) fn run(command: &EmergencyCommand) -> Result<Exit, Failure> {
 
 /// Tells a running agent; false if none runs.
 fn tell(runtime: &Path, enforce: bool) -> Result<bool, Failure> {
-    match client::post(runtime, &format!("/v1/emergency?enforce={enforce}")) {
+    // Who does not let go soon is not waited for.
+    let post = if enforce { client::post_and_load } else { client::post };
+    match post(runtime, &format!("/v1/emergency?enforce={enforce}")) {
         Ok(answer) => answer.json().map(|_| true),
         Err(failure) if failure.exit == Exit::NotRunning => Ok(false),
         Err(failure) => Err(failure),

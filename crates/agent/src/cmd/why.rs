@@ -1,6 +1,7 @@
 //! `aegisbpf why`: why something was denied, or what rules say of a process.
 
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use policy::actor::{Actor, Identity};
@@ -12,11 +13,13 @@ use crate::client;
 use crate::exit::{Exit, Failure};
 use crate::policy::deploy;
 use crate::policy::load::{Ready, Verified, looking};
-use crate::policy::store::Store;
+use crate::policy::store::{Store, exact};
 use crate::render::escape::piece;
 
 /// Ancestors that are looked at; deeper trees are rare, and rules about them rarer.
 const ANCESTORS_MAX: usize = 64;
+/// Of the kernel's `dev_t`.
+const MINOR_BITS: u32 = 20;
 /// Bytes of a file of a process.
 const PROC_MAX: u64 = 64 << 10;
 
@@ -63,13 +66,32 @@ fn of_event(id: &str, runtime: &Path, ready: &Ready) -> Result<String, Failure> 
         text.push_str("the process has ended; `aegisbpf policy explain` takes its description\n");
         return Ok(text);
     };
-    let request = format!("{} {}", word("operation"), quoted(denial));
+    let told = denial["object"].as_str().unwrap_or_default().to_owned();
+    let Some(object) = file(denial).map_or(Some(told), |number| named(ready, number)) else {
+        text.push_str("its path is not known; `aegisbpf policy explain` takes one\n");
+        return Ok(text);
+    };
+    let request = format!("{} {}", word("operation"), quoted(&object));
     text.push_str(&explain::of(ready, &request, actor)?);
     Ok(text)
 }
 
-fn quoted(denial: &Json) -> String {
-    let object = denial["object"].as_str().unwrap_or_default();
+/// Filesystem and number of a file that was told without its path.
+fn file(denial: &Json) -> Option<(u64, u64)> {
+    let [device, inode] = denial["file"].as_array()?.as_slice() else { return None };
+    device.as_u64().zip(inode.as_u64())
+}
+
+/// The path by which rules name a file.
+fn named(ready: &Ready, (device, inode): (u64, u64)) -> Option<String> {
+    exact(ready).into_iter().find(|path| {
+        let Ok(about) = std::fs::symlink_metadata(path) else { return false };
+        let (major, minor) = (rustix::fs::major(about.dev()), rustix::fs::minor(about.dev()));
+        about.ino() == inode && u64::from(major) << MINOR_BITS | u64::from(minor) == device
+    })
+}
+
+fn quoted(object: &str) -> String {
     if object.is_empty() { String::new() } else { format!("'{object}'") }
 }
 

@@ -15,6 +15,8 @@ use crate::proto::{Policy, Request};
 
 /// How long the guard may take: it loads programs when it is asked for the first time.
 const WAIT: Duration = Duration::from_secs(14);
+/// The same after enforcement was switched off, when the client waits for that.
+const LOAD_WAIT: Duration = Duration::from_secs(118);
 
 /// The number of the last question. Whoever holds it is the only one who asks.
 #[derive(Debug, Default)]
@@ -61,12 +63,13 @@ async fn ask(control: &Control, question: Policy) -> Response {
     let mut last = control.asking.0.lock().await;
     *last = last.wrapping_add(1);
     let number = *last;
+    let wait = if matches!(question, Policy::Enable) { LOAD_WAIT } else { WAIT };
     let mut answers = control.board.policies();
     if control.guard.ask(&Request::Policy(number, question)).is_err() {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "the guard cannot be asked");
     }
     let ours = |answer: &Json| answer["number"] == number;
-    let answer = tokio::time::timeout(WAIT, answers.wait_for(ours)).await;
+    let answer = tokio::time::timeout(wait, answers.wait_for(ours)).await;
     let Ok(Ok(answer)) = answer else {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "the guard does not answer");
     };

@@ -29,6 +29,8 @@ const ARGUMENTS: &[(&str, usize)] = &[("enforce_times", 3), ("enforce_times_old"
 const BLOB_SIZES: std::ops::RangeInclusive<u32> = 64 << 10..=64 << 20;
 /// The directories of links are called so, with the identity of the object behind it.
 const LINKS: &str = "links-";
+/// Directory of links that are not complete.
+const MAKING: &str = "making";
 
 /// What [`open`] found or made.
 pub(super) struct Opened {
@@ -49,18 +51,36 @@ pub(super) fn open(options: &Options) -> Result<Opened, Error> {
     if links.is_dir() {
         return Ok(Opened { maps: pinned(pins)?, missing: Vec::new(), resumed: true });
     }
-    let making = pins.join("making");
+    let making = pins.join(MAKING);
     remove(&making)?;
-    make(&making)?;
-    let hooks = Hooks::read();
-    let (loaded, left) = load(options, &hooks)?;
-    let missing = attach(&loaded, &making, left, &hooks)?;
-    pin_maps(&loaded, pins)?;
-    fs::rename(&making, &links).map_err(|error| named("rename", &making, error))?;
+    let missing = match begin(options, &making, &links) {
+        Ok(missing) => missing,
+        Err(error) => {
+            // The first failure is the one to tell; what stays is taken away by the next attempt.
+            drop(clear(pins, &making));
+            return Err(error);
+        }
+    };
     for other in others(pins, &links)? {
         remove(&other)?;
     }
     Ok(Opened { maps: pinned(pins)?, missing, resumed: false })
+}
+
+/// Loads, attaches and pins; gives the programs that are not attached.
+fn begin(options: &Options, making: &Path, links: &Path) -> Result<Vec<(String, String)>, Error> {
+    make(making)?;
+    let hooks = Hooks::read();
+    let (loaded, left) = load(options, &hooks)?;
+    let missing = attach(&loaded, making, left, &hooks)?;
+    pin_maps(&loaded, &options.pins)?;
+    fs::rename(making, links).map_err(|error| named("rename", making, error))?;
+    Ok(missing)
+}
+
+/// Takes away what a beginning left that failed. What another build has pinned stays in force.
+fn clear(pins: &Path, making: &Path) -> Result<(), Error> {
+    if others(pins, Path::new(""))?.is_empty() { unpin(pins) } else { remove(making) }
 }
 
 /// Which programs these are: two builds whose programs differ have different ones.
@@ -222,6 +242,6 @@ pub(super) fn unpin(pins: &Path) -> Result<(), Error> {
     for links in others(pins, Path::new(""))? {
         remove(&links)?;
     }
-    remove(&pins.join("making"))?;
+    remove(&pins.join(MAKING))?;
     remove(pins)
 }

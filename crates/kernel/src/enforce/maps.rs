@@ -27,6 +27,9 @@ pub(super) const PINNED: &[(&str, &str)] = &[
 /// Generations that the kernel can hold; `SLOTS` in blob.h.
 pub(super) const SLOTS: u64 = 4;
 
+/// Renamed directories that no host comes to.
+const LEAP: u64 = 1 << 32;
+
 /// The pinned maps.
 #[derive(Debug)]
 pub(super) struct Maps {
@@ -75,6 +78,18 @@ impl Maps {
         let id = found.first_chunk().ok_or_else(|| Error::map(pin, &"the slot holds no number"))?;
         let inner = MapHandle::from_map_id(u32::from_ne_bytes(*id)).map_err(map)?;
         inner.lookup(&0u32.to_ne_bytes(), MapFlags::ANY).map_err(map)
+    }
+
+    /// Lets the labels that are kept be found anew: they hold for a count of renamed directories, which
+    /// leaps. What programs count at the same moment may be lost; a leap is more than they ever count.
+    pub(super) fn find_anew(&self) -> Result<(), Error> {
+        let key = 0u32.to_ne_bytes();
+        let value = self.get("moves")?.lookup(&key, MapFlags::ANY);
+        let value = value.map_err(|error| Error::map("moves", &error))?;
+        let count = value.as_deref().and_then(<[u8]>::first_chunk);
+        let count =
+            u64::from_ne_bytes(*count.ok_or_else(|| Error::map("moves", &"it has no value"))?);
+        self.put("moves", &key, &count.wrapping_add(LEAP).to_ne_bytes())
     }
 
     /// Removes what a load left that did not come to its end.

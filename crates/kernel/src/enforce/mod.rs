@@ -109,7 +109,8 @@ impl Enforcer {
     /// Tells of mounts that came later; the labels of files on them are found anew.
     pub fn mount(&mut self, mounts: &[Mount]) -> Result<(), Error> {
         let epoch = self.maps.epoch()?;
-        generation::put_mounts(&self.maps, epoch, mounts)
+        generation::put_mounts(&self.maps, epoch, mounts)?;
+        self.maps.find_anew()
     }
 
     /// What the kernel has in force, read back from it; none if nothing is.

@@ -23,6 +23,8 @@ const TOLD: usize = 20;
 /// `DENIAL_WOULD` and `DENIAL_AUDIT` of wire.h.
 const WOULD: u16 = 1;
 const AUDIT: u16 = 2;
+/// Of the kernel's `dev_t`.
+const MINOR_BITS: u32 = 20;
 /// `AF_INET` and `AF_INET6`.
 const INET: u16 = 2;
 const INET6: u16 = 10;
@@ -39,8 +41,10 @@ pub(super) struct Denial {
     /// `denied`, `would be denied` or `reported`.
     outcome: &'static str,
     operation: &'static str,
-    /// Path or address.
+    /// Path or address; of a file that LSM programs denied, its number.
     object: Option<String>,
+    /// Such a file: its filesystem, in the kernel's encoding, and its number there.
+    file: Option<(u64, u64)>,
     pid: u32,
     uid: u32,
     /// What the process runs, if it still does.
@@ -113,6 +117,8 @@ impl Evidence {
             },
             operation: operation.map_or("?", |one| one.name()),
             object: object(record, bytes),
+            file: (span(bytes, record.path).is_none() && record.ino != 0)
+                .then_some((record.dev, record.ino)),
             pid: record.h.pid,
             uid: record.h.uid,
             executable: is_same(record).then(|| executable(record.h.pid)).flatten(),
@@ -157,10 +163,17 @@ fn object(record: &RecDenial, bytes: &[u8]) -> Option<String> {
         Some(IpAddr::V6(address)) => Some(format!("[{address}]:{port}/{}", record.protocol)),
         Some(address) => Some(format!("{address}:{port}/{}", record.protocol)),
         None => {
-            let text = String::from_utf8_lossy(span(bytes, record.path)?).into_owned();
+            let Some(path) = span(bytes, record.path) else { return number(record) };
+            let text = String::from_utf8_lossy(path).into_owned();
             Some(piece(&text).chars().take(OBJECT_MAX).collect())
         }
     }
+}
+
+/// A file without a path, as `/proc/self/mountinfo` and `find -inum` call it.
+fn number(record: &RecDenial) -> Option<String> {
+    let (major, minor) = (record.dev >> MINOR_BITS, record.dev & ((1 << MINOR_BITS) - 1));
+    (record.ino != 0).then(|| format!("inode {} of device {major}:{minor}", record.ino))
 }
 
 fn span(bytes: &[u8], span: Span) -> Option<&[u8]> {

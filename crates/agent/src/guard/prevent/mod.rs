@@ -151,7 +151,8 @@ impl Prevention {
     fn load(&mut self, next: &Loaded) -> Result<(), String> {
         let (ids, unknown) = host::ids(&next.stored.about);
         let mounts = host::mounts(&next.tables).map_err(|error| format!("mounts: {error}"))?;
-        let before = self.active.as_ref().map(|one| &one.stored.about);
+        let left = if self.active.is_none() { self.left()? } else { None };
+        let before = self.active.as_ref().map(|one| &one.stored.about).or(left.as_ref());
         let carry = host::carry(before, &next.stored.about);
         let tier = self.tier()?;
         let files =
@@ -175,6 +176,21 @@ impl Prevention {
         self.unknown = unknown;
         self.mounts = mounts;
         Ok(())
+    }
+
+    /// What an agent before this one left in force: what processes inherited then still counts.
+    fn left(&mut self) -> Result<Option<About>, String> {
+        let active = self.tier()?.active().map_err(|error| error.to_string())?;
+        let Some(active) = active else { return Ok(None) };
+        let generation = active.generation;
+        let known = self.store.read(generation).ok().filter(|one| one.tables == active.tables);
+        if known.is_none() {
+            tracing::warn!(
+                generation,
+                "unknown policies are in force; what processes inherited by them is lost"
+            );
+        }
+        Ok(known.map(|one| one.about))
     }
 
     fn tier(&mut self) -> Result<&mut Box<dyn Tier>, String> {

@@ -158,7 +158,7 @@ impl About {
     }
 }
 
-fn exact(ready: &Ready) -> Vec<String> {
+pub(crate) fn exact(ready: &Ready) -> Vec<String> {
     let rules = ready.loaded.policies.iter().flat_map(|policy| &policy.rules);
     let paths = rules.flat_map(|rule| &rule.objects).filter_map(|object| match object {
         Object::Path(path) => Some(path),

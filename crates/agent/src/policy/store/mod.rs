@@ -26,7 +26,7 @@ use rustix::fs::FlockOperation;
 use super::load::Ready;
 use crate::exit::{Exit, Failure};
 
-pub(crate) use about::About;
+pub(crate) use about::{About, exact};
 pub(crate) use emergency::Emergency;
 pub(crate) use journal::{Change, Who};
 

@@ -1,0 +1,59 @@
+//! `evade agent --agent PATH`: the agent itself, run as an operator runs it.
+//!
+//! The other suite puts tables into the kernel half by itself; this one starts `aegisbpf run` with
+//! files of policies and asks what holds then, by deeds: one process that the rules are about, and one
+//! that no rule is about, do the same. The cases build on each other and are done in order.
+
+mod life;
+mod policies;
+mod scene;
+
+use anyhow::{Result, bail};
+use scene::Scene;
+
+pub(crate) use scene::attempt;
+
+/// A case: its name and what it does; the text says what was seen.
+type Case = (&'static str, fn(&mut Scene) -> Result<String>);
+
+/// In order: each begins where the one before it ended.
+const CASES: &[Case] = &[
+    ("audit reports and denies nothing", policies::audit),
+    ("a policy is in force when the agent answers", policies::enforced),
+    ("show reads back, why explains", policies::shown),
+    ("mounts and links made later", policies::later),
+    ("a file of policies that changes", policies::changed),
+    ("broken policies change nothing", policies::broken),
+    ("rollback", policies::rolled_back),
+    ("emergency disable and enable", policies::emergency),
+    ("kill -9 of the worker", life::worker_killed),
+    ("kill -9 of the guard, and the next agent", life::guard_killed),
+    ("what was inherited outlives the agent", life::inherited),
+    ("a clean stop", life::stopped),
+    ("an agent without --enforce after one with it", life::audit_after),
+    ("emergency disable without an agent", life::unpinned),
+];
+
+/// `evade agent --agent PATH`
+pub(crate) fn command(words: &[&str]) -> Result<bool> {
+    let ["--agent", agent] = words else { bail!("unknown options {words:?}") };
+    let mut scene = Scene::new(agent)?;
+    let mut failed = 0;
+    for (name, case) in CASES {
+        match case(&mut scene) {
+            Ok(said) => println!("ok   run/{name}  {said}"),
+            Err(error) => {
+                failed += 1;
+                println!("FAIL run/{name}: {error:#}");
+                scene.tell();
+            }
+        }
+    }
+    let all = CASES.len();
+    if failed > 0 {
+        println!("RESULT FAIL {failed} failed of {all} about the running agent");
+        return Ok(false);
+    }
+    println!("RESULT ok {all} about the running agent");
+    Ok(true)
+}

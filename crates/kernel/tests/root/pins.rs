@@ -21,7 +21,7 @@ impl Pins {
 
     fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.0).into_iter().flatten();
-        entries.map(|one| one.unwrap().file_name().into_string().unwrap()).collect()
+        entries.flatten().map(|one| one.file_name().to_string_lossy().into_owned()).collect()
     }
 }
 

@@ -5,7 +5,7 @@ use lang::policy::Policies;
 use model::policy::{Container, Object, Place, Subject};
 
 /// Digits of an id that tell containers apart.
-pub(crate) const CONTAINER_ID_LEAST: usize = 12;
+const CONTAINER_ID_LEAST: usize = 12;
 
 /// One thing that cannot be decided.
 #[derive(Debug)]
@@ -20,9 +20,14 @@ pub(super) struct Undecided {
     pub(super) help: &'static str,
 }
 
-/// Whether a container is named by its id, or the beginning of it.
-pub(crate) fn is_container_id(name: &str) -> bool {
-    name.len() >= CONTAINER_ID_LEAST && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+/// The id of a container, or the beginning of it, if it is described by that alone.
+pub(crate) fn container_id(container: &Container) -> Option<&str> {
+    let Container { name, image, labels } = container;
+    let alone = image.is_none() && labels.is_empty();
+    name.as_deref().filter(|name| {
+        let hexadecimal = name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        alone && hexadecimal && name.len() >= CONTAINER_ID_LEAST
+    })
 }
 
 /// All that the policies say and nobody decides.
@@ -63,16 +68,11 @@ fn of_subject(subject: &Subject) -> Vec<(&'static str, &'static str)> {
     if !subject.hashes.is_empty() {
         found.push(("executables by hash", "name their paths"));
     }
-    if !subject.containers.iter().all(is_by_id) {
+    if subject.containers.iter().any(|one| container_id(one).is_none()) {
         let help = "give the container's id, or 12 digits or more of its beginning";
         found.push(("containers by name, image or label", help));
     }
     found
-}
-
-fn is_by_id(container: &Container) -> bool {
-    let Container { name, image, labels } = container;
-    image.is_none() && labels.is_empty() && name.as_deref().is_some_and(is_container_id)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use policy::Tables;
 use policy::subjects::{Maps, Resolve};
 
 use crate::policy::store::About;
-use crate::policy::undecided::is_container_id;
+use crate::policy::undecided::container_id;
 
 /// Cgroups that are looked at: far more than a host has.
 const CGROUPS_MAX: usize = 100_000;
@@ -82,14 +82,7 @@ impl Resolve for Host {
 
     /// A container is a cgroup that is called by its id: a name of it is the id, or its beginning.
     fn containers(&self, container: &Container) -> Vec<u64> {
-        let (Some(name), None, []) =
-            (&container.name, &container.image, container.labels.as_slice())
-        else {
-            return Vec::new();
-        };
-        if !is_container_id(name) {
-            return Vec::new();
-        }
+        let Some(name) = container_id(container) else { return Vec::new() };
         self.below(|one| {
             let last = one.file_name().map(|last| last.to_string_lossy().into_owned());
             last.is_some_and(|last| last.split(['-', '.']).any(|part| part.starts_with(name)))

@@ -19,6 +19,7 @@
 //! | [`labels`], [`verdicts`] | what labels stand for; rows of masks |
 //! | [`compile`](mod@compile) | all of it together |
 //! | [`decide`], [`tables`], [`mounts`] | the tables and the reference decision |
+//! | [`marking`] | which files and directories must be watched where no LSM program loads |
 //! | [`blob`] | tables as bytes |
 //! | [`explain`], [`plan`] | why a request is answered so; what policies need |
 //! | [`actor`], [`question`] | processes and requests in words |
@@ -40,6 +41,7 @@ pub mod explain;
 pub mod labels;
 pub mod limits;
 pub mod lint;
+pub mod marking;
 pub mod mounts;
 pub mod network;
 pub mod paths;

@@ -7,7 +7,7 @@
 //! after it: that gap lasts until the guard is back.
 
 use std::os::fd::AsRawFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -17,7 +17,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::fanotify::{Asked, Group};
 use super::guard_marks::Marks;
-pub use super::guard_request::{Request, Wanted};
+pub use super::guard_request::{Identity, Request, Wanted};
 use crate::error::Error;
 
 /// How long a request may wait for the guard.
@@ -29,12 +29,19 @@ const TICK: u16 = 100;
 pub trait Judge: Send {
     /// Whether names anywhere may be protected, so that whole filesystems must be marked.
     fn everywhere(&self) -> bool;
-    /// Whether something in or below a directory may be protected, by the path that the host sees.
-    fn below(&self, directory: &Path) -> bool;
+    /// Files that are protected by their whole path.
+    fn named(&self) -> Vec<PathBuf>;
+    /// Whether something below a directory may be protected, by the path that the host sees.
+    fn below(&mut self, directory: &Path) -> bool;
+    /// Whether a file right in a directory may be protected, there or not: then all files in it are
+    /// asked about.
+    fn children(&mut self, directory: &Path) -> bool;
     /// Whether a file is protected under this path.
     fn concerns(&self, file: &Path) -> bool;
     /// A file that gets a mark of its own: it stays protected whatever becomes of its name.
-    fn known(&mut self, device: u64, inode: u64, file: &Path);
+    fn known(&mut self, file: Identity, path: &Path);
+    /// Something was mounted or unmounted.
+    fn remounted(&mut self);
     /// Whether a request goes through.
     fn allows(&mut self, request: &Request) -> bool;
     /// Whether what could not even be looked at, or was not answered in time, goes through.
@@ -172,29 +179,50 @@ struct Work {
 }
 
 impl Work {
+    /// Marks all that is there. Whoever asks meanwhile is answered as later.
     fn mark(&mut self) -> Result<(), Error> {
-        self.marks.all(&self.group, &mut *self.judge)?;
+        self.marks.begin(&mut *self.judge)?;
+        while self.marks.waits() {
+            self.step()?;
+            self.answers();
+        }
+        // Last, since from then on every open waits for this thread.
+        self.marks.filesystems(&self.group, &*self.judge)
+    }
+
+    /// One step of marking. A disk that does not answer must not keep who asks: after the deadline the
+    /// other thread answers.
+    fn step(&mut self) -> Result<(), Error> {
+        *lock(&self.current) = Stage::Deciding(None, Instant::now());
+        let done = self.marks.step(&self.group, &mut *self.judge);
+        *lock(&self.current) = Stage::Waiting;
         self.totals.unmarked.store(self.marks.failed(), Ordering::Relaxed);
-        Ok(())
+        done
     }
 
     fn run(&mut self, stop: &AtomicBool) {
         use std::os::fd::AsFd;
         while !stop.load(Ordering::Acquire) {
-            let mut fds = [
-                PollFd::new(self.group.as_fd(), PollFlags::POLLIN),
-                PollFd::new(self.marks.as_fd(), PollFlags::POLLIN),
-            ];
-            // An interrupted wait is one that ended.
-            let _ready = poll(&mut fds, PollTimeout::from(TICK));
-            // New names first: who opens one waits until it has its mark. An error here would be one
-            // of the next round, too; meanwhile the deadline answers.
-            if self.marks.news(&self.group, &mut *self.judge).is_ok() {
-                self.totals.unmarked.store(self.marks.failed(), Ordering::Relaxed);
+            if !self.marks.waits() {
+                let mut fds = [
+                    PollFd::new(self.group.as_fd(), PollFlags::POLLIN),
+                    PollFd::new(self.marks.as_fd(), PollFlags::POLLIN),
+                ];
+                // An interrupted wait is one that ended.
+                let _ready = poll(&mut fds, PollTimeout::from(TICK));
             }
-            for asked in self.group.questions().unwrap_or_default() {
-                self.answer(&asked);
-            }
+            // New names first: who opens one waits until it has its mark. What cannot be looked at now
+            // is looked at in the next round; what cannot be marked is counted.
+            let _again = self.marks.look(&self.group, &mut *self.judge);
+            let _counted = self.step();
+            self.answers();
+        }
+    }
+
+    /// Answers who waits.
+    fn answers(&mut self) {
+        for asked in self.group.questions().unwrap_or_default() {
+            self.answer(&asked);
         }
     }
 

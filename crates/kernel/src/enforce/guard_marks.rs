@@ -1,20 +1,25 @@
 //! Which files and directories get a mark: those that a policy protects, and the directories in
-//! which protected names may appear.
+//! which protected files may appear. Whole filesystems only if protected names may be anywhere.
+//!
+//! What is to be looked at waits in a list and is taken from it one by one, so that whoever asks
+//! meanwhile is answered in between.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::fanotify::{EXECUTE, Group, News, OPEN, On, READ};
 use super::guard::Judge;
-use super::guard_request::{kernel_device, unescaped};
+use super::guard_request::Identity;
 use crate::error::Error;
+use crate::source::mountinfo::MountInfo;
 
-/// Marks of one guard: each holds an inode in memory.
+/// Marks of one guard, and places that wait to be looked at: each mark holds an inode in memory.
 const MARKS_MAX: usize = 1 << 18;
-/// Filesystems without files of their own, which no policy of files protects.
+/// Filesystems without files of their own: what is named there by its whole path has a mark, what
+/// may be anywhere is not looked for.
 const WITHOUT: &[&str] = &[
     "proc",
     "sysfs",
@@ -41,67 +46,154 @@ const WITHOUT: &[&str] = &[
 #[derive(Debug)]
 pub(super) struct Marks {
     news: News,
+    mounts: MountInfo,
+    /// Mounts that were seen: id, filesystem and place.
+    mounted: BTreeSet<(u32, u64, PathBuf)>,
+    /// Filesystems without files of their own.
+    without: BTreeSet<u64>,
+    /// Filesystems that have a mark as a whole.
+    whole: BTreeSet<u64>,
+    waiting: Vec<PathBuf>,
     made: usize,
     failed: u64,
 }
 
 impl Marks {
     pub(super) fn new() -> Result<Marks, Error> {
-        Ok(Marks { news: News::new()?, made: 0, failed: 0 })
+        let mounts = MountInfo::open();
+        Ok(Marks {
+            news: News::new()?,
+            mounts: mounts.map_err(|error| Error::io("open /proc/self/mountinfo", error))?,
+            mounted: BTreeSet::new(),
+            without: BTreeSet::new(),
+            whole: BTreeSet::new(),
+            waiting: Vec::new(),
+            made: 0,
+            failed: 0,
+        })
     }
 
-    /// Files and directories that could not be marked.
+    /// Files, directories and filesystems that could not be marked.
     pub(super) fn failed(&self) -> u64 {
         self.failed
     }
 
-    /// Marks everything that is there.
-    pub(super) fn all(&mut self, group: &Group, judge: &mut dyn Judge) -> Result<(), Error> {
-        if judge.everywhere() {
-            for point in filesystems()? {
-                let marked = group.mark(On::Filesystem, OPEN | EXECUTE, &point);
-                marked.map_err(|error| {
-                    Error::io(format!("mark the filesystem at {}", point.display()), error)
-                })?;
-            }
-        }
-        self.walk(group, judge, PathBuf::from("/"))
+    /// Looks for everything that is there from now on.
+    pub(super) fn begin(&mut self, judge: &mut dyn Judge) -> Result<(), Error> {
+        self.mounts(judge)?;
+        self.waiting = judge.named();
+        self.waiting.push(PathBuf::from("/"));
+        Ok(())
     }
 
-    /// Marks what is new since the last call.
-    pub(super) fn news(&mut self, group: &Group, judge: &mut dyn Judge) -> Result<(), Error> {
+    /// Marks whole filesystems, if names anywhere may be protected.
+    pub(super) fn filesystems(&mut self, group: &Group, judge: &dyn Judge) -> Result<(), Error> {
+        if !judge.everywhere() {
+            return Ok(());
+        }
+        for (_, device, point) in &self.mounted {
+            if self.without.contains(device) || self.whole.contains(device) {
+                continue;
+            }
+            match group.mark(On::Filesystem, OPEN | EXECUTE, point) {
+                Ok(()) => self.whole.insert(*device),
+                // Mounted over: another place of it can be marked, or nobody can reach it.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => continue,
+                Err(error) => {
+                    let what = format!("mark the filesystem at {}", point.display());
+                    return Err(Error::io(what, error));
+                }
+            };
+        }
+        Ok(())
+    }
+
+    /// Takes note of new names and mounts.
+    pub(super) fn look(&mut self, group: &Group, judge: &mut dyn Judge) -> Result<(), Error> {
         match self.news.names()? {
-            Some(names) => names.into_iter().try_for_each(|name| self.walk(group, judge, name)),
-            None => self.walk(group, judge, PathBuf::from("/")),
+            Some(names) => self.waiting.extend(names),
+            None => self.waiting.push(PathBuf::from("/")),
         }
-    }
-
-    /// Marks a file, or a directory and what is in it as far as something there may be protected.
-    fn walk(&mut self, group: &Group, judge: &mut dyn Judge, from: PathBuf) -> Result<(), Error> {
-        let mut open = vec![from];
-        while let Some(path) = open.pop() {
-            let Ok(about) = fs::symlink_metadata(&path) else { continue };
-            if about.is_dir() && (judge.below(&path) || judge.concerns(&path)) {
-                self.directory(group, &path);
-                let entries = fs::read_dir(&path).into_iter().flatten();
-                open.extend(entries.filter_map(|entry| Some(entry.ok()?.path())));
-            } else if about.is_file() && judge.concerns(&path) {
-                judge.known(kernel_device(about.dev()), about.ino(), &path);
-                let marked = self.mark(group, On::File, OPEN | EXECUTE | READ, &path);
-                self.failed += u64::from(marked.is_err());
-            }
-            if self.made >= MARKS_MAX {
-                let full = io::Error::from(io::ErrorKind::StorageFull);
-                return Err(Error::io(format!("mark more than {MARKS_MAX} files"), full));
+        if self.mounts.changed() {
+            let new = self.mounts(judge)?;
+            self.waiting.extend(new);
+            if self.filesystems(group, judge).is_err() {
+                self.failed += 1;
             }
         }
         Ok(())
     }
 
+    /// Reads which filesystems are mounted; the places that are new.
+    fn mounts(&mut self, judge: &mut dyn Judge) -> Result<Vec<PathBuf>, Error> {
+        let all = self.mounts.read();
+        let all = all.map_err(|error| Error::io("read /proc/self/mountinfo", error))?;
+        let is_without = |kind: &[u8]| WITHOUT.iter().any(|one| one.as_bytes() == kind);
+        self.without = all.iter().filter(|one| is_without(&one.kind)).map(|one| one.dev).collect();
+        let now: BTreeSet<_> = all.into_iter().map(|one| (one.id, one.dev, one.point)).collect();
+        let new = now.difference(&self.mounted).map(|one| one.2.clone()).collect();
+        // A filesystem that went and comes again is another one.
+        self.whole.retain(|device| now.iter().any(|one| one.1 == *device));
+        self.mounted = now;
+        judge.remounted();
+        Ok(new)
+    }
+
+    /// Whether something waits to be looked at.
+    pub(super) fn waits(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Looks at one place: marks a file, or a directory, and lets what is in it wait as far as it may
+    /// be protected.
+    pub(super) fn step(&mut self, group: &Group, judge: &mut dyn Judge) -> Result<(), Error> {
+        let Some(path) = self.waiting.pop() else { return Ok(()) };
+        let Ok(about) = fs::symlink_metadata(&path) else { return Ok(()) };
+        let file = Identity::of(&about);
+        if about.is_file() && judge.concerns(&path) {
+            judge.known(file, &path);
+            let marked = self.mark(group, On::File, OPEN | EXECUTE | READ, &path);
+            self.failed += u64::from(marked.is_err());
+        } else if about.is_dir() {
+            let everywhere = judge.everywhere();
+            if everywhere && !self.without.contains(&file.device)
+                || !everywhere && judge.below(&path)
+            {
+                if !everywhere {
+                    self.directory(group, judge, &path);
+                }
+                self.inside(judge, &path);
+            }
+        }
+        if self.made >= MARKS_MAX || self.waiting.len() >= MARKS_MAX {
+            let full = io::Error::from(io::ErrorKind::StorageFull);
+            return Err(Error::io(format!("mark more than {MARKS_MAX} files"), full));
+        }
+        Ok(())
+    }
+
     /// Before its entries are read: what is made in between is told of.
-    fn directory(&mut self, group: &Group, path: &Path) {
-        let marked = self.mark(group, On::Children, OPEN | EXECUTE, path);
-        self.failed += u64::from(marked.is_err()) + u64::from(self.news.watch(path).is_err());
+    fn directory(&mut self, group: &Group, judge: &mut dyn Judge, path: &Path) {
+        if judge.children(path) {
+            let marked = self.mark(group, On::Children, OPEN | EXECUTE, path);
+            self.failed += u64::from(marked.is_err());
+        }
+        self.failed += u64::from(self.news.watch(path).is_err());
+    }
+
+    /// Directories, and files that are protected; others need not wait.
+    fn inside(&mut self, judge: &mut dyn Judge, path: &Path) {
+        let entries = fs::read_dir(path).into_iter().flatten().filter_map(Result::ok);
+        for entry in entries {
+            let path = entry.path();
+            let waits = match entry.file_type() {
+                Ok(kind) => kind.is_dir() || kind.is_file() && judge.concerns(&path),
+                Err(_) => true,
+            };
+            if waits {
+                self.waiting.push(path);
+            }
+        }
     }
 
     fn mark(&mut self, group: &Group, on: On, mask: u64, path: &Path) -> io::Result<()> {
@@ -114,23 +206,4 @@ impl AsFd for Marks {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.news.as_fd()
     }
-}
-
-/// Where each filesystem with files of its own is mounted.
-fn filesystems() -> Result<Vec<PathBuf>, Error> {
-    let text = fs::read_to_string("/proc/self/mountinfo");
-    let text = text.map_err(|error| Error::io("read /proc/self/mountinfo", error))?;
-    let mut seen = std::collections::BTreeSet::new();
-    let mut points = Vec::new();
-    for line in text.lines() {
-        let words: Vec<&str> = line.split(' ').collect();
-        let kind = words.iter().position(|word| *word == "-").and_then(|at| words.get(at + 1));
-        let (Some(kind), Some(device), Some(point)) = (kind, words.get(2), words.get(4)) else {
-            continue;
-        };
-        if !WITHOUT.contains(kind) && seen.insert((*device).to_owned()) {
-            points.push(unescaped(point));
-        }
-    }
-    Ok(points)
 }

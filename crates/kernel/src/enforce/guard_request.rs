@@ -5,6 +5,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use nix::libc;
 
@@ -26,6 +27,24 @@ pub enum Wanted {
     Read,
 }
 
+/// Which file it is, whatever its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Identity {
+    /// Its filesystem, in the kernel's encoding.
+    pub device: u64,
+    /// Its inode.
+    pub inode: u64,
+    /// When it was made, where the filesystem knows: another file may get its inode later.
+    pub born: Option<SystemTime>,
+}
+
+impl Identity {
+    pub(super) fn of(about: &fs::Metadata) -> Identity {
+        let (device, inode) = (kernel_device(about.dev()), about.ino());
+        Identity { device, inode, born: about.created().ok() }
+    }
+}
+
 /// A request that waits for its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
@@ -33,10 +52,8 @@ pub struct Request {
     pub tid: u32,
     /// What it wants.
     pub wanted: Wanted,
-    /// The filesystem of the file, in the kernel's encoding.
-    pub device: u64,
-    /// Its inode.
-    pub inode: u64,
+    /// Of what.
+    pub file: Identity,
     /// Its path inside of its filesystem, under the name by which it is opened; none if that could
     /// not be found out.
     pub inside: Option<PathBuf>,
@@ -55,15 +72,14 @@ impl Request {
         Some(Request {
             tid: asked.tid,
             wanted,
-            device: kernel_device(about.dev()),
-            inode: about.ino(),
+            file: Identity::of(&about),
             inside: inside(number, asked.tid),
         })
     }
 }
 
 /// A device as the kernel writes it in its own structures.
-pub(super) fn kernel_device(device: u64) -> u64 {
+fn kernel_device(device: u64) -> u64 {
     u64::from(libc::major(device)) << 20 | u64::from(libc::minor(device))
 }
 
@@ -117,7 +133,7 @@ fn mounted(table: &str, mount: &str) -> Option<(PathBuf, PathBuf)> {
 }
 
 /// Blanks and the like are written as their octal number.
-pub(super) fn unescaped(text: &str) -> PathBuf {
+fn unescaped(text: &str) -> PathBuf {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, behind)) = rest.split_first() {

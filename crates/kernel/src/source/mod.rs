@@ -8,7 +8,7 @@
 
 mod connector;
 mod fanotify;
-mod mountinfo;
+pub(crate) mod mountinfo;
 mod mounts;
 mod perf;
 mod recent;

@@ -86,8 +86,6 @@ struct Place {
 
 impl Place {
     fn new() -> Place {
-        // Files right in a directory above are asked about, too, and one test lets all wait: so not
-        // where others work.
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let at = directory.path().canonicalize().unwrap();
         let covered = at.join("covered");
@@ -114,18 +112,27 @@ impl Place {
     }
 
     fn rules(&self) -> Vec<Rule> {
-        let subject = Subject { executables: vec![self.at("covered")], ..Subject::default() };
         let path = |name: &str| Object::Path(self.at(name));
-        let rules = [
+        vec![
             rule("read", &[Operation::Read], &[path("kept/**"), path("exact")]),
             rule("run", &[Operation::Execute], &[path("run/*")]),
             rule("write", &[Operation::Write], &[path("exact"), path("unwritable")]),
-        ];
-        rules.into_iter().map(|one| Rule { subject: subject.clone(), ..one }).collect()
+        ]
     }
 
     fn guard(&self, delay: Duration) -> (Guard, Receiver<(Request, bool)>) {
-        let policies = [Policy { name: "p".to_owned(), rules: self.rules(), ..Policy::default() }];
+        self.guard_with(self.rules(), delay)
+    }
+
+    /// With other rules about the covered program.
+    fn guard_with(
+        &self,
+        mut rules: Vec<Rule>,
+        delay: Duration,
+    ) -> (Guard, Receiver<(Request, bool)>) {
+        let subject = Subject { executables: vec![self.at("covered")], ..Subject::default() };
+        rules.iter_mut().for_each(|rule| rule.subject = subject.clone());
+        let policies = [Policy { name: "p".to_owned(), rules, ..Policy::default() }];
         let options = policy::Options { generation: 1, mode: Mode::Enforce, now: 0 };
         let (told, said) = channel();
         let mut judge = Policed::new(compile(&policies, &options).unwrap(), told);
@@ -214,6 +221,97 @@ fn what_is_renamed_or_made_later_is_protected() {
     }
     println!("a new directory was open to {open} readers");
     assert_eq!(place.denied(&read("open/file")), 0, "no rule about it");
+    assert_eq!(guard.counters().unmarked, 0);
+}
+
+#[test]
+fn who_opens_a_file_beside_what_is_protected_is_not_asked() {
+    if skipped() {
+        return;
+    }
+    let place = Place::new();
+    let kept = Object::Path(place.at("kept/**"));
+    let rules = vec![rule("read", &[Operation::Read], &[kept])];
+    let (guard, _said) = place.guard_with(rules, Duration::ZERO);
+    let read = |name: &str| format!("read {}", place.at(name));
+    for beside in ["exact", "open/file"] {
+        assert_eq!(place.denied(&read(beside)), 0, "{beside}: no rule about it");
+    }
+    fs::write(place.at("new"), "content").unwrap();
+    assert_eq!(place.denied(&read("new")), 0, "a new one");
+    assert_eq!(guard.counters().asked, 0, "nobody waited");
+    // The same guard is asked about what is protected, and about all who want it.
+    assert_eq!(place.denied(&read("kept/file")), EPERM);
+    let asked = guard.counters().asked;
+    assert!(asked >= 2, "{asked} questions for two processes");
+    // Another thing of that name is protected again, and its neighbours are not asked about.
+    fs::rename(place.at("kept"), place.at("gone")).unwrap();
+    assert_eq!(place.denied(&read("gone/file")), EPERM, "it was protected once");
+    fs::write(place.at("kept"), "a file now").unwrap();
+    let from = Instant::now();
+    while place.denied(&read("kept")) == 0 {
+        assert!(from.elapsed() < PATIENCE, "a file in the place of the directory gets its mark");
+    }
+    let asked = guard.counters().asked;
+    assert_eq!(place.denied(&read("exact")), 0);
+    assert_eq!(guard.counters().asked, asked, "nobody waited");
+    assert_eq!(guard.counters().unmarked, 0);
+}
+
+#[test]
+fn a_name_that_may_be_anywhere_is_protected_on_every_filesystem() {
+    if skipped() {
+        return;
+    }
+    let place = Place::new();
+    // Nobody else on this host has a file of that name.
+    let name = format!("x.anywhere-{}", std::process::id());
+    fs::write(place.at(&name), "content").unwrap();
+    fs::hard_link(place.at(&name), place.at("open/other")).unwrap();
+    let pattern = Object::Path(format!("**/{name}"));
+    let from = Instant::now();
+    let rules = vec![rule("read", &[Operation::Read], &[pattern])];
+    let (guard, said) = place.guard_with(rules, Duration::ZERO);
+    println!("in force after {:?}", from.elapsed());
+    let read = |path: &str| format!("read {}", place.at(path));
+    for (path, why) in [(name.as_str(), "there before"), ("open/other", "another name of it")] {
+        assert_eq!(place.denied(&read(path)), EPERM, "{why}");
+    }
+    fs::create_dir_all(place.at("late/below")).unwrap();
+    let late = format!("late/below/{name}");
+    fs::write(place.at(&late), "content").unwrap();
+    assert_eq!(place.denied(&read(&late)), EPERM, "made later, at once");
+    fs::rename(place.at(&late), place.at("late/renamed")).unwrap();
+    assert_eq!(place.denied(&read("late/renamed")), EPERM, "it was protected once");
+    assert_eq!(said.try_iter().filter(|one| !one.1).count(), 4, "each by the guard");
+    assert_eq!(place.denied(&read("exact")), 0, "no rule about it");
+    let counters = guard.counters();
+    assert_eq!((counters.late, counters.unmarked), (0, 0));
+}
+
+#[test]
+fn a_filesystem_that_is_mounted_later_is_protected() {
+    use nix::mount::{MntFlags, MsFlags, mount, umount2};
+    if skipped() {
+        return;
+    }
+    let place = Place::new();
+    let (guard, _said) = place.guard(Duration::ZERO);
+    let none = None::<&str>;
+    let below = place.at("kept/deep");
+    mount(Some("tmpfs"), below.as_str(), Some("tmpfs"), MsFlags::empty(), none).unwrap();
+    fs::write(place.at("kept/deep/file"), "content").unwrap();
+    let read = format!("read {}", place.at("kept/deep/file"));
+    let from = Instant::now();
+    let protected = loop {
+        match place.denied(&read) {
+            0 if from.elapsed() < PATIENCE => {}
+            other => break other,
+        }
+    };
+    println!("a new mount was open for {:?}", from.elapsed());
+    umount2(below.as_str(), MntFlags::MNT_DETACH).unwrap();
+    assert_eq!(protected, EPERM);
     assert_eq!(guard.counters().unmarked, 0);
 }
 

@@ -5,12 +5,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use kernel::enforce::guard::{Judge, Request, Wanted};
+use kernel::enforce::guard::{Identity, Judge, Request, Wanted};
 use model::policy::{Operation, Verdict};
+use policy::marking::Marking;
 use policy::mounts::Mount;
 use policy::subjects::{Facts, Maps, Process};
 use policy::{Bits, Compiled, Labels};
@@ -19,7 +20,8 @@ use policy::{Bits, Compiled, Labels};
 pub(super) struct Policed {
     pub(super) compiled: Compiled,
     pub(super) mounts: BTreeMap<u64, Vec<Mount>>,
-    pub(super) kept: BTreeMap<(u64, u64), Labels>,
+    pub(super) kept: BTreeMap<Identity, Labels>,
+    marking: Marking,
     /// Of each request what it was and whether it went through.
     pub(super) told: Sender<(Request, bool)>,
     /// Sleeps so long before each answer.
@@ -28,23 +30,16 @@ pub(super) struct Policed {
 
 impl Policed {
     pub(super) fn new(compiled: Compiled, told: Sender<(Request, bool)>) -> Policed {
-        let mut mounts: BTreeMap<u64, Vec<Mount>> = BTreeMap::new();
-        let text = fs::read_to_string("/proc/self/mountinfo").unwrap();
-        for line in text.lines() {
-            let words: Vec<&str> = line.split(' ').collect();
-            let [_, _, device, root, point, ..] = words.as_slice() else { continue };
-            let (major, minor) = device.split_once(':').unwrap();
-            let device = major.parse::<u64>().unwrap() << 20 | minor.parse::<u64>().unwrap();
-            let mount = compiled.tables.mount(point.as_bytes(), root.as_bytes());
-            mounts.entry(device).or_default().push(mount);
-        }
-        Policed { compiled, mounts, kept: BTreeMap::new(), told, delay: Duration::ZERO }
+        let mounts = shown(&compiled);
+        let asked = [Operation::Read, Operation::Write, Operation::Execute];
+        let marking = Marking::new(&compiled.tables, &asked);
+        Policed { compiled, mounts, kept: BTreeMap::new(), marking, told, delay: Duration::ZERO }
     }
 
     fn labels(&self, request: &Request) -> Labels {
         let tables = &self.compiled.tables;
-        let kept = self.kept.get(&(request.device, request.inode)).copied().unwrap_or_default();
-        let named = match (&request.inside, self.mounts.get(&request.device)) {
+        let kept = self.kept.get(&request.file).copied().unwrap_or_default();
+        let named = match (&request.inside, self.mounts.get(&request.file.device)) {
             (Some(inside), Some(mounts)) => {
                 tables.label_inside(mounts, inside.as_os_str().as_bytes())
             }
@@ -71,33 +66,59 @@ impl Policed {
     }
 }
 
+/// The mounts of each filesystem.
+fn shown(compiled: &Compiled) -> BTreeMap<u64, Vec<Mount>> {
+    let mut mounts: BTreeMap<u64, Vec<Mount>> = BTreeMap::new();
+    let text = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    for line in text.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [_, _, device, root, point, ..] = words.as_slice() else { continue };
+        let (major, minor) = device.split_once(':').unwrap();
+        let device = major.parse::<u64>().unwrap() << 20 | minor.parse::<u64>().unwrap();
+        let mount = compiled.tables.mount(point.as_bytes(), root.as_bytes());
+        mounts.entry(device).or_default().push(mount);
+    }
+    mounts
+}
+
 impl Judge for Policed {
     fn everywhere(&self) -> bool {
-        !self.compiled.tables.label_moved(policy::paths::Cursor::START).as_slice().is_empty()
-            && self.below(Path::new("/nowhere"))
+        self.marking.everywhere()
     }
 
-    fn below(&self, directory: &Path) -> bool {
-        let tables = &self.compiled.tables;
-        let path = directory.as_os_str().as_bytes();
-        !tables.label_moved(tables.start(path)).as_slice().is_empty()
+    fn named(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    fn below(&mut self, directory: &Path) -> bool {
+        self.marking.below(&self.compiled.tables, directory.as_os_str().as_bytes())
+    }
+
+    fn children(&mut self, directory: &Path) -> bool {
+        self.marking.children(&self.compiled.tables, directory.as_os_str().as_bytes())
     }
 
     fn concerns(&self, file: &Path) -> bool {
-        let labels = self.compiled.tables.label_path(file.as_os_str().as_bytes());
-        !labels.as_slice().is_empty()
+        self.marking.concerns(&self.compiled.tables, file.as_os_str().as_bytes())
     }
 
-    fn known(&mut self, device: u64, inode: u64, file: &Path) {
+    fn known(&mut self, file: Identity, path: &Path) {
         let tables = &self.compiled.tables;
-        let labels = tables.label_path(file.as_os_str().as_bytes());
-        let kept = self.kept.entry((device, inode)).or_default();
+        let labels = tables.label_path(path.as_os_str().as_bytes());
+        let kept = self.kept.entry(file).or_default();
         *kept = kept.with(&labels, &tables.verdicts);
+    }
+
+    fn remounted(&mut self) {
+        self.mounts = shown(&self.compiled);
     }
 
     fn allows(&mut self, request: &Request) -> bool {
         std::thread::sleep(self.delay);
         let (labels, subject) = (self.labels(request), self.subject(request.tid));
+        if !labels.as_slice().is_empty() {
+            self.kept.insert(request.file, labels);
+        }
         let asked: &[Operation] = match request.wanted {
             Wanted::Execute => &[Operation::Execute],
             Wanted::Read | Wanted::Open { read: true, write: false } => &[Operation::Read],

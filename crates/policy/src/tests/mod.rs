@@ -9,4 +9,4 @@ mod moves;
 mod oracle;
 mod random;
 mod steps;
-mod table;
+pub(crate) mod table;

@@ -12,12 +12,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use kernel::enforce::guard::{Judge, Request, Wanted};
+use kernel::enforce::guard::{Identity, Judge, Request, Wanted};
 use model::policy::{Operation, Verdict};
-use model::wire::{DENIAL_WOULD, RecDenial, Span};
+use model::wire::{DENIAL_AUDIT, DENIAL_WOULD, RecDenial, Span};
+use policy::marking::Marking;
 use policy::mounts::Mount;
 use policy::subjects::{Dimension, Facts, Maps, Process};
-use policy::verdicts::{Answer, HAS_DENY, Layer};
+use policy::verdicts::{Answer, Layer};
 use policy::{Labels, Tables, Why};
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -33,7 +34,7 @@ const TOLD_MAX: usize = 1_000;
 /// Labels of files that were seen; beyond that they are found again by their paths.
 const KNOWN_MAX: usize = 1 << 20;
 /// Nanoseconds of the clock in which `/proc` tells when a process started.
-const TICK: u64 = 10_000_000;
+pub(super) const TICK: u64 = 10_000_000;
 
 /// Operations on files that can be asked about.
 const ASKED: [Operation; 3] = [Operation::Read, Operation::Write, Operation::Execute];
@@ -41,16 +42,18 @@ const ASKED: [Operation; 3] = [Operation::Read, Operation::Write, Operation::Exe
 /// Decides for one generation.
 pub(super) struct Policed {
     tables: Tables,
+    marking: Marking,
+    named: Vec<PathBuf>,
     maps: Maps,
     mounts: HashMap<u64, Vec<Mount>>,
-    known: HashMap<(u64, u64), Labels>,
+    known: HashMap<Identity, Labels>,
     cgroups: PathBuf,
     told: SyncSender<Vec<u8>>,
 }
 
 /// Whether a generation says anything about files that can be asked about.
 pub(super) fn is_needed(tables: &Tables) -> bool {
-    tables.verdicts.layers.iter().any(is_about_files)
+    tables.verdicts.layers.iter().any(is_about_files) || Marking::new(tables, &ASKED).any()
 }
 
 fn is_about_files(layer: &Layer) -> bool {
@@ -88,18 +91,14 @@ impl Policed {
         let (told, records) = sync_channel(TOLD_MAX);
         let cgroups = host::cgroup_root();
         let known = HashMap::new();
-        Ok((Policed { tables, maps, mounts, known, cgroups, told }, records))
-    }
-
-    fn denies(&self, labels: &Labels) -> bool {
-        labels.as_slice().iter().any(|label| {
-            self.tables.verdicts.flags.get(*label as usize).is_some_and(|one| one & HAS_DENY != 0)
-        })
+        let marking = Marking::new(&tables, &ASKED);
+        let named = about.exact.iter().map(PathBuf::from).collect();
+        Ok((Policed { tables, marking, named, maps, mounts, known, cgroups, told }, records))
     }
 
     fn labels(&self, request: &Request) -> Labels {
-        let known = self.known.get(&(request.device, request.inode)).copied().unwrap_or_default();
-        let mounts = self.mounts.get(&request.device).map_or(&[][..], Vec::as_slice);
+        let known = self.known.get(&request.file).copied().unwrap_or_default();
+        let mounts = self.mounts.get(&request.file.device).map_or(&[][..], Vec::as_slice);
         let named = match &request.inside {
             Some(path) if !mounts.is_empty() => {
                 self.tables.label_inside(mounts, path.as_os_str().as_bytes())
@@ -109,6 +108,15 @@ impl Policed {
         // A file with labels of its own is known, whatever its name.
         let named = if named.unresolved && !known.as_slice().is_empty() { known } else { named };
         known.with(&named, &self.tables.verdicts)
+    }
+
+    /// A file stays what it is, whatever becomes of its name.
+    fn keep(&mut self, file: Identity, labels: &Labels) {
+        let room = self.known.len() < KNOWN_MAX || self.known.contains_key(&file);
+        if room && !labels.as_slice().is_empty() {
+            let kept = self.known.entry(file).or_default();
+            *kept = kept.with(labels, &self.tables.verdicts);
+        }
     }
 
     /// The process as its ancestors made it; the oldest of them comes first.
@@ -156,7 +164,7 @@ impl Policed {
         request: &Request,
         operation: Operation,
         (verdict, why): (Verdict, Why),
-        would: bool,
+        flag: u32,
     ) {
         let path = request.inside.as_deref().map(|path| path.as_os_str().as_bytes());
         let path = path.unwrap_or_default();
@@ -171,11 +179,11 @@ impl Policed {
         record.h.uid = status.as_ref().map_or(0, |one| one.user);
         record.h.start = started(record.h.pid).unwrap_or_default().saturating_mul(TICK);
         record.generation = self.tables.generation;
-        (record.dev, record.ino) = (request.device, request.inode);
+        (record.dev, record.ino) = (request.file.device, request.file.inode);
         record.rule = policy::lint::decider(why).unwrap_or(u32::MAX);
         record.operation = operation as u16;
         record.answer = if verdict == Verdict::Kill { Answer::Kill } else { Answer::Perm } as u16;
-        record.flags = if would { u16::try_from(DENIAL_WOULD).unwrap_or(1) } else { 0 };
+        record.flags = u16::try_from(flag).unwrap_or_default();
         let bytes = size_of::<RecDenial>();
         let off = u16::try_from(bytes).unwrap_or_default();
         record.path = Span { off, len: u16::try_from(path.len()).unwrap_or_default() };
@@ -190,31 +198,46 @@ impl Policed {
 
 impl Judge for Policed {
     fn everywhere(&self) -> bool {
-        self.tables.verdicts.layers.iter().any(has_list) || self.below(Path::new("/\u{1}/\u{1}"))
+        self.marking.everywhere()
     }
 
-    fn below(&self, directory: &Path) -> bool {
-        let at = self.tables.start(directory.as_os_str().as_bytes());
-        !self.tables.label_moved(at).as_slice().is_empty()
+    fn named(&self) -> Vec<PathBuf> {
+        self.named.clone()
+    }
+
+    fn below(&mut self, directory: &Path) -> bool {
+        self.marking.below(&self.tables, directory.as_os_str().as_bytes())
+    }
+
+    fn children(&mut self, directory: &Path) -> bool {
+        self.marking.children(&self.tables, directory.as_os_str().as_bytes())
     }
 
     fn concerns(&self, file: &Path) -> bool {
-        self.denies(&self.tables.label_path(file.as_os_str().as_bytes()))
-            || self.tables.verdicts.layers.iter().any(has_list)
+        self.marking.concerns(&self.tables, file.as_os_str().as_bytes())
     }
 
-    fn known(&mut self, device: u64, inode: u64, file: &Path) {
-        let labels = self.tables.label_path(file.as_os_str().as_bytes());
-        if self.known.len() < KNOWN_MAX || self.known.contains_key(&(device, inode)) {
-            let kept = self.known.entry((device, inode)).or_default();
-            *kept = kept.with(&labels, &self.tables.verdicts);
+    fn known(&mut self, file: Identity, path: &Path) {
+        let labels = self.tables.label_path(path.as_os_str().as_bytes());
+        self.keep(file, &labels);
+    }
+
+    fn remounted(&mut self) {
+        match host::shown(&self.tables) {
+            Ok(mounts) => self.mounts = mounts,
+            Err(error) => tracing::error!(%error, "files of new mounts cannot be told apart"),
         }
     }
 
     fn allows(&mut self, request: &Request) -> bool {
+        let labels = self.labels(request);
+        // Where whole filesystems are marked, most files are nobody's business.
+        if !self.marking.decides(&labels) {
+            return true;
+        }
         // Who is gone already asks for nothing any more.
         let Some(subject) = self.subject(request.tid) else { return false };
-        let labels = self.labels(request);
+        self.keep(request.file, &labels);
         let asked: &[Operation] = match request.wanted {
             Wanted::Execute => &[Operation::Execute],
             Wanted::Read | Wanted::Open { read: true, write: false } => &[Operation::Read],
@@ -223,12 +246,18 @@ impl Judge for Policed {
         };
         for operation in asked {
             let decision = self.tables.decide(&subject, *operation, &labels);
+            if decision.audited {
+                for rule in self.tables.audits(&subject, *operation, &labels) {
+                    let reported = (Verdict::Audit, Why::Rule(rule));
+                    self.tell(request, *operation, reported, DENIAL_AUDIT);
+                }
+            }
             if decision.verdict != Verdict::Allow {
-                self.tell(request, *operation, (decision.verdict, decision.why), false);
+                self.tell(request, *operation, (decision.verdict, decision.why), 0);
                 return false;
             }
             if let Some(would) = decision.would.filter(|one| one.0 != Verdict::Allow) {
-                self.tell(request, *operation, would, true);
+                self.tell(request, *operation, would, DENIAL_WOULD);
             }
         }
         true

@@ -3,13 +3,18 @@
 //! The kernel decides by labels: which patterns of all rules an executable or a file matched when
 //! it was first seen, who acts, and to which address. So a condition is a kernel condition when
 //! each of its predicates asks about nothing else, and each operation that it is about has a hook
-//! in front of the act.
+//! in front of the act. What is said so is what policies say: a rule that may deny becomes rules of
+//! a policy ([`cases`]), and nothing is called a kernel rule that does not.
 
-use model::field::{self, FieldId};
-use model::op::Kind;
-use model::program::{Expr, Filter, Program, Query, Rule, Test};
+mod inline;
+mod paths;
 
-use crate::fmt::{expression, field_name};
+use model::field;
+use model::program::{Key, Program, Query, Rule, Scalar, Sequence};
+
+use crate::fmt::expression;
+pub use inline::Case;
+use inline::Obstacle;
 
 /// Where a rule runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,28 +59,26 @@ pub fn of(rule: &Rule, program: &Program) -> Placement {
     if !rule.pipes.is_empty() {
         return engine("", "pipes work on results");
     }
+    let stopped = |found: Obstacle| engine(&found.because, &found.reason);
     match &rule.query {
-        Query::Event(filter) => match obstacle(filter, program) {
-            None => Placement {
+        Query::Event(filter) => match inline::cases(filter, program) {
+            Ok(_) => Placement {
                 place: Place::Kernel,
                 because: String::new(),
                 reason: "each predicate is decided by labels".to_owned(),
             },
-            Some(found) => engine(&found.because, &found.reason),
+            Err(found) => stopped(found),
         },
-        Query::Sequence(sequence) => match sequence.steps.last() {
-            Some(last) if last.missing => {
-                engine("", "the last step is an event that does not happen")
-            }
-            Some(last) => match obstacle(&last.filter, program) {
-                None => Placement {
-                    place: Place::Armed,
-                    because: expression(&last.filter.condition, program),
-                    reason: "the last step is decided by labels".to_owned(),
-                },
-                Some(found) => engine(&found.because, &found.reason),
+        Query::Sequence(sequence) => match last_step(sequence, program) {
+            Ok(_) => Placement {
+                place: Place::Armed,
+                because: sequence
+                    .steps
+                    .last()
+                    .map_or_else(String::new, |last| expression(&last.filter.condition, program)),
+                reason: "the last step is decided by labels".to_owned(),
             },
-            None => engine("", "there is no step"),
+            Err(found) => stopped(found),
         },
         Query::Sample(_) => engine("", "a sample has no last step"),
         Query::Join { .. } => engine("", "a join has no last step"),
@@ -83,122 +86,40 @@ pub fn of(rule: &Rule, program: &Program) -> Placement {
     }
 }
 
-/// What keeps a condition out of the kernel.
-struct Obstacle {
-    because: String,
-    reason: String,
+/// What the kernel decides of a rule: all of it, or the last step of a sequence. None if that is
+/// nothing.
+pub fn cases(rule: &Rule, program: &Program) -> Option<Vec<Case>> {
+    let found = match &rule.query {
+        _ if !rule.pipes.is_empty() => return None,
+        Query::Event(filter) => inline::cases(filter, program),
+        Query::Sequence(sequence) => last_step(sequence, program),
+        _ => return None,
+    };
+    found.ok()
 }
 
-fn obstacle(filter: &Filter, program: &Program) -> Option<Obstacle> {
-    // The operations are asked of the whole condition, since `event.action` may be anywhere.
-    predicate(&filter.condition, program).or_else(|| operation(filter, program))
-}
-
-/// The first predicate that labels do not decide.
-fn predicate(expr: &Expr, program: &Program) -> Option<Obstacle> {
-    let stop = |reason: String| Some(Obstacle { because: expression(expr, program), reason });
-    match expr {
-        Expr::Const(_) => None,
-        Expr::And(all) | Expr::Or(all) => all.iter().find_map(|one| predicate(one, program)),
-        Expr::Not(inner) => predicate(inner, program),
-        Expr::Test(id, test) => match decided(*id, test) {
-            Ok(()) => None,
-            Err(Why::Field) => {
-                stop(format!("the kernel has no label for `{}`", field_name(*id, program)))
-            }
-            Err(Why::Test(what)) => stop(format!("labels cannot hold {what}")),
-        },
-        Expr::Computed(..) | Expr::Truth(_) => stop("a value is computed".to_owned()),
-        Expr::Compare { .. } => stop("two values of the event are compared".to_owned()),
-        Expr::Lineage(..) => stop("it asks for earlier events of a process".to_owned()),
+/// The last step of a sequence that the engine can arm: it tells which process took the others.
+fn last_step(sequence: &Sequence, program: &Program) -> Result<Vec<Case>, Obstacle> {
+    let stop = |reason: &str| Err(Obstacle { because: String::new(), reason: reason.to_owned() });
+    let (Some(last), true) = (sequence.steps.last(), sequence.steps.len() > 1) else {
+        return stop("there is no step before the last");
+    };
+    if last.missing {
+        return stop("the last step is an event that does not happen");
     }
-}
-
-enum Why {
-    Field,
-    Test(&'static str),
-}
-
-/// Whether labels decide a test of a field.
-fn decided(id: FieldId, test: &Test) -> Result<(), Why> {
-    let pattern = matches!(
-        test,
-        Test::Exists | Test::Equals { .. } | Test::Wildcard { .. } | Test::Part { .. }
-    );
-    match id {
-        field::EVENT_CATEGORY | field::EVENT_TYPE | field::EVENT_ACTION | field::HOST_OS_TYPE => {
-            if pattern {
-                Ok(())
-            } else {
-                Err(Why::Test("this test of a word"))
-            }
-        }
-        field::PROCESS_EXECUTABLE
-        | field::PROCESS_NAME
-        | field::FILE_PATH
-        | field::FILE_NAME
-        | field::FILE_DIRECTORY
-        | field::FILE_EXTENSION => match test {
-            _ if pattern => Ok(()),
-            Test::Regex { .. } => Err(Why::Test("a regular expression")),
-            _ => Err(Why::Test("this test of a path")),
-        },
-        field::USER_ID
-        | field::USER_EFFECTIVE_ID
-        | field::PROCESS_USER_ID
-        | field::PROCESS_REAL_USER_ID
-        | field::USER_EXT_REAL_ID
-        | field::GROUP_ID
-        | field::PROCESS_GROUP_ID
-        | field::PROCESS_EXT_LOGIN_USER_ID
-        | field::SOURCE_PORT
-        | field::DESTINATION_PORT => match test {
-            Test::Exists | Test::Equals { .. } | Test::Compare(..) => Ok(()),
-            _ => Err(Why::Test("a pattern of a number")),
-        },
-        field::SOURCE_IP | field::DESTINATION_IP => match test {
-            Test::Exists | Test::Equals { .. } | Test::Cidr(_) => Ok(()),
-            _ => Err(Why::Test("a pattern of an address")),
-        },
-        _ => Err(Why::Field),
+    let found = inline::cases(&last.filter, program)?;
+    if sequence.steps.iter().any(|step| step.missing) {
+        return stop("the kernel does not follow an event that must not happen");
     }
-}
-
-/// Operations in front of which a hook stands, so that they can be refused.
-const INLINE: &[Kind] = &[
-    Kind::Exec,
-    Kind::Open,
-    Kind::Create,
-    Kind::Write,
-    Kind::Rename,
-    Kind::Unlink,
-    Kind::Link,
-    Kind::Attr,
-    Kind::Mount,
-    Kind::Umount,
-    Kind::Memfd,
-    Kind::Connect,
-    Kind::Accept,
-    Kind::Bind,
-    Kind::Listen,
-    Kind::Send,
-    Kind::Ptrace,
-    Kind::Signal,
-    Kind::Module,
-    Kind::Bpf,
-    Kind::Namespace,
-    Kind::IoUring,
-    Kind::Setuid,
-    Kind::Setgid,
-    Kind::Capset,
-];
-
-/// An operation that the condition may be about and that no hook precedes.
-fn operation(filter: &Filter, program: &Program) -> Option<Obstacle> {
-    let kinds = filter.kinds();
-    let late = Kind::ALL.iter().find(|kind| kinds.contains(**kind) && !INLINE.contains(kind))?;
-    Some(Obstacle {
-        because: expression(&filter.condition, program),
-        reason: format!("it is also about `{}`, which no hook precedes", late.name()),
-    })
+    if sequence.until.is_some() {
+        return stop("the kernel does not follow `until`");
+    }
+    let is_process = |keys: &[Key]| match keys {
+        [Key { value: Scalar::Field(id), optional: false }] => *id == field::PROCESS_ENTITY_ID,
+        _ => false,
+    };
+    if !sequence.steps.iter().all(|step| is_process(&step.by)) {
+        return stop("only a process is armed: join all steps by `process.entity_id`");
+    }
+    Ok(found)
 }

@@ -87,12 +87,15 @@ pub struct Exception {
 }
 
 /// A deed that changes the label of who does it, and of its children from then on.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Trigger {
-    /// The deed.
+    /// The deed; none if the engine arms the rule.
     pub operations: Operations,
     /// What it is done to.
     pub objects: Vec<Object>,
+    /// The rule of a rule file whose first steps the engine follows: it arms the process that took
+    /// them, and only that one.
+    pub sequence: Option<String>,
 }
 
 /// A byte range of a file of the load.

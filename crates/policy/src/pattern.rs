@@ -149,7 +149,7 @@ impl Pattern {
     pub fn is_wide(&self) -> bool {
         let deep = self.parts.first() == Some(&Part::Deep);
         let given = self.parts.iter().map(|part| match part {
-            Part::Name(atoms) => atoms.iter().filter(|a| matches!(a, Atom::Byte(_))).count(),
+            Part::Name(atoms) => atoms.iter().filter(|atom| is_given(atom)).count(),
             Part::Deep => 0,
         });
         let given: usize = given.sum();
@@ -211,6 +211,15 @@ impl Pattern {
                 vec![needle(text, NeedlePlace::End), needle(inside, NeedlePlace::Anywhere)]
             }
         })
+    }
+}
+
+/// Whether a position says what stands there: a letter, or the same one in two sizes.
+fn is_given(atom: &Atom) -> bool {
+    match atom {
+        Atom::Byte(_) => true,
+        Atom::Set(bits) => bits.iter().count() <= 2,
+        Atom::Star => false,
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use model::policy::{Container, Object, Operations, Subject, Trigger};
+use model::policy::{Container, Subject, Trigger};
 
 use crate::bits::Bits;
 use crate::error::{Error, number};
@@ -63,7 +63,7 @@ pub struct Selector {
     /// Who.
     pub subject: Subject,
     /// After what.
-    pub after: Option<(Operations, Vec<Object>)>,
+    pub after: Option<Trigger>,
 }
 
 /// Numbers selectors.
@@ -82,8 +82,7 @@ impl Selectors {
 
     /// The bit of a subject.
     pub(crate) fn bit(&mut self, subject: &Subject, after: Option<&Trigger>) -> Result<u8, Error> {
-        let after = after.map(|after| (after.operations, after.objects.clone()));
-        let selector = Selector { subject: canonical(subject), after };
+        let selector = Selector { subject: canonical(subject), after: after.cloned() };
         if let Some(known) = self.numbers.get(&selector) {
             return Ok(*known);
         }

@@ -181,6 +181,8 @@ pub struct RuleInfo {
     pub operations: Operations,
     /// The operations that arm it; empty if it needs none.
     pub after: Operations,
+    /// The rule whose first steps arm it, if it is the last step of a sequence.
+    pub sequence: Option<String>,
     /// What it does.
     pub effect: Effect,
     /// How it denies.

@@ -6,7 +6,7 @@ use super::{Place, QUERY, SIGMA, rule};
 
 #[test]
 fn placement_says_kernel_armed_or_engine_and_what_decides() {
-    let sequence = "sequence with maxspan=1m [process where process.args == \"x\"] \
+    let sequence = "sequence by process.entity_id with maxspan=1m [process where process.args == \"x\"] \
                     [file where event.action == \"creation\" and file.path like \"/tmp/*\"]";
     let engine = "process where event.action == \"exec\" and process.args == \"-e\"";
     let text = [rule("k", QUERY), rule("a", sequence), rule("e", engine)].concat();

@@ -350,5 +350,5 @@ fn trigger(keys: &mut Keys<'_>, named: &Named) -> Option<Trigger> {
     let objects = object::read(&mut inner, operations, named);
     found.append(&mut inner.finish());
     keys.found.append(&mut found);
-    Some(Trigger { operations, objects })
+    Some(Trigger { operations, objects, sequence: None })
 }

@@ -1,4 +1,5 @@
 //! Policy files into [`model::policy::Policy`]: YAML (any number of documents a file) or TOML (one).
+//! Rule files among them give what of their rules the kernel decides.
 //!
 //! | module | holds |
 //! |---|---|
@@ -6,12 +7,16 @@
 //! | `document` | `apiVersion`, `metadata`, `spec`, rules and allow-lists |
 //! | `subject`, `object` | who and what |
 //! | `includes` | what programs of the base system need, for allow-lists |
+//! | `rules` | rules of rule files that deny |
 //! | [`mod@write`] | policies as text again |
 
 mod document;
 mod includes;
 mod limits;
 mod object;
+mod rules;
+#[cfg(test)]
+mod rules_tests;
 #[cfg(test)]
 mod schema_tests;
 mod subject;
@@ -29,6 +34,7 @@ use model::policy::{Place, Policy};
 pub use document::{API_VERSION, KIND};
 pub use includes::{NAMES as INCLUDES, text as include};
 pub use limits::{MAX_FILE, MAX_OBJECTS, MAX_PATTERN, MAX_RULES};
+pub use rules::NAME as RULES;
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::load::Source;
@@ -55,7 +61,12 @@ impl Policies {
 pub fn load(files: impl IntoIterator<Item = (String, String)>) -> Policies {
     let mut all = Policies::default();
     let mut names: HashMap<String, String> = HashMap::new();
+    let mut rule_files = Vec::new();
     for (name, text) in files {
+        if rules::are_in(&name, &text) {
+            rule_files.push((name, text));
+            continue;
+        }
         let (policies, mut found) = read(&name, &text);
         for policy in policies {
             if let Some(other) = names.get(&policy.name) {
@@ -73,6 +84,12 @@ pub fn load(files: impl IntoIterator<Item = (String, String)>) -> Policies {
             one
         }));
         all.sources.push(Source { name, text });
+    }
+    if !rule_files.is_empty() {
+        let (policy, found, sources) = rules::read(rule_files);
+        all.policies.extend(policy);
+        all.diagnostics.extend(found);
+        all.sources.extend(sources);
     }
     all
 }

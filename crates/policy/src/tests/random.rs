@@ -162,7 +162,11 @@ fn rule() -> impl Strategy<Value = Rule> {
                 reason: String::new(),
                 author: String::new(),
             }),
-            after: after.map(|(operations, objects)| Trigger { operations, objects }),
+            after: after.map(|(operations, objects)| Trigger {
+                operations,
+                objects,
+                sequence: None,
+            }),
             place: Place::default(),
         },
     )

@@ -296,6 +296,7 @@ fn an_explanation_names_what_decided_and_what_nearly_did() {
     after.after = Some(Trigger {
         operations: Operations::default().with(Operation::Write),
         objects: vec![path("/t")],
+        sequence: None,
     });
     let compiled = compiled(vec![
         rule("deny", &read, &[path("/k")], DENY),

@@ -3,11 +3,15 @@
 //! Each kernel is a Debian cloud kernel booted under plain qemu with an initramfs made here. In it
 //! `provoke host` performs every operation that `aegisbpf doctor` lists and checks the resulting
 //! event field by field, `evade guest` tries what must not get around prevention, and `evade agent`
-//! runs the agent with policies as an operator does. The guest needs no disk and no network: all that
+//! runs the agent with policies as an operator does. The same tricks are tried once more with a kernel
+//! that preempts everywhere, beside others on the same CPU. What a whole run finds becomes
+//! `docs/evasion.md`. The guest needs no disk and no network: all that
 //! goes in is in the initramfs, all that comes out is the serial log.
 
+pub(crate) mod count;
 mod cpio;
 mod debian;
+mod evasion;
 mod guest;
 mod report;
 
@@ -20,7 +24,7 @@ use anyhow::{Context, Result, bail};
 use crate::outcome::Outcome;
 use crate::sh;
 use debian::{Found, Mirror};
-use guest::Payload;
+use guest::{Boot, Payload};
 use report::{Row, Verdict};
 
 /// Kernels tried when none is named; the newest of the mirror is added to them.
@@ -45,9 +49,7 @@ const GUEST_TIMEOUT: Duration = Duration::from_mins(25);
 /// Runs the guest matrix and prints one row per kernel. `AEGIS_VM_CACHE` names the directory that
 /// keeps the kernels, `target/vm` by default.
 pub(crate) fn test(kernels: &[String], extent: Extent) -> Result<Outcome> {
-    let cache = std::env::var_os("AEGIS_VM_CACHE")
-        .map_or_else(|| sh::target().join("vm"), |directory| sh::at(PathBuf::from(directory)));
-    std::fs::create_dir_all(&cache).with_context(|| format!("creating {}", cache.display()))?;
+    let cache = cache()?;
     let mirror = Mirror::new(&cache);
     if let Err(reason) = qemu(&mirror) {
         println!("SKIP vm-test: {reason:#}");
@@ -67,20 +69,54 @@ pub(crate) fn test(kernels: &[String], extent: Extent) -> Result<Outcome> {
     ]))?;
     let programs = ["aegisbpf", "provoke", "evade"].map(sh::release);
     let payload = Payload::new(&programs, extent)?;
-    let kernels = wanted(&mirror, kernels);
-    let found: Vec<Result<Found>> = kernels.iter().map(|kernel| mirror.kernel(kernel)).collect();
-    let rows = boot_all(kernels.into_iter().zip(found).collect(), &payload, &cache);
-    Ok(report::table(&rows))
+    let all = kernels.is_empty() && extent == Extent::Whole;
+    let boots = boots(wanted(&mirror, kernels), extent);
+    let found = boots.iter().map(|boot| mirror.kernel(&boot.version));
+    let rows =
+        boot_all(boots.iter().cloned().zip(found.collect::<Vec<_>>()).collect(), &payload, &cache);
+    let mut outcome = report::table(&rows);
+    if extent == Extent::Smoke {
+        outcome += count::gate();
+    }
+    if all {
+        outcome += evasion::document(&boots, &cache)?;
+    }
+    Ok(outcome)
+}
+
+/// The directory that keeps the kernels.
+fn cache() -> Result<PathBuf> {
+    let cache = std::env::var_os("AEGIS_VM_CACHE")
+        .map_or_else(|| sh::target().join("vm"), |directory| sh::at(PathBuf::from(directory)));
+    std::fs::create_dir_all(&cache).with_context(|| format!("creating {}", cache.display()))?;
+    Ok(cache)
+}
+
+/// The kernel that is crowded in the short form, instead of being left alone.
+const CROWDED: &str = "6.12";
+
+/// How each kernel is booted.
+fn boots(kernels: Vec<String>, extent: Extent) -> Vec<Boot> {
+    let boot =
+        |version: &String, crowded| Boot { version: version.clone(), crowded, counts: false };
+    let of = |version: &String| match extent {
+        Extent::Smoke => vec![boot(version, version == CROWDED)],
+        Extent::Whole if guest::prevents(version) => {
+            vec![boot(version, false), boot(version, true)]
+        }
+        Extent::Whole => vec![boot(version, false)],
+    };
+    kernels.iter().flat_map(of).collect()
 }
 
 /// Boots the kernels, [`AT_ONCE`] at a time; each row is printed when it is known.
-fn boot_all(found: Vec<(String, Result<Found>)>, payload: &Payload, cache: &Path) -> Vec<Row> {
+fn boot_all(found: Vec<(Boot, Result<Found>)>, payload: &Payload, cache: &Path) -> Vec<Row> {
     let waiting = Mutex::new(found.into_iter());
     let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
     let boot = || {
         let mut rows = Vec::new();
-        while let Some((version, found)) = next() {
-            let row = one(found, payload, cache, &version);
+        while let Some((boot, found)) = next() {
+            let row = one(found, payload, cache, &boot);
             println!("{}", row.line());
             rows.push(row);
         }
@@ -113,15 +149,16 @@ fn wanted(mirror: &Mirror, named: &[String]) -> Vec<String> {
 }
 
 /// Boots and judges one kernel; whatever goes wrong becomes its row.
-fn one(found: Result<Found>, payload: &Payload, cache: &Path, version: &str) -> Row {
+fn one(found: Result<Found>, payload: &Payload, cache: &Path, boot: &Boot) -> Row {
+    let name = boot.name();
     let kernel = match found {
         Ok(Found::Kernel(kernel)) => kernel,
-        Ok(Found::Unavailable(reason)) => return Row::new(version, Verdict::Skipped(reason)),
-        Err(error) => return Row::new(version, Verdict::Failed(format!("{error:#}"))),
+        Ok(Found::Unavailable(reason)) => return Row::new(&name, Verdict::Skipped(reason)),
+        Err(error) => return Row::new(&name, Verdict::Failed(format!("{error:#}"))),
     };
-    match guest::run(&kernel, payload, cache, version, GUEST_TIMEOUT) {
-        Ok(log) => report::judge(version, &log, payload.suites(version)),
-        Err(error) => Row::new(version, Verdict::Failed(format!("{error:#}"))),
+    match guest::run(&kernel, payload, cache, boot, GUEST_TIMEOUT) {
+        Ok(log) => report::judge(&name, &log, payload.suites(boot)),
+        Err(error) => Row::new(&name, Verdict::Failed(format!("{error:#}"))),
     }
 }
 

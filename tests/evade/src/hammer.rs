@@ -25,6 +25,15 @@ pub(crate) fn running() -> Result<Vec<Hammer>> {
     ])
 }
 
+/// What [`all`] tests.
+#[cfg(test)]
+pub(crate) const NAMES: &[&str] = &[
+    "processes that ran before the rule",
+    "what is only reported",
+    "reloads under load",
+    "kill -9 of the loader",
+];
+
 /// All tests of the agent itself whose names have the word.
 pub(crate) fn all(
     lab: &mut Lab,
@@ -108,6 +117,17 @@ impl Hammer {
     }
 }
 
+/// A hammer that nobody stopped would go on for ever.
+impl Drop for Hammer {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait()
+            && let Err(error) = self.child.kill().and_then(|()| self.child.wait().map(drop))
+        {
+            eprintln!("a hammer could not be ended: {error}");
+        }
+    }
+}
+
 /// What is denied to one of the two, and what is allowed to both.
 fn furnish() -> Result<[PathBuf; 2]> {
     let at = Path::new(LAB).join("hammer");
@@ -127,6 +147,36 @@ fn start() -> Result<Vec<Hammer>> {
         hammers.push(Hammer::start(FREE, &[Path::new("-"), &denied])?);
     }
     Ok(hammers)
+}
+
+/// From here on this process and those that it starts share one CPU; the kernel must be one that
+/// preempts them anywhere.
+pub(crate) fn share_cpu() -> Result<()> {
+    let preempt = std::fs::read_to_string(PREEMPT).with_context(|| format!("reading {PREEMPT}"))?;
+    println!("PREEMPT {}", preempt.trim());
+    ensure!(preempt.contains("(full)"), "the kernel does not preempt everywhere: {preempt}");
+    let mut one = rustix::thread::CpuSet::new();
+    one.set(0);
+    rustix::thread::sched_setaffinity(None, &one).context("choosing a CPU")
+}
+
+/// Where the kernel says how it preempts.
+const PREEMPT: &str = "/sys/kernel/debug/sched/preempt";
+
+/// Processes that ask all the time while the cases run. They are denied nothing, so that what is told
+/// is about the cases.
+pub(crate) fn crowd() -> Result<Vec<Hammer>> {
+    let [denied, allowed] = furnish()?;
+    let nothing = Path::new("-");
+    let start = |program, file| Hammer::start(program, &[nothing, file]);
+    Ok(vec![start(COVERED, &allowed)?, start(FREE, &denied)?, start(COVERED, &allowed)?])
+}
+
+/// Ends them; how often they asked.
+pub(crate) fn disperse(crowd: Vec<Hammer>) -> Result<u64> {
+    let (rounds, wrong) = finish(crowd)?;
+    ensure!(wrong == 0, "{wrong} wrong verdicts in {rounds} rounds beside the cases");
+    Ok(rounds)
 }
 
 fn finish(hammers: Vec<Hammer>) -> Result<(u64, u64)> {

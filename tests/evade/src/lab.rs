@@ -15,7 +15,7 @@ use model::wire::RecDenial;
 use policy::Compiled;
 use zerocopy::FromBytes;
 
-use crate::cases::Case;
+use crate::cases::{Case, cgroup};
 use crate::tables;
 
 /// A filesystem of its own, so that paths go on behind a mount point.
@@ -26,6 +26,8 @@ pub(crate) const COVERED: &str = "/lab/bin/covered";
 pub(crate) const FREE: &str = "/lab/bin/free";
 /// The same program, which may run and map only what is listed.
 pub(crate) const LIMITED: &str = "/lab/bin/limited";
+/// The same program, which may run only what is listed: no interpreter.
+pub(crate) const STRICT: &str = "/lab/bin/strict";
 /// The same program, which loses rights by what it does.
 pub(crate) const TOUCHER: &str = "/lab/bin/toucher";
 /// The same program, whose children are known by it.
@@ -38,61 +40,7 @@ pub(crate) const NO_RULE: u32 = u32::MAX;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is in force while the cases run.
-pub(crate) const POLICY: &str = r#"
-apiVersion: aegisbpf.io/v1
-kind: Policy
-metadata: {name: evade}
-spec:
-  mode: enforce
-  subjects:
-    covered: {executable: /lab/bin/covered, descendants: true}
-    limited: {executable: /lab/bin/limited, descendants: true}
-    user: {user: "1234"}
-    group: {group: "1234"}
-    boxed: {cgroup: /evade}
-    toucher: {executable: /lab/bin/toucher}
-    child: {executable: /lab/bin/free, ancestor: /lab/bin/parent}
-    script: {script: "/lab/*/listed/s"}
-  allowOnly:
-    - {id: only-listed, subject: limited, operations: [execute, map-code]}
-  rules:
-    - {id: no-read, subject: covered, deny: read, files: ["/lab/*/unreadable/**"]}
-    - {id: no-write, subject: covered, deny: write, files: ["/lab/*/unwritable/**"]}
-    - {id: no-run, subject: covered, deny: execute, files: ["/lab/*/unrunnable/**"]}
-    - {id: no-code, subject: covered, deny: map-code, files: ["/lab/*/uncode/**"]}
-    - {id: no-secret, subject: covered, deny: read, files: ["**/*.secret"], errno: EACCES}
-    - {id: no-peer, subject: covered, deny: [connect, send], peers: ["127.0.0.2"]}
-    - {id: no-host, subject: covered, deny: connect, peers: ["127.0.0.1:7703", "[::1]:7703"]}
-    - {id: no-bind, subject: covered, deny: bind, peers: ["127.0.0.6"]}
-    - {id: no-listen, subject: covered, deny: listen, peers: ["127.0.0.3"]}
-    - {id: no-receive, subject: covered, deny: receive, peers: ["127.0.0.5"]}
-    - {id: no-raw, subject: covered, deny: raw-socket}
-    - {id: no-user, subject: user, deny: read, files: ["/lab/*/unreadable/**"]}
-    - {id: no-group, subject: group, deny: read, files: ["/lab/*/unreadable/**"]}
-    - {id: no-box, subject: boxed, deny: read, files: ["/lab/*/unreadable/**"]}
-    - {id: no-child, subject: child, deny: read, files: ["/lab/*/unreadable/**"]}
-    - {id: no-script, subject: script, deny: read, files: ["/lab/*/unreadable/**"]}
-    - id: touched
-      subject: toucher
-      deny: read
-      files: ["/lab/*/unreadable/**"]
-      after: {operations: read, files: "/lab/*/listed/**"}
-    - {id: reported, subject: covered, audit: read, files: ["/lab/*/listed/**"]}
-    - id: listed
-      subject: limited
-      allow: [execute, map-code]
-      files: [/lab/bin/limited, "/lab/*/listed/**", "/lib/**", "/lib64/**", "/usr/lib/**", /bin/busybox]
----
-apiVersion: aegisbpf.io/v1
-kind: Policy
-metadata: {name: tried}
-spec:
-  mode: audit
-  subjects:
-    covered: {executable: /lab/bin/covered, descendants: true}
-  rules:
-    - {id: would, subject: covered, deny: read, files: ["/lab/*/open/watched"]}
-"#;
+pub(crate) const POLICY: &str = include_str!("policy.yaml");
 
 /// The kernel half with the policy in force.
 #[derive(Debug)]
@@ -115,6 +63,23 @@ pub(crate) fn directory(case: &Case, who: &str) -> PathBuf {
     Path::new(LAB).join(format!("{name}-{who}"))
 }
 
+/// Names the cgroup in which the cases work, below the root of all.
+pub(crate) const SCRATCH: &str = "EVADE_CGROUP";
+
+/// Where the cases make their cgroups.
+pub(crate) fn cgroups() -> PathBuf {
+    let root = Path::new("/sys/fs/cgroup");
+    std::env::var_os(SCRATCH).map_or_else(|| root.to_owned(), PathBuf::from)
+}
+
+/// Moves this process to the cgroup in which the cases work, if it is not everywhere.
+pub(crate) fn enter() -> io::Result<()> {
+    if std::env::var_os(SCRATCH).is_none() {
+        return Ok(());
+    }
+    fs::write(cgroups().join("cgroup.procs"), "0")
+}
+
 /// The directories and programs that the policy is about.
 pub(crate) fn furnish(cases: &[&Case]) -> Result<()> {
     fs::create_dir_all(LAB)?;
@@ -127,8 +92,11 @@ pub(crate) fn furnish(cases: &[&Case]) -> Result<()> {
     )
     .context("mounting the laboratory")?;
     fs::create_dir(Path::new(LAB).join("bin"))?;
-    for program in [COVERED, FREE, LIMITED, TOUCHER, PARENT] {
+    for program in [COVERED, FREE, LIMITED, STRICT, TOUCHER, PARENT] {
         fs::copy("/proc/self/exe", program).with_context(|| format!("copying to {program}"))?;
+    }
+    for group in [cgroup::BOXED, cgroup::FOLLOWED, cgroup::OTHER] {
+        fs::create_dir_all(cgroups().join(group)).with_context(|| format!("making {group}"))?;
     }
     for case in cases {
         for who in ["covered", "free"] {
@@ -194,7 +162,7 @@ pub(crate) fn apply(enforcer: &mut Enforcer, compiled: &Compiled, tables: &[u8])
         files.iter().map(|(file, labels)| Pin { file: file.as_fd(), labels: labels.clone() });
     let generation = Generation {
         tables,
-        mounts: tables::mounts(compiled)?,
+        mounts: tables::mounts(&compiled.tables)?,
         ids: tables::ids(compiled),
         pins: pins.collect(),
         ..Generation::default()

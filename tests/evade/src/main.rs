@@ -10,6 +10,9 @@
 //! | `agent` | the agent itself, with the commands of an operator |
 //! | `cases` | the tricks, by area |
 //! | `lab` | the directories, the policy, the kernel half |
+//! | `lines` | the kinds of tricks, and the cases of each |
+//! | `host` | the same cases where no LSM program loads, with the agent itself |
+//! | `table` | the table in the documentation, from what the suites printed |
 //! | `tables` | from the text of the policy to what the kernel half takes |
 //! | `run` | runs the cases, prints the table |
 //! | `count` | what an open costs, in instructions |
@@ -21,13 +24,16 @@ mod agent;
 mod cases;
 mod count;
 mod hammer;
+mod host;
 mod lab;
+mod lines;
 mod run;
+mod table;
 mod tables;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: evade guest [--only WORD] [--reloads N]\n       evade agent --agent PATH\n       evade count\n       evade do CASE DIRECTORY";
+const USAGE: &str = "usage: evade guest [--only WORD] [--reloads N]\n       evade agent --agent PATH\n       evade host --agent PATH [--only WORD]\n       evade table NAME=FILE…\n       evade count\n       evade do CASE DIRECTORY";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -37,6 +43,8 @@ fn main() -> ExitCode {
         ["agent", rest @ ..] => agent::command(rest),
         ["attempt", rest @ ..] => return agent::attempt(rest),
         ["do", case, directory] => return cases::perform(case, directory.as_ref()),
+        ["host", rest @ ..] => host::command(rest),
+        ["table", rest @ ..] => table::command(rest),
         ["hammer", rest @ ..] => return hammer::strike(rest),
         ["count"] => count::command(),
         ["time", file] => count::time(file.as_ref()),

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use kernel::enforce::{Id, IdKind, Mount};
 use model::policy::{Container, Mode};
 use policy::subjects::Resolve;
-use policy::{Compiled, Options, compile};
+use policy::{Compiled, Options, Tables, compile};
 
 /// Compiles the text of a policy.
 pub(crate) fn compiled(text: &str, generation: u64) -> Result<Compiled> {
@@ -35,7 +35,7 @@ impl Resolve for Host {
     /// The subtree, as it is now.
     fn cgroups(&self, path: &str) -> Vec<u64> {
         let mut all = Vec::new();
-        let mut open = vec![format!("/sys/fs/cgroup{path}")];
+        let mut open = vec![format!("{}{path}", crate::lab::cgroups().display())];
         while let Some(directory) = open.pop() {
             let Ok(about) = fs::metadata(&directory) else { continue };
             all.push(about.ino());
@@ -69,7 +69,7 @@ pub(crate) fn ids(compiled: &Compiled) -> Vec<Id> {
 }
 
 /// Where the paths of each mounted filesystem begin.
-pub(crate) fn mounts(compiled: &Compiled) -> Result<Vec<Mount>> {
+pub(crate) fn mounts(tables: &Tables) -> Result<Vec<Mount>> {
     let text = fs::read_to_string("/proc/self/mountinfo").context("reading mountinfo")?;
     let mut mounts = Vec::new();
     for line in text.lines() {
@@ -77,7 +77,7 @@ pub(crate) fn mounts(compiled: &Compiled) -> Result<Vec<Mount>> {
         let [_, _, device, root, point, ..] = words.as_slice() else { continue };
         let (major, minor) = device.split_once(':').context("a device without a colon")?;
         let device = major.parse::<u64>()? << 20 | minor.parse::<u64>()?;
-        let start = compiled.tables.start(point.as_bytes());
+        let start = tables.start(point.as_bytes());
         let root = if *root == "/" { 0 } else { fs::metadata(point)?.ino() };
         mounts.push(Mount {
             device,

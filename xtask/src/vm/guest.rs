@@ -16,6 +16,19 @@ use super::report::Log;
 
 /// A module that no cloud kernel loads by itself and that depends on no other.
 const MODULE: &str = "dummy.ko";
+/// Modules that tricks of the evasion suite need, each after those that it depends on. A kernel may
+/// have some of them built in, or not at all: then the cases say so.
+const MODULES: &[&str] = &[
+    "overlay",
+    "loop",
+    "binfmt_misc",
+    "libcrc32c",
+    "udp_tunnel",
+    "ip6_udp_tunnel",
+    "sctp",
+    "dccp",
+    "dccp_ipv4",
+];
 /// Memory of a guest in MiB; the initramfs is unpacked into it.
 const MEMORY_MIB: &str = "1536";
 /// How long the kernel may take until the first process runs; some 5 s on an idle machine.
@@ -24,6 +37,13 @@ const BOOT_TIMEOUT: Duration = Duration::from_secs(90);
 const UP: &[u8] = b"GUEST ";
 /// How often the guest is looked at.
 const POLL: Duration = Duration::from_millis(50);
+
+/// Two processors, and the clock of the host.
+const TIME: &[&str] = &["-accel", "tcg,thread=multi", "-smp", "2"];
+/// One processor, for which each instruction takes a nanosecond.
+const INSTRUCTIONS: &[&str] = &["-accel", "tcg", "-icount", "shift=0,sleep=off", "-smp", "1"];
+/// Counts with each of the tables, from the smallest.
+const COUNT: &str = "cd /tables && setsid evade count $(ls | sort -n)\n";
 
 /// First process of the guest: mounts what a host has, runs the cases, powers off.
 const INIT: &str = r#"#!/bin/busybox sh
@@ -39,6 +59,8 @@ mount -t bpf bpf /sys/fs/bpf
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t securityfs securityfs /sys/kernel/security
 mount -t tracefs tracefs /sys/kernel/tracing
+mount -t debugfs debugfs /sys/kernel/debug
+while read module; do insmod /lib/modules/$module.ko; done < /modules
 ip link set lo up
 hostname guest
 echo
@@ -89,9 +111,14 @@ impl Payload {
         Ok(Payload { archive, extent })
     }
 
+    /// Adds a file.
+    pub(super) fn add(&mut self, path: &str, data: &[u8]) {
+        self.archive.file(path, 0o644, data);
+    }
+
     /// The initramfs for one kernel.
-    fn initramfs(&self, kernel: &Kernel, version: &str) -> Result<Vec<u8>> {
-        let mut archive = self.archive.clone();
+    fn initramfs(&self, kernel: &Kernel, boot: &Boot) -> Result<Vec<u8>> {
+        let (mut archive, version) = (self.archive.clone(), boot.version.as_str());
         let module = match find(&kernel.directory, MODULE) {
             None => String::new(),
             Some(path) => {
@@ -99,28 +126,77 @@ impl Payload {
                 "--module /lib/modules/dummy.ko".to_owned()
             }
         };
+        let modules = modules(kernel, &mut archive)?;
+        archive.file("/modules", 0o644, modules.as_bytes());
         let expect = expectations(version);
         let mut cases = format!("setsid provoke host --agent /bin/aegisbpf {module} {expect}\n");
-        if prevents(version) {
-            cases.push_str(match self.extent {
-                Extent::Smoke => "setsid evade guest --reloads 60\n",
-                Extent::Whole => {
-                    "setsid evade guest --reloads 1000\nsetsid evade agent --agent /bin/aegisbpf\n"
-                }
-            });
+        for suite in self.suites_of_evasion(boot) {
+            cases.push_str(&format!("setsid evade {suite}\n"));
+        }
+        if boot.counts {
+            COUNT.clone_into(&mut cases);
         }
         archive.file("/cases", 0o755, cases.as_bytes());
         Ok(archive.finish())
     }
 
-    /// How many suites run on this kernel, each of which must say that it ended well.
-    pub(super) fn suites(&self, version: &str) -> usize {
-        match self.extent {
-            _ if !prevents(version) => 1,
-            Extent::Smoke => 2,
-            Extent::Whole => 3,
+    fn suites_of_evasion(&self, boot: &Boot) -> &'static [&'static str] {
+        match (self.extent, boot.crowded) {
+            _ if !prevents(&boot.version) || boot.counts => &[],
+            (Extent::Smoke, false) => &["guest --reloads 60"],
+            (Extent::Smoke, true) => &["guest --reloads 60 --crowded"],
+            (Extent::Whole, false) => &["guest --reloads 1000", "agent --agent /bin/aegisbpf"],
+            (Extent::Whole, true) => &["guest --reloads 200 --crowded"],
         }
     }
+
+    /// How many suites run in this guest, each of which must say that it ended well.
+    pub(super) fn suites(&self, boot: &Boot) -> usize {
+        1 + self.suites_of_evasion(boot).len()
+    }
+}
+
+/// A kernel, and how it is booted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Boot {
+    /// As it was asked for: `6.1`.
+    pub(super) version: String,
+    /// Processes can be preempted anywhere, and the cases share one CPU with others that hammer.
+    pub(super) crowded: bool,
+    /// Nothing is tried: what prevention costs is counted, by a clock that counts instructions.
+    pub(super) counts: bool,
+}
+
+/// What makes a kernel preempt processes anywhere. The kernels of Debian from 6.1 on are built so that
+/// it can be chosen at boot; 5.10 knows no such choice, and denies nothing either.
+const PREEMPT: &str = "preempt=full";
+
+impl Boot {
+    /// In tables.
+    pub(super) fn name(&self) -> String {
+        match (self.crowded, self.counts) {
+            (true, _) => format!("{} {PREEMPT}", self.version),
+            (_, true) => format!("{} count", self.version),
+            _ => self.version.clone(),
+        }
+    }
+
+    /// Of files.
+    pub(super) fn file(&self) -> String {
+        self.name().replace([' ', '='], "-")
+    }
+}
+
+/// Adds the modules; gives the list of those that this kernel has, in order.
+fn modules(kernel: &Kernel, archive: &mut Archive) -> Result<String> {
+    let mut list = String::new();
+    for name in MODULES {
+        if let Some(path) = find(&kernel.directory, &format!("{name}.ko")) {
+            archive.file(&format!("/lib/modules/{name}.ko"), 0o644, &unpacked(&path)?);
+            list.extend([name, "\n"]);
+        }
+    }
+    Ok(list)
 }
 
 /// What this kernel must offer: the promise of each release, so that a sensor that silently falls
@@ -134,7 +210,7 @@ fn expectations(version: &str) -> &'static str {
 }
 
 /// Whether prevention by LSM programs is promised on this kernel: from 6.1 on.
-fn prevents(version: &str) -> bool {
+pub(super) fn prevents(version: &str) -> bool {
     !version.starts_with("5.")
 }
 
@@ -143,20 +219,20 @@ pub(super) fn run(
     kernel: &Kernel,
     payload: &Payload,
     cache: &Path,
-    version: &str,
+    how: &Boot,
     timeout: Duration,
 ) -> Result<Log> {
-    let initramfs = cache.join(format!("initramfs-{version}.cpio"));
-    let log = cache.join(format!("serial-{version}.log"));
-    std::fs::write(&initramfs, payload.initramfs(kernel, version)?)
+    let initramfs = cache.join(format!("initramfs-{}.cpio", how.file()));
+    let log = serial(cache, how);
+    std::fs::write(&initramfs, payload.initramfs(kernel, how)?)
         .with_context(|| format!("writing {}", initramfs.display()))?;
     let mut started = Instant::now();
-    let mut guest = boot(kernel, &initramfs, &log)?;
+    let mut guest = boot(kernel, &initramfs, &log, how)?;
     if !comes_up(&mut guest, &log, started + BOOT_TIMEOUT)? {
-        println!("vm-test: {version} hung before its first process and is booted again");
+        println!("vm-test: {} hung before its first process and is booted again", how.name());
         end(&mut guest)?;
         started = Instant::now();
-        guest = boot(kernel, &initramfs, &log)?;
+        guest = boot(kernel, &initramfs, &log, how)?;
     }
     let timed_out = wait(&mut guest, started + timeout)?;
     let bytes = std::fs::read(&log).with_context(|| format!("reading {}", log.display()))?;
@@ -169,10 +245,18 @@ pub(super) fn run(
     })
 }
 
+/// What the guest says is kept here.
+pub(super) fn serial(cache: &Path, how: &Boot) -> PathBuf {
+    cache.join(format!("serial-{}.log", how.file()))
+}
+
 /// Starts qemu. No KVM: nested virtualisation is not to be relied on, emulation is.
-fn boot(kernel: &Kernel, initramfs: &Path, log: &Path) -> Result<Child> {
+fn boot(kernel: &Kernel, initramfs: &Path, log: &Path, how: &Boot) -> Result<Child> {
+    let more = if how.crowded { PREEMPT } else { "" };
+    let clock = if how.counts { INSTRUCTIONS } else { TIME };
     Command::new("qemu-system-x86_64")
-        .args(["-M", "pc", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"])
+        .args(["-M", "pc", "-cpu", "max"])
+        .args(clock)
         .args(["-m", MEMORY_MIB, "-nodefaults", "-nographic", "-no-reboot"])
         .arg("-serial")
         .arg(format!("file:{}", log.display()))
@@ -181,10 +265,10 @@ fn boot(kernel: &Kernel, initramfs: &Path, log: &Path) -> Result<Child> {
         .arg("-initrd")
         .arg(initramfs)
         .arg("-append")
-        .arg(
-            "console=ttyS0 panic=-1 quiet edd=off \
-             lsm=lockdown,capability,landlock,yama,apparmor,bpf",
-        )
+        .arg(format!(
+            "console=ttyS0 panic=-1 quiet edd=off {more} \
+             lsm=lockdown,capability,landlock,yama,apparmor,bpf"
+        ))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn()

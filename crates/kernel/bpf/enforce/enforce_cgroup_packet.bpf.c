@@ -96,7 +96,7 @@ int fallback_ingress(struct __sk_buff *skb)
 	packet.from.type = packet.to.type = sk->type;
 	if (packet.from.protocol == PROTOCOL_TCP)
 		bpf_skb_load_bytes(skb, packet.transport + TCP_FLAGS, &flags, 1);
-	if ((flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
+	if (is_first(flags))
 		return !stop_packet(made, &packet.to, DO_LISTEN, epoch) &&
 		       !stop_packet(made, &packet.from, DO_ACCEPT, epoch);
 	return !stop_packet(made, &packet.from, DO_RECEIVE, epoch);

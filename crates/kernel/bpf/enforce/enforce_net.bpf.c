@@ -4,7 +4,7 @@
  * connect and to name the peer of a datagram is to ask for both, connecting and sending, as where
  * cgroups decide.
  */
-#include "net_lsm.h"
+#include "net_user.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -20,7 +20,7 @@ static __always_inline struct peer_request *begin(struct asker *asker, __u32 ope
 
 	*error = 0;
 	if (is_asked(asker, operations)) {
-		request = claim_request(asker);
+		request = claim_request(asker->epoch);
 		if (!request)
 			*error = -EPERM;
 	}
@@ -120,7 +120,16 @@ int BPF_PROG(enforce_listen, struct socket *socket, int backlog)
 		return error ? -EPERM : 0;
 	if (!sk || !read_local(sk, &request->question.peer))
 		return release_request(request, 0);
+	keep_user(&asker, sk);
 	return finish(&asker, request, DO_LISTEN, DO_LISTEN);
+}
+
+/* Let in by a listener of whom nothing was known: then it is refused when it is used. */
+static __always_inline bool was_accepted(struct sock *sk)
+{
+	struct user *user = bpf_sk_storage_get(&users, sk, 0, 0);
+
+	return user && user->accepted;
 }
 
 SEC("lsm/socket_sendmsg")
@@ -132,7 +141,7 @@ int BPF_PROG(enforce_send, struct socket *socket, struct msghdr *message, int si
 	struct asker asker;
 	int error;
 
-	request = begin(&asker, BIT(DO_CONNECT) | BIT(DO_SEND), &error);
+	request = begin(&asker, BIT(DO_CONNECT) | BIT(DO_SEND) | BIT(DO_ACCEPT), &error);
 	if (!request)
 		return error ? -EPERM : 0;
 	if (!sk)
@@ -147,7 +156,7 @@ int BPF_PROG(enforce_send, struct socket *socket, struct msghdr *message, int si
 	}
 	if (!read_remote(sk, &request->question.peer))
 		return release_request(request, 0);
-	return finish(&asker, request, DO_SEND, DO_SEND);
+	return finish(&asker, request, DO_SEND, was_accepted(sk) ? DO_ACCEPT : DO_SEND);
 }
 
 SEC("lsm/socket_recvmsg")
@@ -158,12 +167,15 @@ int BPF_PROG(enforce_receive, struct socket *socket, struct msghdr *message, int
 	struct asker asker;
 	int error;
 
-	request = begin(&asker, BIT(DO_RECEIVE), &error);
+	request = begin(&asker, BIT(DO_RECEIVE) | BIT(DO_ACCEPT), &error);
 	if (!request)
 		return error ? -EPERM : 0;
-	if (!sk || !read_remote(sk, &request->question.peer))
-		return release_request(request, 0);
-	return finish(&asker, request, DO_RECEIVE, DO_RECEIVE);
+	if (sk && read_remote(sk, &request->question.peer))
+		return finish(&asker, request, DO_RECEIVE,
+		              was_accepted(sk) ? DO_ACCEPT : DO_RECEIVE);
+	if (sk)
+		keep_user(&asker, sk);
+	return release_request(request, 0);
 }
 
 /* Several addresses at once, by an option of the socket. */

@@ -178,6 +178,19 @@ static __always_inline bool copy_kept(const struct kept *kept, __u64 epoch, __u6
 	return *(volatile const __u64 *)&kept->epoch == epoch;
 }
 
+/* Before 6.8 a file below an overlay is opened under the name that the overlay has for it: then its
+ * own name is found by its inode. */
+static __always_inline __u64 own_name(__u64 inode, __u64 dentry)
+{
+	__u64 first;
+
+	if (peek_member(struct dentry, dentry, d_inode) == inode ||
+	    !bpf_core_field_exists(struct dentry, d_u.d_alias))
+		return dentry;
+	first = peek_member(struct inode, inode, i_dentry.first);
+	return first ? first - bpf_core_field_offset(struct dentry, d_u.d_alias) : dentry;
+}
+
 /* The labels of an existing file under the name it is reached by. Inline, since the verifier must
  * know that `inode` is one. */
 static __always_inline void file_labels(struct inode *inode, __u64 dentry, struct labels *labels,
@@ -192,7 +205,7 @@ static __always_inline void file_labels(struct inode *inode, __u64 dentry, struc
 	if (!kept)
 		kept = bpf_inode_storage_get(&kept_labels, inode, 0,
 		                             BPF_LOCAL_STORAGE_GET_F_CREATE);
-	label_path(dentry, kept, pin, labels, epoch);
+	label_path(own_name((__u64)inode, dentry), kept, pin, labels, epoch);
 }
 
 #endif

@@ -85,7 +85,8 @@ static __always_inline bool read_remote(const struct sock *sk, struct endpoint *
 
 /* A request while it is decided: too much for the stack. */
 struct peer_request {
-	__u64 owner; /* 0: free */
+	__u64 owner;            /* 0: free */
+	struct subject subject; /* of a packet: whose socket it is for */
 	struct question question;
 	struct endpoint source;
 	struct labels labels;
@@ -114,7 +115,7 @@ static long try_request(__u32 round, struct claim *claim)
 }
 
 /* An empty request; NULL when too many programs were preempted while they had one. */
-static __always_inline struct peer_request *claim_request(const struct asker *asker)
+static __always_inline struct peer_request *claim_request(__u64 epoch)
 {
 	struct claim claim = {.first = bpf_get_smp_processor_id() * 4};
 	struct peer_request *request;
@@ -128,7 +129,7 @@ static __always_inline struct peer_request *claim_request(const struct asker *as
 	}
 	__builtin_memset(&request->question, 0, sizeof(request->question));
 	__builtin_memset(&request->source, 0, sizeof(request->source));
-	request->question.epoch = asker->epoch;
+	request->question.epoch = epoch;
 	request->labels.count = 0;
 	request->labels.unresolved = 0;
 	return request;

@@ -7,11 +7,7 @@
 #define AEGIS_NET_SOCKET_H
 
 #include "net_ask.h"
-
-struct made {
-	struct maker maker;
-	struct subject subject;
-};
+#include "net_packet.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -19,19 +15,6 @@ struct {
 	__type(key, int);
 	__type(value, struct made);
 } makers __weak SEC(".maps");
-
-static __always_inline void fill_maker(struct maker *maker)
-{
-	struct task_struct *task = (void *)bpf_get_current_task();
-	const struct cred *cred = kread(struct task_struct, task, cred);
-
-	maker->start = task_start(task);
-	maker->cgroup = task_cgroup(task);
-	maker->pid = kread(struct task_struct, task, tgid);
-	maker->tid = kread(struct task_struct, task, pid);
-	maker->uid = kread(struct cred, cred, euid.val);
-	maker->gid = kread(struct cred, cred, egid.val);
-}
 
 /* Writes the current process down in a socket. A macro: program types differ in the pointer. */
 #define keep_maker(asking, sk)                                                                     \
@@ -46,31 +29,8 @@ static __always_inline void fill_maker(struct maker *maker)
 		}                                                                                  \
 	})
 
-/* The first selector holds for every process. */
-#define EVERYBODY 1
 #define IPV6_HEADER 40
-#define ETH_P_IP 0x0800
-#define PROTOCOL_DCCP 33
-#define PROTOCOL_SCTP 132
-#define PROTOCOL_UDPLITE 136
 #define SOCK_RAW_TYPE 3
-/* Of the flags of TCP. */
-#define TCP_FLAGS 13
-#define TCP_SYN 0x02
-#define TCP_ACK 0x10
-
-struct packet {
-	struct endpoint from;
-	struct endpoint to;
-	__u32 transport; /* offset of what comes behind the header of IP */
-	__u32 unused;
-};
-
-static __always_inline bool has_ports(__u16 protocol)
-{
-	return protocol == PROTOCOL_TCP || protocol == PROTOCOL_UDP || protocol == PROTOCOL_SCTP ||
-	       protocol == PROTOCOL_DCCP || protocol == PROTOCOL_UDPLITE;
-}
 
 /* Reads both ends of a packet. */
 static __always_inline void read_packet(struct __sk_buff *skb, struct packet *packet)
@@ -101,31 +61,17 @@ static __always_inline void read_packet(struct __sk_buff *skb, struct packet *pa
 	packet->to.port = bpf_ntohs(ports[1]);
 }
 
-/*
- * Who the maker of a socket is in this epoch. If the socket was made in another one and its process
- * has asked for nothing since, it is what it was then, as far as that still has a name: of subjects
- * that are new nothing is known.
- */
+/* The maker of a socket as it is now; if it has asked for nothing in this epoch, as it was. */
 static __always_inline void take_maker(struct asking *asking, const struct made *made, __u64 epoch)
 {
 	__u32 pid = made->maker.pid;
-	struct subject *subject = &asking->process.subject;
 	struct process *kept = bpf_map_lookup_elem(&processes, &pid);
 
-	if (made->subject.epoch == epoch) {
-		*subject = made->subject;
-	} else if (kept && kept->identity.start == made->maker.start &&
-	           kept->subject.epoch == epoch) {
-		*subject = kept->subject;
-	} else {
-		*subject = made->subject;
-		subject->past = made->subject.epoch;
-		subject->inherited = made->subject.bits;
-		bring_past(subject, epoch);
-		subject->bits = subject->inherited;
-		subject->bits.words[0] |= EVERYBODY;
-		subject->fits = subject->bits;
-	}
+	if (made->subject.epoch != epoch && kept && kept->identity.start == made->maker.start &&
+	    kept->subject.epoch == epoch)
+		asking->process.subject = kept->subject;
+	else
+		carry_maker(&asking->process.subject, made, epoch);
 }
 
 /* Whether the maker of a socket is refused an operation with this end of a packet. */

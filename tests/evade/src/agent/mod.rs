@@ -34,6 +34,12 @@ const CASES: &[Case] = &[
     ("emergency disable without an agent", life::unpinned),
 ];
 
+/// What the cases are called.
+#[cfg(test)]
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    CASES.iter().map(|one| one.0)
+}
+
 /// `evade agent --agent PATH`
 pub(crate) fn command(words: &[&str]) -> Result<bool> {
     let ["--agent", agent] = words else { bail!("unknown options {words:?}") };

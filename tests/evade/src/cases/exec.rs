@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::Case;
+use super::memory::{library, preload};
 
 const BUSYBOX: &str = "/bin/busybox";
 
@@ -27,7 +28,7 @@ fn e(at: &Path) -> PathBuf {
 }
 
 /// Runs it; an error of the exec itself is the error.
-fn run(command: &mut Command) -> io::Result<()> {
+pub(super) fn run(command: &mut Command) -> io::Result<()> {
     let status =
         command.stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null()).status()?;
     if status.success() { Ok(()) } else { Err(io::Error::other(format!("it ended with {status}"))) }
@@ -44,7 +45,24 @@ fn loader() -> io::Result<PathBuf> {
     found.ok_or_else(|| io::Error::from_raw_os_error(95))
 }
 
-fn script(path: &Path) -> io::Result<()> {
+/// A program that is in memory only.
+fn unnamed() -> io::Result<File> {
+    let flags = rustix::fs::MemfdFlags::empty();
+    let mut file = File::from(rustix::fs::memfd_create("program", flags)?);
+    file.write_all(&fs::read(BUSYBOX)?)?;
+    Ok(file)
+}
+
+/// Becomes the program behind a descriptor, which says for this process that all went well.
+fn execute(file: &File) -> io::Result<()> {
+    let flags = nix::fcntl::AtFlags::AT_EMPTY_PATH;
+    let words = [c"busybox", c"echo", c"ok"];
+    let none: [&std::ffi::CStr; 0] = [];
+    nix::unistd::execveat(file, c"", &words, &none, flags)?;
+    Ok(())
+}
+
+pub(super) fn script(path: &Path) -> io::Result<()> {
     fs::write(path, "#!/bin/busybox sh\ntrue\n")?;
     fs::set_permissions(path, Permissions::from_mode(0o755))
 }
@@ -77,7 +95,8 @@ pub(super) const CASES: &[Case] = &[
             if error.raw_os_error().is_some() { error } else { io::Error::from_raw_os_error(13) }
         })
     })
-    .after(|at| fs::copy("/lab/bin/free", at.join("unrunnable/evade")).map(|_| ())),
+    .after(|at| fs::copy("/lab/bin/free", at.join("unrunnable/evade")).map(|_| ()))
+    .beyond("what a loader is given as an argument is read, not executed"),
     Case::new("exec", "run by its descriptor", "no-run", |at| {
         let file = File::open(e(at))?;
         busybox(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())))
@@ -100,9 +119,7 @@ pub(super) const CASES: &[Case] = &[
     .after(|at| program(&at.join("listed/e")))
     .limited(),
     Case::new("exec", "run a file without a name", "only-listed", |_| {
-        let flags = rustix::fs::MemfdFlags::empty();
-        let mut file = File::from(rustix::fs::memfd_create("program", flags)?);
-        file.write_all(&fs::read(BUSYBOX)?)?;
+        let file = unnamed()?;
         busybox(Path::new(&format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd())))
     })
     .limited(),
@@ -112,18 +129,28 @@ pub(super) const CASES: &[Case] = &[
     .after(|at| script(&at.join("open/s")))
     .limited(),
     Case::new("exec", "a library by LD_PRELOAD", "no-code", |at| {
-        let mut command = Command::new("/lab/bin/free");
-        command.env("LD_PRELOAD", at.join("uncode/library.so"));
-        command.args(["do", "exec/nothing", "/"]).stderr(Stdio::piped()).stdout(Stdio::null());
-        let said = command.output()?.stderr;
-        // The loader says that it could not, and goes on.
-        if said.is_empty() { Ok(()) } else { Err(io::Error::from_raw_os_error(1)) }
+        preload("/lab/bin/free".as_ref(), &at.join("uncode/library.so"))
     })
-    .after(|at| {
-        let libc = ["/lib/x86_64-linux-gnu/libm.so.6", "/lib/x86_64-linux-gnu/libgcc_s.so.1"];
-        let library = libc.iter().find(|path| Path::new(path).exists());
-        let library = library.ok_or_else(|| io::Error::other("no library to copy"))?;
-        fs::copy(library, at.join("uncode/library.so")).map(|_| ())
+    .after(|at| library(at.join("uncode/library.so"))),
+    Case::new("exec", "run under another name of the process", "no-run", |at| {
+        rustix::thread::set_name(c"other")?;
+        busybox(&e(at))
+    })
+    .after(prepared),
+    Case::new("exec", "a program written after the rule", "no-run", |at| {
+        busybox(&at.join("unrunnable/late"))
+    })
+    .after(|at| program(&at.join("unrunnable/late"))),
+    Case::new("exec", "a program renamed over it", "no-run", |at| busybox(&e(at))).after(|at| {
+        prepared(at)?;
+        program(&at.join("open/e"))?;
+        fs::rename(at.join("open/e"), e(at))
     }),
+    Case::new("exec", "by a descriptor and no name", "no-run", |at| execute(&File::open(e(at))?))
+        .after(prepared),
+    Case::new("exec", "a file without a name, by a descriptor and no name", "only-listed", |_| {
+        execute(&unnamed()?)
+    })
+    .limited(),
     Case::new("exec", "nothing", "no-run", |at| busybox(&e(at))).after(prepared),
 ];

@@ -16,17 +16,17 @@ use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 
 use super::{Case, UNRESOLVED};
 
-fn secret(at: &Path) -> PathBuf {
+pub(super) fn secret(at: &Path) -> PathBuf {
     at.join("unreadable/f")
 }
 
-fn read(path: &Path) -> io::Result<()> {
+pub(super) fn read(path: &Path) -> io::Result<()> {
     let text = fs::read(path)?;
     if text.is_empty() { Err(io::Error::other("nothing was read")) } else { Ok(()) }
 }
 
 /// Mounts of this process are its own from here on.
-fn own_mounts() -> io::Result<()> {
+pub(super) fn own_mounts() -> io::Result<()> {
     unshare(CloneFlags::CLONE_NEWNS)?;
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     Ok(mount(None::<&str>, "/", None::<&str>, private, None::<&str>)?)
@@ -82,12 +82,12 @@ fn in_steps(path: &Path, make: bool) -> io::Result<()> {
     if make { file.write_all(b"text\n") } else { file.read(&mut [0; 4]).map(|_| ()) }
 }
 
-fn given_read(at: &Path) -> io::Result<Stdio> {
+pub(super) fn given_read(at: &Path) -> io::Result<Stdio> {
     Ok(File::open(secret(at))?.into())
 }
 
 /// Standard input, as a file.
-fn input() -> io::Result<File> {
+pub(super) fn input() -> io::Result<File> {
     use std::os::fd::AsFd;
     Ok(File::from(io::stdin().as_fd().try_clone_to_owned()?))
 }
@@ -96,9 +96,11 @@ fn sink(at: &Path) -> io::Result<File> {
     File::create(at.join("open/sink"))
 }
 
-fn bytes(count: usize) -> io::Result<()> {
+pub(super) fn bytes(count: usize) -> io::Result<()> {
     if count == 0 { Err(io::Error::other("nothing was copied")) } else { Ok(()) }
 }
+
+const LATER: &str = "a new directory gets its mark a moment after it was made";
 
 pub(super) const CASES: &[Case] = &[
     Case::new("file", "open", "no-read", |at| read(&secret(at))),
@@ -128,7 +130,10 @@ pub(super) const CASES: &[Case] = &[
     .after(|at| fs::hard_link(secret(at), at.join("open/other-name"))),
     Case::new("file", "make a hard link", "no-read", |at| {
         fs::hard_link(secret(at), at.join("open/other-name"))
-    }),
+    })
+    .beyond(
+        "the kernel does not ask when a file gets another name; what is protected stays so by it",
+    ),
     Case::new("file", "rename the file away", "no-read", |at| {
         fs::rename(secret(at), at.join("open/moved"))?;
         read(&at.join("open/moved"))
@@ -227,15 +232,18 @@ pub(super) const CASES: &[Case] = &[
         read(&at.join("open/f"))
     }),
     Case::new("file", "a path of many components", "no-read", |at| read(&deep(at).join("f")))
-        .after(|at| put(&deep(at).join("f"))),
+        .after(|at| put(&deep(at).join("f")))
+        .beyond(LATER),
     Case::new("file", "a path near the longest", "no-read", |at| {
         in_steps(&long(at).join("f"), false)
     })
-    .after(|at| in_steps(&long(at).join("f"), true)),
+    .after(|at| in_steps(&long(at).join("f"), true))
+    .beyond(LATER),
     Case::new("file", "a path longer than the longest", UNRESOLVED, |at| {
         in_steps(&long(at).join("m".repeat(250)).join("m".repeat(250)).join("f"), false)
     })
-    .after(|at| in_steps(&long(at).join("m".repeat(250)).join("m".repeat(250)).join("f"), true)),
+    .after(|at| in_steps(&long(at).join("m".repeat(250)).join("m".repeat(250)).join("f"), true))
+    .beyond("a path of more than 4,095 bytes has no mark, since the kernel does not tell it"),
     Case::new("file", "a name that is no text", "no-read", |at| read(&odd(at)))
         .after(|at| put(&odd(at))),
     Case::new("file", "a file that did not exist", "no-read", |at| {
@@ -245,10 +253,12 @@ pub(super) const CASES: &[Case] = &[
     Case::new("file", "a directory that did not exist", "no-read", |at| {
         read(&at.join("unreadable/late/later/f"))
     })
-    .after(|at| put(&at.join("unreadable/late/later/f"))),
+    .after(|at| put(&at.join("unreadable/late/later/f")))
+    .beyond(LATER),
     Case::new("file", "list the directory", "no-read", |at| {
         fs::read_dir(at.join("unreadable")).map(|_| ())
-    }),
+    })
+    .beyond("names are not protected, only what files hold"),
     Case::new("file", "a descriptor from another process, read", "no-read", |_| {
         bytes(input()?.read(&mut [0; 4])?)
     })

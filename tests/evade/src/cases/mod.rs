@@ -1,8 +1,15 @@
 //! The tricks. A deed stops at its first error, which is what the process tells.
 
+pub(crate) mod cgroup;
+mod device;
 mod exec;
 mod file;
+mod interpreter;
+mod layered;
+mod memory;
 mod net;
+mod passed;
+mod reached;
 mod subject;
 mod write;
 
@@ -10,7 +17,7 @@ use std::io;
 use std::path::Path;
 use std::process::{ExitCode, Stdio};
 
-use crate::lab::{COVERED, FREE, LIMITED};
+use crate::lab::{COVERED, FREE, LIMITED, STRICT};
 
 /// No rule: what the file is could not be found out, so whom anything is denied to is refused.
 pub(crate) const UNRESOLVED: &str = "unresolved";
@@ -31,6 +38,12 @@ pub(crate) struct Case {
     pub(crate) deed: fn(&Path) -> io::Result<()>,
     /// Programs of the covered process and of the free one.
     pub(crate) actors: [&'static str; 2],
+    /// Refused by silence: nothing comes, so the process tells that it waited for nothing.
+    pub(crate) silent: bool,
+    /// Why it is not tried on a host that has other things to do.
+    pub(crate) guest: Option<&'static str>,
+    /// Why only LSM programs deny it, although other ways of the same operation are denied without.
+    pub(crate) beyond: Option<&'static str>,
 }
 
 impl Case {
@@ -54,6 +67,9 @@ impl Case {
             given: None,
             deed,
             actors: [COVERED, FREE],
+            silent: false,
+            guest: None,
+            beyond: None,
         }
     }
 
@@ -71,6 +87,27 @@ impl Case {
     /// The covered process may run and map only what is listed.
     const fn limited(mut self) -> Case {
         self.actors = [LIMITED, FREE];
+        self
+    }
+
+    /// The covered process may run only what is listed, and no interpreter is.
+    const fn strict(mut self) -> Case {
+        self.actors = [STRICT, FREE];
+        self
+    }
+
+    const fn silent(mut self) -> Case {
+        self.silent = true;
+        self
+    }
+
+    const fn guest(mut self, why: &'static str) -> Case {
+        self.guest = Some(why);
+        self
+    }
+
+    const fn beyond(mut self, why: &'static str) -> Case {
+        self.beyond = Some(why);
         self
     }
 
@@ -93,12 +130,22 @@ fn nothing(_: &Path) -> io::Result<()> {
 
 /// All cases.
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
-    file::CASES
-        .iter()
-        .chain(write::CASES)
-        .chain(exec::CASES)
-        .chain(subject::CASES)
-        .chain(net::CASES)
+    [
+        file::CASES,
+        layered::CASES,
+        passed::CASES,
+        memory::CASES,
+        write::CASES,
+        device::CASES,
+        exec::CASES,
+        interpreter::CASES,
+        subject::CASES,
+        net::CASES,
+        reached::CASES,
+        cgroup::CASES,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Does the deed of a case and says what it came to.
@@ -107,6 +154,10 @@ pub(crate) fn perform(name: &str, directory: &Path) -> ExitCode {
         println!("no such case");
         return ExitCode::from(2);
     };
+    if let Err(error) = crate::lab::enter() {
+        println!("{error}");
+        return ExitCode::from(2);
+    }
     match (case.deed)(directory) {
         Ok(()) => println!("ok"),
         Err(error) => match error.raw_os_error() {

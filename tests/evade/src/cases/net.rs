@@ -15,17 +15,17 @@ use rustix::net::{
 use super::Case;
 
 /// Whom the rule denies to reach.
-const DENIED: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+pub(super) const DENIED: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// Whom no rule is about.
-const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
+pub(super) const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
 /// The port of this host that the rule denies.
 const PORT: u16 = 7703;
 
-fn mapped(address: Ipv4Addr) -> Ipv6Addr {
+pub(super) fn mapped(address: Ipv4Addr) -> Ipv6Addr {
     address.to_ipv6_mapped()
 }
 
-fn udp(to: SocketAddr) -> io::Result<UdpSocket> {
+pub(super) fn udp(to: SocketAddr) -> io::Result<UdpSocket> {
     let local = Ipv4Addr::LOCALHOST;
     if to.is_ipv4() { UdpSocket::bind((local, 0)) } else { UdpSocket::bind((mapped(local), 0)) }
 }
@@ -35,13 +35,18 @@ fn tcp_socket(of: AddressFamily) -> io::Result<OwnedFd> {
 }
 
 /// Connects to a listener there, by that address.
-fn reach(there: impl Into<SocketAddr>, by: impl FnOnce(u16) -> SocketAddr) -> io::Result<()> {
+pub(super) fn reach(
+    there: impl Into<SocketAddr>,
+    by: impl FnOnce(u16) -> SocketAddr,
+) -> io::Result<()> {
     let there = TcpListener::bind(there.into())?;
     TcpStream::connect(by(there.local_addr()?.port())).map(drop)
 }
 
 /// A datagram to the denied address, which somebody receives.
-fn datagram(deed: impl FnOnce(&UdpSocket, SocketAddr) -> io::Result<()>) -> io::Result<()> {
+pub(super) fn datagram(
+    deed: impl FnOnce(&UdpSocket, SocketAddr) -> io::Result<()>,
+) -> io::Result<()> {
     let there = UdpSocket::bind((DENIED, 0))?;
     let to = there.local_addr()?;
     deed(&udp(to)?, to)?;
@@ -54,7 +59,7 @@ fn raw(of: AddressFamily, protocol: Option<Protocol>) -> io::Result<()> {
 }
 
 /// A stream whose two ends are at these addresses; the other end stays open as long as this process.
-fn stream(from: Ipv4Addr, to: Ipv4Addr, text: &[u8]) -> io::Result<Stdio> {
+pub(super) fn stream(from: Ipv4Addr, to: Ipv4Addr, text: &[u8]) -> io::Result<Stdio> {
     let there = TcpListener::bind((to, 0))?;
     let here = tcp_socket(AddressFamily::INET)?;
     bind(&here, &SocketAddrV4::new(from, 0))?;
@@ -68,6 +73,12 @@ fn stream(from: Ipv4Addr, to: Ipv4Addr, text: &[u8]) -> io::Result<Stdio> {
 fn input() -> io::Result<TcpStream> {
     Ok(TcpStream::from(io::stdin().as_fd().try_clone_to_owned()?))
 }
+
+/// Of a socket that is connected already.
+pub(super) const SENT: &str = "what is connected already goes on sending";
+
+/// Of a socket from another process.
+pub(super) const MADE: &str = "a socket is that of the process that made it";
 
 pub(super) const CASES: &[Case] = &[
     Case::new("net", "connect", "no-peer", |_| reach((DENIED, 0), |port| (DENIED, port).into())),
@@ -136,20 +147,24 @@ pub(super) const CASES: &[Case] = &[
         send(input()?, b"x", SendFlags::empty())?;
         Ok(())
     })
-    .given(|_| stream(OTHER, DENIED, b"")),
+    .given(|_| stream(OTHER, DENIED, b""))
+    .beyond(SENT),
     Case::new("net", "a connected socket from another process, write", "no-peer", |_| {
         input()?.write_all(b"x")
     })
-    .given(|_| stream(OTHER, DENIED, b"")),
+    .given(|_| stream(OTHER, DENIED, b""))
+    .beyond(SENT),
     Case::new("net", "a connected socket from another process, read", "no-receive", |_| {
         input()?.read_exact(&mut [0])
     })
-    .given(|_| stream(OTHER, Ipv4Addr::new(127, 0, 0, 5), b"x")),
+    .given(|_| stream(OTHER, Ipv4Addr::new(127, 0, 0, 5), b"x"))
+    .beyond(MADE),
     Case::new("net", "a connected socket from another process, receive", "no-receive", |_| {
         net::recv(input()?, &mut [0; 1], RecvFlags::empty())?;
         Ok(())
     })
-    .given(|_| stream(OTHER, Ipv4Addr::new(127, 0, 0, 5), b"x")),
+    .given(|_| stream(OTHER, Ipv4Addr::new(127, 0, 0, 5), b"x"))
+    .beyond(MADE),
     Case::new("net", "connect in another network namespace", "no-peer", |_| {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)?;
         let up = ["ip", "link", "set", "lo", "up"];

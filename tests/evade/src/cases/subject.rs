@@ -9,10 +9,10 @@ use std::process::{Command, Stdio};
 use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 
 use super::Case;
-use crate::lab::{FREE, PARENT, TOUCHER};
+use crate::lab::{self, FREE, PARENT, TOUCHER};
 
 /// Whether this is the process that the rule is to be about.
-fn is_covered(at: &Path) -> bool {
+pub(super) fn is_covered(at: &Path) -> bool {
     at.to_string_lossy().ends_with("-covered")
 }
 
@@ -47,8 +47,8 @@ fn touch(at: &Path) -> io::Result<()> {
 
 /// Moves this process into a cgroup that is made now.
 fn enter(at: &Path) -> io::Result<()> {
-    let name = if is_covered(at) { "evade/later/still" } else { "other/later/still" };
-    let group = Path::new("/sys/fs/cgroup").join(name);
+    let name = if is_covered(at) { "evade/later/still" } else { "evade-other/later/still" };
+    let group = lab::cgroups().join(name);
     fs::create_dir_all(&group)?;
     fs::write(group.join("cgroup.procs"), std::process::id().to_string())
 }
@@ -85,7 +85,6 @@ pub(super) const CASES: &[Case] = &[
         enter(at)?;
         read(at)
     })
-    .early(|_| fs::create_dir_all("/sys/fs/cgroup/evade"))
     .by(FREE),
     Case::new("subject", "by an ancestor", "no-child", |at| {
         if is_covered(at) {

@@ -23,6 +23,17 @@ fn new(at: &Path) -> PathBuf {
     at.join("unwritable/new")
 }
 
+/// An access list that lets user 1 read, as the kernel takes it: version 2, then tag, rights and number
+/// of owner, user, group, mask and others.
+const ACCESS: [u8; 44] = [
+    2, 0, 0, 0, //
+    1, 0, 6, 0, 0xff, 0xff, 0xff, 0xff, //
+    2, 0, 4, 0, 1, 0, 0, 0, //
+    4, 0, 4, 0, 0xff, 0xff, 0xff, 0xff, //
+    0x10, 0, 4, 0, 0xff, 0xff, 0xff, 0xff, //
+    0x20, 0, 4, 0, 0xff, 0xff, 0xff, 0xff, //
+];
+
 fn given_write(at: &Path) -> io::Result<Stdio> {
     Ok(OpenOptions::new().read(true).write(true).open(target(at))?.into())
 }
@@ -81,6 +92,9 @@ pub(super) const CASES: &[Case] = &[
         Ok(rustix::fs::removexattr(target(at), "trusted.evade")?)
     })
     .after(|at| Ok(setxattr(target(at), "trusted.evade", b"x", XattrFlags::empty())?)),
+    Case::new("write", "access list", "no-write", |at| {
+        Ok(setxattr(target(at), "system.posix_acl_access", &ACCESS, XattrFlags::empty())?)
+    }),
     Case::new("write", "unlink", "no-write", |at| fs::remove_file(target(at))),
     Case::new("write", "rename away", "no-write", |at| {
         fs::rename(target(at), at.join("open/moved"))

@@ -1,0 +1,313 @@
+//! `evade host --agent PATH`: the same cases where no LSM program loads, on the host that runs this.
+//!
+//! The agent itself enforces, in a cgroup and on a filesystem that go away again. What it refuses to
+//! load is shown with its reason, and is not tried.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::cases::{self, Case, UNRESOLVED};
+use crate::lab::{self, LAB, SCRATCH};
+use crate::run::{self, Outcome, Tier};
+
+/// How long the agent may take for anything.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// How often something is looked at.
+const POLL: Duration = Duration::from_millis(20);
+/// Rules that name files anywhere, or all but some: each file of a host would be asked about.
+const EVERYWHERE: &[&str] = &["no-secret", "only-listed", "listed", "only-strict", "strictly"];
+const ASKED_OF_ALL: &str = "every file of the host would be asked about";
+
+/// `evade host --agent PATH [--only WORD]`
+pub(crate) fn command(words: &[&str]) -> Result<bool> {
+    let (agent, only) = match words {
+        ["--agent", agent] => (*agent, ""),
+        ["--agent", agent, "--only", word] => (*agent, *word),
+        _ => bail!("unknown options {words:?}"),
+    };
+    match std::env::var_os(SCRATCH) {
+        Some(_) => inside(agent, only),
+        None => around(words),
+    }
+}
+
+/// Does it all in a process whose mounts are its own, and cleans up whatever becomes of it.
+fn around(words: &[&str]) -> Result<bool> {
+    let root = cgroup_root().context("no cgroups of version 2 are mounted")?;
+    let scratch = root.join(format!("evade-{}", std::process::id()));
+    let new = !Path::new(LAB).exists();
+    fs::create_dir(&scratch).with_context(|| format!("making {}", scratch.display()))?;
+    let mut command = Command::new("/proc/self/exe");
+    let status = command.arg("host").args(words).env(SCRATCH, &scratch).status();
+    remove(&scratch)?;
+    if new && let Err(error) = fs::remove_dir(LAB) {
+        eprintln!("evade: {LAB} stays: {error}");
+    }
+    let status = status.context("starting the suite")?;
+    ensure!(status.signal().is_none(), "the suite ended: {status}");
+    Ok(status.success())
+}
+
+fn cgroup_root() -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    mounts.lines().find_map(|line| {
+        let mut words = line.split(' ').skip(1);
+        let point = words.next()?;
+        (words.next() == Some("cgroup2")).then(|| PathBuf::from(point))
+    })
+}
+
+/// Removes a cgroup and those below it, as soon as they are empty.
+fn remove(group: &Path) -> Result<()> {
+    for entry in fs::read_dir(group)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            remove(&path)?;
+        }
+    }
+    let end = Instant::now() + PATIENCE;
+    while let Err(error) = fs::remove_dir(group) {
+        if Instant::now() > end {
+            return Err(error).with_context(|| format!("removing {}", group.display()));
+        }
+        std::thread::sleep(POLL);
+    }
+    Ok(())
+}
+
+fn inside(agent: &str, only: &str) -> Result<bool> {
+    let cases: Vec<&Case> = cases::all().filter(|case| case.id().contains(only)).collect();
+    unshare(CloneFlags::CLONE_NEWNS).context("mounts of its own")?;
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    mount(None::<&str>, "/", None::<&str>, private, None::<&str>)?;
+    lab::furnish(&cases)?;
+    println!("TIER fallback");
+    let mut host = Host::start(agent)?;
+    let (mut denied, mut lacks, mut failed, mut absent) = (0, 0, 0, 0);
+    for case in &cases {
+        let id = case.id();
+        let elsewhere = EVERYWHERE.contains(&case.rule).then_some(ASKED_OF_ALL).or(case.guest);
+        if let Some(why) = elsewhere {
+            absent += 1;
+            println!("ELSE {id}: {why}");
+            continue;
+        }
+        if let Some(why) = host.refused.get(case.rule) {
+            lacks += 1;
+            println!("LACK {id}: refused when it is loaded: {why}");
+            continue;
+        }
+        match (run::one(&mut host, case), case.beyond) {
+            (Ok(Outcome::Ok(said)), _) => {
+                denied += 1;
+                println!("ok   {id}  {said}");
+            }
+            (Ok(Outcome::Skip(why)), _) => {
+                absent += 1;
+                println!("SKIP {id}: {why}");
+            }
+            (Ok(Outcome::Fail(said)), Some(why)) if said.ends_with("came to: ok") => {
+                lacks += 1;
+                println!("LACK {id}: {why}");
+            }
+            (Ok(Outcome::Fail(why)), _) => {
+                failed += 1;
+                println!("FAIL {id}: {why}");
+            }
+            (Err(error), _) => {
+                failed += 1;
+                println!("FAIL {id}: {error:#}");
+            }
+        }
+    }
+    host.end()?;
+    println!("{denied} denied, {lacks} not by this way of enforcing");
+    let verdict = if failed == 0 && denied > 0 { "ok" } else { "FAIL" };
+    println!("RESULT {verdict} {} passed, {failed} failed, {absent} absent", denied + lacks);
+    Ok(failed == 0 && denied > 0)
+}
+
+/// The agent that enforces.
+struct Host {
+    program: PathBuf,
+    agent: Child,
+    /// Rules that are not in force, and why.
+    refused: BTreeMap<String, String>,
+    /// Bytes of the log that are not about the next case.
+    seen: usize,
+}
+
+fn at(name: &str) -> PathBuf {
+    Path::new(LAB).join(name)
+}
+
+fn words(output: &Output) -> String {
+    let [out, err] = [&output.stdout, &output.stderr].map(|one| String::from_utf8_lossy(one));
+    format!("{out}{err}")
+}
+
+/// The policy without what is not a rule, and its rules, each with its id. The cgroups that it names
+/// are below that of the suite.
+fn rules() -> Result<(String, Vec<(String, String)>)> {
+    let (head, rest) = lab::POLICY.split_once("  allowOnly:").context("a policy without lists")?;
+    let (_, rules) = rest.split_once("  rules:\n").context("a policy without rules")?;
+    let (rules, _) = rules.split_once("---").context("a policy alone")?;
+    let below = lab::cgroups();
+    let name = below.file_name().context("a cgroup without a name")?.to_string_lossy();
+    let head = head.replace("cgroup: /", &format!("cgroup: /{name}/"));
+    let of = |line: &str| {
+        let (_, rest) = line.split_once("{id: ")?;
+        Some((rest.split_once(',')?.0.to_owned(), format!("{line}\n")))
+    };
+    Ok((format!("{head}  rules:\n"), rules.lines().filter_map(of).collect()))
+}
+
+impl Host {
+    /// Starts the agent and puts in force, one by one, all rules that it takes.
+    fn start(program: &str) -> Result<Host> {
+        let (head, rules) = rules()?;
+        for directory in ["rules", "run", "state"] {
+            fs::create_dir(at(directory))?;
+        }
+        // An agent without any rule does not start.
+        fs::write(at("rules/scratch.toml"), SCRATCH_RULE)?;
+        let agent = Command::new(program)
+            .args(["run", "--no-alerts", "--no-watch", "--enforce", "--rules"])
+            .arg(at("rules"))
+            .arg("--cgroup")
+            .arg(lab::cgroups())
+            .args(directories())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(at("log"))?)
+            .spawn()
+            .context("starting the agent")?;
+        let (program, refused) = (PathBuf::from(program), BTreeMap::new());
+        let mut host = Host { program, agent, refused, seen: 0 };
+        host.until("the agent answers", |host| {
+            if let Some(ended) = host.agent.try_wait()? {
+                bail!("the agent ended: {ended}\n{}", host.log());
+            }
+            Ok(host.ask(&["status"], false)?.status.success())
+        })?;
+        let mut text = head;
+        for (id, line) in rules.into_iter().filter(|(id, _)| !EVERYWHERE.contains(&id.as_str())) {
+            let with = format!("{text}{line}");
+            fs::write(at("policy.yaml"), &with)?;
+            let output = host.apply()?;
+            if output.status.success() {
+                text = with;
+            } else {
+                let why = reason(&words(&output)).with_context(|| host.log())?;
+                host.refused.insert(id, why);
+            }
+        }
+        Ok(host)
+    }
+
+    /// Puts the file of the policy in force. The first time the agent tries what this kernel takes
+    /// before it does anything else.
+    fn apply(&mut self) -> Result<Output> {
+        let path = at("policy.yaml").display().to_string();
+        let mut last = None;
+        self.until("the agent answers", |host| {
+            let output = host.ask(&["policy", "apply", &path], true)?;
+            let answers = !words(&output).contains("does not answer");
+            last = Some(output);
+            Ok(answers)
+        })?;
+        last.context("nothing was asked")
+    }
+
+    fn ask(&self, words: &[&str], state: bool) -> Result<Output> {
+        let mut command = Command::new(&self.program);
+        command.args(words).args(directories().into_iter().take(if state { 4 } else { 2 }));
+        command.output().context("starting a command")
+    }
+
+    #[expect(clippy::unused_self, reason = "it is the log of this agent")]
+    fn log(&self) -> String {
+        fs::read_to_string(at("log")).unwrap_or_default()
+    }
+
+    fn until(
+        &mut self,
+        what: &str,
+        mut holds: impl FnMut(&mut Host) -> Result<bool>,
+    ) -> Result<()> {
+        let end = Instant::now() + PATIENCE;
+        while !holds(self)? {
+            ensure!(Instant::now() < end, "not within {PATIENCE:?}: {what}");
+            std::thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
+    fn end(mut self) -> Result<()> {
+        kill(Pid::from_raw(i32::try_from(self.agent.id())?), Signal::SIGTERM)?;
+        self.agent.wait().context("waiting for the agent").map(drop)
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if let Err(error) = self.agent.kill().and_then(|()| self.agent.wait().map(drop)) {
+            eprintln!("evade: the agent could not be ended: {error}");
+        }
+    }
+}
+
+const SCRATCH_RULE: &str = r#"[[rule]]
+id = "scratch"
+name = "Nobody"
+description = "Nothing."
+severity = "low"
+attack = ["T1204.002"]
+query = '''process where event.type == "start" and process.executable == "/nobody"'''
+"#;
+
+/// Where this agent is found, and where it keeps what it has.
+fn directories() -> [String; 4] {
+    let place = |name| at(name).display().to_string();
+    ["--runtime-dir".to_owned(), place("run"), "--state-dir".to_owned(), place("state")]
+}
+
+/// Why a rule was refused: by its code, or since it needs LSM programs; anything else is an error.
+fn reason(said: &str) -> Result<String> {
+    let line = said.lines().find(|line| line.contains("E056") || line.contains("LSM programs"));
+    let line = line.with_context(|| format!("refused for another reason: {said}"))?;
+    Ok(line.trim().trim_start_matches("aegisbpf:").trim_start_matches("error:").trim().to_owned())
+}
+
+impl Tier for Host {
+    fn forget(&mut self) -> Result<()> {
+        self.seen = self.log().len();
+        Ok(())
+    }
+
+    fn told(&mut self, pid: u32, rule: &str) -> Result<Result<(), String>> {
+        let named = format!("rule=\"evade/{rule}\"");
+        let rule = if rule == UNRESOLVED { "rule=\"none\"".to_owned() } else { named };
+        let from = self.seen;
+        let tells = |line: &str| {
+            let found = line.split_once("pid=").map(|(_, rest)| rest);
+            let number = found.and_then(|rest| rest.split(' ').next()?.parse::<u32>().ok());
+            line.contains(" denied ") && line.contains(&rule) && number.is_some_and(|it| it >= pid)
+        };
+        let told = self.until("the log tells", |host| {
+            Ok(host.log().get(from..).unwrap_or_default().lines().any(tells))
+        });
+        let log = self.log();
+        Ok(told.map_err(|_| log.get(from..).unwrap_or_default().to_owned()))
+    }
+}

@@ -273,6 +273,7 @@ enum why {
 	WHY_IMPLIED = 2,
 	WHY_LIST = 3,
 	WHY_UNRESOLVED = 4,
+	WHY_SELF = 5, /* no policy: a stranger meddles with the agent itself */
 };
 
 enum denial_flag {
@@ -285,7 +286,9 @@ enum denial_flag {
 struct rec_denial {
 	struct rec_header h;
 	unsigned long long generation; /* of the policies */
-	unsigned long long dev;        /* files: kernel dev_t of the superblock */
+	unsigned long long dev;        /* files: kernel dev_t of the superblock; else 0 */
+	/* Of the file; else the number of the capability, of the other process, of the command of
+	 * bpf(2) or of what it is about, the CLONE_* of namespaces. */
 	unsigned long long ino;
 	unsigned char address[16]; /* network: the other side; this side for bind and listen */
 	unsigned int rule;         /* its number in the generation; all ones: none */

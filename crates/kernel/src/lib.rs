@@ -8,7 +8,7 @@
 //! | [`probe`] | what this kernel offers, found by loading and attaching |
 //! | [`report`] | what `doctor` prints |
 //! | `inject`, `sink` | the way of user-space records into the rings |
-//! | `deeds` | with the feature of that name: what tests of prevention do |
+//! | `deeds`, `deeds_act` | with the feature of that name: what tests of prevention do |
 //! | [`rings`] | the worker's end of the rings |
 
 pub mod bench;
@@ -17,6 +17,8 @@ mod budget;
 pub mod counters;
 #[cfg(feature = "deeds")]
 pub mod deeds;
+#[cfg(feature = "deeds")]
+pub mod deeds_act;
 pub mod enforce;
 pub mod error;
 mod ffi;

@@ -136,7 +136,7 @@ fn unknown_names(ready: &mut Ready) {
 /// Operations that each way of enforcing offers.
 pub(crate) fn offered(tier: TierName) -> Operations {
     let offers = |one: &&Operation| match tier {
-        TierName::Lsm => !kernel::enforce::UNDECIDED.contains(one),
+        TierName::Lsm => true,
         TierName::Fallback => FALLBACK.contains(one),
     };
     Operation::ALL.iter().filter(offers).fold(Operations::default(), |all, one| all.with(*one))

@@ -23,18 +23,37 @@ static __always_inline bool is_asked(struct asker *asker, __u32 operations)
 	return !asker->subject || asker->subject->concern & operations;
 }
 
-/* Whether an operation on something with these labels is refused: what the hook returns. */
-static __always_inline int refuse(const struct asker *asker, const struct labels *labels,
-                                  __u32 operation, __u64 dev, __u64 ino)
+/* Whether an operation on something with these labels is refused: what the hook returns. Things
+ * without a device have a number, too: of a capability, of a process. */
+static __always_inline int refuse_or_say(const struct asker *asker, const struct labels *labels,
+                                         __u32 operation, __u64 dev, __u64 ino, bool quiet)
 {
 	struct question question = {.epoch = asker->epoch, .operation = operation, .maker = {}};
 	struct subject *subject = asker->subject;
 
 	question.dev = dev;
 	question.ino = ino;
+	question.quiet = quiet;
 	if (subject && !labels->count && !labels->unresolved && !(subject->plain >> operation & 1))
 		return 0;
 	return errno_of(conclude(&question, subject, labels));
+}
+
+static __always_inline int refuse(const struct asker *asker, const struct labels *labels,
+                                  __u32 operation, __u64 dev, __u64 ino)
+{
+	return refuse_or_say(asker, labels, operation, dev, ino, false);
+}
+
+/* An operation on nothing that rules could name; `number` is told. */
+static __always_inline int refuse_plain(__u32 operation, __u64 number)
+{
+	struct labels none = {};
+	struct asker asker;
+
+	if (!is_asked(&asker, BIT(operation)))
+		return 0;
+	return refuse(&asker, &none, operation, 0, number);
 }
 
 #endif

@@ -109,9 +109,9 @@ struct question {
 	};
 	struct endpoint peer;
 	__u32 operation;
+	__u32 quiet; /* who asks only wants to know what would be: nothing is told */
 	/* Filled by settle(): */
 	__u32 why;    /* enum why of the answer */
-	__u32 denied; /* the layer in force says no */
 	__u32 source; /* the operation whose row decided */
 	__u32 layer;
 	__u32 label; /* that decided; filled by who explains */

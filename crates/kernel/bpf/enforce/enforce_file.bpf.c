@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /* Files: the hooks that decide about them when they are opened and used. */
 #include "ask.h"
+#include "self_file.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -59,11 +60,16 @@ SEC("lsm/file_open")
 int BPF_PROG(enforce_open, struct file *file)
 {
 	__u32 mode = file->f_mode, operations = 0;
+	int error;
 
 	if (mode & FMODE_READ)
 		operations |= BIT(DO_READ);
-	if (mode & FMODE_WRITE || file->f_flags & O_TRUNC)
+	if (mode & FMODE_WRITE || file->f_flags & O_TRUNC) {
 		operations |= BIT(DO_WRITE);
+		error = changes_entry(as_number(file->f_path.dentry), DO_WRITE, OWN_CONTENT);
+		if (error)
+			return error;
+	}
 	return refuse_file(file, operations);
 }
 

@@ -174,8 +174,11 @@ static __always_inline void tell_maker(struct rec_denial *record, const struct m
 static __noinline int tell(const struct policy_head *head, const struct question *question,
                            __u64 rule, __u32 flags)
 {
-	struct rec_denial *record = bpf_ringbuf_reserve(&denials, sizeof(*record), 0);
+	struct rec_denial *record;
 
+	if (question->quiet)
+		return 0;
+	record = bpf_ringbuf_reserve(&denials, sizeof(*record), 0);
 	if (!record) {
 		count(COUNT_LOST);
 		return 0;

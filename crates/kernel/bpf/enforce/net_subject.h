@@ -154,7 +154,7 @@ static __noinline int renew_process(struct asking *asking, __u64 epoch)
 	if (asking->process.subject.epoch == epoch && is_same(&asking->process.identity, &now))
 		return 0;
 	label_executable(&labels, epoch);
-	find_bits(&asking->process.subject, &labels, epoch);
+	find_bits(&asking->process.subject, &labels, epoch, bpf_get_current_task());
 	asking->process.identity = now;
 	put_back(asking);
 	return 0;

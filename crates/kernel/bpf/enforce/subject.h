@@ -108,8 +108,8 @@ struct identity {
 	const struct policy_head *head;
 	struct set *mask;
 	__u64 epoch;
-	__u64 list; /* struct group_info, struct cgroup */
-	__u64 count;
+	__u64 list;  /* struct group_info, struct cgroup */
+	__u64 count; /* of groups */
 };
 
 /* Nothing or the set of an id; true if it has one. */
@@ -141,9 +141,13 @@ static long add_group(__u32 at, struct identity *of)
 /* The nearest cgroup above that user space told of: cgroups that are made later belong to it. */
 static long add_cgroup(__u32 round, struct identity *of)
 {
-	if (round > of->count)
+	__u64 cgroup = of->list, above;
+
+	if (!cgroup || add_id(of, ID_CGROUP, kread(struct cgroup, cgroup, kn, id)))
 		return 1;
-	return add_id(of, ID_CGROUP, bpf_get_current_ancestor_cgroup_id(of->count - round));
+	above = (__u64)kread(struct cgroup, cgroup, self.parent);
+	of->list = above ? (__u64)kread(struct cgroup_subsys_state, above, cgroup) : 0;
+	return 0;
 }
 
 static __always_inline void take_set(const struct policy_head *head, __u32 at, struct set *to)
@@ -179,11 +183,10 @@ static __always_inline void narrow(struct set *fits, const struct set *by)
 		fits->words[i] &= by->words[i];
 }
 
-/* Selectors of the current process by who it is: user, groups, cgroup, session. */
+/* Selectors of a process by who it is: user, groups, cgroup, session. */
 static __always_inline void narrow_by_identity(const struct policy_head *head, __u64 epoch,
-                                               struct set *fits, struct set *mask)
+                                               __u64 task, struct set *fits, struct set *mask)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
 	struct task_struct *leader = kread(struct task_struct, task, group_leader);
 	struct cred *cred = (void *)kread(struct task_struct, leader, real_cred);
 	struct identity of = {.head = head, .mask = mask, .epoch = epoch};
@@ -199,7 +202,7 @@ static __always_inline void narrow_by_identity(const struct policy_head *head, _
 	bpf_loop(GROUPS_MAX, add_group, &of, 0);
 	narrow(fits, mask);
 	take_set(head, mask_at(head, MASK_CGROUP), mask);
-	of.count = kread(struct task_struct, task, cgroups, dfl_cgrp, level);
+	of.list = (__u64)kread(struct task_struct, task, cgroups, dfl_cgrp);
 	bpf_loop(CGROUPS_MAX, add_cgroup, &of, 0);
 	narrow(fits, mask);
 	take_set(head, mask_at(head, MASK_NO_LOGIN) + login * SET, mask);
@@ -330,8 +333,9 @@ static __always_inline void inherit(const struct policy_head *head, struct subje
 		        subject->fits.words[i] & double_word(head, mask + i * 2);
 }
 
-/* Finds the bits of the current process in an epoch, given the labels of its executable. */
-__weak __noinline int find_bits(struct subject *subject, const struct labels *labels, __u64 epoch)
+/* Finds the bits of a process in an epoch, given the labels of its executable. */
+__weak __noinline int find_bits(struct subject *subject, const struct labels *labels, __u64 epoch,
+                                __u64 task)
 {
 	struct policy_head *head = policy_of(epoch);
 	struct set mask = {}, *work = &mask;
@@ -359,7 +363,7 @@ __weak __noinline int find_bits(struct subject *subject, const struct labels *la
 	for (__u32 i = 0; i < SUBJECT_WORDS; i++)
 		work->words[i] |= subject->ancestors.words[i];
 	narrow(&subject->fits, work);
-	narrow_by_identity(head, epoch, &subject->fits, work);
+	narrow_by_identity(head, epoch, task, &subject->fits, work);
 	take_set(head, mask_at(head, MASK_KNOWN), work);
 	narrow(&subject->fits, work);
 	finish_subject(head, subject);
@@ -421,7 +425,7 @@ static __noinline struct subject *renew_subject(__u64 epoch)
 	if (subject->epoch == epoch)
 		return subject;
 	executable_labels(task, &labels, epoch);
-	find_bits(subject, &labels, epoch);
+	find_bits(subject, &labels, epoch, bpf_get_current_task());
 	return subject;
 }
 

@@ -12,6 +12,7 @@ use libbpf_rs::btf::types::{Func, FuncProto};
 use libbpf_rs::{MapHandle, OpenObject, ReferencesType};
 
 use super::Options;
+use super::lsm_offer::NEEDED;
 use super::maps::{Maps, PINNED, inner};
 use crate::error::Error;
 use crate::hooks::Hooks;
@@ -49,7 +50,7 @@ pub(super) fn open(options: &Options) -> Result<Opened, Error> {
     let pins = &options.pins;
     let links = pins.join(format!("{LINKS}{:016x}-{}", identity(), options.blob_bytes));
     if links.is_dir() {
-        return Ok(Opened { maps: pinned(pins)?, missing: Vec::new(), resumed: true });
+        return Ok(Opened { maps: pinned(pins)?, missing: unpinned(&links), resumed: true });
     }
     let making = pins.join(MAKING);
     remove(&making)?;
@@ -120,6 +121,16 @@ fn others(pins: &Path, but: &Path) -> Result<Vec<PathBuf>, Error> {
         path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with(LINKS))
     };
     Ok(paths.filter(|path| links(path) && path != but).collect())
+}
+
+/// Programs that were not attached when the others were.
+fn unpinned(links: &Path) -> Vec<(String, String)> {
+    let reason = "it was not attached when the programs were loaded";
+    let programs = NEEDED.iter().filter(|(program, _)| !links.join(program).exists());
+    let mut missing: Vec<(String, String)> =
+        programs.map(|(program, _)| ((*program).to_owned(), reason.to_owned())).collect();
+    missing.dedup();
+    missing
 }
 
 fn pinned(pins: &Path) -> Result<Maps, Error> {

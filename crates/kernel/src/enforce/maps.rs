@@ -22,6 +22,9 @@ pub(super) const PINNED: &[(&str, &str)] = &[
     ("spare_subjects", "spare_subjects"),
     ("denials", "denials"),
     ("counters", "counters"),
+    ("protection", "protection"),
+    ("own_files", "own_files"),
+    ("own_objects", "own_objects"),
 ];
 
 /// Generations that the kernel can hold; `SLOTS` in blob.h.

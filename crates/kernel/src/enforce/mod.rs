@@ -20,12 +20,15 @@ mod guard_marks;
 pub mod guard_offer;
 mod guard_request;
 mod load;
+mod lsm_offer;
 mod maps;
+mod protect;
 mod read;
 
 use std::path::PathBuf;
 
 pub use generation::{Carry, Generation, Id, IdKind, Mount, Pin};
+pub use protect::Protection;
 pub use read::{Active, Counters, Denials};
 
 use model::policy::Operation;
@@ -38,17 +41,6 @@ pub const PINS: &str = "/sys/fs/bpf/aegisbpf";
 
 /// Bytes of tables that fit if nothing else is said: some 20,000 rules.
 const BLOB_BYTES: u32 = 8 << 20;
-
-/// Operations that no LSM program decides yet: who loads a policy about them must say so.
-pub const UNDECIDED: &[Operation] = &[
-    Operation::Capability,
-    Operation::Ptrace,
-    Operation::Signal,
-    Operation::LoadModule,
-    Operation::Bpf,
-    Operation::Namespace,
-    Operation::IoUring,
-];
 
 /// What the operator may set.
 #[derive(Debug, Clone)]
@@ -98,6 +90,17 @@ impl Enforcer {
     /// Programs that are not attached, with the reason.
     pub fn missing(&self) -> &[(String, String)] {
         &self.missing
+    }
+
+    /// Operations that cannot be denied here, since this kernel has not all hooks of them, and why.
+    pub fn lacks(&self) -> Vec<(Operation, String)> {
+        lsm_offer::lacks(&self.missing)
+    }
+
+    /// From now on who meddles with the agent is told, and denied if that is asked for. The program of
+    /// this process is the agent's; so are these files and directories, with all below.
+    pub fn protect(&self, files: &[PathBuf], mode: Protection) -> Result<(), Error> {
+        protect::begin(&self.maps, &self.options.pins, files, mode)
     }
 
     /// Puts a generation in force, by one write after all of it is in place. On an error the one

@@ -262,6 +262,7 @@ pub const WHY_RULE: u32 = 1;
 pub const WHY_IMPLIED: u32 = 2;
 pub const WHY_LIST: u32 = 3;
 pub const WHY_UNRESOLVED: u32 = 4;
+pub const WHY_SELF: u32 = 5;
 
 // enum denial_flag
 pub const DENIAL_WOULD: u32 = 1 << 0;

@@ -74,7 +74,7 @@ impl Tier for Lsm {
     }
 
     fn lacks(&self) -> Vec<Operation> {
-        enforce::UNDECIDED.to_vec()
+        self.0.lacks().into_iter().map(|one| one.0).collect()
     }
 
     fn notes(&self) -> Vec<String> {

@@ -40,9 +40,7 @@ pub fn clone_into(namespaces: i32) -> io::Result<()> {
 /// Loads a module from its file.
 pub fn load_module(file: &File) -> io::Result<()> {
     // SAFETY: the parameters are a string that ends with a zero.
-    let done = unsafe {
-        libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), c"".as_ptr(), 0)
-    };
+    let done = unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), c"".as_ptr(), 0) };
     checked(done).map(drop)
 }
 
@@ -50,9 +48,8 @@ pub fn load_module(file: &File) -> io::Result<()> {
 pub fn load_module_bytes(bytes: &[u8]) -> io::Result<()> {
     // SAFETY: the bytes are valid for reads of the length given with them, the parameters a string that
     // ends with a zero.
-    let done = unsafe {
-        libc::syscall(libc::SYS_init_module, bytes.as_ptr(), bytes.len(), c"".as_ptr())
-    };
+    let done =
+        unsafe { libc::syscall(libc::SYS_init_module, bytes.as_ptr(), bytes.len(), c"".as_ptr()) };
     checked(done).map(drop)
 }
 
@@ -80,7 +77,8 @@ pub fn read_memory(process: i32) -> io::Result<()> {
     let other = libc::iovec { iov_base: std::ptr::without_provenance_mut(8), iov_len: word.len() };
     // SAFETY: the own vector is valid for writes of its length; the other one is an address in another
     // process, which the kernel checks.
-    let read = unsafe { libc::process_vm_readv(process, &raw const own, 1, &raw const other, 1, 0) };
+    let read =
+        unsafe { libc::process_vm_readv(process, &raw const own, 1, &raw const other, 1, 0) };
     match checked(i64::try_from(read).map_err(io::Error::other)?) {
         Err(error) if error.raw_os_error() == Some(libc::EFAULT) => Ok(()),
         other => other.map(drop),
@@ -176,9 +174,8 @@ pub fn read_number(map: &OwnedFd) -> io::Result<u32> {
     let (key, mut value) = (0_u32, 0_u32);
     let to = (&raw mut value).cast();
     // SAFETY: key and value have the four bytes that such a map has.
-    let done = unsafe {
-        libbpf_sys::bpf_map_lookup_elem(map.as_raw_fd(), (&raw const key).cast(), to)
-    };
+    let done =
+        unsafe { libbpf_sys::bpf_map_lookup_elem(map.as_raw_fd(), (&raw const key).cast(), to) };
     if done < 0 { Err(io::Error::from_raw_os_error(-done)) } else { Ok(value) }
 }
 

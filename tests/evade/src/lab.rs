@@ -32,6 +32,10 @@ pub(crate) const STRICT: &str = "/lab/bin/strict";
 pub(crate) const TOUCHER: &str = "/lab/bin/toucher";
 /// The same program, whose children are known by it.
 pub(crate) const PARENT: &str = "/lab/bin/parent";
+/// The same program, which may not act on the system.
+pub(crate) const CONFINED: &str = "/lab/bin/confined";
+/// The same program, which is acted on.
+pub(crate) const VICTIM: &str = "/lab/bin/victim";
 /// Bytes of tables: small, so that reloads are fast.
 pub(crate) const BLOB_BYTES: u32 = 256 << 10;
 /// In records: no rule decided.
@@ -92,7 +96,7 @@ pub(crate) fn furnish(cases: &[&Case]) -> Result<()> {
     )
     .context("mounting the laboratory")?;
     fs::create_dir(Path::new(LAB).join("bin"))?;
-    for program in [COVERED, FREE, LIMITED, STRICT, TOUCHER, PARENT] {
+    for program in [COVERED, FREE, LIMITED, STRICT, TOUCHER, PARENT, CONFINED, VICTIM] {
         fs::copy("/proc/self/exe", program).with_context(|| format!("copying to {program}"))?;
     }
     for group in [cgroup::BOXED, cgroup::FOLLOWED, cgroup::OTHER] {
@@ -214,6 +218,13 @@ pub(crate) fn told(
             return Ok(false);
         }
     }
+}
+
+/// Tells that it runs, and waits for the end of its input.
+pub(crate) fn wait() -> Result<()> {
+    println!("waiting");
+    io::copy(&mut io::stdin(), &mut io::sink()).context("waiting")?;
+    Ok(())
 }
 
 /// Holds the policy in force until it is killed; tells when it is there.

@@ -14,6 +14,7 @@
 //! | `host` | the same cases where no LSM program loads, with the agent itself |
 //! | `table` | the table in the documentation, from what the suites printed |
 //! | `tables` | from the text of the policy to what the kernel half takes |
+//! | `own` | strangers meddle with the agent itself |
 //! | `run` | runs the cases, prints the table |
 //! | `count` | what an open costs, in instructions |
 //! | `hammer` | reloads under load, and the death of the loader |
@@ -27,13 +28,14 @@ mod hammer;
 mod host;
 mod lab;
 mod lines;
+mod own;
 mod run;
 mod table;
 mod tables;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: evade guest [--only WORD] [--reloads N]\n       evade agent --agent PATH\n       evade host --agent PATH [--only WORD]\n       evade table NAME=FILE…\n       evade count\n       evade do CASE DIRECTORY";
+const USAGE: &str = "usage: evade guest [--only WORD] [--reloads N]\n       evade agent --agent PATH\n       evade host --agent PATH [--only WORD]\n       evade own\n       evade table NAME=FILE…\n       evade count\n       evade do CASE DIRECTORY";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -42,6 +44,9 @@ fn main() -> ExitCode {
         ["guest", rest @ ..] => run::command(rest),
         ["agent", rest @ ..] => agent::command(rest),
         ["attempt", rest @ ..] => return agent::attempt(rest),
+        ["own"] => own::command(),
+        ["meddle", rest @ ..] => return own::meddle(rest),
+        ["wait"] => lab::wait().map(|()| true),
         ["do", case, directory] => return cases::perform(case, directory.as_ref()),
         ["host", rest @ ..] => host::command(rest),
         ["table", rest @ ..] => table::command(rest),

@@ -60,15 +60,15 @@ SEC("lsm/file_open")
 int BPF_PROG(enforce_open, struct file *file)
 {
 	__u32 mode = file->f_mode, operations = 0;
-	int error;
 
 	if (mode & FMODE_READ)
 		operations |= BIT(DO_READ);
-	if (mode & FMODE_WRITE || file->f_flags & O_TRUNC) {
+	if (mode & FMODE_WRITE || file->f_flags & O_TRUNC)
 		operations |= BIT(DO_WRITE);
-		error = changes_entry(as_number(file->f_path.dentry), DO_WRITE, OWN_CONTENT);
-		if (error)
-			return error;
+	if (operations & BIT(DO_WRITE) &&
+	    changes_entry(as_number(file->f_path.dentry), DO_WRITE, OWN_CONTENT)) {
+		barrier();
+		return -EPERM;
 	}
 	return refuse_file(file, operations);
 }

@@ -21,7 +21,7 @@ static __always_inline int takes(__u32 kind, __u32 id)
 			count(COUNT_NOT_KEPT);
 		return 0;
 	}
-	return is_stranger() ? tampers(DO_BPF, 0, id) : 0;
+	return is_stranger() ? deny_if(tampers(DO_BPF, 0, id)) : 0;
 }
 
 static __always_inline int forget_own(__u32 kind, __u32 id)
@@ -81,67 +81,65 @@ int BPF_PROG(self_program_gone_old, struct bpf_prog_aux *aux)
 SEC("lsm/path_unlink")
 int BPF_PROG(self_unlink, const struct path *dir, struct dentry *entry)
 {
-	return changes_entry(as_number(entry), DO_DELETE, OWN_CONTENT);
+	return deny_if(changes_entry(as_number(entry), DO_DELETE, OWN_CONTENT));
 }
 
 SEC("lsm/path_rmdir")
 int BPF_PROG(self_rmdir, const struct path *dir, struct dentry *entry)
 {
-	return changes_entry(as_number(entry), DO_DELETE, OWN_CONTENT);
+	return deny_if(changes_entry(as_number(entry), DO_DELETE, OWN_CONTENT));
 }
 
 SEC("lsm/path_rename")
 int BPF_PROG(self_rename, const struct path *old_dir, struct dentry *old,
              const struct path *new_dir, struct dentry *new)
 {
-	int error = changes_entry(as_number(old), DO_RENAME, OWN_ANY);
-
-	return error ? error : changes_entry(as_number(new), DO_RENAME, OWN_ANY);
+	return deny_if(changes_entry(as_number(old), DO_RENAME, OWN_ANY) ||
+	               changes_entry(as_number(new), DO_RENAME, OWN_ANY));
 }
 
 SEC("lsm/path_mknod")
 int BPF_PROG(self_mknod, const struct path *dir, struct dentry *entry)
 {
-	return changes_entry(as_number(entry), DO_CREATE, OWN_CONTENT);
+	return deny_if(changes_entry(as_number(entry), DO_CREATE, OWN_CONTENT));
 }
 
 SEC("lsm/path_mkdir")
 int BPF_PROG(self_mkdir, const struct path *dir, struct dentry *entry)
 {
-	return changes_entry(as_number(entry), DO_CREATE, OWN_CONTENT);
+	return deny_if(changes_entry(as_number(entry), DO_CREATE, OWN_CONTENT));
 }
 
 SEC("lsm/path_symlink")
 int BPF_PROG(self_symlink, const struct path *dir, struct dentry *entry)
 {
-	return changes_entry(as_number(entry), DO_CREATE, OWN_CONTENT);
+	return deny_if(changes_entry(as_number(entry), DO_CREATE, OWN_CONTENT));
 }
 
 /* A second name would be changed as another file. */
 SEC("lsm/path_link")
 int BPF_PROG(self_name, struct dentry *old, const struct path *dir, struct dentry *new)
 {
-	int error = changes_entry(as_number(old), DO_LINK, OWN_CONTENT);
-
-	return error ? error : changes_entry(as_number(new), DO_CREATE, OWN_CONTENT);
+	return deny_if(changes_entry(as_number(old), DO_LINK, OWN_CONTENT) ||
+	               changes_entry(as_number(new), DO_CREATE, OWN_CONTENT));
 }
 
 SEC("lsm/path_truncate")
 int BPF_PROG(self_truncate, const struct path *path)
 {
-	return changes_entry(as_number(path->dentry), DO_WRITE, OWN_CONTENT);
+	return deny_if(changes_entry(as_number(path->dentry), DO_WRITE, OWN_CONTENT));
 }
 
 SEC("lsm/path_chmod")
 int BPF_PROG(self_chmod, const struct path *path)
 {
-	return changes_entry(as_number(path->dentry), DO_ATTRIBUTES, OWN_CONTENT);
+	return deny_if(changes_entry(as_number(path->dentry), DO_ATTRIBUTES, OWN_CONTENT));
 }
 
 SEC("lsm/path_chown")
 int BPF_PROG(self_chown, const struct path *path)
 {
-	return changes_entry(as_number(path->dentry), DO_ATTRIBUTES, OWN_CONTENT);
+	return deny_if(changes_entry(as_number(path->dentry), DO_ATTRIBUTES, OWN_CONTENT));
 }
 
 /* Who is traced does what its tracer wants: nobody becomes the agent so. */
@@ -155,7 +153,7 @@ int BPF_PROG(self_exec, struct linux_binprm *bprm)
 	    !(own_file(inode->i_sb->s_dev, inode->i_ino) & OWN_PROGRAM) ||
 	    is_agent((__u64)kread(struct task_struct, (__u64)bpf_get_current_task(), parent)))
 		return 0;
-	return tampers(DO_PTRACE, inode->i_sb->s_dev, inode->i_ino);
+	return deny_if(tampers(DO_PTRACE, inode->i_sb->s_dev, inode->i_ino));
 }
 
 /* The mount that a path is of: one that the agent sees, or whose changes it would come to see. */
@@ -173,7 +171,7 @@ static __always_inline int hides(const struct path *path)
 
 	if (!now || !is_seen(now, as_number(path->mnt)))
 		return 0;
-	return changes_entry(as_number(path->dentry), DO_MOUNT, OWN_ANY);
+	return deny_if(changes_entry(as_number(path->dentry), DO_MOUNT, OWN_ANY));
 }
 
 /* The mount itself goes away, or elsewhere. */
@@ -187,7 +185,7 @@ static __always_inline int takes_away(__u64 vfsmount)
 	if (!protection_now() || (!bpf_map_lookup_elem(&own_objects, &key) &&
 	                          !bpf_map_lookup_elem(&own_objects, &peers)))
 		return 0;
-	return is_stranger() ? tampers(DO_MOUNT, 0, key.id) : 0;
+	return is_stranger() ? deny_if(tampers(DO_MOUNT, 0, key.id)) : 0;
 }
 
 SEC("lsm/sb_mount")
@@ -200,9 +198,11 @@ int BPF_PROG(self_mount, const char *source, const struct path *path, const char
 SEC("lsm/move_mount")
 int BPF_PROG(self_move_mount, const struct path *from, const struct path *to)
 {
-	int error = takes_away(as_number(from->mnt));
-
-	return error ? error : hides(to);
+	if (takes_away(as_number(from->mnt))) {
+		barrier();
+		return -EPERM;
+	}
+	return hides(to);
 }
 
 SEC("lsm/sb_umount")

@@ -96,7 +96,7 @@ static __always_inline bool is_stranger(void)
 	return task->tgid != 1 && !(task->flags & PF_KTHREAD) && !is_agent(bpf_get_current_task());
 }
 
-/* Tells what a stranger tries, and refuses it if that is wanted: what the hook returns. */
+/* Tells what a stranger tries; 1 if it is to be refused. */
 static __noinline int tampers(__u32 operation, __u64 dev, __u64 ino)
 {
 	struct policy_head *head = policy_of(current_epoch());
@@ -124,7 +124,17 @@ static __noinline int tampers(__u32 operation, __u64 dev, __u64 ino)
 		count(COUNT_LOST);
 	}
 	count(denied ? COUNT_DENIED : COUNT_WOULD_DENY);
-	return denied ? -EPERM : 0;
+	return denied;
+}
+
+/* What a hook returns: the verifier wants to know its range, so it is no result of a calculation.
+ */
+static __always_inline int deny_if(int refused)
+{
+	if (!refused)
+		return 0;
+	barrier();
+	return -EPERM;
 }
 
 /* A stranger acts on a process of the agent. */
@@ -132,7 +142,7 @@ static __always_inline int acts_on_agent(struct task_struct *task, __u32 operati
 {
 	if (!protection_now() || !is_agent(as_number(task)) || !is_stranger())
 		return 0;
-	return tampers(operation, 0, kread(struct task_struct, as_number(task), tgid));
+	return deny_if(tampers(operation, 0, kread(struct task_struct, as_number(task), tgid)));
 }
 
 #endif

@@ -42,7 +42,8 @@ static __always_inline __u32 own_entry(__u64 dentry)
 	return of.flags;
 }
 
-/* A stranger changes what has this name, and it is one of `which` (enum own_file). */
+/* 1 if a stranger changes what has this name and is one of `which` (enum own_file), and is to be
+ * refused. */
 static __noinline int changes_entry(__u64 dentry, __u32 operation, __u32 which)
 {
 	__u64 sb, inode;

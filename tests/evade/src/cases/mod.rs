@@ -1,5 +1,6 @@
 //! The tricks. A deed stops at its first error, which is what the process tells.
 
+mod act;
 pub(crate) mod cgroup;
 mod device;
 mod exec;
@@ -17,7 +18,7 @@ use std::io;
 use std::path::Path;
 use std::process::{ExitCode, Stdio};
 
-use crate::lab::{COVERED, FREE, LIMITED, STRICT};
+use crate::lab::{CONFINED, COVERED, FREE, LIMITED, STRICT};
 
 /// No rule: what the file is could not be found out, so whom anything is denied to is refused.
 pub(crate) const UNRESOLVED: &str = "unresolved";
@@ -96,6 +97,13 @@ impl Case {
         self
     }
 
+    /// The covered process may not act on the system, nor on other processes.
+    const fn confined(mut self) -> Case {
+        self.actors = [CONFINED, FREE];
+        self.guest = Some("only LSM programs are asked, and the control changes the system");
+        self
+    }
+
     const fn silent(mut self) -> Case {
         self.silent = true;
         self
@@ -143,6 +151,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         net::CASES,
         reached::CASES,
         cgroup::CASES,
+        act::CASES,
     ]
     .into_iter()
     .flatten()

@@ -3,6 +3,9 @@
 use std::io::Write;
 use std::path::Path;
 
+use kernel::Tier;
+use kernel::enforce::guard_offer::Extent;
+use kernel::enforce::offer::{Row, offer};
 use serde_json::{Value as Json, json};
 
 use crate::cli::{DoctorArgs, Output};
@@ -31,6 +34,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
     let mut found = doctor.json();
     if let Some(found) = found.as_object_mut() {
         found.insert("facts".to_owned(), facts());
+        found.insert("policy".to_owned(), policy(report.tier == Tier::Lsm));
     }
     let mut out = anstream::stdout().lock();
     match args.output {
@@ -63,6 +67,51 @@ fn facts() -> Json {
     })
 }
 
+/// What policies can deny here.
+fn policy(lsm: bool) -> Json {
+    let offer = offer(lsm, None);
+    let row = |one: &Row| {
+        json!({
+            "operation": one.operation.name(),
+            "state": one.extent.name(),
+            "accepted": one.extent == Extent::Enforced,
+            "hook": one.hook,
+            "why": one.why,
+        })
+    };
+    json!({
+        "tier": offer.tier,
+        "no_lsm": offer.no_lsm,
+        "operations": offer.operations.iter().map(row).collect::<Vec<_>>(),
+    })
+}
+
+/// The same for people: what a policy may deny, by which hook, and what is left out.
+fn policy_table(policy: &Json) -> String {
+    let at = |key: &str| policy.get(key).and_then(Json::as_str);
+    let mut text = match (at("tier"), at("no_lsm")) {
+        (Some("lsm"), _) => "\npolicies are enforced by LSM programs\n".to_owned(),
+        (_, why) => format!(
+            "\npolicies are enforced without LSM programs: {}\n",
+            why.unwrap_or("nothing was tried")
+        ),
+    };
+    let rows = policy.get("operations").and_then(Json::as_array).cloned().unwrap_or_default();
+    let cell = |one: &Json, key: &str| one.get(key).and_then(Json::as_str).unwrap_or("").to_owned();
+    let cells = |one: &Json| {
+        let refused = one.get("accepted") == Some(&Json::Bool(false));
+        let state = cell(one, "state");
+        let state = if refused { format!("refused ({state})") } else { state };
+        vec![format!("  {}", cell(one, "operation")), state, cell(one, "hook")]
+    };
+    text += &table::plain(&["DENY", "STATE", "HOOK"], rows.iter().map(cells));
+    let whys = rows.iter().filter(|one| !cell(one, "why").is_empty());
+    for one in whys {
+        text += &format!("  {}: {}\n", cell(one, "operation"), cell(one, "why"));
+    }
+    text
+}
+
 fn text(found: &Json) -> String {
     let at = |pointer: &str| found.pointer(pointer).and_then(Json::as_str);
     let mut head = Vec::new();
@@ -90,6 +139,9 @@ fn text(found: &Json) -> String {
     };
     line("cost", &tax);
     let mut out = head.join("\n") + "\n\n" + &operations_table(&operations);
+    if let Some(policy) = found.get("policy") {
+        out += &policy_table(policy);
+    }
     let notes = notes(&operations);
     if !notes.is_empty() {
         out.extend(["\nnotes\n", &notes, "\n"]);
@@ -186,6 +238,28 @@ mod tests {
         assert!(text.contains("fork, connect: no argv"), "{text}");
         assert!(text.contains("exec, fork, connect: better: a newer kernel"), "{text}");
         assert!(text.contains("no operation taxes"), "{text}");
+    }
+
+    #[test]
+    fn each_operation_of_a_policy_is_shown_with_its_hook_and_why_it_is_refused() {
+        let row = |name: &str, state: &str, why: &str| {
+            json!({ "operation": name, "state": state, "accepted": state == "enforced",
+                "hook": "fanotify", "why": why })
+        };
+        let rows =
+            [row("read", "enforced", ""), row("write", "partly", "only opening is asked about")];
+        let text =
+            policy_table(&json!({ "tier": "fallback", "no_lsm": "EPERM", "operations": rows }));
+        assert!(text.contains("without LSM programs: EPERM"), "{text}");
+        let line = |word: &str| text.lines().find(|line| line.starts_with(word)).unwrap();
+        assert!(
+            line("  read").contains("enforced") && line("  read").contains("fanotify"),
+            "{text}"
+        );
+        assert!(line("  write").contains("refused (partly)"), "{text}");
+        assert!(text.contains("write: only opening is asked about"), "{text}");
+        let text = policy_table(&json!({ "tier": "lsm", "operations": rows }));
+        assert!(text.contains("are enforced by LSM programs"), "{text}");
     }
 
     #[test]

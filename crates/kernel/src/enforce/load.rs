@@ -19,7 +19,7 @@ use crate::hooks::Hooks;
 use crate::messages;
 use crate::object::{Aligned, Loaded};
 
-static OBJECT: &Aligned<[u8]> =
+pub(super) static OBJECT: &Aligned<[u8]> =
     &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/enforce.bpf.o")));
 
 /// Maps of headers that the programs share with the sensors and do not use.

@@ -22,6 +22,7 @@ mod guard_request;
 mod load;
 mod lsm_offer;
 mod maps;
+pub mod offer;
 mod protect;
 mod read;
 

@@ -144,9 +144,9 @@ impl Payload {
         match (self.extent, boot.crowded) {
             _ if !prevents(&boot.version) || boot.counts => &[],
             (Extent::Smoke, false) => &["guest --reloads 60"],
-            (Extent::Smoke, true) => &["guest --reloads 60 --crowded"],
+            (Extent::Smoke, true) => &["guest --reloads 20 --crowded"],
             (Extent::Whole, false) => &["guest --reloads 1000", "agent --agent /bin/aegisbpf"],
-            (Extent::Whole, true) => &["guest --reloads 200 --crowded"],
+            (Extent::Whole, true) => &["guest --reloads 60 --crowded"],
         }
     }
 

@@ -226,9 +226,9 @@ const CASES: &[Case] = &[
         agent: false,
     },
     Case {
-        name: "replacing its program",
+        name: "renaming its program",
         operation: Operation::Rename,
-        deed: |path| fs::rename("/lab/bin/parent", path).or_else(crossing),
+        deed: |path| fs::rename(path, format!("{path}-away")),
         own: |_| "/bin/evade".to_owned(),
         other: |_| "/lab/bin/toucher".to_owned(),
         agent: false,
@@ -255,7 +255,7 @@ const CASES: &[Case] = &[
         deed: |path| File::create(path).map(drop),
         own: |_| format!("{FILES}/new"),
         other: |_| format!("{OTHER}new"),
-        agent: true,
+        agent: false,
     },
     Case {
         name: "removing a file",
@@ -280,11 +280,6 @@ const NOBODY: &str = "99999999";
 
 fn pin(name: &str) -> String {
     format!("{PINS}/{name}")
-}
-
-/// What crosses filesystems was not refused by us.
-fn crossing(error: io::Error) -> io::Result<()> {
-    if error.raw_os_error() == Some(18) { Ok(()) } else { Err(error) }
 }
 
 /// `evade meddle NAME THING`: what a process says that did it.

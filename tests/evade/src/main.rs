@@ -16,7 +16,7 @@
 //! | `tables` | from the text of the policy to what the kernel half takes |
 //! | `own` | strangers meddle with the agent itself |
 //! | `run` | runs the cases, prints the table |
-//! | `count` | what an open costs, in instructions |
+//! | `count` | what prevention costs, in instructions |
 //! | `hammer` | reloads under load, and the death of the loader |
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
@@ -35,7 +35,7 @@ mod tables;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: evade guest [--only WORD] [--reloads N]\n       evade agent --agent PATH\n       evade host --agent PATH [--only WORD]\n       evade own\n       evade table NAME=FILE…\n       evade count\n       evade do CASE DIRECTORY";
+const USAGE: &str = "usage: evade guest [--only WORD] [--reloads N]\n       evade agent --agent PATH\n       evade host --agent PATH [--only WORD]\n       evade own\n       evade table NAME=FILE…\n       evade count [TABLES…]\n       evade compile RULES FILE\n       evade do CASE DIRECTORY";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -51,8 +51,9 @@ fn main() -> ExitCode {
         ["host", rest @ ..] => host::command(rest),
         ["table", rest @ ..] => table::command(rest),
         ["hammer", rest @ ..] => return hammer::strike(rest),
-        ["count"] => count::command(),
-        ["time", file] => count::time(file.as_ref()),
+        ["count", files @ ..] => count::command(files),
+        ["compile", rules, file] => count::compile(rules, file.as_ref()),
+        ["time", deed, object] => count::time(deed, object),
         ["hold", directory] => lab::hold(directory.as_ref()).map(|()| true),
         _ => {
             eprintln!("{USAGE}");

@@ -43,13 +43,23 @@ impl Agent {
     /// Starts the release build with the shipped rules and, if given, a directory of more, and
     /// waits until it answers.
     pub(super) fn start(dir: &Path, more_rules: Option<&Path>) -> Result<Agent> {
+        Agent::start_with(dir, more_rules, &[])
+    }
+
+    /// The same with more options.
+    pub(super) fn start_with(
+        dir: &Path,
+        more_rules: Option<&Path>,
+        options: &[&str],
+    ) -> Result<Agent> {
         if !sh::is_root() {
             bail!("the agent needs root: run this as root");
         }
         let mut command = sh::cmd(sh::release("aegisbpf"));
         command.args(["run", "-o", "json", "--runtime-dir"]).arg(dir.join("run"));
         // Marks are counted as alerts: none may be held back.
-        command.args(["--max-alerts", "1000000"]);
+        command.args(["--max-alerts", "1000000"]).args(options);
+        command.arg("--state-dir").arg(dir.join("state"));
         command.arg("--rules").arg(sh::at("rules"));
         if let Some(rules) = more_rules {
             command.arg("--rules").arg(rules);
@@ -81,6 +91,13 @@ impl Agent {
     pub(super) fn status(&self) -> Result<String> {
         let mut command = sh::cmd(sh::release("aegisbpf"));
         command.args(["status", "-o", "json", "--runtime-dir"]).arg(self.dir.join("run"));
+        sh::capture(&mut command)
+    }
+
+    /// Has it carry out a command of an operator.
+    pub(super) fn command(&self, words: &[&str]) -> Result<String> {
+        let mut command = sh::cmd(sh::release("aegisbpf"));
+        command.args(words).arg("--runtime-dir").arg(self.dir.join("run"));
         sh::capture(&mut command)
     }
 

@@ -1,13 +1,15 @@
-//! Ten thousand rules: how long it takes to read them and to make tables of them.
+//! Ten thousand rules: how long it takes to read them, to make tables of them and to put those in
+//! force, and what they cost whoever they are not about.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::agent;
 use super::stats::Stats;
+use super::{agent, policy_live};
 use crate::sh;
+use crate::vm::count;
 
 /// Rules of the policy.
 const RULES: usize = 10_000;
@@ -40,8 +42,30 @@ pub(super) fn command() -> Result<()> {
         let value = all.first().and_then(|plan| number(plan, key)).unwrap_or_default();
         println!("{key:<12} {value:7.0}");
     }
+    policy_live::measure(&dir, &file)?;
     std::fs::remove_dir_all(&dir)?;
-    Ok(())
+    in_guest()
+}
+
+/// Instructions that are added to what processes do, by number of rules.
+fn in_guest() -> Result<()> {
+    let counts = count::count(&[count::FEW, 1_000, count::MANY])?;
+    println!(
+        "\ninstructions in a guest with Linux {}, added by programs and rules:",
+        count::KERNEL
+    );
+    println!("| what | without | 0 rules | 10 | 1,000 | 10,000 |\n|---|---|---|---|---|---|");
+    for deed in &counts.deeds {
+        let without = counts.cost("none", deed).unwrap_or(0);
+        let added = ["0", "10", "1000", "10000"].map(|rules| counts.added(rules, deed));
+        let added = added.map(|added| added.map_or("-".to_owned(), |added| added.to_string()));
+        println!("| {deed} | {without} | {} |", added.join(" | "));
+    }
+    for (rules, bytes, took) in &counts.applied {
+        println!("{rules} rules, {bytes} bytes: {took} emulated us until they were in force");
+    }
+    let broken = counts.broken();
+    if broken.is_empty() { Ok(()) } else { bail!("{}", broken.join("; ")) }
 }
 
 fn plan(file: &Path) -> Result<String> {

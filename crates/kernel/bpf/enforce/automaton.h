@@ -33,6 +33,9 @@ struct labels {
 	__u32 label[LABELS_MAX];
 } __attribute__((aligned(8))); /* copied in words of 64 bits */
 
+/* How an open file is used. */
+enum use { USE_READ, USE_WRITE, USE_CODE, USES };
+
 /* How far a path was read. */
 struct cursor {
 	__u32 path;
@@ -62,6 +65,8 @@ struct reading {
 	__u32 starts;
 	struct start start[STARTS_MAX];
 	struct labels labels;
+	struct set hearers[USES +
+	                   1]; /* the last stays unused: a mask is all that the verifier needs */
 	__u8 text[TEXT_BYTES + TEXT_SLACK];
 };
 

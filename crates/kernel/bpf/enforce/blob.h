@@ -37,31 +37,18 @@ struct {
 	__array(values, struct generation_map);
 } generations __weak SEC(".maps");
 
-struct epoch_map {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u64);
+/* What user space changes at once: it maps this into its memory and writes whole numbers. A look at
+ * it costs a load, where a look-up in a map would cost twenty instructions. */
+struct now {
+	__u64 epoch; /* in force; 0: nothing is enforced */
+	__u64 moves; /* directories renamed since the programs were loaded first */
 };
 
-/*
- * The epoch in force; none: nothing is enforced. Behind an outer map too, since that changes by one
- * write of a pointer: what user space writes into a value of an array is copied byte by byte.
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__array(values, struct epoch_map);
-} epoch_in_force __weak SEC(".maps");
+volatile struct now now __weak SEC(".data.now");
 
 static __always_inline __u64 current_epoch(void)
 {
-	__u32 zero = 0;
-	void *inner = bpf_map_lookup_elem(&epoch_in_force, &zero);
-	__u64 *epoch = inner ? bpf_map_lookup_elem(inner, &zero) : NULL;
-
-	return epoch ? *epoch : 0;
+	return now.epoch;
 }
 
 /* The tables of an epoch; always there, but the verifier cannot know that. */

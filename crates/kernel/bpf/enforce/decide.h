@@ -69,24 +69,6 @@ static __noinline int ask_rows(struct asked *of, __u32 operation, __u32 layer)
 	return 0;
 }
 
-/* Denied operations that take this one with them, as a set of bits; policy::verdicts::implied_by.
- */
-static __always_inline __u32 implied_by(__u32 operation)
-{
-	switch (operation) {
-	case DO_LINK:
-	case DO_RENAME:
-		return 1U << DO_READ | 1U << DO_WRITE;
-	case DO_CREATE:
-	case DO_DELETE:
-	case DO_ATTRIBUTES:
-		return 1U << DO_WRITE;
-	case DO_MAP_CODE:
-		return 1U << DO_EXECUTE;
-	}
-	return 0;
-}
-
 /* Who made a socket: for packets, which come when any process runs. */
 struct maker {
 	__u64 start;

@@ -85,11 +85,8 @@ int BPF_PROG(enforce_rename, const struct path *old_dir, struct dentry *old,
 /* After a directory moved, no path below it is what it was. */
 static __always_inline int moved(struct dentry *dentry)
 {
-	__u32 zero = 0;
-	__u64 *count = bpf_map_lookup_elem(&moves, &zero);
-
-	if (count && how_moved(dentry))
-		__sync_fetch_and_add(count, 1);
+	if (how_moved(dentry))
+		__sync_fetch_and_add(&now.moves, 1);
 	return 0;
 }
 

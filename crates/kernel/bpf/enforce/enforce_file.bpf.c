@@ -21,40 +21,69 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define FS_IOC_SETFLAGS 0x40086602
 #define FS_IOC_FSSETXATTR 0x401c5820
 
-/* The operations, a set of bits, on a file that is open or being opened. */
-static __always_inline int refuse_file(struct file *file, __u32 operations)
+/* What is found without a look at the tables: that no rule is about a process and a file. Only
+ * `possible` operations, a constant, are asked about. */
+static __always_inline bool is_free(const struct subject *subject, const struct kept *kept,
+                                    __u64 epoch, struct file *file, __u32 operations,
+                                    __u32 possible)
 {
-	struct asker asker;
+	if (!subject || !kept || subject->plain & operations || !is_kept_of(kept, epoch, file))
+		return false;
+	if (operations & possible & BIT(DO_READ) && !is_silent(kept, USE_READ, &subject->heard))
+		return false;
+	if (operations & possible & BIT(DO_WRITE) && !is_silent(kept, USE_WRITE, &subject->heard))
+		return false;
+	if (operations & possible & BIT(DO_MAP_CODE) && !is_silent(kept, USE_CODE, &subject->heard))
+		return false;
+	barrier();
+	return *(volatile const __u64 *)&kept->epoch == epoch;
+}
+
+/* The operations, a set of bits, on a file that is open or being opened, by its labels. One
+ * question for all of them, and no unrolled loop: there is not much room on the stack. */
+static __noinline int refuse_labelled(struct file *file, struct subject *subject, __u64 epoch,
+                                      __u32 operations)
+{
+	struct question question = {.epoch = epoch, .maker = {}};
+	struct inode *inode = file->f_inode;
 	struct labels labels;
-	struct inode *inode;
-	__u64 dev, ino;
 	int error;
 
-	if (!is_asked(&asker, operations))
-		return 0;
-	inode = file->f_inode;
-	file_labels(inode, peek_member(struct file, file, f_path.dentry), &labels, asker.epoch);
-	if (asker.subject && !labels.count && !labels.unresolved &&
-	    !(asker.subject->plain & operations))
-		return 0;
-	dev = inode->i_sb->s_dev;
-	ino = inode->i_ino;
-	if (operations & BIT(DO_READ)) {
-		error = refuse(&asker, &labels, DO_READ, dev, ino);
+	file_labels(inode, peek_member(struct file, file, f_path.dentry), &labels, epoch);
+	if (subject && !labels.count && !labels.unresolved)
+		operations &= subject->plain;
+	question.dev = inode->i_sb->s_dev;
+	question.ino = inode->i_ino;
+#pragma clang loop unroll(disable)
+	for (__u32 operation = 0; operation <= DO_MAP_CODE; operation++) {
+		if (!(operations >> operation & 1))
+			continue;
+		question.operation = operation;
+		error = errno_of(conclude(&question, subject, &labels));
 		if (error)
 			return error;
 	}
-	if (operations & BIT(DO_WRITE)) {
-		error = refuse(&asker, &labels, DO_WRITE, dev, ino);
-		if (error)
-			return error;
-	}
-	if (operations & BIT(DO_ATTRIBUTES))
-		return refuse(&asker, &labels, DO_ATTRIBUTES, dev, ino);
-	if (operations & BIT(DO_MAP_CODE))
-		return refuse(&asker, &labels, DO_MAP_CODE, dev, ino);
 	return 0;
 }
+
+/* The same, from the beginning. Most requests end here, if it is `possible` that they do. */
+static __always_inline int refuse_file(struct file *file, __u32 operations, __u32 possible)
+{
+	struct asker asker;
+	struct kept *kept;
+
+	/* One number from here on, not what it was made of. */
+	barrier_var(operations);
+	if (!is_asked(&asker, operations))
+		return 0;
+	kept = possible ? bpf_inode_storage_get(&kept_labels, file->f_inode, 0, 0) : NULL;
+	if (is_free(asker.subject, kept, asker.epoch, file, operations, possible))
+		return 0;
+	return refuse_labelled(file, asker.subject, asker.epoch, operations);
+}
+
+#define CONTENT (BIT(DO_READ) | BIT(DO_WRITE))
+#define CODE (CONTENT | BIT(DO_MAP_CODE))
 
 SEC("lsm/file_open")
 int BPF_PROG(enforce_open, struct file *file)
@@ -70,7 +99,7 @@ int BPF_PROG(enforce_open, struct file *file)
 		barrier();
 		return -EPERM;
 	}
-	return refuse_file(file, operations);
+	return refuse_file(file, operations, CONTENT);
 }
 
 /* Descriptors from before the rule, or from another process; also all that copies inside the
@@ -86,11 +115,11 @@ int BPF_PROG(enforce_use, struct file *file, int mask)
 		operations |= BIT(DO_WRITE);
 	if (!operations)
 		return 0;
-	return refuse_file(file, operations);
+	return refuse_file(file, operations, CONTENT);
 }
 
-/* Memory that is no file's is code without a label. */
-static __always_inline int refuse_code(void)
+/* Memory that is no file's is code without a label. Its own function for the stack's sake. */
+static __noinline int refuse_code(void)
 {
 	struct labels labels = {};
 	struct asker asker;
@@ -119,7 +148,7 @@ int BPF_PROG(enforce_map, struct file *file, unsigned long asked, unsigned long 
 		operations |= BIT(DO_WRITE);
 	if (prot & PROT_EXEC)
 		operations |= BIT(DO_MAP_CODE);
-	return refuse_file(file, operations);
+	return refuse_file(file, operations, CODE);
 }
 
 SEC("lsm/file_mprotect")
@@ -140,13 +169,13 @@ int BPF_PROG(enforce_protect, struct vm_area_struct *vma, unsigned long asked, u
 			return refuse_code();
 		return 0;
 	}
-	return refuse_file(file, operations);
+	return refuse_file(file, operations, CODE);
 }
 
 SEC("lsm/file_truncate")
 int BPF_PROG(enforce_file_truncate, struct file *file)
 {
-	return refuse_file(file, BIT(DO_WRITE));
+	return refuse_file(file, BIT(DO_WRITE), CONTENT);
 }
 
 /* Flags such as "immutable". Clones of files ask for permission as reads and writes do. */
@@ -155,5 +184,5 @@ int BPF_PROG(enforce_ioctl, struct file *file, unsigned int command)
 {
 	if (command != FS_IOC_SETFLAGS && command != FS_IOC_FSSETXATTR)
 		return 0;
-	return refuse_file(file, BIT(DO_ATTRIBUTES));
+	return refuse_file(file, BIT(DO_ATTRIBUTES), 0);
 }

@@ -9,6 +9,7 @@
 #ifndef AEGIS_FILE_LABELS_H
 #define AEGIS_FILE_LABELS_H
 
+#include "concern.h"
 #include "text.h"
 
 /* What is kept with an inode. Written by who holds the lock; `epoch` first and last, so that who
@@ -16,10 +17,12 @@
 struct kept {
 	__u64 lock;
 	__u64 epoch;
-	__u64 parent; /* inode of the directory */
+	__u64 parent; /* the directory: where its dentry is in memory */
 	__u64 name;   /* hash and length of the name */
 	__u64 moves;  /* directories renamed before the path was read */
 	struct labels labels;
+	struct set hearers[USES]; /* whom the labels say anything to */
+	__u64 many;               /* some of them are not in the first word of the sets */
 };
 
 struct {
@@ -45,32 +48,14 @@ struct {
 	__type(value, struct pin);
 } pins __weak SEC(".maps");
 
-/* Directories that were renamed since the programs were loaded first. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u64);
-} moves __weak SEC(".maps");
-
-static __always_inline __u64 current_moves(void)
-{
-	__u32 zero = 0;
-	volatile __u64 *count = bpf_map_lookup_elem(&moves, &zero);
-
-	return count ? *count : 0;
-}
-
 /* Also label what may come below, and keep nothing: the file is a directory about to move. */
 #define HOW_MOVED 1
 
-/* The numbers of a file's name: its directory, and hash and length as the kernel has them. */
+/* A file's name in numbers: the name of its directory, which stays in memory as long as this one
+ * does, and hash and length as the kernel has them. */
 static __always_inline __u64 parent_of(__u64 dentry)
 {
-	__u64 parent = peek_member(struct dentry, dentry, d_parent);
-	__u64 inode = peek_member(struct dentry, parent, d_inode);
-
-	return peek_member(struct inode, inode, i_ino);
+	return peek_member(struct dentry, dentry, d_parent);
 }
 
 static __always_inline __u64 name_of(__u64 dentry)
@@ -80,23 +65,39 @@ static __always_inline __u64 name_of(__u64 dentry)
 
 static __always_inline bool is_kept(const struct kept *kept, __u64 epoch, __u64 dentry)
 {
-	return kept->epoch == epoch && kept->moves == current_moves() &&
-	       kept->name == name_of(dentry) && kept->parent == parent_of(dentry);
+	return kept->epoch == epoch && kept->moves == now.moves && kept->name == name_of(dentry) &&
+	       kept->parent == parent_of(dentry);
 }
 
-static __always_inline void keep(struct kept *kept, const struct labels *labels, __u64 epoch,
-                                 __u64 parent, __u64 name, __u64 moved)
+/* The same of an open file, in fewer instructions: the verifier knows that its members are there.
+ */
+static __always_inline bool is_kept_of(const struct kept *kept, __u64 epoch, struct file *file)
+{
+	struct dentry *dentry = file->f_path.dentry;
+
+	return kept->epoch == epoch && kept->moves == now.moves &&
+	       kept->name == dentry->d_name.hash_len && kept->parent == (__u64)dentry->d_parent;
+}
+
+static __always_inline void keep(struct kept *kept, const struct reading *found, __u64 parent,
+                                 __u64 name, __u64 moved)
 {
 	if (__sync_val_compare_and_swap(&kept->lock, 0, 1)) {
 		count(COUNT_NOT_KEPT);
 		return;
 	}
 	__sync_lock_test_and_set(&kept->epoch, 0);
-	kept->labels = *labels;
+	kept->labels = found->labels;
+	kept->many = 0;
+	for (__u32 use = 0; use < USES; use++) {
+		kept->hearers[use] = found->hearers[use];
+		for (__u32 i = 1; i < SUBJECT_WORDS; i++)
+			kept->many |= found->hearers[use].words[i];
+	}
 	kept->parent = parent;
 	kept->name = name;
 	kept->moves = moved;
-	__sync_lock_test_and_set(&kept->epoch, epoch);
+	__sync_lock_test_and_set(&kept->epoch, found->epoch);
 	__sync_lock_test_and_set(&kept->lock, 0);
 }
 
@@ -132,7 +133,7 @@ __weak __noinline int label_path(__u64 dentry_and_how, struct kept *kept, const 
 {
 	bool below = dentry_and_how & HOW_MOVED;
 	__u64 dentry = dentry_and_how & ~(__u64)HOW_MOVED;
-	__u64 parent = parent_of(dentry), name = name_of(dentry), moved = current_moves();
+	__u64 parent = parent_of(dentry), name = name_of(dentry), moved = now.moves;
 	struct policy_head *head = policy_of(epoch);
 	struct run run = {.head = head};
 	struct reading *reading;
@@ -162,10 +163,24 @@ __weak __noinline int label_path(__u64 dentry_and_how, struct kept *kept, const 
 		}
 	}
 	*labels = reading->labels;
-	if (kept && !below)
-		keep(kept, labels, epoch, parent, name, moved);
+	if (kept && !below) {
+		find_hearers(head, reading);
+		reading->epoch = epoch;
+		keep(kept, reading, parent, name, moved);
+	}
 	release(reading);
 	return 0;
+}
+
+/* Whether the labels that are kept have nothing to say to any of these subjects. */
+static __always_inline bool is_silent(const struct kept *kept, __u32 use, const struct set *subject)
+{
+	__u64 any = kept->hearers[use].words[0] & subject->words[0];
+
+	if (kept->many)
+		for (__u32 i = 1; i < SUBJECT_WORDS; i++)
+			any |= kept->hearers[use].words[i] & subject->words[i];
+	return !any;
 }
 
 static __always_inline bool copy_kept(const struct kept *kept, __u64 epoch, __u64 dentry,

@@ -32,11 +32,12 @@ enum subject_mask {
 enum role { ROLE_EXECUTABLE, ROLE_SCRIPT, ROLE_ANCESTOR, ROLES };
 
 struct subject {
-	__u64 epoch;   /* of `bits`; 0: they must be found anew */
-	__u64 past;    /* epoch of the sets below */
-	__u64 changes; /* counted by who makes `bits` wrong */
-	__u32 concern; /* operations that any rule of its may be about */
-	__u32 plain;   /* of these, the ones that are not free for what has no label */
+	__u64 epoch;      /* of `bits`; 0: they must be found anew */
+	__u64 past;       /* epoch of the sets below */
+	__u64 changes;    /* counted by who makes `bits` wrong */
+	__u32 concern;    /* operations that any rule of its may be about */
+	__u32 plain;      /* of these, the ones that are not free for what has no label */
+	struct set heard; /* whom rows can say anything to: `bits`, or what can be armed */
 	struct set bits;
 	struct set fits;      /* armed or not */
 	struct set inherited; /* from what its program was started by */
@@ -106,14 +107,14 @@ struct {
 
 struct identity {
 	const struct policy_head *head;
-	struct set *mask;
+	struct set mask;
 	__u64 epoch;
 	__u64 list;  /* struct group_info, struct cgroup */
 	__u64 count; /* of groups */
 };
 
 /* Nothing or the set of an id; true if it has one. */
-static __always_inline bool add_id(const struct identity *of, __u64 kind, __u64 id)
+static __always_inline bool add_id(struct identity *of, __u64 kind, __u64 id)
 {
 	struct id_key key = {.epoch = of->epoch, .kind = kind, .id = id};
 	struct set *set = bpf_map_lookup_elem(&ids, &key);
@@ -121,7 +122,7 @@ static __always_inline bool add_id(const struct identity *of, __u64 kind, __u64 
 	if (!set)
 		return false;
 	for (__u32 i = 0; i < SUBJECT_WORDS; i++)
-		of->mask->words[i] |= set->words[i];
+		of->mask.words[i] |= set->words[i];
 	return true;
 }
 
@@ -185,25 +186,25 @@ static __always_inline void narrow(struct set *fits, const struct set *by)
 
 /* Selectors of a process by who it is: user, groups, cgroup, session. */
 static __always_inline void narrow_by_identity(const struct policy_head *head, __u64 epoch,
-                                               __u64 task, struct set *fits, struct set *mask)
+                                               __u64 task, struct set *fits, struct identity *of)
 {
 	struct task_struct *leader = kread(struct task_struct, task, group_leader);
 	struct cred *cred = (void *)kread(struct task_struct, leader, real_cred);
-	struct identity of = {.head = head, .mask = mask, .epoch = epoch};
+	struct set *mask = &of->mask;
 	bool login = compat_loginuid(leader) != ~0U;
 
 	take_set(head, mask_at(head, MASK_USER), mask);
-	add_id(&of, ID_USER, kread(struct cred, cred, euid.val));
+	add_id(of, ID_USER, kread(struct cred, cred, euid.val));
 	narrow(fits, mask);
 	take_set(head, mask_at(head, MASK_GROUP), mask);
-	add_id(&of, ID_GROUP, kread(struct cred, cred, egid.val));
-	of.list = (__u64)kread(struct cred, cred, group_info);
-	of.count = kread(struct cred, cred, group_info, ngroups);
-	bpf_loop(GROUPS_MAX, add_group, &of, 0);
+	add_id(of, ID_GROUP, kread(struct cred, cred, egid.val));
+	of->list = (__u64)kread(struct cred, cred, group_info);
+	of->count = kread(struct cred, cred, group_info, ngroups);
+	bpf_loop(GROUPS_MAX, add_group, of, 0);
 	narrow(fits, mask);
 	take_set(head, mask_at(head, MASK_CGROUP), mask);
-	of.list = (__u64)kread(struct task_struct, task, cgroups, dfl_cgrp);
-	bpf_loop(CGROUPS_MAX, add_cgroup, &of, 0);
+	of->list = (__u64)kread(struct task_struct, task, cgroups, dfl_cgrp);
+	bpf_loop(CGROUPS_MAX, add_cgroup, of, 0);
 	narrow(fits, mask);
 	take_set(head, mask_at(head, MASK_NO_LOGIN) + login * SET, mask);
 	narrow(fits, mask);
@@ -214,24 +215,39 @@ struct concern {
 	struct subject *subject;
 };
 
-/* What rules may have to say about an operation of a process. */
+/* Whether rules have anything to say about an operation of a process. */
 static long find_concern(__u32 operation, struct concern *of)
 {
+	if (operation >= DO_COUNT)
+		return 1;
+	if (is_concerned(of->head, operation, &of->subject->heard))
+		of->subject->concern |= 1U << (operation & 31);
+	return 0;
+}
+
+/* Whether they have about what has no label. */
+static long find_plain(__u32 operation, struct concern *of)
+{
 	const struct policy_head *head = of->head;
-	struct subject *subject = of->subject;
-	__u32 shadow = head->sections[SECTION_SHADOW_CONCERNED].len, bit = 1U << (operation & 31);
-	__u64 any = meets(head, CONCERNED(operation), &subject->bits);
 
 	if (operation >= DO_COUNT)
 		return 1;
-	if (shadow)
-		any |= meets(head, section(head, SECTION_SHADOW_CONCERNED) + operation * SET,
-		             &subject->bits);
-	if (any || head->watched & bit)
-		subject->concern |= bit;
-	if (head->watched & bit || shadow || word(head, head->labels + operation) ||
-	    meets(head, LIMITED(operation), &subject->bits))
-		subject->plain |= bit;
+	if (is_ruled(head, head->labels, section(head, SECTION_DEFAULTS), operation,
+	             &of->subject->heard))
+		of->subject->plain |= 1U << (operation & 31);
+	return 0;
+}
+
+/* The same of what is only reported. Its own function, for the room on the stack. */
+static long find_shadow(__u32 operation, struct concern *of)
+{
+	const struct policy_head *head = of->head;
+
+	if (operation >= DO_COUNT)
+		return 1;
+	if (is_ruled(head, section(head, SECTION_SHADOW_LABELS),
+	             section(head, SECTION_SHADOW_DEFAULTS), operation, &of->subject->heard))
+		of->subject->plain |= 1U << (operation & 31);
 	return 0;
 }
 
@@ -250,10 +266,14 @@ static __always_inline void finish_subject(const struct policy_head *head, struc
 		subject->bits.words[i] =
 		        (subject->fits.words[i] & ~double_word(head, after + i * 2)) |
 		        subject->armed.words[i];
+		subject->heard.words[i] = subject->fits.words[i] | subject->bits.words[i];
 	}
 	subject->concern = 0;
 	subject->plain = 0;
 	bpf_loop(DO_COUNT, find_concern, &of, 0);
+	bpf_loop(DO_COUNT, find_plain, &of, 0);
+	if (head->sections[SECTION_SHADOW_LABELS].len)
+		bpf_loop(DO_COUNT, find_shadow, &of, 0);
 	if (subject->concern & ON_FILES)
 		subject->concern |= MOVES;
 }
@@ -338,7 +358,8 @@ __weak __noinline int find_bits(struct subject *subject, const struct labels *la
                                 __u64 task)
 {
 	struct policy_head *head = policy_of(epoch);
-	struct set mask = {}, *work = &mask;
+	struct identity of = {.head = head, .epoch = epoch};
+	struct set *work = &of.mask;
 	__u64 changes;
 
 	if (!subject || !labels || !head)
@@ -363,7 +384,7 @@ __weak __noinline int find_bits(struct subject *subject, const struct labels *la
 	for (__u32 i = 0; i < SUBJECT_WORDS; i++)
 		work->words[i] |= subject->ancestors.words[i];
 	narrow(&subject->fits, work);
-	narrow_by_identity(head, epoch, task, &subject->fits, work);
+	narrow_by_identity(head, epoch, task, &subject->fits, &of);
 	take_set(head, mask_at(head, MASK_KNOWN), work);
 	narrow(&subject->fits, work);
 	finish_subject(head, subject);

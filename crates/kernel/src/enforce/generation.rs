@@ -1,6 +1,6 @@
 //! Puts a generation into the kernel.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use libbpf_rs::{MapCore, MapFlags};
 
@@ -9,7 +9,7 @@ use crate::error::Error;
 
 /// The first word of tables, and the version that the programs read.
 const MAGIC: u32 = 0x4c50_4741;
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Bytes of the head up to where the list of sections begins.
 const SECTIONS_AT: usize = 406 * 4;
 /// Sections that no program carries out yet: their numbers and what they hold.
@@ -153,14 +153,15 @@ pub(super) fn apply(maps: &Maps, room: u32, generation: &Generation<'_>) -> Resu
     let tables = inner("generation", room)?;
     let written = tables.update(&0u32.to_ne_bytes(), &value, MapFlags::ANY);
     written.map_err(|error| Error::map("generation", &error))?;
-    let number = tables.as_fd().as_raw_fd().to_ne_bytes();
-    maps.put("generations", &slot(epoch), &number)?;
+    maps.put_tables(epoch, &tables)?;
     maps.forget_from(epoch)?;
     put_mounts(maps, epoch, &generation.mounts)?;
     put_ids(maps, epoch, &generation.ids)?;
     generation.pins.iter().try_for_each(|pin| put_pin(maps, epoch, pin))?;
     put_carry(maps, before, epoch, &generation.carry)?;
     maps.set_epoch(epoch)?;
+    // Nothing changes by it, but nobody reads what was in force before when it returns.
+    maps.put_tables(epoch, &tables)?;
     if before > 0 {
         let deleted = maps.get("generations")?.delete(&slot(before));
         deleted.map_err(|error| Error::map("generations", &error))?;
@@ -258,8 +259,8 @@ mod tests {
         other[0] = 0;
         assert!(reason(&other, 1 << 16).contains("begin"));
         let mut newer = tables();
-        newer[4] = 2;
-        assert!(reason(&newer, 1 << 16).contains("version 2"));
+        newer[4] = 3;
+        assert!(reason(&newer, 1 << 16).contains("version 3"));
         assert!(reason(&tables()[..1900], 1 << 16).contains("1900"));
         assert!(reason(&tables(), 1000).contains("room for 1000"));
         let mut hashes = tables();

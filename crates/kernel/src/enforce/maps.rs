@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::atomic::Ordering;
 
 use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType};
 
+use super::now::Now;
 use crate::error::Error;
 
 /// Maps that are pinned, with the names of their pins. All programs, of this build and of the one
 /// that follows it, use the same.
 pub(super) const PINNED: &[(&str, &str)] = &[
     ("generations", "generations"),
-    ("epoch_in_force", "epoch"),
-    ("moves", "moves"),
+    (".data.now", "epoch"),
     ("mounts", "mounts"),
     ("ids", "ids"),
     ("carries", "carries"),
@@ -52,20 +53,25 @@ impl Maps {
         self.get(pin)?.update(key, value, MapFlags::ANY).map_err(|error| Error::map(pin, &error))
     }
 
-    /// The epoch in force; 0 if nothing is.
-    pub(super) fn epoch(&self) -> Result<u64, Error> {
-        let Some(value) = self.value_behind("epoch", &0u32.to_ne_bytes())? else { return Ok(0) };
-        let word = value.first_chunk().ok_or_else(|| Error::map("epoch", &"it has no value"))?;
-        Ok(u64::from_ne_bytes(*word))
+    fn now(&self) -> Result<Now, Error> {
+        Now::of(self.get("epoch")?)
     }
 
-    /// The one write that puts a generation in force. It waits until all programs have ended that
-    /// began before: from then on nobody reads what was in force before.
+    /// The epoch in force; 0 if nothing is.
+    pub(super) fn epoch(&self) -> Result<u64, Error> {
+        Ok(self.now()?.epoch().load(Ordering::Acquire))
+    }
+
+    /// The one write that puts a generation in force.
     pub(super) fn set_epoch(&self, epoch: u64) -> Result<(), Error> {
-        let map = inner("epoch", 8)?;
-        let written = map.update(&0u32.to_ne_bytes(), &epoch.to_ne_bytes(), MapFlags::ANY);
-        written.map_err(|error| Error::map("epoch", &error))?;
-        self.put("epoch", &0u32.to_ne_bytes(), &map.as_fd().as_raw_fd().to_ne_bytes())
+        self.now()?.epoch().store(epoch, Ordering::Release);
+        Ok(())
+    }
+
+    /// Puts the tables of an epoch into their slot, and waits until all programs have ended that
+    /// began before: the kernel does so whenever an outer map changed.
+    pub(super) fn put_tables(&self, epoch: u64, tables: &MapHandle) -> Result<(), Error> {
+        self.put("generations", &slot(epoch), &tables.as_fd().as_raw_fd().to_ne_bytes())
     }
 
     /// The value of the map in a slot of an outer map; none if the slot is empty.
@@ -84,15 +90,10 @@ impl Maps {
     }
 
     /// Lets the labels that are kept be found anew: they hold for a count of renamed directories, which
-    /// leaps. What programs count at the same moment may be lost; a leap is more than they ever count.
+    /// leaps.
     pub(super) fn find_anew(&self) -> Result<(), Error> {
-        let key = 0u32.to_ne_bytes();
-        let value = self.get("moves")?.lookup(&key, MapFlags::ANY);
-        let value = value.map_err(|error| Error::map("moves", &error))?;
-        let count = value.as_deref().and_then(<[u8]>::first_chunk);
-        let count =
-            u64::from_ne_bytes(*count.ok_or_else(|| Error::map("moves", &"it has no value"))?);
-        self.put("moves", &key, &count.wrapping_add(LEAP).to_ne_bytes())
+        self.now()?.moves().fetch_add(LEAP, Ordering::AcqRel);
+        Ok(())
     }
 
     /// Removes what a load left that did not come to its end.

@@ -13,7 +13,6 @@
 //! ```
 
 pub mod cgroup;
-mod cgroup_pins;
 mod fanotify;
 mod generation;
 pub mod guard;
@@ -23,6 +22,7 @@ mod guard_request;
 mod load;
 mod lsm_offer;
 mod maps;
+mod now;
 pub mod offer;
 mod protect;
 mod read;

@@ -33,7 +33,7 @@ use crate::verdicts::OPERATIONS;
 pub const MAGIC: u32 = 0x4c50_4741;
 
 /// Changes when any layout here does.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Words of a set of subjects.
 const SET: usize = 8;
@@ -99,6 +99,7 @@ sections! {
     Ranges 3 "First and last key, label. A key is the place of the protocol, from 1, << 16 | port.",
     StepsV4 2 "`NetsV4` as first addresses and what class holds from there on; in order.",
     StepsV6 6 "As `StepsV4`: address from its upper half, class, nothing.",
+    Watched 192 "For each operation, whom a rule reports or arms.",
 }
 
 impl Section {
@@ -120,7 +121,8 @@ impl Section {
             | Section::RowEntries
             | Section::Entries
             | Section::Flags
-            | Section::Defaults => "verdicts",
+            | Section::Defaults
+            | Section::Watched => "verdicts",
             Section::ShadowLabels | Section::ShadowDefaults | Section::ShadowConcerned => "shadow",
             Section::SubjectMasks
             | Section::ExecutableHashes

@@ -1,6 +1,6 @@
 //! Bytes into tables: nothing is believed.
 
-use super::write::{steps_v4, steps_v6};
+use super::write::{steps_v4, steps_v6, watched};
 use super::{
     CONCERNED, EXPIRES, HEAD, LIMITED, MAGIC, SECTIONS, SET, STICKY, Section, VERSION, bad,
 };
@@ -250,7 +250,12 @@ impl Reader {
         if flags.len() != count {
             return Err(bad(Section::Flags, "not as many as labels"));
         }
-        Ok(Verdicts { layers, rows, entries, flags })
+        let verdicts = Verdicts { layers, rows, entries, flags };
+        let told: Vec<Bits> = self.section(Section::Watched)?.chunks(SET).map(set).collect();
+        if told != watched(&verdicts) {
+            return Err(bad(Section::Watched, "not those whom rows report or arm"));
+        }
+        Ok(verdicts)
     }
 
     fn subjects(&self, labels: usize) -> Result<Subjects, Error> {

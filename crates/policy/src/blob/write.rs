@@ -7,7 +7,7 @@ use crate::error::{Error, number};
 use crate::limits::BYTES_MAX;
 use crate::network::{Network, steps};
 use crate::tables::Tables;
-use crate::verdicts::{Entry, Layer, Row, Verdicts};
+use crate::verdicts::{Entry, Layer, OPERATIONS, Row, Verdicts};
 
 struct Writer {
     words: Vec<u32>,
@@ -27,15 +27,17 @@ fn hash(hash: &[u8; 32]) -> impl Iterator<Item = u32> + '_ {
     words.iter().map(|word| u32::from_le_bytes(*word))
 }
 
-/// The operations that any rule reports or that arm one, each as a bit.
-fn watched(verdicts: &Verdicts) -> u32 {
-    let watches = |row: &u32| {
-        let row = verdicts.rows.get(*row as usize);
-        row.is_some_and(|row| !row.audit.is_empty() || !row.trigger.is_empty())
-    };
-    let labels = verdicts.layers.iter().flat_map(|layer| &layer.rows);
-    let bits = labels.flat_map(|rows| (0u32..).zip(rows)).filter(|(_, row)| watches(row));
-    bits.fold(0, |all, (operation, _)| all | 1 << operation)
+/// For each operation, whom any rule reports or arms by it.
+pub(super) fn watched(verdicts: &Verdicts) -> [Bits; OPERATIONS] {
+    let mut watched = [Bits::NONE; OPERATIONS];
+    for rows in verdicts.layers.iter().flat_map(|layer| &layer.rows) {
+        for (all, row) in watched.iter_mut().zip(rows) {
+            if let Some(row) = verdicts.rows.get(*row as usize) {
+                *all = *all | row.audit | row.trigger;
+            }
+        }
+    }
+    watched
 }
 
 impl Writer {
@@ -116,12 +118,15 @@ impl Writer {
             self.put(CONCERNED, guarded(layer));
         }
         self.put(5, [labels, rows]);
-        self.put(17, [watched(verdicts)]);
+        let watched = watched(verdicts);
+        let bits = (0u32..).zip(&watched).filter(|(_, who)| !who.is_empty());
+        self.put(17, [bits.fold(0, |all, (operation, _)| all | 1 << operation)]);
         let shadow = verdicts.layers.get(1);
         self.section(Section::ShadowLabels, shadow.map(words).unwrap_or_default());
         let defaults = shadow.map(|layer| layer.defaults);
         self.section(Section::ShadowDefaults, defaults.into_iter().flatten());
         self.section(Section::ShadowConcerned, shadow.map(guarded).unwrap_or_default());
+        self.section(Section::Watched, watched.iter().flat_map(set));
     }
 
     fn subjects(&mut self, tables: &Tables) {

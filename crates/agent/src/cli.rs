@@ -75,6 +75,15 @@ pub(crate) enum Command {
     Worker(WorkerArgs),
 }
 
+/// What becomes of enforcement when the agent ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnExit {
+    /// Programs stay in the kernel and go on deciding, also when the agent is killed
+    Keep,
+    /// Enforcement ends with the agent
+    Release,
+}
+
 /// Form of what `run` prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -146,6 +155,13 @@ pub(crate) struct RunArgs {
     /// Where no LSM program loads: enforce only for processes of this cgroup and below
     #[arg(long, value_name = "DIR")]
     pub(crate) cgroup: Option<PathBuf>,
+    /// What becomes of enforcement when the agent ends
+    #[arg(long, value_name = "WAY", default_value = "keep")]
+    pub(crate) on_exit: OnExit,
+    /// Let nobody else end, trace or change the agent, its BPF objects and its files; without this such
+    /// attempts are only told. Needs LSM programs
+    #[arg(long, requires = "enforce")]
+    pub(crate) self_protect: bool,
     /// Print no alerts; they remain available through `aegisbpf alerts`
     #[arg(long)]
     pub(crate) no_alerts: bool,

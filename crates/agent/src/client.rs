@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value as Json;
 
 use crate::exit::{Exit, Failure};
@@ -18,6 +19,8 @@ const ANSWER_WAIT: Duration = Duration::from_secs(15);
 /// How long it may take when programs that enforce are loaded first: verifying them is slow where the
 /// CPU is.
 const LOAD_WAIT: Duration = Duration::from_mins(2);
+/// Seconds after which somebody who waits is told what for.
+const QUIET: i64 = 2;
 /// Longest head or line that is read; an event with all its arguments stays far below.
 const LINE_MAX: u64 = 8 * 1024 * 1024;
 /// Lines of a head.
@@ -62,6 +65,11 @@ pub(crate) fn get(
     ask(runtime_dir, "GET", &target(path, query), ANSWER_WAIT)
 }
 
+/// The same for an answer that needs the programs that enforce, which may have to be loaded first.
+pub(crate) fn get_and_load(runtime_dir: &Path, path: &str) -> Result<Answer, Failure> {
+    ask(runtime_dir, "GET", path, LOAD_WAIT)
+}
+
 /// Tells the agent of a runtime directory to do something.
 pub(crate) fn post(runtime_dir: &Path, path: &str) -> Result<Answer, Failure> {
     ask(runtime_dir, "POST", path, ANSWER_WAIT)
@@ -79,6 +87,9 @@ fn ask(runtime_dir: &Path, method: &str, target: &str, wait: Duration) -> Result
     let fail = |error: std::io::Error| unreachable(&name, &error);
     stream.set_read_timeout(Some(wait)).map_err(fail)?;
     write!(&stream, "{method} {target} HTTP/1.0\r\nHost: agent\r\n\r\n").map_err(fail)?;
+    if wait > ANSWER_WAIT {
+        say_why(&stream, wait).map_err(fail)?;
+    }
     let mut reader = BufReader::new(stream);
     let status = read_line(&mut reader).map_err(fail)?.unwrap_or_default();
     let status = status.split(' ').nth(1).unwrap_or_default().to_owned();
@@ -94,6 +105,21 @@ fn ask(runtime_dir: &Path, method: &str, target: &str, wait: Duration) -> Result
     }
     let body = answer.line()?.unwrap_or_default();
     Err(problem(&status, &body, &answer.socket))
+}
+
+/// Whoever waits for long is told what for.
+fn say_why(stream: &UnixStream, wait: Duration) -> std::io::Result<()> {
+    let mut ready = [PollFd::new(stream, PollFlags::IN)];
+    let quiet = Timespec { tv_sec: QUIET, tv_nsec: 0 };
+    if rustix::io::retry_on_intr(|| poll(&mut ready, Some(&quiet)))? == 0 {
+        let seconds = wait.as_secs();
+        writeln!(
+            anstream::stderr(),
+            "the agent loads the programs that enforce and has the kernel verify them; at most \
+             {seconds} s are waited for"
+        )?;
+    }
+    Ok(())
 }
 
 fn read_line(reader: &mut BufReader<UnixStream>) -> std::io::Result<Option<String>> {

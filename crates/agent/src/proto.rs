@@ -82,6 +82,8 @@ pub(crate) enum Reply {
     Counters(String),
     /// The answer to a question about policies, as JSON with its number.
     Policy(String),
+    /// What was denied since the last such message, as JSON.
+    Denials(String),
     /// Read the rules again.
     Reload,
     /// Handle what is in the rings, then end.
@@ -122,6 +124,7 @@ const TAG_COUNTERS_JSON: u8 = 67;
 const TAG_STOP: u8 = 68;
 const TAG_RELOAD: u8 = 69;
 const TAG_POLICY_JSON: u8 = 70;
+const TAG_DENIALS_JSON: u8 = 71;
 
 impl Request {
     /// The message as bytes.
@@ -303,6 +306,11 @@ pub(crate) fn send_policy(socket: impl AsFd, json: &str) -> Result<(), ProtoErro
     send_text(socket.as_fd(), TAG_POLICY_JSON, json)
 }
 
+/// Tells what was denied ([`Reply::Denials`]).
+pub(crate) fn send_denials(socket: impl AsFd, json: &str) -> Result<(), ProtoError> {
+    send_text(socket.as_fd(), TAG_DENIALS_JSON, json)
+}
+
 /// Tells the worker to read its rules again.
 pub(crate) fn send_reload(socket: impl AsFd) -> Result<(), ProtoError> {
     send(socket.as_fd(), &[TAG_RELOAD], &[], NOWAIT)
@@ -339,6 +347,7 @@ pub(crate) fn receive_reply(socket: impl AsFd) -> Result<Reply, ProtoError> {
         TAG_REPORT => Ok(Reply::Report(text()?)),
         TAG_COUNTERS_JSON => Ok(Reply::Counters(text()?)),
         TAG_POLICY_JSON => Ok(Reply::Policy(text()?)),
+        TAG_DENIALS_JSON => Ok(Reply::Denials(text()?)),
         TAG_RELOAD => Ok(Reply::Reload),
         TAG_STOP => Ok(Reply::Stop),
         tag => Err(ProtoError::Tag(tag)),

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 /// The program under test.
 pub(crate) const AGENT: &str = env!("CARGO_BIN_EXE_aegisbpf");
 /// Loading the programs takes seconds on a busy machine.
-const START: Duration = Duration::from_mins(1);
+const START: Duration = Duration::from_mins(3);
 
 /// Whether the test can run; says so when it cannot.
 pub(crate) fn root(test: &str) -> bool {

@@ -4,11 +4,15 @@
 #[cfg(test)]
 mod containers;
 #[cfg(test)]
+mod evidence;
+#[cfg(test)]
 mod health;
 #[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod language;
+#[cfg(test)]
+mod outlives;
 #[cfg(test)]
 mod policies;
 #[cfg(test)]

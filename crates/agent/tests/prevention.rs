@@ -15,16 +15,16 @@ use crate::lab::{AGENT, Agent, Lab, root, until};
 use crate::policies::{code, document, err, out};
 
 /// Whatever a busy machine needs.
-const PATIENCE: Duration = Duration::from_secs(40);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A lab with a program that connects, and somebody who listens.
-struct Scene {
-    lab: Lab,
-    port: u16,
+pub(crate) struct Scene {
+    pub(crate) lab: Lab,
+    pub(crate) port: u16,
 }
 
 impl Scene {
-    fn new() -> Scene {
+    pub(crate) fn new() -> Scene {
         let lab = Lab::new();
         fs::copy("/bin/bash", lab.path("x")).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -35,7 +35,7 @@ impl Scene {
     }
 
     /// What a rule denies to the program.
-    fn deny(&self, id: &str, peers: &str) -> String {
+    pub(crate) fn deny(&self, id: &str, peers: &str) -> String {
         let program = self.lab.path("x");
         let spec = format!(
             "  rules: [{{id: {id}, subject: {{executable: {}}}, deny: connect, peers: '{peers}'}}]\n",
@@ -45,48 +45,53 @@ impl Scene {
     }
 
     /// A policy that denies connecting to who listens.
-    fn denying(&self) -> String {
+    pub(crate) fn denying(&self) -> String {
         self.deny("no-connect", &format!("127.0.0.1:{}", self.port))
     }
 
-    fn policy(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn policy(&self, name: &str, text: &str) -> PathBuf {
         let path = self.lab.path(name);
         fs::write(&path, text).unwrap();
         path
     }
 
-    fn start(&self, options: &[&str]) -> Agent {
+    /// Nothing of it outlives the agent.
+    pub(crate) fn start(&self, options: &[&str]) -> Agent {
+        self.start_to(&[&["--on-exit", "release"], options].concat())
+    }
+
+    pub(crate) fn start_to(&self, options: &[&str]) -> Agent {
         let state = self.lab.path("state");
         let all = [&["--state-dir", state.to_str().unwrap()], options].concat();
         self.lab.start_with(&all)
     }
 
     /// A command with the directories of this scene.
-    fn ask(&self, words: &[&str]) -> Output {
+    pub(crate) fn ask(&self, words: &[&str]) -> Output {
         let mut command = Command::new(AGENT);
         command.args(words).arg("--state-dir").arg(self.lab.path("state"));
         command.arg("--runtime-dir").arg(self.lab.path("run")).output().unwrap()
     }
 
-    fn apply(&self, name: &str, text: &str, more: &[&str]) -> Output {
+    pub(crate) fn apply(&self, name: &str, text: &str, more: &[&str]) -> Output {
         let path = self.policy(name, text);
         self.ask(&[&["policy", "apply", path.to_str().unwrap()], more].concat())
     }
 
-    fn show(&self) -> Value {
+    pub(crate) fn show(&self) -> Value {
         let shown = self.ask(&["policy", "show", "-o", "json"]);
         serde_json::from_slice(&shown.stdout).unwrap_or_else(|_| panic!("{}", err(&shown)))
     }
 
     /// Connects with a program; what it says if it cannot.
-    fn connect(&self, program: &str) -> Result<(), String> {
+    pub(crate) fn connect(&self, program: &str) -> Result<(), String> {
         let script = format!("exec 3<>/dev/tcp/127.0.0.1/{}", self.port);
         let output = Command::new(program).args(["-c", &script]).output().unwrap();
         if output.status.success() { Ok(()) } else { Err(err(&output)) }
     }
 
     /// The program may not connect, for the reason that we gave; another one may.
-    fn is_denied(&self) -> bool {
+    pub(crate) fn is_denied(&self) -> bool {
         assert_eq!(self.connect("/bin/bash"), Ok(()), "nobody denies it to others");
         match self.connect(self.lab.path("x").to_str().unwrap()) {
             Ok(()) => false,
@@ -157,7 +162,7 @@ fn policies_are_replaced_while_the_agent_runs_and_broken_ones_change_nothing() {
         history.lines().skip(1).filter_map(|line| line.split_whitespace().nth(1)).collect();
     assert_eq!(actions, ["apply", "apply", "rollback"], "{history}");
     assert!(agent.stop().success());
-    assert!(!scene.is_denied(), "programs of cgroups end with the agent");
+    assert!(!scene.is_denied(), "it was started to let go");
 
     // The next one begins with what was in force.
     let agent = scene.start(&["--enforce"]);

@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::path::Path;
 
-use kernel::enforce::{Enforcer, Options, PINS};
 use serde_json::json;
 
 use crate::cli::Output;
@@ -11,6 +10,7 @@ use crate::cli::emergency::{DisableArgs, EmergencyCommand, EnableArgs, StatusArg
 use crate::client;
 use crate::exit::{Exit, Failure};
 use crate::policy::load::now;
+use crate::policy::pins;
 use crate::policy::store::{Change, Emergency, Locked, Store, Who};
 use crate::render::escape::piece;
 
@@ -61,7 +61,8 @@ fn disable(args: &DisableArgs) -> Result<Exit, Failure> {
         writeln!(out, "enforcement is off; the agent goes on watching")?;
         return Ok(Exit::Ok);
     }
-    let unpinned = unpin()?;
+    let unpinned = pins::release(&args.dirs.runtime_dir);
+    let unpinned = unpinned.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     match told {
         Ok(_) if unpinned => writeln!(out, "enforcement is off; no agent runs")?,
         Ok(_) => writeln!(out, "nothing was enforced; an agent that starts will not enforce")?,
@@ -74,16 +75,6 @@ fn disable(args: &DisableArgs) -> Result<Exit, Failure> {
         Err(failure) => return Err(failure),
     }
     Ok(Exit::Ok)
-}
-
-/// Takes away what is pinned; false if nothing was.
-fn unpin() -> Result<bool, Failure> {
-    if !Path::new(PINS).join("epoch").exists() {
-        return Ok(false);
-    }
-    let released = Enforcer::open(Options::default()).and_then(Enforcer::release);
-    released.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
-    Ok(true)
 }
 
 fn enable(args: &EnableArgs) -> Result<Exit, Failure> {

@@ -76,9 +76,35 @@ fn text(status: &Json) -> String {
         ("lost", losses(status)),
         ("output", format!("{} lines dropped", at("/events/output_dropped"))),
         ("clients", at("/events/clients")),
+        ("policy", policy(status)),
     ];
     let shown = lines.iter().map(|(name, value)| format!("{name:10} {value}"));
     shown.collect::<Vec<_>>().join("\n") + "\n"
+}
+
+/// Which policies are in force and what came of them.
+fn policy(status: &Json) -> String {
+    let at = |pointer: &str| status.pointer(&format!("/kernel_counters/policy/{pointer}"));
+    let count =
+        |name: &str| at(&format!("verdicts/{name}")).map_or_else(|| "?".into(), Json::to_string);
+    if at("disabled") == Some(&Json::Bool(true)) {
+        return "enforcement is switched off".to_owned();
+    }
+    let Some(generation) = at("generation").and_then(Json::as_u64) else {
+        return "none in force".to_owned();
+    };
+    let word = |name: &str| at(name).and_then(Json::as_str).map_or_else(|| "?".into(), piece);
+    format!(
+        "generation {generation}, {}, tier {}; {} denied, {} ended, {} would be denied, {} reported, {} \
+         only counted",
+        word("mode"),
+        word("tier"),
+        count("denied"),
+        count("killed"),
+        count("would_deny"),
+        count("reported"),
+        count("untold"),
+    )
 }
 
 /// How many run, what is wrong with some, and why the last reading failed, if it did.
@@ -160,6 +186,22 @@ mod tests {
             "events": { "rules_slow": [], "rules_noisy": ["a", "b"] },
         });
         assert_eq!(shown(json), "3; 1 refused; too noisy: a, b; not replaced at t: broken");
+    }
+
+    #[test]
+    fn policies_are_shown_with_what_came_of_them() {
+        assert_eq!(policy(&Json::Null), "none in force");
+        let mut status = serde_json::json!({ "kernel_counters": { "policy": {
+            "mode": "enforce", "tier": "lsm", "generation": 4, "disabled": false,
+            "verdicts": { "denied": 5, "would_deny": 6, "reported": 7, "killed": 8, "untold": 9 },
+        } } });
+        assert_eq!(
+            policy(&status),
+            "generation 4, enforce, tier lsm; 5 denied, 8 ended, 6 would be denied, 7 reported, 9 only \
+             counted"
+        );
+        status["kernel_counters"]["policy"]["disabled"] = true.into();
+        assert_eq!(policy(&status), "enforcement is switched off");
     }
 
     #[test]

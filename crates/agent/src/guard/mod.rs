@@ -53,6 +53,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let mut guard =
         Guard { args, sensors, prevention, keeper, signals, started, backoff, restarts, reload };
     let end = guard.supervise(worker);
+    guard.prevention.end();
     // The sensors are detached before the lock is given up.
     drop(guard);
     drop(runtime);
@@ -195,6 +196,7 @@ impl Guard<'_> {
             }
             if ready.sensors {
                 self.service();
+                self.tell(worker);
             }
             if ready.worker
                 && let Err(error) = self.requests(worker)
@@ -268,6 +270,19 @@ impl Guard<'_> {
         self.keeper.service(self.prevention.about());
     }
 
+    /// Tells the worker what was denied.
+    fn tell(&mut self, worker: &Worker) {
+        if !worker.ready {
+            return;
+        }
+        if let Some((denials, text)) = self.prevention.fresh()
+            && let Err(error) = proto::send_denials(worker.socket(), &text)
+        {
+            tracing::debug!(%error, "the worker is not told what was denied");
+            self.prevention.untold(denials);
+        }
+    }
+
     fn requests(&mut self, worker: &mut Worker) -> Result<(), ProtoError> {
         for _ in 0..REQUESTS_AT_ONCE {
             let Some(request) = proto::receive_request(worker.socket())? else { return Ok(()) };
@@ -285,13 +300,16 @@ impl Guard<'_> {
         let socket = worker.socket();
         match request {
             Request::Counters => {
-                let counters = match self.sensors.counters() {
+                let mut counters = match self.sensors.counters() {
                     Ok(counters) => report::counters(&counters),
                     Err(error) => {
                         tracing::warn!(%error, "the counters cannot be read");
                         serde_json::Value::Null
                     }
                 };
+                if let Some(counters) = counters.as_object_mut() {
+                    counters.insert("policy".to_owned(), self.prevention.figures());
+                }
                 proto::send_counters(socket, &counters.to_string())
             }
             Request::Policy(number, asked) => {

@@ -15,6 +15,7 @@ pub(crate) mod adhoc;
 pub(crate) mod advice;
 pub(crate) mod deploy;
 pub(crate) mod load;
+pub(crate) mod pins;
 pub(crate) mod running;
 pub(crate) mod store;
 pub(crate) mod undecided;

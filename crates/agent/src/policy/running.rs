@@ -26,7 +26,7 @@ pub(crate) struct Running {
 
 /// What the agent says of policies; none if no agent runs.
 pub(crate) fn ask(runtime: &Path) -> Result<Option<Json>, Failure> {
-    match client::get(runtime, "/v1/policy", &[]) {
+    match client::get_and_load(runtime, "/v1/policy") {
         Ok(answer) => answer.json().map(Some),
         Err(failure) if failure.exit == Exit::NotRunning => Ok(None),
         Err(failure) => Err(failure),
@@ -75,7 +75,27 @@ impl Enforce for Running {
     fn put(&mut self, staged: &Staged) -> Result<(), Failure> {
         let trial = self.trial.map_or(0, |trial| trial.as_secs());
         let path = format!("/v1/policy?generation={}&trial={trial}", staged.generation);
-        client::post(&self.runtime, &path)?.json().map(drop)
+        match client::post_and_load(&self.runtime, &path).and_then(client::Answer::json) {
+            Ok(_) => Ok(()),
+            Err(failure) if failure.exit == Exit::Unreachable => {
+                settle(&self.runtime, staged.generation, failure)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+/// Whether a generation came into force although its answer was lost. The agent answers one question
+/// after the other, so what it says next is what has become of it.
+fn settle(runtime: &Path, generation: u64, lost: Failure) -> Result<(), Failure> {
+    match ask(runtime) {
+        Ok(Some(about)) if about.get("generation") == Some(&generation.into()) => Ok(()),
+        // It says what else is in force.
+        Ok(Some(_)) => Err(lost),
+        Ok(None) | Err(_) => Err(lost.help(
+            "an agent that starts again puts in force what `aegisbpf policy history` names last; \
+             `aegisbpf policy show` tells as soon as it answers",
+        )),
     }
 }
 

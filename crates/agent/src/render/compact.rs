@@ -102,11 +102,21 @@ fn alert(doc: Doc<'_>, zone: &TimeZone) -> String {
     let severity = doc.text("rule.severity").unwrap_or_default();
     let colour = severity_style(&severity);
     let rule = doc.text("rule.name").or_else(|| doc.text("rule.id")).unwrap_or_default();
-    let detail = detail::of(doc, doc.kind());
+    let detail = denial(doc).unwrap_or_else(|| detail::of(doc, doc.kind()));
     let mut line = format!("{DIM}{}{DIM:#} ", clock(doc, zone));
     put(&mut line, format_args!("{colour}{severity:SEVERITY_WIDTH$}{colour:#} "));
     put(&mut line, format_args!("{BOLD}{rule}{BOLD:#}  {}  {detail}", chain(doc)));
     line
+}
+
+/// What a policy denied or would have denied, of what.
+fn denial(doc: Doc<'_>) -> Option<String> {
+    let (reason, action) = (doc.text("event.reason")?, doc.text("event.action")?);
+    let peer =
+        || Some(format!("{}:{}", doc.text("destination.ip")?, doc.text("destination.port")?));
+    let number = || Some(format!("inode {}", doc.text("file.inode")?));
+    let object = doc.text("file.path").or_else(peer).or_else(number).unwrap_or_default();
+    Some(format!("{action} {object}: {reason}"))
 }
 
 fn put(line: &mut String, pieces: std::fmt::Arguments<'_>) {
@@ -193,6 +203,15 @@ mod tests {
             {"pid":901,"name":"bash"},{"pid":812,"name":"sshd"}]}}}"#;
         let expected =
             "22:13:20.000 high     Run from /tmp  sshd(812) > bash(901) > x(950)  /tmp/x 1";
+        assert_eq!(plain(json), expected);
+    }
+
+    #[test]
+    fn a_denial_shows_what_was_asked_for() {
+        let json = r#"{"@timestamp":"2023-11-14T22:13:20Z","event":{"kind":"alert","action":"connect",
+            "reason":"denied"},"rule":{"name":"no-net","severity":"low"},
+            "destination":{"ip":"192.0.2.1","port":9},"process":{"pid":950,"name":"x"}}"#;
+        let expected = "22:13:20.000 low      no-net  x(950)  connect 192.0.2.1:9: denied";
         assert_eq!(plain(json), expected);
     }
 

@@ -3,6 +3,7 @@
 
 pub(crate) mod alert;
 pub(crate) mod compact;
+pub(crate) mod denial;
 mod detail;
 pub(crate) mod escape;
 pub(crate) mod health;

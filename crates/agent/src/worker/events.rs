@@ -143,6 +143,7 @@ impl Worker {
                 Some(News::Gone) => return Ok(Exit::Ok),
                 Some(News::Stop) => break,
                 Some(News::Snapshot(fd)) => self.read_snapshot(fd),
+                Some(News::Denials(json)) => self.publisher.denials(&json),
                 None => {}
             }
             while let Ok(command) = commands.try_recv() {

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use model::json::Document;
 use model::op::{Kind, KindSet};
 use model::value::Fields;
 use serde_json::{Map, Value as Json};
@@ -146,6 +147,19 @@ impl Hub {
         self.alerts.put(Arc::clone(line), ALERTS_KEPT);
         for client in self.clients.iter_mut().filter(|client| client.stream == Stream::Alerts) {
             client.lines.offer(Arc::clone(line));
+        }
+    }
+
+    /// Gives a denial to those who read events: it is none of their operations, so only a condition
+    /// can leave it out.
+    pub(crate) fn denial(&mut self, document: &Map<String, Json>) {
+        let line = text(document);
+        self.events.put(Arc::clone(&line), EVENTS_KEPT);
+        let event = Document::lenient(document).0;
+        for client in self.clients.iter_mut().filter(|client| client.stream == Stream::Events) {
+            if client.filter.as_mut().is_none_or(|filter| filter.holds(&event)) {
+                client.lines.offer(Arc::clone(&line));
+            }
         }
     }
 

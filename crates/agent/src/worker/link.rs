@@ -22,6 +22,8 @@ const ATTACH_WAIT: Duration = Duration::from_secs(30);
 pub(crate) enum News {
     /// The processes that exist.
     Snapshot(OwnedFd),
+    /// What was denied, as JSON.
+    Denials(String),
     /// Finish.
     Stop,
     /// The guard has gone, or speaks nonsense: end at once.
@@ -133,6 +135,7 @@ fn read(socket: &OwnedFd, board: &Board, reload: &AtomicBool, news: &SyncSender<
                 continue;
             }
             Ok(Reply::Snapshot(fd)) => News::Snapshot(fd),
+            Ok(Reply::Denials(json)) => News::Denials(json),
             Ok(Reply::Stop) => News::Stop,
             Ok(Reply::Rings(_)) => continue,
             Err(error) => {

@@ -13,9 +13,9 @@ use tokio::sync::Mutex;
 use super::control::{Control, refuse};
 use crate::proto::{Policy, Request};
 
-/// How long the guard may take: it loads programs when it is asked for the first time.
+/// How long the guard may take to tell what it has in memory, or to let go.
 const WAIT: Duration = Duration::from_secs(14);
-/// The same after enforcement was switched off, when the client waits for that.
+/// The same where it may have to load programs, or to mark many files; the client waits for that.
 const LOAD_WAIT: Duration = Duration::from_secs(118);
 
 /// The number of the last question. Whoever holds it is the only one who asks.
@@ -63,7 +63,10 @@ async fn ask(control: &Control, question: Policy) -> Response {
     let mut last = control.asking.0.lock().await;
     *last = last.wrapping_add(1);
     let number = *last;
-    let wait = if matches!(question, Policy::Enable) { LOAD_WAIT } else { WAIT };
+    let wait = match question {
+        Policy::Show | Policy::Put(..) | Policy::Enable => LOAD_WAIT,
+        Policy::Denials | Policy::Disable => WAIT,
+    };
     let mut answers = control.board.policies();
     if control.guard.ask(&Request::Policy(number, question)).is_err() {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "the guard cannot be asked");

@@ -13,7 +13,7 @@ use super::hub::{Hub, text};
 use super::output::Output;
 use super::queue::Line;
 use crate::cli::{Format, RunArgs};
-use crate::render::{alert, compact, health};
+use crate::render::{alert, compact, denial, health};
 
 /// Where events and alerts go.
 #[derive(Debug)]
@@ -96,6 +96,16 @@ impl Publisher {
     fn alert(&mut self, document: &Map<String, Json>) {
         self.alerts += 1;
         self.tell(document);
+    }
+
+    /// Tells what was denied, among the alerts and to who reads events.
+    pub(super) fn denials(&mut self, text: &str) {
+        let list: Vec<Json> = serde_json::from_str(text).unwrap_or_default();
+        for denial in &list {
+            let document = denial::document(denial);
+            self.hub.denial(&document);
+            self.alert(&document);
+        }
     }
 
     /// Tells what ails rules, among the alerts and in the log.

@@ -32,7 +32,7 @@ pub(crate) fn document(about: &About, board: &Board, fresh: bool) -> Json {
     json!({
         "running": true,
         "version": env!("CARGO_PKG_VERSION"),
-        "mode": "detect",
+        "mode": mode(board),
         "tier": report.get("tier").cloned().unwrap_or_default(),
         "kernel": report.get("kernel").cloned().unwrap_or_default(),
         "uptime_s": now.saturating_sub(about.started),
@@ -48,6 +48,13 @@ pub(crate) fn document(about: &About, board: &Board, fresh: bool) -> Json {
         "kernel_counters": board.counters(),
         "kernel_counters_fresh": fresh,
     })
+}
+
+/// `enforce` if policies are carried out, `audit` if they are reported, `detect` if there are none.
+fn mode(board: &Board) -> Json {
+    let counters = board.counters();
+    let policy = counters.get("policy").filter(|policy| !policy["generation"].is_null());
+    policy.map_or_else(|| "detect".into(), |policy| policy["mode"].clone())
 }
 
 /// What `aegisbpf rules` shows.

@@ -1,18 +1,21 @@
 //! Prevention of network requests where no LSM program loads: programs of cgroups, which decide
 //! from the same tables. They hold for one cgroup and all below it; for the host that is the root.
 //!
-//! Links belong to the process that made them, so a dead agent denies nothing, unless its links are
-//! pinned. What no rule asks about has no program, and costs nothing.
+//! Links belong to the process that made them, so a dead agent denies nothing, unless they are pinned:
+//! see `cgroup_pins`. What no rule asks about has no program, and costs nothing.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::AsRawFd;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use libbpf_rs::{Link, OpenObject};
 use model::policy::{Operation, Operations};
 
+use super::cgroup_pins::{self, Pins};
 use super::generation::{self, Generation};
+use super::load::is_called;
 use super::maps::{Maps, PINNED, inner};
 use super::read::{Active, Counters, Denials, active};
 use crate::error::Error;
@@ -74,17 +77,21 @@ pub struct Options {
     pub cgroup: Option<PathBuf>,
     /// Bytes that the tables of a generation may have, a power of two.
     pub blob_bytes: u32,
+    /// Directory of a BPF filesystem: then everything goes on when its loader ends.
+    pub pins: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { cgroup: None, blob_bytes: super::Options::default().blob_bytes }
+        let blob_bytes = super::Options::default().blob_bytes;
+        Options { cgroup: None, blob_bytes, pins: None }
     }
 }
 
-/// Prevention by programs of cgroups. Dropping it ends it.
+/// Prevention by programs of cgroups. Dropping it ends it, unless it is pinned.
 #[derive(Debug)]
 pub struct Network {
+    pins: Option<Pins>,
     blob_bytes: u32,
     cgroup: File,
     maps: Maps,
@@ -93,17 +100,38 @@ pub struct Network {
 }
 
 impl Network {
-    /// Loads the programs. Nothing is attached before the first [`Network::apply`].
+    /// Loads the programs, and goes on with what is pinned. Without that nothing is attached before the
+    /// first [`Network::apply`].
     pub fn open(options: &Options) -> Result<Network, Error> {
         let cgroup = open_cgroup(options.cgroup.as_deref())?;
-        let loaded = load(options.blob_bytes)?;
+        let about = cgroup.metadata().map_err(|error| Error::io("look at the cgroup", error))?;
+        let differs = [u64::from(options.blob_bytes), about.ino()];
+        let pins = options.pins.as_deref().map(|root| Pins::new(root, &OBJECT.0, &differs));
+        let pins = pins.transpose()?;
+        let loaded = load(options.blob_bytes, pins.as_ref())?;
         let mut maps = BTreeMap::new();
         for (name, known) in PINNED.iter().filter(|(name, _)| !UNUSED.contains(name)) {
-            let map = loaded.map_where(|called| called == *name);
-            maps.insert(*known, map.ok_or_else(|| Error::map(known, &"not in the object"))?);
+            // What no program of these uses is not there.
+            let Some(mut map) = loaded.map_where(|called| is_called(called, name)) else {
+                continue;
+            };
+            let pin = pins.as_ref().map(|pins| pins.map(known)).filter(|pin| !pin.exists());
+            if let Some(pin) = pin {
+                map.pin(pin).map_err(|error| Error::map(known, &error))?;
+            }
+            maps.insert(*known, map);
         }
-        let (maps, links) = (Maps::new(maps), BTreeMap::new());
-        Ok(Network { blob_bytes: options.blob_bytes, cgroup, maps, loaded, links })
+        let links = match &pins {
+            Some(pins) => pins.links(PROGRAMS.iter().map(|one| one.0))?,
+            None => BTreeMap::new(),
+        };
+        let (maps, blob_bytes) = (Maps::new(maps), options.blob_bytes);
+        Ok(Network { pins, blob_bytes, cgroup, maps, loaded, links })
+    }
+
+    /// Takes away what is pinned below a directory, whoever left it; false if nothing was.
+    pub fn release(pins: &Path) -> Result<bool, Error> {
+        cgroup_pins::release(pins)
     }
 
     /// Programs that this kernel refused, and why.
@@ -118,7 +146,10 @@ impl Network {
         let asked = asked(generation.tables);
         for (name, operations) in PROGRAMS {
             if operations.iter().any(|one| asked.has(*one)) && !self.links.contains_key(name) {
-                let link = self.attach(name)?;
+                let mut link = self.attach(name)?;
+                if let Some(pins) = &self.pins {
+                    pins.keep(name, &mut link)?;
+                }
                 self.links.insert(name, link);
             }
         }
@@ -127,6 +158,13 @@ impl Network {
             let mut programs = PROGRAMS.iter().filter(|one| one.0 == name);
             programs.any(|(_, operations)| operations.iter().any(|one| asked.has(*one)))
         };
+        if let Some(pins) = &self.pins {
+            self.links
+                .keys()
+                .filter(|name| !needed(name))
+                .try_for_each(|name| pins.forget(name))?;
+            pins.forget_others()?;
+        }
         self.links.retain(|name, _| needed(name));
         Ok(())
     }
@@ -169,13 +207,13 @@ impl Network {
     }
 }
 
-fn load(blob_bytes: u32) -> Result<Loaded, Error> {
+fn load(blob_bytes: u32, pins: Option<&Pins>) -> Result<Loaded, Error> {
     let hooks = Hooks::read();
     let template = inner("generation", blob_bytes)?;
     Loaded::accepted(
         &OBJECT.0,
         |section| hooks.missing(section),
-        |opened| prepare(opened, blob_bytes, &template),
+        |opened| prepare(opened, blob_bytes, &template, pins),
     )
 }
 
@@ -183,21 +221,29 @@ fn prepare(
     opened: &mut OpenObject,
     blob_bytes: u32,
     template: &libbpf_rs::MapHandle,
+    pins: Option<&Pins>,
 ) -> Result<(), Error> {
     use std::os::fd::AsFd;
+    let known = |name: &str| PINNED.iter().find(|one| is_called(name, one.0)).map(|one| one.1);
     for mut map in opened.maps_mut() {
         let name = map.name().to_string_lossy().into_owned();
         let fail =
             |error: libbpf_rs::Error| Error::map("of the object", &format!("{name}: {error}"));
         if UNUSED.contains(&name.as_str()) {
             map.set_autocreate(false).map_err(fail)?;
-        } else if name == "generations" {
+            continue;
+        }
+        if name == "generations" {
             map.set_inner_map_fd(template.as_fd()).map_err(fail)?;
         } else if name.ends_with(".rodata.blob") {
             set(&mut map, &blob_bytes.to_ne_bytes());
         } else if name.ends_with(".rodata.tier") {
             // No program of cgroups may signal before Linux 6.13.
             set(&mut map, &[PROVIDER, 0].map(u32::to_ne_bytes).concat());
+        }
+        let pin = pins.and_then(|pins| Some(pins.map(known(&name)?)));
+        if let Some(pin) = pin.filter(|pin| pin.exists()) {
+            map.reuse_pinned_map(&pin).map_err(fail)?;
         }
     }
     Ok(())

@@ -191,7 +191,8 @@ impl Tried {
 }
 
 fn try_network(cgroup: Option<&Path>) -> Tried {
-    let options = Options { cgroup: cgroup.map(Path::to_owned), blob_bytes: TRIED_BYTES };
+    let options =
+        Options { cgroup: cgroup.map(Path::to_owned), blob_bytes: TRIED_BYTES, pins: None };
     let network = match Network::open(&options) {
         Ok(network) => network,
         Err(error) => return Tried(Err(error.to_string())),

@@ -173,7 +173,7 @@ fn arguments(btf: &Btf<'_>, function: &str) -> Option<usize> {
 }
 
 /// Maps of variables have the object's name before theirs.
-fn is_called(name: &str, known: &str) -> bool {
+pub(super) fn is_called(name: &str, known: &str) -> bool {
     name == known || known.starts_with('.') && name.ends_with(known)
 }
 

@@ -13,6 +13,7 @@
 //! ```
 
 pub mod cgroup;
+mod cgroup_pins;
 mod fanotify;
 mod generation;
 pub mod guard;

@@ -4,7 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
+use kernel::enforce::cgroup::Network;
 use model::policy::{Operation, Verdict};
 use model::wire::RecDenial;
 use nix::libc;
@@ -12,7 +14,7 @@ use policy::network::Endpoint;
 use policy::subjects::Process;
 
 use super::acts::tried;
-use super::world::{World, peer, rule, skipped};
+use super::world::{Scratch, World, peer, rule, skipped};
 
 const EPERM: i32 = libc::EPERM;
 
@@ -257,4 +259,55 @@ fn a_listener_is_its_makers_after_the_policy_was_replaced() {
         });
         assert_eq!(errors, [expected], "a rule about user {user}");
     }
+}
+
+/// Pins of a test, that go with it.
+struct Pinned(PathBuf);
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        Network::release(&self.0).unwrap();
+    }
+}
+
+#[test]
+fn pinned_programs_outlive_their_loader_and_are_replaced_without_a_gap() {
+    if skipped() {
+        return;
+    }
+    let pins = Pinned(format!("/sys/fs/bpf/fallback-{}", std::process::id()).into());
+    let world = |scratch, bytes| World::of(scratch, Some(pins.0.clone()), bytes);
+    let program = std::env::current_exe().unwrap();
+    let denied = |scratch: &Scratch| {
+        let acts = ["connect tcp 127.0.0.2:701", "connect tcp 127.0.0.3:701"];
+        let [of, control] = *tried(&program, &scratch.path, &acts) else { panic!() };
+        assert_ne!(control, EPERM, "no rule is about it");
+        of == EPERM
+    };
+    let mut first = world(Scratch::new(), 1 << 20);
+    assert!(!denied(&first.scratch));
+    first.apply(rules());
+    let scratch = first.end();
+    assert!(denied(&scratch), "nobody runs who loaded it");
+
+    // The same build goes on with what it finds, and hears what was denied meanwhile.
+    let second = world(scratch, 1 << 20);
+    assert_eq!(second.network.active().unwrap().unwrap().generation, 1);
+    let told = second.records(1);
+    assert!(told.iter().all(|one| one.operation == Operation::Connect as u16) && !told.is_empty());
+    assert!(denied(&second.scratch));
+
+    // For another one nothing is in force yet; what the other left stays until it is.
+    let mut third = world(second.end(), 1 << 21);
+    assert_eq!(third.network.active().unwrap(), None);
+    assert!(denied(&third.scratch), "by those of the other build");
+    third.apply(vec![rule("other", &[Operation::Connect], &[peer("192.0.2.1", 32, None)])]);
+    assert!(!denied(&third.scratch), "the new ones alone decide");
+    third.apply(rules());
+    let scratch = third.end();
+    assert!(denied(&scratch));
+    assert!(Network::release(&pins.0).unwrap());
+    assert!(!denied(&scratch));
+    assert!(!pins.0.exists());
+    assert!(!Network::release(&pins.0).unwrap(), "nothing was there");
 }

@@ -135,12 +135,21 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new() -> World {
-        let scratch = Scratch::new();
-        let options = Options { cgroup: Some(scratch.path.clone()), blob_bytes: 1 << 20 };
+        World::of(Scratch::new(), None, 1 << 20)
+    }
+
+    /// In a cgroup, with pins and tables of that size.
+    pub(super) fn of(scratch: Scratch, pins: Option<PathBuf>, blob_bytes: u32) -> World {
+        let options = Options { cgroup: Some(scratch.path.clone()), blob_bytes, pins };
         let network = Network::open(&options).unwrap();
         assert_eq!(network.missing(), [], "this kernel takes all programs");
         let compiled = compiled(Vec::new(), 0);
         World { scratch, network, compiled, cgroups: BTreeMap::new() }
+    }
+
+    /// The loader is gone, the cgroup stays.
+    pub(super) fn end(self) -> Scratch {
+        self.scratch
     }
 
     /// Names a cgroup for the subjects of rules.

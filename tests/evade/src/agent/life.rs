@@ -1,5 +1,7 @@
 //! What holds when parts of the agent, or all of it, are gone.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -9,12 +11,22 @@ use super::scene::{Deed, Living, Scene, at};
 use crate::hammer::Hammer;
 use crate::lab::{COVERED, FREE};
 
+/// How long nobody runs.
+const ALONE: Duration = Duration::from_mins(1);
+/// How long nobody who runs does anything.
+const STOPPED: Duration = Duration::from_secs(10);
+/// Between two looks at what is denied meanwhile.
+const PAUSE: Duration = Duration::from_secs(1);
 const TWO: Deed = Deed::Read("two");
 
 /// Those who ask all the time: the one whom the rule is about, and another.
 fn hammers() -> Result<[Hammer; 2]> {
+    hammers_at("two", "three")
+}
+
+fn hammers_at(denied: &str, allowed: &str) -> Result<[Hammer; 2]> {
     let nothing = std::path::Path::new("-");
-    let (denied, allowed) = (at("two"), at("three"));
+    let (denied, allowed) = (at(denied), at(allowed));
     Ok([Hammer::start(COVERED, &[&denied, &allowed])?, Hammer::start(FREE, &[nothing, &denied])?])
 }
 
@@ -44,12 +56,12 @@ pub(super) fn worker_killed(scene: &mut Scene) -> Result<String> {
     let hammers = hammers()?;
     let old = worker(scene)?;
     kill(Pid::from_raw(i32::try_from(old)?), Signal::SIGKILL)?;
-    scene.denied(&TWO, "two")?;
+    ensure!(scene.is_denied(&TWO)?, "nothing is denied without a worker");
     scene.until("another worker answers", |scene| {
         let another = worker(scene).is_ok_and(|new| new != old);
         Ok(another && scene.ask(&["status"])?.status.success())
     })?;
-    scene.is_in_kernel(5)?;
+    scene.is_in_kernel(7)?;
     let rounds = finish(hammers)?;
     scene.denied(&TWO, "two")?;
     Ok(format!("{rounds} rounds, 0 wrong"))
@@ -57,16 +69,83 @@ pub(super) fn worker_killed(scene: &mut Scene) -> Result<String> {
 
 /// Nobody runs, and it is denied; the next agent takes over without a gap.
 pub(super) fn guard_killed(scene: &mut Scene) -> Result<String> {
-    let hammers = hammers()?;
+    killed(scene, ("two", "three"), 7)
+}
+
+/// The same with the policy that was in force first.
+pub(super) fn guard_killed_first(scene: &mut Scene) -> Result<String> {
+    killed(scene, ("one", "two"), 1)
+}
+
+fn killed(
+    scene: &mut Scene,
+    (denied, allowed): (&'static str, &str),
+    generation: u64,
+) -> Result<String> {
+    let hammers = hammers_at(denied, allowed)?;
+    let deed = Deed::Read(denied);
     scene.end(Signal::SIGKILL)?;
-    ensure!(scene.is_denied(&TWO)?, "nothing is denied when the guard is gone");
+    ensure!(scene.is_denied(&deed)?, "nothing is denied when the guard is gone");
     ensure!(scene.is_denied(&Deed::Connect)?, "no peer is denied when the guard is gone");
     // It begins with what was in force.
     scene.start(&["--enforce"])?;
-    scene.is_in_kernel(5)?;
-    scene.denied(&TWO, "two")?;
+    scene.is_in_kernel(generation)?;
     let rounds = finish(hammers)?;
+    scene.denied(&deed, denied)?;
     Ok(format!("{rounds} rounds, 0 wrong"))
+}
+
+/// Both at the same moment, and nobody starts another for a minute.
+pub(super) fn both_killed(scene: &mut Scene) -> Result<String> {
+    let hammers = hammers()?;
+    let worker = worker(scene)?;
+    kill(Pid::from_raw(i32::try_from(worker)?), Signal::SIGKILL)?;
+    scene.end(Signal::SIGKILL)?;
+    let end = Instant::now() + ALONE;
+    while Instant::now() < end {
+        ensure!(scene.is_denied(&TWO)?, "a file is not denied when both are gone");
+        ensure!(scene.is_denied(&Deed::Connect)?, "a peer is not denied when both are gone");
+        std::thread::sleep(PAUSE);
+    }
+    scene.start(&["--enforce"])?;
+    scene.is_in_kernel(7)?;
+    let rounds = finish(hammers)?;
+    scene.denied(&TWO, "two")?;
+    Ok(format!("{rounds} rounds in {} s and through the restart, 0 wrong", ALONE.as_secs()))
+}
+
+/// Both live and do nothing.
+pub(super) fn both_stopped(scene: &mut Scene) -> Result<String> {
+    let hammers = hammers()?;
+    let worker = worker(scene)?;
+    scene.signal_both(worker, Signal::SIGSTOP)?;
+    let stopped = Instant::now() + STOPPED;
+    while Instant::now() < stopped {
+        ensure!(scene.is_denied(&TWO)?, "a file is not denied when both are stopped");
+        ensure!(scene.is_denied(&Deed::Connect)?, "a peer is not denied when both are stopped");
+        std::thread::sleep(PAUSE);
+    }
+    scene.signal_both(worker, Signal::SIGCONT)?;
+    scene.until("the agent answers again", |scene| Ok(scene.ask(&["status"])?.status.success()))?;
+    let rounds = finish(hammers)?;
+    scene.denied(&TWO, "two")?;
+    Ok(format!("{rounds} rounds, 0 wrong"))
+}
+
+/// Another build takes over, and the first one again.
+pub(super) fn upgraded(scene: &mut Scene) -> Result<String> {
+    let other = scene.other_build()?;
+    let hammers = hammers()?;
+    ensure!(scene.end(Signal::SIGTERM)?.success(), "the first build did not end well");
+    scene.start_build(&other, &["--enforce"])?;
+    scene.is_in_kernel(7)?;
+    ensure!(scene.is_denied(&TWO)?, "the other build denies nothing");
+    scene.end(Signal::SIGKILL)?;
+    scene.start(&["--enforce"])?;
+    scene.is_in_kernel(7)?;
+    let rounds = finish(hammers)?;
+    scene.denied(&TWO, "two")?;
+    Ok(format!("{rounds} rounds through two changes of the build, 0 wrong"))
 }
 
 /// Whom a rule is about by its parent alone stays so, whoever runs.
@@ -107,6 +186,20 @@ pub(super) fn audit_after(scene: &mut Scene) -> Result<String> {
     scene.start(&["--enforce"])?;
     scene.denied(&TWO, "two")?;
     Ok("reported only, then denied again".to_owned())
+}
+
+/// The operator wanted that it ends with the agent.
+pub(super) fn released(scene: &mut Scene) -> Result<String> {
+    scene.end(Signal::SIGTERM)?;
+    scene.start(&["--enforce", "--on-exit", "release"])?;
+    scene.denied(&TWO, "two")?;
+    ensure!(scene.end(Signal::SIGTERM)?.success(), "it did not end well");
+    scene.allowed(&TWO)?;
+    scene.allowed(&Deed::Connect)?;
+    ensure!(!at_pins(), "programs are still pinned");
+    scene.start(&["--enforce"])?;
+    scene.denied(&TWO, "two")?;
+    Ok("let go at its end, denied by the next".to_owned())
 }
 
 /// What a killed agent left is taken away by the same command.

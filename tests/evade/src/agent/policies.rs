@@ -133,6 +133,54 @@ pub(super) fn rolled_back(scene: &mut Scene) -> Result<String> {
     Ok(said.trim().to_owned())
 }
 
+/// Rules that report, rules that wait for a deed, a policy that is only tried.
+pub(super) fn kinds(scene: &mut Scene) -> Result<String> {
+    let after = format!("after: {{operations: read, files: {}}}, ", at("three").display());
+    let reports = no_read("reports", "one").replace("deny:", "audit:");
+    let rules = [no_read("two", "two"), reports, scene.no_connect_if("after", &after)];
+    let tried = policy(&[no_read("tried", "three")]).replace("name: run", "name: trial");
+    let tried = tried.replace("spec:\n", "spec:\n  mode: audit\n");
+    fs::write(at("kinds.yaml"), format!("{}---\n{tried}", policy(&rules)))?;
+    scene.told(&["policy", "apply", "/lab/kinds.yaml"])?;
+    scene.denied(&TWO, "two")?;
+    scene.allowed(&ONE)?;
+    scene.logged(&[" reported ", "rule=\"run/reports\""])?;
+    scene.allowed(&THREE)?;
+    scene.logged(&[" would be denied ", "rule=\"trial/tried\""])?;
+    scene.allowed(&Deed::Connect)?;
+    scene.denied(&Deed::ReadThenConnect("three"), "after")?;
+    let status = scene.told(&["status"])?;
+    ensure!(status.contains("enforce, tier lsm"), "{status}");
+    scene.told(&["policy", "rollback", "--reason", "a test"])?;
+    scene.denied(&TWO, "two")?;
+    scene.is_in_kernel(7)?;
+    Ok("each as its kind says".to_owned())
+}
+
+/// A policy that denies everything to everybody is refused; forced, it goes back by itself.
+pub(super) fn locked_out(scene: &mut Scene) -> Result<String> {
+    let all = "apiVersion: aegisbpf.io/v1\nkind: Policy\nmetadata: {name: all}\nspec:\n  rules:\n    \
+               - {id: all, deny: [file, network]}\n";
+    fs::write(at("all.yaml"), all)?;
+    let apply = ["policy", "apply", "/lab/all.yaml"];
+    for more in [&[][..], &["--force"]] {
+        let refused = scene.ask(&[&apply, more].concat())?;
+        let said = words(&refused);
+        ensure!(!refused.status.success(), "it was put in force: {said}");
+        scene.denied(&TWO, "two")?;
+        scene.allowed(&ONE)?;
+    }
+    let begin = std::time::Instant::now();
+    let tried = scene.ask(&[&apply[..], &["--force", "--canary", "60s"]].concat())?;
+    let said = words(&tried);
+    ensure!(tried.status.code() == Some(1) && said.contains("the trial failed"), "{said}");
+    let took = begin.elapsed();
+    scene.allowed(&ONE)?;
+    scene.denied(&TWO, "two")?;
+    scene.is_in_kernel(7)?;
+    Ok(format!("back after {} s", took.as_secs()))
+}
+
 /// One command lets go, one takes it up again.
 pub(super) fn emergency(scene: &mut Scene) -> Result<String> {
     scene.told(&["emergency", "disable", "--reason", "it hurts"])?;
@@ -142,7 +190,7 @@ pub(super) fn emergency(scene: &mut Scene) -> Result<String> {
     scene.told(&["emergency", "enable", "--reason", "it is well"])?;
     scene.denied(&TWO, "two")?;
     scene.denied(&Deed::Connect, "peer")?;
-    scene.is_in_kernel(5)?;
+    scene.is_in_kernel(7)?;
     Ok("let go and taken up".to_owned())
 }
 

@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitCode, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -17,8 +18,17 @@ use crate::lab::{COVERED, FREE, LAB};
 
 /// Loading the programs takes long where they are verified by an emulated CPU.
 const PATIENCE: Duration = Duration::from_mins(3);
+/// How long a denial may take to be told, before it is tried again.
+const TOLD: Duration = Duration::from_secs(5);
 /// How often something is looked at.
 const POLL: Duration = Duration::from_millis(50);
+
+/// How a BPF object begins (ELF, 64 bits, little endian), where it says for which machine it is, and the
+/// last byte of its identification, which nobody reads.
+const BPF_OBJECT: &[u8] = b"\x7fELF\x02\x01\x01";
+const MACHINE_AT: usize = 18;
+const MACHINE_BPF: [u8; 2] = 247_u16.to_le_bytes();
+const PADDING_AT: usize = 15;
 
 /// Everything that the cases work with.
 pub(super) struct Scene {
@@ -36,12 +46,18 @@ pub(super) enum Deed {
     Read(&'static str),
     /// Connecting to who listens.
     Connect,
+    /// The same after reading a file.
+    ReadThenConnect(&'static str),
 }
 
 /// `evade attempt read FILE` and `evade attempt connect ADDRESS`: says what it came to.
 pub(crate) fn attempt(words: &[&str]) -> ExitCode {
     let done = match words {
         ["read", file] => File::open(file).map(drop),
+        ["read-connect", both] => match both.split_once(',') {
+            Some((file, peer)) if File::open(file).is_ok() => return attempt(&["connect", peer]),
+            _ => return ExitCode::from(2),
+        },
         ["connect", peer] => match peer.parse::<SocketAddr>() {
             Ok(peer) => TcpStream::connect(peer).map(drop),
             Err(_) => return ExitCode::from(2),
@@ -51,6 +67,13 @@ pub(crate) fn attempt(words: &[&str]) -> ExitCode {
             println!("ready");
             for _ in std::io::stdin().lines() {
                 attempt(rest);
+            }
+            return ExitCode::SUCCESS;
+        }
+        // It is told what to do, one deed a line.
+        ["lines"] => {
+            for line in std::io::stdin().lines().map_while(Result::ok) {
+                attempt(&line.split(' ').collect::<Vec<_>>());
             }
             return ExitCode::SUCCESS;
         }
@@ -121,14 +144,24 @@ impl Scene {
 
     /// A rule that denies connecting to who listens.
     pub(super) fn no_connect(&self, id: &str) -> String {
+        self.no_connect_if(id, "")
+    }
+
+    /// The same with something more in it.
+    pub(super) fn no_connect_if(&self, id: &str, more: &str) -> String {
         let port = self.port;
-        format!("{{id: {id}, subject: covered, deny: connect, peers: '127.0.0.1:{port}'}}")
+        format!("{{id: {id}, subject: covered, {more}deny: connect, peers: '127.0.0.1:{port}'}}")
     }
 
     /// Starts the agent, and waits until it answers.
     pub(super) fn start(&mut self, options: &[&str]) -> Result<()> {
+        self.start_build(&self.program.clone(), options)
+    }
+
+    /// The same for another build.
+    pub(super) fn start_build(&mut self, program: &Path, options: &[&str]) -> Result<()> {
         let log = File::options().create(true).append(true).open(at("log"))?;
-        let mut command = Command::new(&self.program);
+        let mut command = Command::new(program);
         command.args(["run", "--no-alerts", "--rules"]).arg(at("rules")).args(options);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
         self.agent = Some(child.context("starting the agent")?);
@@ -138,6 +171,28 @@ impl Scene {
             }
             Ok(scene.ask(&["status", "-o", "json"])?.status.success())
         })
+    }
+
+    /// A build with other programs: in the objects that it carries a byte differs that means nothing.
+    pub(super) fn other_build(&self) -> Result<PathBuf> {
+        let mut bytes = fs::read(&self.program).context("reading the agent")?;
+        let starts: Vec<usize> = bytes
+            .windows(BPF_OBJECT.len())
+            .enumerate()
+            .filter(|(at, window)| {
+                let machine = bytes.get(at + MACHINE_AT..at + MACHINE_AT + 2);
+                *window == BPF_OBJECT && machine == Some(&MACHINE_BPF)
+            })
+            .map(|(at, _)| at)
+            .collect();
+        ensure!(!starts.is_empty(), "the agent carries no programs");
+        for start in starts {
+            *bytes.get_mut(start + PADDING_AT).context("an object is cut")? = 1;
+        }
+        let path = at("bin/other-build");
+        fs::write(&path, bytes)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        Ok(path)
     }
 
     /// A command of the operator.
@@ -182,6 +237,10 @@ impl Scene {
         match deed {
             Deed::Read(file) => ["read".into(), at(file).display().to_string()],
             Deed::Connect => ["connect".into(), format!("127.0.0.1:{}", self.port)],
+            Deed::ReadThenConnect(file) => {
+                let both = format!("{},127.0.0.1:{}", at(file).display(), self.port);
+                ["read-connect".into(), both]
+            }
         }
     }
 
@@ -201,10 +260,24 @@ impl Scene {
         }
     }
 
-    /// It is denied, and the agent tells of this process with the rule.
+    /// It is denied, and the agent tells of a process that tried with the rule. Of a flood of denials
+    /// not each is told, so it is tried again.
     pub(super) fn denied(&mut self, deed: &Deed, rule: &str) -> Result<()> {
-        let pid = self.verdict(deed)?.with_context(|| format!("{deed:?} was not denied"))?;
-        self.logged(&[" denied ", &format!("rule=\"run/{rule}\""), &format!("pid={pid} ")])
+        let rule = format!("rule=\"run/{rule}\"");
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let pid = self.verdict(deed)?.with_context(|| format!("{deed:?} was not denied"))?;
+            let pid = format!("pid={pid} ");
+            let told = |line: &str| [" denied ", &rule, &pid].iter().all(|one| line.contains(one));
+            let again = Instant::now() + TOLD;
+            while Instant::now() < again {
+                if self.log().lines().any(told) {
+                    return Ok(());
+                }
+                std::thread::sleep(POLL);
+            }
+            ensure!(Instant::now() < end, "{deed:?} was denied, and the log tells no {rule}");
+        }
     }
 
     /// It is allowed to both.
@@ -253,6 +326,14 @@ impl Scene {
     /// The process number of the guard.
     pub(super) fn guard(&self) -> Result<u32> {
         self.agent.as_ref().map(Child::id).context("no agent runs")
+    }
+
+    /// Sends a signal to the guard and the worker.
+    pub(super) fn signal_both(&self, worker: u32, signal: Signal) -> Result<()> {
+        for pid in [worker, self.guard()?] {
+            kill(Pid::from_raw(i32::try_from(pid)?), signal)?;
+        }
+        Ok(())
     }
 
     /// Sends a signal to the guard and waits for its end; what it ended with.

@@ -11,18 +11,21 @@ use policy::verdicts::Answer;
 use serde::Serialize;
 use zerocopy::FromBytes;
 
+use super::thing;
 use crate::policy::store::About;
 use crate::render::escape::piece;
 
 /// Denials that are kept: their list fits into one message to the worker.
 const KEPT: usize = 100;
-/// Letters of an object that are kept.
+/// Letters of an object, and of the words of a rule, that are kept.
 const OBJECT_MAX: usize = 256;
 /// Lines of the log in one round: a flood of denials is not to become a flood of lines.
 const TOLD: usize = 20;
 /// `DENIAL_WOULD` and `DENIAL_AUDIT` of wire.h.
 const WOULD: u16 = 1;
 const AUDIT: u16 = 2;
+/// `WHY_SELF` of wire.h.
+const SELF: u16 = 5;
 /// Of the kernel's `dev_t`.
 const MINOR_BITS: u32 = 20;
 /// `AF_INET` and `AF_INET6`.
@@ -43,6 +46,8 @@ pub(super) struct Denial {
     operation: &'static str,
     /// Path or address; of a file that LSM programs denied, its number.
     object: Option<String>,
+    /// The peer: address, port and protocol.
+    peer: Option<(IpAddr, u16, u16)>,
     /// Such a file: its filesystem, in the kernel's encoding, and its number there.
     file: Option<(u64, u64)>,
     pid: u32,
@@ -50,9 +55,22 @@ pub(super) struct Denial {
     /// What the process runs, if it still does.
     executable: Option<String>,
     generation: u64,
-    /// Policy and id of the rule, and where it is written.
+    /// Policy and id of the rule, where it is written, and what it says for people.
     rule: Option<String>,
     place: Option<String>,
+    severity: Option<String>,
+    message: Option<String>,
+}
+
+/// How many requests came to what, since the agent was started.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(super) struct Verdicts {
+    denied: u64,
+    would_deny: u64,
+    reported: u64,
+    killed: u64,
+    /// Denials that were counted and not told one by one: too many came at the same moment.
+    untold: u64,
 }
 
 /// The denials of late.
@@ -60,12 +78,31 @@ pub(super) struct Denial {
 pub(super) struct Evidence {
     kept: VecDeque<Denial>,
     count: u64,
+    verdicts: Verdicts,
+    /// What the worker was not told yet.
+    fresh: VecDeque<Denial>,
 }
 
 impl Evidence {
     /// The denials that are kept, the newest first.
     pub(super) fn list(&self) -> Vec<&Denial> {
         self.kept.iter().rev().collect()
+    }
+
+    /// How many requests came to what.
+    pub(super) fn verdicts(&self) -> Verdicts {
+        self.verdicts
+    }
+
+    /// What the worker is to be told next: few enough for one message.
+    pub(super) fn fresh(&mut self) -> Vec<Denial> {
+        let some = self.fresh.len().min(TOLD);
+        self.fresh.drain(..some).collect()
+    }
+
+    /// The worker could not be told these.
+    pub(super) fn untold(&mut self, denials: usize) {
+        self.verdicts.untold += u64::try_from(denials).unwrap_or_default();
     }
 
     /// Takes in what the kernel told, ends processes that are to be ended, and tells the log.
@@ -75,32 +112,53 @@ impl Evidence {
                 tracing::error!(bytes = bytes.len(), "a denial could not be read");
                 continue;
             };
+            let is_kill = record.answer == Answer::Kill as u16;
+            let told = match record.flags {
+                flags if flags & WOULD != 0 => &mut self.verdicts.would_deny,
+                flags if flags & AUDIT != 0 => &mut self.verdicts.reported,
+                _ if is_kill => &mut self.verdicts.killed,
+                _ => &mut self.verdicts.denied,
+            };
+            *told += 1;
             // LSM programs have done it themselves; then there is nobody any more.
-            if record.answer == Answer::Kill as u16 && record.flags & (WOULD | AUDIT) == 0 {
+            if is_kill && record.flags & (WOULD | AUDIT) == 0 {
                 end(&record);
             }
             self.count += 1;
-            let denial = self.denial(&record, bytes, about);
-            if at < TOLD {
-                tracing::warn!(
-                    id = denial.id,
-                    rule = denial.rule.as_deref().unwrap_or("none"),
-                    operation = denial.operation,
-                    object = denial.object.as_deref().unwrap_or(""),
-                    pid = denial.pid,
-                    executable = denial.executable.as_deref().unwrap_or("?"),
-                    "{}",
-                    denial.outcome
-                );
+            // Of a flood only the beginning is told and the end is kept.
+            if at < TOLD || at + KEPT >= records.len() {
+                let denial = self.denial(&record, bytes, about);
+                self.keep(denial, at < TOLD);
             }
-            if self.kept.len() == KEPT {
-                self.kept.pop_front();
-            }
-            self.kept.push_back(denial);
         }
         if let Some(more) = records.len().checked_sub(TOLD).filter(|more| *more > 0) {
+            self.untold(more);
             tracing::warn!(more, "more was denied at the same time");
         }
+    }
+
+    fn keep(&mut self, denial: Denial, told: bool) {
+        if told {
+            tracing::warn!(
+                id = denial.id,
+                rule = denial.rule.as_deref().unwrap_or("none"),
+                operation = denial.operation,
+                object = denial.object.as_deref().unwrap_or(""),
+                pid = denial.pid,
+                executable = denial.executable.as_deref().unwrap_or("?"),
+                "{}",
+                denial.outcome
+            );
+            self.fresh.push_back(denial.clone());
+            if self.fresh.len() > KEPT {
+                self.fresh.pop_front();
+                self.untold(1);
+            }
+        }
+        if self.kept.len() == KEPT {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(denial);
     }
 
     fn denial(&self, record: &RecDenial, bytes: &[u8], about: Option<&About>) -> Denial {
@@ -117,14 +175,19 @@ impl Evidence {
             },
             operation: operation.map_or("?", |one| one.name()),
             object: object(record, bytes),
-            file: (span(bytes, record.path).is_none() && record.ino != 0)
+            peer: peer(record),
+            file: (span(bytes, record.path).is_none() && record.ino != 0 && record.dev != 0)
                 .then_some((record.dev, record.ino)),
             pid: record.h.pid,
             uid: record.h.uid,
             executable: is_same(record).then(|| executable(record.h.pid)).flatten(),
             generation: record.generation,
-            rule: rule.map(|rule| format!("{}/{}", rule.policy, rule.id)),
+            rule: rule
+                .map(|rule| format!("{}/{}", rule.policy, rule.id))
+                .or_else(|| (record.why == SELF).then(|| "self-protection".to_owned())),
             place: rule.map(|rule| format!("{}:{}", rule.file, rule.line)),
+            severity: rule.map(|rule| rule.severity.clone()),
+            message: rule.and_then(|rule| Some(short(rule.message.as_deref()?))),
         }
     }
 }
@@ -151,27 +214,40 @@ fn executable(pid: u32) -> Option<String> {
     Some(piece(&path.to_string_lossy()))
 }
 
-fn object(record: &RecDenial, bytes: &[u8]) -> Option<String> {
-    let port = record.port;
+/// Other side of a connection, if the request was about one.
+fn peer(record: &RecDenial) -> Option<(IpAddr, u16, u16)> {
     let [a, b, c, d, ..] = record.address;
     let address = match record.family {
-        INET => Some(IpAddr::from(Ipv4Addr::new(a, b, c, d))),
-        INET6 => Some(IpAddr::from(Ipv6Addr::from(record.address))),
-        _ => None,
+        INET => IpAddr::from(Ipv4Addr::new(a, b, c, d)),
+        INET6 => IpAddr::from(Ipv6Addr::from(record.address)),
+        _ => return None,
     };
-    match address {
-        Some(IpAddr::V6(address)) => Some(format!("[{address}]:{port}/{}", record.protocol)),
-        Some(address) => Some(format!("{address}:{port}/{}", record.protocol)),
-        None => {
-            let Some(path) = span(bytes, record.path) else { return number(record) };
-            let text = String::from_utf8_lossy(path).into_owned();
-            Some(piece(&text).chars().take(OBJECT_MAX).collect())
+    Some((address, record.port, record.protocol))
+}
+
+fn object(record: &RecDenial, bytes: &[u8]) -> Option<String> {
+    match peer(record) {
+        Some((IpAddr::V6(address), port, protocol)) => {
+            Some(format!("[{address}]:{port}/{protocol}"))
         }
+        Some((address, port, protocol)) => Some(format!("{address}:{port}/{protocol}")),
+        None => match span(bytes, record.path) {
+            Some(path) => Some(short(&String::from_utf8_lossy(path))),
+            None => number(record),
+        },
     }
+}
+
+fn short(text: &str) -> String {
+    piece(text).chars().take(OBJECT_MAX).collect()
 }
 
 /// A file without a path, as `/proc/self/mountinfo` and `find -inum` call it.
 fn number(record: &RecDenial) -> Option<String> {
+    if record.dev == 0 {
+        let operation = Operation::ALL.get(usize::from(record.operation));
+        return operation.and_then(|operation| thing::name(*operation, record.ino));
+    }
     let (major, minor) = (record.dev >> MINOR_BITS, record.dev & ((1 << MINOR_BITS) - 1));
     (record.ino != 0).then(|| format!("inode {} of device {major}:{minor}", record.ino))
 }

@@ -1,6 +1,6 @@
 //! What names and mounts mean on this host, for the tables of a generation.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -43,6 +43,20 @@ impl Host {
             cgroups.push((dir, about.ino()));
         }
         Host { cgroups, root }
+    }
+
+    /// Leaves out cgroups that satisfy what their parents do: who looks one up goes up until one is
+    /// listed. So what is made below a cgroup that is listed changes nothing.
+    fn without_heirs(&self, maps: &mut Maps) {
+        let numbers: HashMap<&Path, u64> =
+            self.cgroups.iter().map(|(path, id)| (path.as_path(), *id)).collect();
+        let inherits = |(path, id): &&(PathBuf, u64)| {
+            let parent = path.parent().and_then(|parent| numbers.get(parent));
+            let inherited = maps.cgroup(parent.copied().unwrap_or(0));
+            maps.cgroups.get(id) == Some(&inherited)
+        };
+        let heirs: HashSet<u64> = self.cgroups.iter().filter(inherits).map(|one| one.1).collect();
+        maps.cgroups.retain(|id, _| !heirs.contains(id));
     }
 
     fn below(&self, fits: impl Fn(&Path) -> bool) -> Vec<u64> {
@@ -90,30 +104,33 @@ impl Resolve for Host {
     }
 }
 
-/// What users, groups and cgroups satisfy, to be looked up here.
-pub(super) fn maps(about: &About) -> Maps {
-    about.symbols.restore().resolve(&Host::read())
-}
-
-/// What users, groups and cgroups satisfy, and names that mean nothing here.
-pub(super) fn ids(about: &About) -> (Vec<Id>, Vec<String>) {
+/// What users, groups and cgroups satisfy here and now, and names that mean nothing.
+pub(super) fn names(about: &About) -> (Maps, Vec<String>) {
     let symbols = about.symbols.restore();
     let host = Host::read();
-    let maps = symbols.resolve(&host);
-    let of = |kind, id, set: policy::Bits| Id { kind, id, set: set.0 };
-    let users = maps.users.iter().map(|(id, set)| of(IdKind::User, u64::from(*id), *set));
-    let groups = maps.groups.iter().map(|(id, set)| of(IdKind::Group, u64::from(*id), *set));
-    let cgroups = maps.cgroups.iter().map(|(id, set)| of(IdKind::Cgroup, *id, *set));
-    let mut unknown = maps.unresolved;
+    let mut maps = symbols.resolve(&host);
+    host.without_heirs(&mut maps);
+    let mut unknown = std::mem::take(&mut maps.unresolved);
     let places = symbols.units.keys().filter(|name| host.units(name).is_empty());
     unknown.extend(places.map(|name| format!("unit {name}")));
+    let paths = symbols.cgroups.keys().filter(|path| host.cgroups(path).is_empty());
+    unknown.extend(paths.map(|path| format!("cgroup {path}")));
     let containers = symbols.containers.iter().filter(|one| host.containers(&one.0).is_empty());
     unknown.extend(
         containers.map(|one| {
             format!("container {}", one.0.name.as_deref().unwrap_or("by image or label"))
         }),
     );
-    (users.chain(groups).chain(cgroups).collect(), unknown)
+    (maps, unknown)
+}
+
+/// The same for the kernel.
+pub(super) fn ids(maps: &Maps) -> Vec<Id> {
+    let of = |kind, id, set: policy::Bits| Id { kind, id, set: set.0 };
+    let users = maps.users.iter().map(|(id, set)| of(IdKind::User, u64::from(*id), *set));
+    let groups = maps.groups.iter().map(|(id, set)| of(IdKind::Group, u64::from(*id), *set));
+    let cgroups = maps.cgroups.iter().map(|(id, set)| of(IdKind::Cgroup, *id, *set));
+    users.chain(groups).chain(cgroups).collect()
 }
 
 /// One line of the table of mounts: device, directory of the filesystem, and where it is.
@@ -238,5 +255,10 @@ mod tests {
         assert_eq!(host.cgroups("/a.slice"), [2, 3]);
         assert_eq!(host.units("b.service"), [3]);
         assert!(host.units("c.service").is_empty());
+        let [one, other] = [1, 2].map(policy::Bits::one);
+        let mut maps = Maps::default();
+        maps.cgroups = [(2, one), (3, one), (4, other)].into();
+        host.without_heirs(&mut maps);
+        assert_eq!(maps.cgroups, [(2, one), (4, other)].into());
     }
 }

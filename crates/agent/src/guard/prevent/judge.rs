@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use kernel::enforce::guard::{Identity, Judge, Request, Wanted};
 use model::policy::{Operation, Verdict};
@@ -44,7 +45,8 @@ pub(super) struct Policed {
     tables: Tables,
     marking: Marking,
     named: Vec<PathBuf>,
-    maps: Maps,
+    /// Changes when names mean something else.
+    maps: Arc<Mutex<Maps>>,
     mounts: HashMap<u64, Vec<Mount>>,
     known: HashMap<Identity, Labels>,
     cgroups: PathBuf,
@@ -85,8 +87,8 @@ impl Policed {
     pub(super) fn new(
         tables: Tables,
         about: &About,
+        maps: Arc<Mutex<Maps>>,
     ) -> std::io::Result<(Policed, Receiver<Vec<u8>>)> {
-        let maps = host::maps(about);
         let mounts = host::shown(&tables)?;
         let (told, records) = sync_channel(TOLD_MAX);
         let cgroups = host::cgroup_root();
@@ -130,6 +132,7 @@ impl Policed {
         if line.is_empty() {
             return None;
         }
+        let maps = self.maps.lock().unwrap_or_else(PoisonError::into_inner);
         let mut process = Process::default();
         for (pid, status) in line.iter().rev() {
             let path = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
@@ -138,9 +141,9 @@ impl Policed {
                 executable: executable.as_slice(),
                 script: &[],
                 hash: None,
-                user: self.maps.user(status.user),
-                group: self.maps.group(&status.groups),
-                cgroup: self.cgroup(*pid),
+                user: maps.user(status.user),
+                group: maps.group(&status.groups),
+                cgroup: self.cgroup(*pid, &maps),
                 login: login(*pid),
             };
             process = self.tables.subjects.exec(&facts, &process);
@@ -149,14 +152,14 @@ impl Policed {
     }
 
     /// What the nearest cgroup that rules know satisfies.
-    fn cgroup(&self, pid: u32) -> policy::Bits {
+    fn cgroup(&self, pid: u32, maps: &Maps) -> policy::Bits {
         let text = proc_text(pid, "cgroup").unwrap_or_default();
         let path = text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
         let path = self.cgroups.join(path.trim_start_matches('/'));
         let inside = path.ancestors().take_while(|one| one.starts_with(&self.cgroups));
         let mut ids = inside.filter_map(|one| fs::metadata(one).ok()).map(|one| one.ino());
-        let known = ids.find_map(|id| self.maps.cgroups.get(&id));
-        known.copied().unwrap_or_else(|| self.maps.cgroup(0))
+        let known = ids.find_map(|id| maps.cgroups.get(&id));
+        known.copied().unwrap_or_else(|| maps.cgroup(0))
     }
 
     fn tell(

@@ -9,14 +9,17 @@ mod evidence;
 mod host;
 mod judge;
 mod keeper;
+mod names;
+mod protect;
+mod thing;
 mod tier;
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use kernel::enforce::{Generation, Mount, Pin};
 use policy::Tables;
+use policy::subjects::Maps;
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
@@ -27,7 +30,8 @@ use crate::proto::Policy;
 use canary::{Canary, Verdict};
 use evidence::Evidence;
 pub(super) use keeper::Keeper;
-use tier::Tier;
+use names::Names;
+use tier::{Place, Tier};
 
 /// How often denials are counted and a trial is judged.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -39,6 +43,9 @@ const COUNTS: usize = 60;
 pub(super) struct Loaded {
     stored: Stored,
     tables: Tables,
+    /// What its names mean on this host, and those that mean nothing.
+    maps: Maps,
+    unknown: Vec<String>,
 }
 
 /// Prevention on this host.
@@ -46,7 +53,7 @@ pub(super) struct Loaded {
 pub(super) struct Prevention {
     store: Store,
     enforce: bool,
-    cgroup: Option<PathBuf>,
+    place: Place,
     tier: Option<Box<dyn Tier>>,
     active: Option<Loaded>,
     canary: Option<Canary>,
@@ -54,8 +61,8 @@ pub(super) struct Prevention {
     off: bool,
     /// Why the last trial ended early.
     reverted: Option<String>,
-    /// Names that mean nothing on this host.
-    unknown: Vec<String>,
+    /// When names may mean something else.
+    names: Names,
     /// Mounts that the kernel half was told of.
     mounts: Vec<Mount>,
     denied: VecDeque<u64>,
@@ -69,13 +76,13 @@ impl Prevention {
         Prevention {
             store: Store::at(&args.state_dir),
             enforce: args.enforce,
-            cgroup: args.cgroup.clone(),
+            place: Place::of(args),
             tier: None,
             active: None,
             canary: None,
             off: false,
             reverted: None,
-            unknown: Vec::new(),
+            names: Names::new(),
             mounts: Vec::new(),
             denied: VecDeque::new(),
             looked: Instant::now(),
@@ -86,7 +93,13 @@ impl Prevention {
     /// Begins with the generation that was in force, if any.
     pub(super) fn begin(&mut self, (generation, off): (Option<u64>, bool)) -> Result<(), Failure> {
         self.off = off;
-        let Some(generation) = generation else { return Ok(()) };
+        let Some(generation) = generation else {
+            // Without a policy there is still somebody to protect.
+            if self.place.protects() {
+                self.tier().map_err(|error| Failure::new(Exit::Failed, error))?;
+            }
+            return Ok(());
+        };
         self.put(generation, Duration::ZERO).map_err(|error| {
             Failure::new(Exit::Failed, format!("cannot put the policies in force: {error}"))
                 .help("`aegisbpf policy lint --tier fallback` names what this kernel lacks")
@@ -135,7 +148,8 @@ impl Prevention {
             return Err("the agent was started without --enforce".to_owned());
         }
         let tables = Tables::parse(&stored.tables).map_err(|error| error.to_string())?;
-        let next = Loaded { stored, tables };
+        let (maps, unknown) = host::names(&stored.about);
+        let next = Loaded { stored, tables, maps, unknown };
         if !self.off {
             self.load(&next)?;
         }
@@ -149,7 +163,19 @@ impl Prevention {
 
     /// Loads a generation into the kernel.
     fn load(&mut self, next: &Loaded) -> Result<(), String> {
-        let (ids, unknown) = host::ids(&next.stored.about);
+        self.load_by(next, |tier, generation| tier.apply(generation, next))?;
+        if !next.unknown.is_empty() {
+            let names = next.unknown.join(", ");
+            tracing::warn!(names, "names that mean nothing here: rules about them fit nobody yet");
+        }
+        Ok(())
+    }
+
+    fn load_by(
+        &mut self,
+        next: &Loaded,
+        put: impl FnOnce(&mut dyn Tier, &Generation<'_>) -> Result<(), String>,
+    ) -> Result<(), String> {
         let mounts = host::mounts(&next.tables).map_err(|error| format!("mounts: {error}"))?;
         let left = if self.active.is_none() { self.left()? } else { None };
         let before = self.active.as_ref().map(|one| &one.stored.about).or(left.as_ref());
@@ -164,16 +190,11 @@ impl Prevention {
         let generation = Generation {
             tables: &next.stored.tables,
             mounts: mounts.clone(),
-            ids,
+            ids: host::ids(&next.maps),
             pins: pins.collect(),
             carry,
         };
-        tier.apply(&generation, next)?;
-        if !unknown.is_empty() {
-            let names = unknown.join(", ");
-            tracing::warn!(names, "names that mean nothing here: rules about them fit nobody");
-        }
-        self.unknown = unknown;
+        put(tier.as_mut(), &generation)?;
         self.mounts = mounts;
         Ok(())
     }
@@ -195,9 +216,33 @@ impl Prevention {
 
     fn tier(&mut self) -> Result<&mut Box<dyn Tier>, String> {
         if self.tier.is_none() {
-            self.tier = Some(tier::choose(self.cgroup.as_deref())?);
+            self.tier = Some(tier::choose(&self.place)?);
         }
         self.tier.as_mut().ok_or_else(String::new)
+    }
+
+    /// Denials that the worker was not told yet, as text for it; none if there are none.
+    pub(super) fn fresh(&mut self) -> Option<(usize, String)> {
+        let fresh = self.evidence.fresh();
+        (!fresh.is_empty()).then(|| (fresh.len(), json!(fresh).to_string()))
+    }
+
+    /// The worker could not be told so many.
+    pub(super) fn untold(&mut self, denials: usize) {
+        self.evidence.untold(denials);
+    }
+
+    /// What `status` tells of policies.
+    pub(super) fn figures(&self) -> Json {
+        let counters = self.tier.as_ref().and_then(|tier| tier.counters().ok());
+        json!({
+            "mode": if self.enforce { "enforce" } else { "audit" },
+            "disabled": self.off,
+            "tier": self.tier.as_ref().map(|tier| tier.name()),
+            "generation": self.active.as_ref().map(|one| one.stored.about.generation),
+            "verdicts": self.evidence.verdicts(),
+            "decisions_lost": counters.map(|one| one.lost),
+        })
     }
 
     /// Looks after a trial; called several times a second.
@@ -212,6 +257,7 @@ impl Prevention {
             Some(Err(error)) => tracing::warn!(%error, "denials cannot be read"),
             None => {}
         }
+        self.follow_names();
         if self.tier.is_none() || now.saturating_duration_since(self.looked) < PERIOD {
             return;
         }
@@ -248,6 +294,27 @@ impl Prevention {
         }
     }
 
+    /// Rules about cgroups, units, users and groups hold for those that came since, too.
+    fn follow_names(&mut self) {
+        let Some(active) = self.active.as_ref().filter(|_| self.tier.is_some()) else { return };
+        if active.stored.about.symbols.is_empty() || !self.names.may_differ() {
+            return;
+        }
+        let (maps, unknown) = host::names(&active.stored.about);
+        if maps == active.maps {
+            return;
+        }
+        let next = Loaded { maps, unknown, ..active.clone() };
+        match self.load_by(&next, |tier, generation| tier.resolve(generation, &next)) {
+            Ok(()) => tracing::info!("names of the policies mean something else now"),
+            Err(error) => {
+                tracing::error!(error, "rules about what came since fit nobody yet");
+                return;
+            }
+        }
+        self.active = Some(next);
+    }
+
     /// The worker ended: during a trial the policies are held to be the cause.
     pub(super) fn suffered(&mut self) {
         if self.canary.is_some() {
@@ -261,7 +328,12 @@ impl Prevention {
         let failed = self.active.take();
         let back = canary.before.map(|one| *one);
         let done = match &back {
-            Some(before) => self.load(before),
+            // Who is locked out may be this process: then it lets go first.
+            Some(before) => self.load(before).or_else(|error| {
+                tracing::error!(error, "enforcement is let go of to go back");
+                let released = self.tier.take().map_or(Ok(()), |tier| tier.release());
+                released.map_err(|error| error.to_string()).and_then(|()| self.load(before))
+            }),
             None => self
                 .tier
                 .take()
@@ -301,6 +373,21 @@ impl Prevention {
         });
         if let Err(error) = thread {
             tracing::error!(%error, "the store does not tell that the trial failed");
+        }
+    }
+
+    /// The agent ends: what it enforces goes on, or goes, as the operator said.
+    pub(super) fn end(&mut self) {
+        if self.place.keeps() || self.off {
+            return;
+        }
+        let released = match self.tier.take() {
+            Some(tier) => tier.release(),
+            None => self.place.release().map(drop),
+        };
+        match released {
+            Ok(()) => tracing::info!("enforcement ends with the agent"),
+            Err(error) => tracing::error!(%error, "enforcement goes on without the agent"),
         }
     }
 
@@ -367,7 +454,7 @@ impl Prevention {
             "denied": counters.map(|one| one.denied),
             "would_deny": counters.map(|one| one.would_deny),
             "decisions_lost": counters.map(|one| one.lost),
-            "unknown_names": self.unknown,
+            "unknown_names": self.active.as_ref().map_or(&[][..], |one| &one.unknown),
             "trial_left_s": self.canary.as_ref().map(|one| one.left(Instant::now())),
             "trial_failed": self.reverted,
         })

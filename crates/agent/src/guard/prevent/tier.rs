@@ -1,15 +1,21 @@
 //! The ways of enforcing that the guard has, behind one trait.
 
+use std::path::PathBuf;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use kernel::enforce::cgroup::{self, Network};
 use kernel::enforce::guard::Guard;
 use kernel::enforce::guard_offer::{Capability, Extent, capabilities};
 use kernel::enforce::{self, Active, Counters, Enforcer, Generation, Mount};
 use model::policy::Operation;
+use policy::subjects::Maps;
 
 use super::Loaded;
 use super::judge::{self, Policed};
+use super::protect::Protect;
+use crate::cli::{OnExit, RunArgs};
+use crate::policy::pins;
 
 /// One way of enforcing.
 pub(super) trait Tier: std::fmt::Debug {
@@ -21,6 +27,8 @@ pub(super) trait Tier: std::fmt::Debug {
     fn notes(&self) -> Vec<String>;
     /// Puts a generation in force; on an error the one before stays.
     fn apply(&mut self, generation: &Generation<'_>, next: &Loaded) -> Result<(), String>;
+    /// Puts the generation in force once more, since names mean something else now.
+    fn resolve(&mut self, generation: &Generation<'_>, next: &Loaded) -> Result<(), String>;
     /// Whether it labels files by their inode and filesystem.
     fn pins(&self) -> bool;
     /// Tells of mounts.
@@ -35,11 +43,46 @@ pub(super) trait Tier: std::fmt::Debug {
     fn release(self: Box<Self>) -> Result<(), kernel::Error>;
 }
 
+/// Where to enforce, and what becomes of it when the agent ends.
+#[derive(Debug)]
+pub(super) struct Place {
+    cgroup: Option<PathBuf>,
+    runtime: PathBuf,
+    on_exit: OnExit,
+    protect: Protect,
+}
+
+impl Place {
+    pub(super) fn of(args: &RunArgs) -> Place {
+        let (cgroup, runtime) = (args.cgroup.clone(), args.runtime_dir.clone());
+        let protect = Protect::of(args);
+        Place { cgroup, runtime, on_exit: args.on_exit, protect }
+    }
+
+    /// Whether enforcement goes on without the agent.
+    pub(super) fn keeps(&self) -> bool {
+        self.on_exit == OnExit::Keep
+    }
+
+    /// Whether strangers are kept from the agent.
+    pub(super) fn protects(&self) -> bool {
+        self.protect.denies()
+    }
+
+    /// Ends what another agent left.
+    pub(super) fn release(&self) -> Result<bool, kernel::Error> {
+        pins::release(&self.runtime)
+    }
+}
+
 /// The best way that this kernel really takes. With none, the reasons.
-pub(super) fn choose(cgroup: Option<&std::path::Path>) -> Result<Box<dyn Tier>, String> {
+pub(super) fn choose(place: &Place) -> Result<Box<dyn Tier>, String> {
     let lsm = match Enforcer::open(enforce::Options::default()) {
         Ok(enforcer) => match refused(enforcer.missing()) {
-            None => return Ok(Box::new(Lsm(enforcer))),
+            None => {
+                place.protect.begin(&enforcer)?;
+                return Ok(Box::new(Lsm(enforcer)));
+            }
             // Half a promise is none: what was attached goes again.
             Some(reason) => match enforcer.release() {
                 Ok(()) => reason,
@@ -48,12 +91,23 @@ pub(super) fn choose(cgroup: Option<&std::path::Path>) -> Result<Box<dyn Tier>, 
         },
         Err(error) => error.to_string(),
     };
-    let cgroup = cgroup.map(std::path::Path::to_owned);
-    let options = cgroup::Options { cgroup, ..cgroup::Options::default() };
-    match Network::open(&options) {
+    if place.protect.denies() {
+        return Err(format!("--self-protect needs LSM programs: {lsm}"));
+    }
+    let pins = place.keeps().then(|| pins::network(&place.runtime));
+    let cgroup = place.cgroup.clone();
+    let mut options = cgroup::Options { cgroup, pins, ..cgroup::Options::default() };
+    let mut unpinned = None;
+    let network = Network::open(&options).or_else(|error| {
+        // Without a BPF filesystem it still enforces, as long as the agent runs.
+        options.pins.take().map(|_| unpinned = Some(error.to_string()));
+        Network::open(&options)
+    });
+    match network {
         Ok(network) => {
             let offer = capabilities(options.cgroup.as_deref());
-            Ok(Box::new(Fallback { network, files: None, denied: 0, offer, lsm }))
+            let pins = options.pins;
+            Ok(Box::new(Fallback { network, pins, unpinned, files: None, denied: 0, offer, lsm }))
         }
         Err(error) => Err(format!("LSM programs: {lsm}; programs of cgroups: {error}")),
     }
@@ -85,6 +139,10 @@ impl Tier for Lsm {
         self.0.apply(generation).map_err(|error| error.to_string())
     }
 
+    fn resolve(&mut self, generation: &Generation<'_>, next: &Loaded) -> Result<(), String> {
+        self.apply(generation, next)
+    }
+
     fn pins(&self) -> bool {
         true
     }
@@ -113,6 +171,9 @@ impl Tier for Lsm {
 #[derive(Debug)]
 struct Fallback {
     network: Network,
+    /// Where that is pinned, or why it is not.
+    pins: Option<PathBuf>,
+    unpinned: Option<String>,
     files: Option<Files>,
     /// What guards of files denied that are gone.
     denied: u64,
@@ -126,6 +187,7 @@ struct Fallback {
 struct Files {
     guard: Guard,
     records: Receiver<Vec<u8>>,
+    maps: Arc<Mutex<Maps>>,
 }
 
 impl Tier for Fallback {
@@ -143,6 +205,8 @@ impl Tier for Fallback {
         let mut notes: Vec<String> =
             missing.map(|(name, reason)| format!("{name}: {reason}")).collect();
         notes.insert(0, format!("no LSM programs here: {}", self.lsm));
+        let unpinned = self.unpinned.iter();
+        notes.extend(unpinned.map(|why| format!("enforcement ends with the agent: {why}")));
         let limited = self.offer.iter().filter(|one| !one.why.is_empty());
         notes.extend(limited.map(|one| {
             format!("{} {} by {}: {}", one.operation.name(), one.extent.name(), one.hook, one.why)
@@ -153,10 +217,11 @@ impl Tier for Fallback {
     fn apply(&mut self, generation: &Generation<'_>, next: &Loaded) -> Result<(), String> {
         let files = if judge::is_needed(&next.tables) {
             judge::refuse(&next.tables)?;
-            let judge = Policed::new(next.tables.clone(), &next.stored.about);
+            let maps = Arc::new(Mutex::new(next.maps.clone()));
+            let judge = Policed::new(next.tables.clone(), &next.stored.about, Arc::clone(&maps));
             let (judge, records) = judge.map_err(|error| format!("mounts: {error}"))?;
             let guard = Guard::start(Box::new(judge)).map_err(|error| error.to_string())?;
-            Some(Files { guard, records })
+            Some(Files { guard, records, maps })
         } else {
             None
         };
@@ -164,6 +229,14 @@ impl Tier for Fallback {
         // Until here both guards are asked, so nothing comes through in between.
         if let Some(old) = std::mem::replace(&mut self.files, files) {
             self.denied += old.guard.counters().denied;
+        }
+        Ok(())
+    }
+
+    fn resolve(&mut self, generation: &Generation<'_>, next: &Loaded) -> Result<(), String> {
+        self.network.apply(generation).map_err(|error| error.to_string())?;
+        if let Some(files) = &self.files {
+            *files.maps.lock().unwrap_or_else(PoisonError::into_inner) = next.maps.clone();
         }
         Ok(())
     }
@@ -194,6 +267,6 @@ impl Tier for Fallback {
     }
 
     fn release(self: Box<Self>) -> Result<(), kernel::Error> {
-        Ok(())
+        self.pins.as_deref().map_or(Ok(()), |pins| Network::release(pins).map(drop))
     }
 }

@@ -1,6 +1,7 @@
 //! What is known of a generation besides its tables.
 
 use model::policy::{Container, Mode, Object};
+use model::program::Severity;
 use policy::subjects;
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +63,12 @@ pub(crate) struct Rule {
     pub(crate) line: u32,
     /// Whether it is carried out.
     pub(crate) enforced: bool,
+    /// How bad it is who does what it is about.
+    #[serde(default)]
+    pub(crate) severity: String,
+    /// For who reads the evidence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) message: Option<String>,
 }
 
 /// Names and who needs them.
@@ -103,6 +110,12 @@ impl Symbols {
         }
     }
 
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        [&self.users, &self.groups, &self.cgroups, &self.units].iter().all(|list| list.is_empty())
+            && self.containers.is_empty()
+    }
+
     /// As the tables' crate has them.
     pub(crate) fn restore(&self) -> subjects::Symbols {
         let map = |list: &[(String, Set)]| {
@@ -129,7 +142,14 @@ impl Symbols {
 impl About {
     pub(super) fn of(ready: &Ready, who: &Who) -> About {
         let compiled = &ready.compiled;
+        let written = |rule: &policy::verdicts::RuleInfo| {
+            let mut policies = ready.loaded.policies.iter();
+            let policy = policies.find(|one| one.name == rule.policy)?;
+            policy.rules.iter().find(|one| one.id == rule.id)
+        };
         let rules = compiled.rules.iter().map(|rule| Rule {
+            severity: written(rule).map_or(Severity::Medium, |one| one.severity).as_str().into(),
+            message: written(rule).and_then(|one| one.message.clone()),
             policy: rule.policy.clone(),
             id: rule.id.clone(),
             file: rule.place.file.clone(),

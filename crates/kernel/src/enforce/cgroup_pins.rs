@@ -1,0 +1,134 @@
+//! Pins of the programs of cgroups: what lets them outlive who loaded them, and a successor find them.
+//!
+//! Below one directory there is one for each build, cgroup and size of tables, with the maps and the
+//! links. A successor that fits goes on with them; another one attaches its own beside them, and takes
+//! these away when its first generation is in force: who was denied stays denied meanwhile.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::hash::{DefaultHasher, Hasher};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use libbpf_rs::{Link, MapHandle};
+
+use super::maps::Maps;
+use crate::error::Error;
+
+/// What the pins of maps are called, with their names behind it.
+const MAP: &str = "map-";
+
+/// Pins of one build.
+#[derive(Debug)]
+pub(super) struct Pins {
+    root: PathBuf,
+    own: PathBuf,
+}
+
+fn named(what: &str, path: &Path, error: io::Error) -> Error {
+    Error::io(format!("{what} {}", path.display()), error)
+}
+
+impl Pins {
+    /// Below a directory, for these programs and what else makes them differ.
+    pub(super) fn new(root: &Path, object: &[u8], differs: &[u64]) -> Result<Pins, Error> {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(object);
+        differs.iter().for_each(|one| hasher.write_u64(*one));
+        let own = root.join(format!("{:016x}", hasher.finish()));
+        fs::create_dir_all(&own).map_err(|error| named("create", &own, error))?;
+        Ok(Pins { root: root.to_owned(), own })
+    }
+
+    /// Where a map is pinned.
+    pub(super) fn map(&self, name: &str) -> PathBuf {
+        self.own.join(format!("{MAP}{name}"))
+    }
+
+    /// Where the link of a program is pinned.
+    fn link(&self, program: &str) -> PathBuf {
+        self.own.join(format!("link-{program}"))
+    }
+
+    /// The links that a predecessor left.
+    pub(super) fn links(
+        &self,
+        programs: impl Iterator<Item = &'static str>,
+    ) -> Result<BTreeMap<&'static str, Link>, Error> {
+        let there = programs.filter(|program| self.link(program).exists());
+        let open = |program: &'static str| match Link::open(self.link(program)) {
+            Ok(link) => Ok((program, link)),
+            Err(error) => {
+                Err(Error::Refused { program: program.to_owned(), reason: error.to_string() })
+            }
+        };
+        there.map(open).collect()
+    }
+
+    /// Keeps a link.
+    pub(super) fn keep(&self, program: &str, link: &mut Link) -> Result<(), Error> {
+        let kept = link.pin(self.link(program));
+        kept.map_err(|error| Error::Refused {
+            program: program.to_owned(),
+            reason: error.to_string(),
+        })
+    }
+
+    /// Lets go of a link.
+    pub(super) fn forget(&self, program: &str) -> Result<(), Error> {
+        let path = self.link(program);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(named("remove", &path, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes away what other builds left.
+    pub(super) fn forget_others(&self) -> Result<(), Error> {
+        below(&self.root)?
+            .iter()
+            .filter(|path| **path != self.own)
+            .try_for_each(|path| remove(path))
+    }
+}
+
+/// Takes everything below a directory away; false if nothing was there. Whoever still has the programs
+/// loaded denies nothing any more, too.
+pub(super) fn release(root: &Path) -> Result<bool, Error> {
+    let all = below(root)?;
+    for own in &all {
+        let epoch = own.join(format!("{MAP}epoch"));
+        if epoch.exists() {
+            let map = MapHandle::from_pinned_path(&epoch);
+            let map = map.map_err(|error| Error::map("epoch", &error))?;
+            Maps::new(BTreeMap::from([("epoch", map)])).set_epoch(0)?;
+        }
+    }
+    all.iter().try_for_each(|path| remove(path))?;
+    if root.exists() {
+        fs::remove_dir(root).map_err(|error| named("remove", root, error))?;
+    }
+    Ok(!all.is_empty())
+}
+
+/// What is in a directory; nothing if there is none.
+fn below(directory: &Path) -> Result<Vec<PathBuf>, Error> {
+    match fs::read_dir(directory) {
+        Ok(entries) => {
+            let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+            paths.collect::<Result<_, _>>().map_err(|error| named("read", directory, error))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(named("read", directory, error)),
+    }
+}
+
+/// Removes a directory of pins.
+fn remove(directory: &Path) -> Result<(), Error> {
+    for path in below(directory)? {
+        fs::remove_file(&path).map_err(|error| named("remove", &path, error))?;
+    }
+    fs::remove_dir(directory).map_err(|error| named("remove", directory, error))
+}

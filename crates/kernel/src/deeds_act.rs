@@ -60,15 +60,6 @@ pub fn unload_module(name: &std::ffi::CStr) -> io::Result<()> {
     checked(done).map(drop)
 }
 
-/// Asks the kernel for a module: for a protocol that nobody has.
-pub fn ask_for_module() -> io::Result<OwnedFd> {
-    // SAFETY: takes numbers only.
-    let made = unsafe { libc::socket(libc::AF_X25, libc::SOCK_SEQPACKET, 0) };
-    checked(i64::from(made))?;
-    // SAFETY: the call has just made the descriptor, and nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(made) })
-}
-
 /// Reads a word of another process's memory, at an address where it has none: so what is refused is
 /// refused before, and what is allowed ends with `EFAULT`, which is success here.
 pub fn read_memory(process: i32) -> io::Result<()> {
@@ -85,34 +76,11 @@ pub fn read_memory(process: i32) -> io::Result<()> {
     }
 }
 
-/// Lets a process get the signals of a descriptor, and asks for one.
-pub fn signal_by_descriptor(process: i32) -> io::Result<()> {
-    let (reader, writer) = nix::unistd::pipe()?;
-    let set = |command, argument: i32| {
-        // SAFETY: takes numbers only.
-        checked(i64::from(unsafe { libc::fcntl(reader.as_raw_fd(), command, argument) }))
-    };
-    set(libc::F_SETOWN, process)?;
-    set(libc::F_SETFL, libc::O_ASYNC | libc::O_NONBLOCK)?;
-    nix::unistd::write(&writer, b"x")?;
-    Ok(())
-}
-
 /// Makes a map of BPF, of one number.
 pub fn make_map() -> io::Result<OwnedFd> {
     let (kind, name) = (libbpf_sys::BPF_MAP_TYPE_ARRAY, c"stranger".as_ptr());
     // SAFETY: the name ends with a zero, and no options are given.
     descriptor(unsafe { libbpf_sys::bpf_map_create(kind, name, 4, 4, 1, std::ptr::null()) })
-}
-
-/// Changes the first number of a map.
-pub fn change_map(map: &OwnedFd, value: &[u8]) -> io::Result<()> {
-    let (key, value) = (0_u32, value.as_ptr());
-    // SAFETY: key and value are valid for reads of what the map asks for: the caller knows its sizes.
-    let done = unsafe {
-        libbpf_sys::bpf_map_update_elem(map.as_raw_fd(), (&raw const key).cast(), value.cast(), 0)
-    };
-    if done < 0 { Err(io::Error::from_raw_os_error(-done)) } else { Ok(()) }
 }
 
 /// What has a number among the maps, programs or links of BPF.
@@ -128,14 +96,15 @@ pub enum Numbered {
 
 /// Opens a map, program or link by its number.
 pub fn open_by_number(what: Numbered, number: u32) -> io::Result<OwnedFd> {
-    // SAFETY: each takes a number only.
-    descriptor(unsafe {
-        match what {
-            Numbered::Map => libbpf_sys::bpf_map_get_fd_by_id(number),
-            Numbered::Program => libbpf_sys::bpf_prog_get_fd_by_id(number),
-            Numbered::Link => libbpf_sys::bpf_link_get_fd_by_id(number),
-        }
-    })
+    let opened = match what {
+        // SAFETY: takes a number only.
+        Numbered::Map => unsafe { libbpf_sys::bpf_map_get_fd_by_id(number) },
+        // SAFETY: takes a number only.
+        Numbered::Program => unsafe { libbpf_sys::bpf_prog_get_fd_by_id(number) },
+        // SAFETY: takes a number only.
+        Numbered::Link => unsafe { libbpf_sys::bpf_link_get_fd_by_id(number) },
+    };
+    descriptor(opened)
 }
 
 /// Opens what is pinned.
@@ -143,13 +112,6 @@ pub fn open_pinned(path: &Path) -> io::Result<OwnedFd> {
     let name = name_of(path)?;
     // SAFETY: the name ends with a zero.
     descriptor(unsafe { libbpf_sys::bpf_obj_get(name.as_ptr()) })
-}
-
-/// Detaches a link.
-pub fn detach(link: &OwnedFd) -> io::Result<()> {
-    // SAFETY: takes a number only.
-    let done = unsafe { libbpf_sys::bpf_link_detach(link.as_raw_fd()) };
-    if done < 0 { Err(io::Error::from_raw_os_error(-done)) } else { Ok(()) }
 }
 
 /// Makes a ring.

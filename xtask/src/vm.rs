@@ -70,7 +70,7 @@ pub(crate) fn test(kernels: &[String], extent: Extent) -> Result<Outcome> {
     let programs = ["aegisbpf", "provoke", "evade"].map(sh::release);
     let payload = Payload::new(&programs, extent)?;
     let all = kernels.is_empty() && extent == Extent::Whole;
-    let boots = boots(wanted(&mirror, kernels), extent);
+    let boots = boots(&wanted(&mirror, kernels), extent);
     let found = boots.iter().map(|boot| mirror.kernel(&boot.version));
     let rows =
         boot_all(boots.iter().cloned().zip(found.collect::<Vec<_>>()).collect(), &payload, &cache);
@@ -96,7 +96,7 @@ fn cache() -> Result<PathBuf> {
 const CROWDED: &str = "6.12";
 
 /// How each kernel is booted.
-fn boots(kernels: Vec<String>, extent: Extent) -> Vec<Boot> {
+fn boots(kernels: &[String], extent: Extent) -> Vec<Boot> {
     let boot =
         |version: &String, crowded| Boot { version: version.clone(), crowded, counts: false };
     let of = |version: &String| match extent {

@@ -46,14 +46,14 @@ pub fn map(
 struct Handle {
     bytes: u32,
     kind: i32,
-    handle: [u8; HANDLE_MAX],
+    data: [u8; HANDLE_MAX],
 }
 
 /// Opens a file for reading by its handle, below a mount that has it.
 pub fn open_by_handle(path: &Path, mount: &File) -> io::Result<File> {
     let name = CString::new(path.as_os_str().as_bytes())?;
     let room = u32::try_from(HANDLE_MAX).unwrap_or_default();
-    let mut handle = Handle { bytes: room, kind: 0, handle: [0; HANDLE_MAX] };
+    let mut handle = Handle { bytes: room, kind: 0, data: [0; HANDLE_MAX] };
     let (mut id, at) = (0, libc::AT_FDCWD);
     let to: *mut Handle = &raw mut handle;
     // SAFETY: the name ends with a zero, and the handle has the room that it says.

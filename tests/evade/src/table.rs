@@ -77,21 +77,21 @@ fn document(runs: &[Run]) -> String {
     let mut text = HEAD.to_owned();
     for run in runs {
         let kernel = if run.kernel.is_empty() { "this host" } else { &run.kernel };
-        text.push_str(&format!("- `{}`: {kernel}, {} cases\n", run.name, run.cells.len()));
+        text.extend([format!("- `{}`: {kernel}, {} cases\n", run.name, run.cells.len())]);
     }
     let mut area = "";
     for line in LINES {
         if line.area != area {
             area = line.area;
-            text.push_str(&format!("\n## {area}\n"));
+            text.extend([format!("\n## {area}\n")]);
         }
-        text.push_str(&format!("\n### {}\n\n", line.trick));
+        text.extend([format!("\n### {}\n\n", line.trick)]);
         if !line.note.is_empty() {
-            text.push_str(&format!("{}.\n\n", line.note));
+            text.extend([format!("{}.\n\n", line.note)]);
         }
         let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
-        text.push_str(&format!("| case | {} | why |\n", names.join(" | ")));
-        text.push_str(&format!("|---|{}---|\n", "---|".repeat(runs.len())));
+        text.extend([format!("| case | {} | why |\n", names.join(" | "))]);
+        text.extend([format!("|---|{}---|\n", "---|".repeat(runs.len()))]);
         for case in line.cases {
             text.push_str(&row(case, runs));
         }

@@ -131,7 +131,7 @@ impl Payload {
         let expect = expectations(version);
         let mut cases = format!("setsid provoke host --agent /bin/aegisbpf {module} {expect}\n");
         for suite in self.suites_of_evasion(boot) {
-            cases.push_str(&format!("setsid evade {suite}\n"));
+            cases.extend(["setsid evade ", suite, "\n"]);
         }
         if boot.counts {
             COUNT.clone_into(&mut cases);

@@ -107,7 +107,7 @@ fn policy_table(policy: &Json) -> String {
     text += &table::plain(&["DENY", "STATE", "HOOK"], rows.iter().map(cells));
     let whys = rows.iter().filter(|one| !cell(one, "why").is_empty());
     for one in whys {
-        text += &format!("  {}: {}\n", cell(one, "operation"), cell(one, "why"));
+        text.extend(["  ", &cell(one, "operation"), ": ", &cell(one, "why"), "\n"]);
     }
     text
 }

@@ -4,6 +4,8 @@
 //! ancillary data. What the worker sends is foreign to the guard, so it is not a general format
 //! but a tag and a few checked fields. What the guard sends is trusted by the worker.
 
+mod arm;
+
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,6 +17,8 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags,
 };
+
+pub(crate) use arm::Arm;
 
 /// Longest message in bytes. An interest in some hundred watched paths fits many times over, and
 /// it stays below the kernel's default socket buffer (212,992).
@@ -39,6 +43,8 @@ pub(crate) enum Request {
     Snapshot,
     /// About policies; answered with [`Reply::Policy`], which has the same number.
     Policy(u32, Policy),
+    /// A process took the first steps of a sequence whose last one is denied; not answered.
+    Arm(Arm),
 }
 
 /// What the worker may ask about policies. They are in the guard's store already.
@@ -117,6 +123,7 @@ const TAG_SUBSCRIBE: u8 = 1;
 const TAG_COUNTERS: u8 = 2;
 const TAG_SNAPSHOT: u8 = 3;
 const TAG_POLICY: u8 = 4;
+const TAG_ARM: u8 = 5;
 const TAG_RINGS: u8 = 64;
 const TAG_SNAPSHOT_FD: u8 = 65;
 const TAG_REPORT: u8 = 66;
@@ -138,6 +145,11 @@ impl Request {
                 out.extend(number.to_le_bytes());
                 out.extend(generation.to_le_bytes());
                 out.extend(trial.to_le_bytes());
+                out
+            }
+            Request::Arm(arm) => {
+                let mut out = vec![TAG_ARM];
+                arm.put(&mut out);
                 out
             }
             Request::Subscribe(interest) => {
@@ -165,6 +177,7 @@ impl Request {
             TAG_COUNTERS => Request::Counters,
             TAG_SNAPSHOT => Request::Snapshot,
             TAG_POLICY => reader.policy()?,
+            TAG_ARM => Request::Arm(Arm::take(&mut reader)?),
             TAG_SUBSCRIBE => Request::Subscribe(reader.interest()?),
             tag => return Err(ProtoError::Tag(tag)),
         };

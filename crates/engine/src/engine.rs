@@ -245,6 +245,12 @@ impl Engine {
         self.scratch.reset();
     }
 
+    /// Sequences of the program, by number, to which the last record was the last event but one, and
+    /// how long before it they began, ns.
+    pub fn near(&self) -> &[(u32, i64)] {
+        self.detector.near()
+    }
+
     /// The time since boot has come to `now`, in ns, though no record came: what a rule waited for
     /// in vain is then certain, and what is over is freed. Calls back once for each match.
     pub fn tick(&mut self, now: u64, each: &mut dyn FnMut(&Match<'_>)) {

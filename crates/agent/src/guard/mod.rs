@@ -315,6 +315,10 @@ impl Guard<'_> {
             Request::Policy(number, asked) => {
                 proto::send_policy(socket, &self.prevention.answer(*number, *asked).to_string())
             }
+            Request::Arm(arm) => {
+                self.prevention.arm(arm);
+                Ok(())
+            }
             Request::Snapshot => match self.sensors.snapshot() {
                 Ok(fd) => proto::send_snapshot(socket, fd.as_fd()),
                 Err(error) => {

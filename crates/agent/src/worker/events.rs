@@ -11,6 +11,7 @@ use model::interest::Interest;
 use model::wire::Record;
 use rustix::time::{ClockId, clock_gettime};
 
+use super::arms::Arms;
 use super::board::{Board, Figures, Reload};
 use super::control::untaxed;
 use super::health::{Health, processor_time};
@@ -60,6 +61,7 @@ pub(crate) struct Worker {
     guard: Asker,
     reloader: Reloader,
     settling: Settling,
+    arms: Arms,
     show_events: bool,
 }
 
@@ -68,7 +70,7 @@ impl Worker {
     pub(crate) fn new(
         engine: Engine,
         rules_want: Interest,
-        (output, health): (Output, Health),
+        (output, health, arms): (Output, Health, Arms),
         (args, seen): (&RunArgs, Seen),
         board: Arc<Board>,
         guard: Asker,
@@ -86,6 +88,7 @@ impl Worker {
             guard,
             reloader: Reloader::new(args, seen),
             settling: Settling::default(),
+            arms,
             show_events: args.events,
         }
     }
@@ -185,7 +188,7 @@ impl Worker {
     }
 
     fn drain(&mut self, rings: &mut Rings, now: u64, budget: usize) -> usize {
-        let Worker { engine, resolver, publisher, malformed, .. } = self;
+        let Worker { engine, resolver, publisher, malformed, arms, guard, .. } = self;
         let handled = rings.drain_until(now, budget, &mut |bytes| {
             let lines = publisher.output.accepted();
             match Record::parse(bytes) {
@@ -195,11 +198,15 @@ impl Worker {
                     if is_sample {
                         engine.measure_next(processor_time);
                     }
-                    let mut is_event = false;
+                    let (mut is_event, mut acting) = (false, None);
                     engine.push(&record, &mut |view, matches| {
                         is_event = true;
+                        acting = view.acting();
                         publisher.event(view, matches);
                     });
+                    if let Some(process) = acting.filter(|_| !engine.near().is_empty()) {
+                        arms.tell(engine.near(), process, record.header().time, guard);
+                    }
                     if is_sample && is_event {
                         publisher.health.sample(engine.costs());
                     }
@@ -254,7 +261,8 @@ impl Worker {
     fn take_rules(&mut self) -> Result<(), Failure> {
         let Some((result, clients)) = self.reloader.result() else { return Ok(()) };
         let answer = match result {
-            Ok(Fresh { prepared, interest, set, infos }) => {
+            Ok(Fresh { prepared, interest, set, infos, arms }) => {
+                self.arms = arms;
                 warn_of_watches(&interest);
                 self.engine.swap(prepared);
                 self.publisher.health.replace(infos);

@@ -10,6 +10,7 @@
 //! | rules | reads the rules again, when that is asked for, and ends |
 //! | watch | looks whether rule files have changed |
 
+mod arms;
 mod board;
 mod control;
 mod events;
@@ -89,7 +90,7 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     let mut worker = Worker::new(
         engine,
         engine::interest::of(&program),
-        (Output::start(notice, args.restarts > 0)?, health),
+        (Output::start(notice, args.restarts > 0)?, health, arms::Arms::of(&program)),
         (&args.run, seen.clone()),
         Arc::clone(&board),
         link.asker(),

@@ -10,6 +10,7 @@ use engine::Prepared;
 use model::interest::Interest;
 use tokio::sync::oneshot;
 
+use super::arms::Arms;
 use super::board::{Reload, RuleInfo, RuleSet};
 use super::rules;
 use super::watch::Seen;
@@ -34,6 +35,8 @@ pub(crate) struct Fresh {
     pub(crate) set: RuleSet,
     /// For the health of rules.
     pub(crate) infos: Arc<[RuleInfo]>,
+    /// For the guard.
+    pub(crate) arms: Arms,
 }
 
 /// At most one reading at a time; who asks meanwhile gets the next one.
@@ -97,7 +100,8 @@ fn read(args: &RunArgs) -> Result<Fresh, Failure> {
     let program = Arc::new(rules.loaded.program);
     let prepared = Prepared::new(Arc::clone(&program))
         .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
-    Ok(Fresh { prepared, interest: engine::interest::of(&program), set, infos })
+    let arms = Arms::of(&program);
+    Ok(Fresh { prepared, interest: engine::interest::of(&program), set, infos, arms })
 }
 
 #[cfg(test)]

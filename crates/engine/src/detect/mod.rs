@@ -111,6 +111,8 @@ pub struct Detector {
     hits: Vec<u32>,
     touched: Vec<Use>,
     idle: Vec<Use>,
+    /// Sequences that lack only their last event since the event at hand, and how long they took.
+    near: Vec<(u32, i64)>,
     now: Now,
     sums: Sums,
     /// For each rule: events that meant nothing to it while it remembered nothing, and the turn of
@@ -139,6 +141,7 @@ impl Detector {
             hits: Vec::new(),
             touched: Vec::new(),
             idle: Vec::new(),
+            near: Vec::new(),
             now: Now::default(),
             sums: Sums::default(),
             passed: Vec::new(),
@@ -204,6 +207,7 @@ impl Detector {
     pub fn advance(&mut self, event: &dyn Event, hits: &mut Vec<u32>, out: &mut Vec<Found>) {
         self.tick(event.time(), out);
         self.now = Now::default();
+        self.near.clear();
         if hits.is_empty() && self.compiled.stateless() {
             return;
         }
@@ -259,9 +263,13 @@ impl Detector {
             let parts: SmallVec<[u16; 8]> = parts.map(|it| it.part).collect();
             let mut found = Vec::new();
             let begin = self.meter.begin();
+            let mut near = None;
             self.with(compiled, *rule, (event, lineage), |state, call| {
                 state.offer(call, &parts, &mut found);
+                near = state.near();
             });
+            let since = |first| event.time().saturating_sub(first);
+            self.near.extend(near.map(|first| (*rule, since(first))));
             let moment = Moment { time: event.time(), event: Some(event), depth: 0 };
             self.emit(compiled, *rule, found, moment, out);
             self.meter.end(*rule, begin);
@@ -366,6 +374,12 @@ impl Detector {
             self.sums.add(rule, state.standing());
         }
         self.link();
+    }
+
+    /// Sequences, by the number of their rule, to which the last event was the last but one, and how
+    /// long before it they began, ns.
+    pub fn near(&self) -> &[(u32, i64)] {
+        &self.near
     }
 
     /// Who made the last event, as a number, if a later match may name it.

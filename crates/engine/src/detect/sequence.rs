@@ -32,6 +32,8 @@ pub(super) struct Sequence {
     started: u64,
     missing: Missing,
     pub(super) evicted: u64,
+    /// The event at hand was the last but one of a match that began then.
+    near: Option<i64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -85,6 +87,11 @@ impl Sequence {
     /// How much of the quota is taken.
     pub(super) fn held(&self) -> usize {
         self.held + self.missing.held()
+    }
+
+    /// When the match began that lacks only its last event since the event at hand; told once.
+    pub(super) fn near(&mut self) -> Option<i64> {
+        self.near.take()
     }
 
     /// What must still be looked at when its time is over.
@@ -228,6 +235,9 @@ impl Sequence {
         if usize::from(number) + 1 == plan.stages.len() {
             self.missing.complete(partial, key, plan, quota, out);
             return true;
+        }
+        if usize::from(number) + 2 == plan.stages.len() {
+            self.near = self.near.max(Some(partial.first));
         }
         self.put((key, number), partial);
         false

@@ -116,6 +116,14 @@ impl State {
         }
     }
 
+    /// When the match of a sequence began that lacks only its last event now; told once.
+    pub(super) fn near(&mut self) -> Option<i64> {
+        match &mut self.shape {
+            Pending::Sequence(sequence) => sequence.near(),
+            _ => None,
+        }
+    }
+
     /// What the detector adds up over all rules.
     pub(super) fn standing(&self) -> Standing {
         Standing { held: self.held(), deadline: self.deadline() }

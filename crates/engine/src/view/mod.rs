@@ -206,6 +206,11 @@ impl<'a> View<'a> {
         self.facts.place(self.cgroup_id(), self.process)
     }
 
+    /// Number and start of the acting process, ns since boot.
+    pub fn acting(&self) -> Option<(u32, u64)> {
+        self.key().map(|key| (key.pid, key.start))
+    }
+
     /// The acting process, also if the table does not know it.
     pub(crate) fn key(&self) -> Option<Key> {
         let header = self.header;

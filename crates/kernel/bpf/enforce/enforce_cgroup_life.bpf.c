@@ -49,6 +49,8 @@ int BPF_PROG(fallback_fork, struct task_struct *parent, struct task_struct *chil
 	renew_process(asking, epoch);
 	asking->pid = pid;
 	asking->process.identity.start = child->start_boottime;
+	if (asking->process.subject.plain & IS_ARMED)
+		asking->process.subject.epoch = 0;
 	put_back(asking);
 	release_asking(asking);
 	return 0;

@@ -94,10 +94,13 @@ int BPF_PROG(enforce_fork, struct task_struct *child, unsigned long flags)
 	if (!asker.epoch || !asker.subject)
 		return 0;
 	own = bpf_task_storage_get(&subjects, child, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (own)
-		*own = *asker.subject;
-	else
+	if (!own) {
 		count(COUNT_NO_SUBJECT);
+		return 0;
+	}
+	*own = *asker.subject;
+	if (own->plain & IS_ARMED)
+		outdate(own);
 	return 0;
 }
 

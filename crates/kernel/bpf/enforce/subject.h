@@ -10,6 +10,7 @@
 #ifndef AEGIS_SUBJECT_H
 #define AEGIS_SUBJECT_H
 
+#include "arming.h"
 #include "file.h"
 
 /* In the order of policy::subjects: the section of masks. */
@@ -255,8 +256,12 @@ static long find_shadow(__u32 operation, struct concern *of)
 #define ON_FILES ((1U << (DO_MAP_CODE + 1)) - 1)
 #define MOVES (1U << DO_RENAME | 1U << DO_MOUNT)
 
-/* Puts the sets of a process together. */
-static __always_inline void finish_subject(const struct policy_head *head, struct subject *subject)
+/* In `plain`, above all operations: some of the bits came from an arming, which no child has. */
+#define IS_ARMED (1U << 31)
+
+/* Puts the sets of a process together. What it is armed with counts only as far as it fits. */
+static __always_inline void finish_subject(const struct policy_head *head, struct subject *subject,
+                                           const struct set *armed)
 {
 	struct concern of = {.head = head, .subject = subject};
 	__u32 after = mask_at(head, MASK_AFTER);
@@ -265,11 +270,12 @@ static __always_inline void finish_subject(const struct policy_head *head, struc
 		subject->fits.words[i] |= subject->inherited.words[i];
 		subject->bits.words[i] =
 		        (subject->fits.words[i] & ~double_word(head, after + i * 2)) |
-		        subject->armed.words[i];
+		        subject->armed.words[i] |
+		        (armed ? armed->words[i] & subject->fits.words[i] : 0);
 		subject->heard.words[i] = subject->fits.words[i] | subject->bits.words[i];
 	}
 	subject->concern = 0;
-	subject->plain = 0;
+	subject->plain = armed ? IS_ARMED : 0;
 	bpf_loop(DO_COUNT, find_concern, &of, 0);
 	bpf_loop(DO_COUNT, find_plain, &of, 0);
 	if (head->sections[SECTION_SHADOW_LABELS].len)
@@ -387,7 +393,7 @@ __weak __noinline int find_bits(struct subject *subject, const struct labels *la
 	narrow_by_identity(head, epoch, task, &subject->fits, &of);
 	take_set(head, mask_at(head, MASK_KNOWN), work);
 	narrow(&subject->fits, work);
-	finish_subject(head, subject);
+	finish_subject(head, subject, arming_of(epoch, task));
 	if (changes == *(volatile __u64 *)&subject->changes)
 		subject->epoch = epoch;
 	return 0;

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use libbpf_rs::{Link, OpenObject};
 use model::policy::{Operation, Operations};
 
+use super::arm::{self, Arming};
 use super::cgroup_pins::{self, Pins};
 use super::generation::{self, Generation};
 use super::load::is_called;
@@ -167,6 +168,16 @@ impl Network {
         }
         self.links.retain(|name, _| needed(name));
         Ok(())
+    }
+
+    /// Processes that took the first steps of sequences, with the selectors that they have since.
+    pub fn armings(&self) -> Result<Vec<Arming>, Error> {
+        arm::all(&self.maps)
+    }
+
+    /// Puts a process among them, or takes it away if no selector is left.
+    pub fn arm(&mut self, arming: &Arming) -> Result<(), Error> {
+        arm::put(&self.maps, arming)
     }
 
     /// The programs that are attached.

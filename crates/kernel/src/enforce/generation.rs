@@ -4,6 +4,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use libbpf_rs::{MapCore, MapFlags};
 
+use super::arm;
 use super::maps::{Maps, inner, slot};
 use crate::error::Error;
 
@@ -159,6 +160,7 @@ pub(super) fn apply(maps: &Maps, room: u32, generation: &Generation<'_>) -> Resu
     put_ids(maps, epoch, &generation.ids)?;
     generation.pins.iter().try_for_each(|pin| put_pin(maps, epoch, pin))?;
     put_carry(maps, before, epoch, &generation.carry)?;
+    arm::carry(maps, (before, epoch), &generation.carry)?;
     maps.set_epoch(epoch)?;
     // Nothing changes by it, but nobody reads what was in force before when it returns.
     maps.put_tables(epoch, &tables)?;
@@ -167,7 +169,8 @@ pub(super) fn apply(maps: &Maps, room: u32, generation: &Generation<'_>) -> Resu
         deleted.map_err(|error| Error::map("generations", &error))?;
     }
     maps.forget_before("mounts", epoch)?;
-    maps.forget_before("ids", epoch)
+    maps.forget_before("ids", epoch)?;
+    maps.forget_before("armings", epoch)
 }
 
 pub(super) fn put_mounts(maps: &Maps, epoch: u64, mounts: &[Mount]) -> Result<(), Error> {

@@ -26,6 +26,8 @@ pub(super) static OBJECT: &Aligned<[u8]> =
 const UNUSED: &[&str] = &["settings", "ring_alarm", "ring_life", "ring_rest", "lost", "sent"];
 /// Programs that fit only where their hook has so many arguments.
 const ARGUMENTS: &[(&str, usize)] = &[("enforce_times", 3), ("enforce_times_old", 2)];
+/// Not attached, but run over one process after the other by user space.
+const FIND_ANEW: &str = "enforce_find_anew";
 /// Sizes of tables that are possible.
 const BLOB_SIZES: std::ops::RangeInclusive<u32> = 64 << 10..=64 << 20;
 /// The directories of links are called so, with the identity of the object behind it.
@@ -36,6 +38,8 @@ const MAKING: &str = "making";
 /// What [`open`] found or made.
 pub(super) struct Opened {
     pub(super) maps: Maps,
+    /// Where the program is pinned that lets a process be found anew.
+    pub(super) find_anew: PathBuf,
     pub(super) missing: Vec<(String, String)>,
     pub(super) resumed: bool,
 }
@@ -50,7 +54,8 @@ pub(super) fn open(options: &Options) -> Result<Opened, Error> {
     let pins = &options.pins;
     let links = pins.join(format!("{LINKS}{:016x}-{}", identity(), options.blob_bytes));
     if links.is_dir() {
-        return Ok(Opened { maps: pinned(pins)?, missing: unpinned(&links), resumed: true });
+        let (missing, find_anew) = (unpinned(&links), links.join(FIND_ANEW));
+        return Ok(Opened { maps: pinned(pins)?, find_anew, missing, resumed: true });
     }
     let making = pins.join(MAKING);
     remove(&making)?;
@@ -65,7 +70,7 @@ pub(super) fn open(options: &Options) -> Result<Opened, Error> {
     for other in others(pins, &links)? {
         remove(&other)?;
     }
-    Ok(Opened { maps: pinned(pins)?, missing, resumed: false })
+    Ok(Opened { maps: pinned(pins)?, find_anew: links.join(FIND_ANEW), missing, resumed: false })
 }
 
 /// Loads, attaches and pins; gives the programs that are not attached.
@@ -226,9 +231,13 @@ fn attach(
             continue;
         }
         let refused = |reason: String| Error::Refused { program: name.clone(), reason };
-        let Some(program) = loaded.program(&name) else {
+        let Some(mut program) = loaded.program(&name) else {
             return Err(refused(loaded.refused(&name).unwrap_or_default().to_owned()));
         };
+        if name == FIND_ANEW {
+            program.pin(links.join(&name)).map_err(|error| refused(error.to_string()))?;
+            continue;
+        }
         let (attached, _) = messages::during(|| program.attach());
         let mut link = attached.map_err(|error| refused(error.to_string()))?;
         link.pin(links.join(&name)).map_err(|error| refused(error.to_string()))?;

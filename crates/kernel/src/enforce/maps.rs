@@ -17,6 +17,7 @@ pub(super) const PINNED: &[(&str, &str)] = &[
     ("mounts", "mounts"),
     ("ids", "ids"),
     ("carries", "carries"),
+    ("armings", "armings"),
     ("kept_labels", "kept_labels"),
     ("pins", "pins"),
     ("subjects", "subjects"),
@@ -98,8 +99,9 @@ impl Maps {
 
     /// Removes what a load left that did not come to its end.
     pub(super) fn forget_from(&self, epoch: u64) -> Result<(), Error> {
-        self.forget("mounts", |of| of >= epoch)?;
-        self.forget("ids", |of| of >= epoch)
+        ["mounts", "ids", "armings"]
+            .into_iter()
+            .try_for_each(|pin| self.forget(pin, |of| of >= epoch))
     }
 
     /// Removes the keys that begin with the number of an older epoch.

@@ -12,6 +12,7 @@
 //!   release() ── nothing is enforced any more
 //! ```
 
+mod arm;
 pub mod cgroup;
 mod cgroup_pins;
 mod fanotify;
@@ -30,6 +31,7 @@ mod read;
 
 use std::path::PathBuf;
 
+pub use arm::Arming;
 pub use generation::{Carry, Generation, Id, IdKind, Mount, Pin};
 pub use protect::Protection;
 pub use read::{Active, Counters, Denials};
@@ -66,6 +68,7 @@ impl Default for Options {
 pub struct Enforcer {
     options: Options,
     maps: Maps,
+    find_anew: PathBuf,
     /// Programs that this kernel refused or has no hook for, and why.
     missing: Vec<(String, String)>,
     /// Whether the programs were there already.
@@ -80,6 +83,7 @@ impl Enforcer {
         Ok(Enforcer {
             options,
             maps: opened.maps,
+            find_anew: opened.find_anew,
             missing: opened.missing,
             resumed: opened.resumed,
         })
@@ -117,6 +121,18 @@ impl Enforcer {
         let epoch = self.maps.epoch()?;
         generation::put_mounts(&self.maps, epoch, mounts)?;
         self.maps.find_anew()
+    }
+
+    /// Processes that took the first steps of sequences, with the selectors that they have since.
+    pub fn armings(&self) -> Result<Vec<Arming>, Error> {
+        arm::all(&self.maps)
+    }
+
+    /// Puts a process among them, or takes it away if no selector is left. It holds from the next
+    /// request of the process on.
+    pub fn arm(&mut self, arming: &Arming) -> Result<(), Error> {
+        arm::put(&self.maps, arming)?;
+        arm::find_anew(&self.find_anew, arming.pid)
     }
 
     /// What the kernel has in force, read back from it; none if nothing is.

@@ -53,8 +53,9 @@ pub(super) fn cases(filter: &Filter, program: &Program) -> Result<Vec<Case>, Obs
         match operations(kind) {
             Ok(operations) => {
                 for conjunction in found {
-                    let draft = reader.draft(&conjunction, operations)?;
-                    draft.into_iter().for_each(|case| merge(&mut all, case));
+                    if let Some(case) = reader.draft(&conjunction, operations)? {
+                        merge(&mut all, case);
+                    }
                 }
             }
             Err(why) => late = late.or(Some((kind, why))),
@@ -138,7 +139,7 @@ struct Draft {
     writing: Option<bool>,
 }
 
-impl<'r> Reader<'r> {
+impl Reader<'_> {
     fn stop(&self, expr: &Expr, reason: impl Into<String>) -> Obstacle {
         Obstacle { because: expression(expr, self.program), reason: reason.into() }
     }
@@ -471,6 +472,11 @@ fn protocols(test: &Test) -> Option<Vec<u16>> {
     any.iter().map(number).collect()
 }
 
+/// Each of a list, or that nothing is asked.
+fn each<T: Copy>(list: Option<&[T]>) -> Vec<Option<T>> {
+    list.map_or_else(|| vec![None], |all| all.iter().copied().map(Some).collect())
+}
+
 /// The objects of a draft: whatever it is if nothing is asked; none if nothing satisfies it.
 fn objects(draft: &Draft) -> Option<Vec<Object>> {
     if let Some(paths) = &draft.paths {
@@ -480,13 +486,10 @@ fn objects(draft: &Draft) -> Option<Vec<Object>> {
     if draft.networks.is_none() && draft.ports.is_none() && draft.protocols.is_none() {
         return Some(vec![Object::Any]);
     }
-    fn each<T: Copy>(list: &Option<Vec<T>>) -> Vec<Option<T>> {
-        list.as_ref().map_or_else(|| vec![None], |all| all.iter().copied().map(Some).collect())
-    }
     let mut all = Vec::new();
-    for network in each(&draft.networks) {
-        for ports in each(&draft.ports) {
-            for protocol in each(&draft.protocols) {
+    for network in each(draft.networks.as_deref()) {
+        for ports in each(draft.ports.as_deref()) {
+            for protocol in each(draft.protocols.as_deref()) {
                 all.push(Object::Peer(Peer { network, ports, protocol }));
             }
         }

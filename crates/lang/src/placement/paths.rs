@@ -68,9 +68,9 @@ enum Piece {
     Text(&'static str),
 }
 
-fn byte(token: &Token) -> Option<u8> {
+fn byte(token: Token) -> Option<u8> {
     match token {
-        Token::Byte(byte) => Some(*byte),
+        Token::Byte(byte) => Some(byte),
         Token::Star => None,
     }
 }
@@ -80,7 +80,7 @@ fn name(tokens: &[Token], before: &'static str) -> Vec<Vec<Piece>> {
         return Vec::new();
     }
     let mut pieces = vec![Piece::Text(before)];
-    pieces.extend(tokens.iter().map(|token| byte(token).map_or(Piece::Star, Piece::Byte)));
+    pieces.extend(tokens.iter().map(|token| byte(*token).map_or(Piece::Star, Piece::Byte)));
     vec![pieces]
 }
 
@@ -105,8 +105,8 @@ fn path(tokens: &[Token]) -> Result<Vec<Vec<Piece>>, &'static str> {
     let mut all: Vec<Vec<Piece>> = vec![Vec::new()];
     let mut splits = 0;
     for (at, token) in tokens.iter().enumerate() {
-        let before = at.checked_sub(1).and_then(|at| tokens.get(at)).and_then(byte);
-        let after = tokens.get(at + 1).and_then(byte);
+        let before = at.checked_sub(1).and_then(|at| tokens.get(at)).copied().and_then(byte);
+        let after = tokens.get(at + 1).copied().and_then(byte);
         let pieces: &[&[Piece]] = match (token, before, after) {
             (Token::Byte(byte), ..) => {
                 all.iter_mut().for_each(|one| one.push(Piece::Byte(*byte)));
@@ -115,10 +115,8 @@ fn path(tokens: &[Token]) -> Result<Vec<Vec<Piece>>, &'static str> {
             // A path begins with a slash, so a star there is what stands before another one.
             (_, None, None) => &[&[Piece::Text("/**")]],
             (_, None, Some(b'/')) => &[&[Piece::Text("**")]],
-            (_, None, Some(_)) => &[&[Piece::Text("**/"), Piece::Star]],
-            (_, Some(_), None) => &[&[Piece::Star, Piece::Text("/**")]],
-            (_, Some(_), Some(b'/')) => &[&[Piece::Star, Piece::Text("/**")]],
-            (_, Some(b'/'), Some(_)) => &[&[Piece::Text("**/"), Piece::Star]],
+            (_, Some(_), None | Some(b'/')) => &[&[Piece::Star, Piece::Text("/**")]],
+            (_, None | Some(b'/'), Some(_)) => &[&[Piece::Text("**/"), Piece::Star]],
             (_, Some(_), Some(_)) => {
                 splits += 1;
                 &[&[Piece::Star], &[Piece::Star, Piece::Text("/**/"), Piece::Star]]

@@ -6,6 +6,7 @@
 
 mod life;
 mod policies;
+mod rules;
 mod scene;
 
 use std::time::Instant;
@@ -40,6 +41,9 @@ const CASES: &[Case] = &[
     ("an agent without --enforce after one with it", life::audit_after),
     ("enforcement that ends with the agent", life::released),
     ("emergency disable without an agent", life::unpinned),
+    ("a rule that denies", rules::alone),
+    ("the last step of a sequence", rules::armed),
+    ("how long a last step goes through", rules::window),
 ];
 
 /// The names of all cases.

@@ -4,6 +4,7 @@
 //! there; it reads no text of a policy. The way of enforcing is loaded with the first generation: an
 //! agent without a policy carries nothing.
 
+mod arms;
 mod canary;
 mod evidence;
 mod host;
@@ -26,7 +27,8 @@ use sha2::{Digest, Sha256};
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
 use crate::policy::store::{About, Change, Store, Stored, Who};
-use crate::proto::Policy;
+use crate::proto::{Arm, Policy};
+use arms::Arms;
 use canary::{Canary, Verdict};
 use evidence::Evidence;
 pub(super) use keeper::Keeper;
@@ -68,6 +70,7 @@ pub(super) struct Prevention {
     denied: VecDeque<u64>,
     looked: Instant,
     evidence: Evidence,
+    arms: Arms,
 }
 
 impl Prevention {
@@ -87,6 +90,7 @@ impl Prevention {
             denied: VecDeque::new(),
             looked: Instant::now(),
             evidence: Evidence::default(),
+            arms: Arms::default(),
         }
     }
 
@@ -178,6 +182,7 @@ impl Prevention {
     ) -> Result<(), String> {
         let mounts = host::mounts(&next.tables).map_err(|error| format!("mounts: {error}"))?;
         let left = if self.active.is_none() { self.left()? } else { None };
+        let is_first = self.active.is_none();
         let before = self.active.as_ref().map(|one| &one.stored.about).or(left.as_ref());
         let carry = host::carry(before, &next.stored.about);
         let tier = self.tier()?;
@@ -195,6 +200,10 @@ impl Prevention {
             carry,
         };
         put(tier.as_mut(), &generation)?;
+        if is_first {
+            let armings = tier.armings().map_err(|error| error.to_string())?;
+            self.arms = Arms::found(&armings, &next.stored.about);
+        }
         self.mounts = mounts;
         Ok(())
     }
@@ -219,6 +228,24 @@ impl Prevention {
             self.tier = Some(tier::choose(&self.place)?);
         }
         self.tier.as_mut().ok_or_else(String::new)
+    }
+
+    /// A process took the first steps of a sequence, says the worker.
+    pub(super) fn arm(&mut self, arm: &Arm) {
+        let (Some(active), Some(tier)) = (&self.active, &mut self.tier) else { return };
+        let done = self.arms.add(arm, &active.stored.about, tier.as_mut());
+        if let Err(reason) = done {
+            let (rule, pid) = (&arm.rule, arm.pid);
+            tracing::warn!(rule, pid, reason, "the last step of a sequence is not denied");
+        }
+    }
+
+    /// Lets go of processes whose time is over.
+    fn disarm(&mut self, ended: bool) {
+        let (Some(active), Some(tier)) = (&self.active, &mut self.tier) else { return };
+        if let Err(error) = self.arms.expire(&active.stored.about, tier.as_mut(), ended) {
+            tracing::warn!(error, "a process stays denied what its sequence ended with");
+        }
     }
 
     /// Denials that the worker was not told yet, as text for it; none if there are none.
@@ -248,6 +275,7 @@ impl Prevention {
     /// Looks after a trial; called several times a second.
     pub(super) fn service(&mut self) {
         let now = Instant::now();
+        self.disarm(false);
         let told = self.tier.as_ref().map(|tier| tier.denials());
         match told {
             Some(Ok(records)) => {
@@ -262,6 +290,7 @@ impl Prevention {
             return;
         }
         self.looked = now;
+        self.disarm(true);
         self.follow_mounts();
         let denied = self.count();
         if self.denied.len() == COUNTS {
@@ -395,6 +424,7 @@ impl Prevention {
     pub(super) fn release(&mut self) -> Result<(), String> {
         self.canary = None;
         self.off = true;
+        self.arms = Arms::default();
         self.tier.take().map_or(Ok(()), |tier| tier.release().map_err(|error| error.to_string()))
     }
 
@@ -451,6 +481,7 @@ impl Prevention {
             "notes": notes,
             "generation": self.active.as_ref().map(|one| one.stored.about.generation),
             "in_kernel": in_kernel,
+            "armed": self.arms.len(),
             "denied": counters.map(|one| one.denied),
             "would_deny": counters.map(|one| one.would_deny),
             "decisions_lost": counters.map(|one| one.lost),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use kernel::enforce::cgroup::{self, Network};
 use kernel::enforce::guard::Guard;
 use kernel::enforce::guard_offer::{Capability, Extent, capabilities};
-use kernel::enforce::{self, Active, Counters, Enforcer, Generation, Mount};
+use kernel::enforce::{self, Active, Arming, Counters, Enforcer, Generation, Mount};
 use model::policy::Operation;
 use policy::subjects::Maps;
 
@@ -33,6 +33,10 @@ pub(super) trait Tier: std::fmt::Debug {
     fn pins(&self) -> bool;
     /// Tells of mounts.
     fn mounted(&mut self, mounts: &[Mount]) -> Result<(), String>;
+    /// Processes that took the first steps of sequences.
+    fn armings(&self) -> Result<Vec<Arming>, kernel::Error>;
+    /// Puts one among them, or takes it away if no selector is left.
+    fn arm(&mut self, arming: &Arming) -> Result<(), kernel::Error>;
     /// What is in force, read back from the kernel.
     fn active(&self) -> Result<Option<Active>, kernel::Error>;
     /// What was decided.
@@ -151,6 +155,14 @@ impl Tier for Lsm {
         self.0.mount(mounts).map_err(|error| error.to_string())
     }
 
+    fn armings(&self) -> Result<Vec<Arming>, kernel::Error> {
+        self.0.armings()
+    }
+
+    fn arm(&mut self, arming: &Arming) -> Result<(), kernel::Error> {
+        self.0.arm(arming)
+    }
+
     fn active(&self) -> Result<Option<Active>, kernel::Error> {
         self.0.active()
     }
@@ -247,6 +259,14 @@ impl Tier for Fallback {
 
     fn mounted(&mut self, _: &[Mount]) -> Result<(), String> {
         Ok(())
+    }
+
+    fn armings(&self) -> Result<Vec<Arming>, kernel::Error> {
+        self.network.armings()
+    }
+
+    fn arm(&mut self, arming: &Arming) -> Result<(), kernel::Error> {
+        self.network.arm(arming)
     }
 
     fn active(&self) -> Result<Option<Active>, kernel::Error> {

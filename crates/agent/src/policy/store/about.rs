@@ -69,6 +69,12 @@ pub(crate) struct Rule {
     /// For who reads the evidence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) message: Option<String>,
+    /// If it is the last step of a sequence, the rule that the engine follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sequence: Option<String>,
+    /// Its subject, by its bit.
+    #[serde(default)]
+    pub(crate) bit: u8,
 }
 
 /// Names and who needs them.
@@ -155,6 +161,8 @@ impl About {
             file: rule.place.file.clone(),
             line: rule.place.line,
             enforced: rule.enforced,
+            sequence: rule.sequence.clone(),
+            bit: rule.bit,
         });
         let sources = ready.texts.iter().map(|text| Source {
             name: text.name.clone(),

@@ -5,6 +5,7 @@
 //! but a tag and a few checked fields. What the guard sends is trusted by the worker.
 
 mod arm;
+mod policy;
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -19,6 +20,7 @@ use rustix::net::{
 };
 
 pub(crate) use arm::Arm;
+pub(crate) use policy::Policy;
 
 /// Longest message in bytes. An interest in some hundred watched paths fits many times over, and
 /// it stays below the kernel's default socket buffer (212,992).
@@ -45,34 +47,6 @@ pub(crate) enum Request {
     Policy(u32, Policy),
     /// A process took the first steps of a sequence whose last one is denied; not answered.
     Arm(Arm),
-}
-
-/// What the worker may ask about policies. They are in the guard's store already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Policy {
-    /// What is in force?
-    Show,
-    /// Put this generation in force, on trial for so many seconds if not 0.
-    Put(u64, u32),
-    /// End enforcement.
-    Disable,
-    /// Take it up again.
-    Enable,
-    /// What was denied of late?
-    Denials,
-}
-
-impl Policy {
-    /// A number for the kind, and its fields.
-    fn words(self) -> (u8, u64, u32) {
-        match self {
-            Policy::Show => (0, 0, 0),
-            Policy::Put(generation, trial) => (1, generation, trial),
-            Policy::Disable => (2, 0, 0),
-            Policy::Enable => (3, 0, 0),
-            Policy::Denials => (4, 0, 0),
-        }
-    }
 }
 
 /// What the guard tells the worker.

@@ -34,7 +34,9 @@ impl Pins {
     pub(super) fn new(root: &Path, object: &[u8], differs: &[u64]) -> Result<Pins, Error> {
         let mut hasher = DefaultHasher::new();
         hasher.write(object);
-        differs.iter().for_each(|one| hasher.write_u64(*one));
+        for one in differs {
+            hasher.write_u64(*one);
+        }
         let own = root.join(format!("{:016x}", hasher.finish()));
         fs::create_dir_all(&own).map_err(|error| named("create", &own, error))?;
         Ok(Pins { root: root.to_owned(), own })

@@ -246,11 +246,11 @@ impl Tier for Fallback {
     }
 
     fn resolve(&mut self, generation: &Generation<'_>, next: &Loaded) -> Result<(), String> {
-        self.network.apply(generation).map_err(|error| error.to_string())?;
+        // First the files: the kernel takes its time until nobody decides by what was before.
         if let Some(files) = &self.files {
             *files.maps.lock().unwrap_or_else(PoisonError::into_inner) = next.maps.clone();
         }
-        Ok(())
+        self.network.apply(generation).map_err(|error| error.to_string())
     }
 
     fn pins(&self) -> bool {

@@ -34,7 +34,7 @@ mod testing;
 mod variables;
 pub mod view;
 
-pub use detect::{Counted, Counters, Detector, Event, Found, Kin, Limits};
+pub use detect::{Counted, Counters, Detector, Event, Found, Kin, Kindred, Limits};
 pub use engine::{Engine, Prepared, Questions, Stats};
 pub use facts::{Fact, Question};
 pub use host::Host;

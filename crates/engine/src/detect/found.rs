@@ -14,7 +14,8 @@ pub trait Event: Fields {
     /// What it is, the same in each run: a hash of all that it holds. Asked only for members of
     /// matches, complete or not.
     fn identity(&self) -> u64;
-    /// [`Kin::of`] the event with the seed of the detector, if it is known already.
+    /// What [`super::Kindred`] tells of the event with the seed of the detector, if that is known
+    /// already.
     fn kin(&self) -> Option<Kin> {
         None
     }

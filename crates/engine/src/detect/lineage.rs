@@ -10,12 +10,16 @@ use model::value::{Fields, Value};
 use smallvec::SmallVec;
 
 use super::key::Seed;
-use crate::eval::{Compiled, Context, Scratch};
+use crate::eval::{Compiled, Context, Scratch, quick_hash};
 
 /// Processes remembered; the oldest go first. More than the kernel lets run at once by default.
 const PROCESSES_MAX: usize = 262_144;
 /// Processes whose last event needs not be looked up: a power of two.
 const RECENT: usize = 256;
+/// Identities whose numbers are remembered: a power of two.
+const IDENTITIES: usize = 256;
+/// Longer ones are not; each takes a line of the cache.
+const IDENTITY_MAX: usize = 36;
 /// Ancestors followed: deeper than process trees are, and an end for a loop in strange documents.
 const DEPTH_MAX: usize = 128;
 
@@ -35,18 +39,51 @@ pub struct Kin {
     parent: Option<u64>,
 }
 
-impl Kin {
-    /// Depends on the event alone, so any thread can tell it; the seed is that of
-    /// [`super::Limits`].
-    pub fn of(event: &dyn Fields, seed: u64) -> Kin {
-        let first = |fields: [FieldId; 2]| {
+/// An identity that is remembered.
+type Identity = SmallVec<[u8; IDENTITY_MAX]>;
+
+/// Tells whom events are about. It remembers the numbers of identities that it was asked last: most
+/// events are of few processes, and a number that nobody can foresee takes long to make.
+#[derive(Debug)]
+pub struct Kindred {
+    seed: Seed,
+    known: Vec<(Identity, u64)>,
+}
+
+impl Kindred {
+    /// The seed is that of [`super::Limits`].
+    pub fn new(seed: u64) -> Kindred {
+        Kindred { seed: Seed(seed), known: vec![(Identity::new(), 0); IDENTITIES] }
+    }
+
+    /// Depends on the event alone, so any thread can tell it.
+    pub fn of(&mut self, event: &dyn Fields) -> Kin {
+        let mut first = |fields: [FieldId; 2]| {
             let value = |field: FieldId| event.get(field).each().find(|value| !value.is_null());
-            fields.into_iter().find_map(value).map(|value| Seed(seed).value(value))
+            fields.into_iter().find_map(value).map(|value| self.number(value))
         };
         let process = first([field::PROCESS_ENTITY_ID, field::PROCESS_PID]);
         let parent = first([field::PROCESS_PARENT_ENTITY_ID, field::PROCESS_PARENT_PID]);
         // A process is no ancestor of itself, whatever a document says.
         Kin { process, parent: parent.filter(|parent| Some(*parent) != process) }
+    }
+
+    fn number(&mut self, value: Value<'_>) -> u64 {
+        let Value::Str(text) = value else { return self.seed.value(value) };
+        if text.is_empty() || text.len() > IDENTITY_MAX {
+            return self.seed.value(value);
+        }
+        let at = usize::try_from(quick_hash(text, 0) >> 32).unwrap_or_default() % IDENTITIES;
+        match self.known.get_mut(at) {
+            Some((known, number)) if **known == *text => *number,
+            Some((known, number)) => {
+                known.clear();
+                known.extend_from_slice(text);
+                *number = self.seed.value(value);
+                *number
+            }
+            None => self.seed.value(value),
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! What rules cost: measured on the events that the caller picks, with a clock that the caller
 //! brings. What it says goes into the costs and nowhere else: matches do not depend on it.
 
-use super::Detector;
 use super::found::Event;
-use crate::eval::Scratch;
+use super::{Detector, Rules};
+use crate::eval::{Compiled, Scratch};
 
 /// Costs of the last event that was measured.
 #[derive(Debug, Default)]
@@ -36,22 +36,24 @@ impl Meter {
 impl Detector {
     /// The next event is measured with this clock, which counts nanoseconds.
     pub fn measure_next(&mut self, clock: fn() -> u64) {
-        self.meter.clock = Some(clock);
+        self.all.meter.clock = Some(clock);
     }
 
     /// Rules and the time that each took for the event that was measured, in no order; a rule may
     /// be named more than once. Rules that the event cannot concern cost nothing and are not named.
     pub fn costs(&self) -> &[(u32, u64)] {
-        &self.meter.costs
+        &self.all.meter.costs
     }
+}
 
+impl Rules {
     /// Measures the filters of an event, if it is to be measured.
-    pub(super) fn measure_filters(&mut self, event: &dyn Event) {
+    pub(super) fn measure_filters(&mut self, compiled: &Compiled, event: &dyn Event) {
         let Some(clock) = self.meter.clock else { return };
         let Meter { scratch, costs, .. } = &mut self.meter;
         costs.clear();
         let uses = &self.uses;
-        self.compiled.measure(event, scratch, clock, &mut |filter, cost| {
+        compiled.measure(event, scratch, clock, &mut |filter, cost| {
             let uses = usize::try_from(filter).ok().and_then(|filter| uses.get(filter));
             costs.extend(uses.into_iter().flatten().map(|it| (it.rule, cost)));
         });

@@ -57,9 +57,9 @@ use crate::eval::{Alone, Compiled, Context, Scratch};
 use call::{Call, Now};
 pub use found::{Counted, Counters, Event, Found, Limits};
 use key::{Kept, Lists, Seed};
-pub use lineage::Kin;
 use lineage::Lineage;
 pub(crate) use lineage::Query as LineageQuery;
+pub use lineage::{Kin, Kindred};
 use meter::Meter;
 pub(crate) use plan::{Around, Plan, asked, digest};
 pub(crate) use quota::{Candidate, victims};
@@ -98,7 +98,15 @@ struct Raw {
 /// The state of all rules over one stream of events.
 #[derive(Debug)]
 pub struct Detector {
+    /// Lent for each event and not shared: to count who has it would disturb those on other threads
+    /// who read it.
     compiled: Arc<Compiled>,
+    all: Rules,
+}
+
+/// What a detector knows beside its program.
+#[derive(Debug)]
+struct Rules {
     limits: Limits,
     states: Vec<State>,
     /// For each filter: which part of which rule it is.
@@ -107,6 +115,7 @@ pub struct Detector {
     counts_for: Vec<SmallVec<[(u32, u16); 1]>>,
     lists: Lists,
     lineage: Lineage,
+    kindred: Kindred,
     scratch: Scratch,
     hits: Vec<u32>,
     touched: Vec<Use>,
@@ -128,15 +137,14 @@ pub struct Detector {
 impl Detector {
     /// A detector that has seen nothing.
     pub fn new(compiled: Arc<Compiled>, limits: Limits) -> Detector {
-        let states = compiled.plans().iter().map(State::new).collect();
-        let mut detector = Detector {
+        let mut all = Rules {
+            limits,
+            states: compiled.plans().iter().map(State::new).collect(),
             uses: Vec::new(),
             counts_for: Vec::new(),
-            compiled,
-            limits,
-            states,
             lists: Lists::default(),
             lineage: Lineage::default(),
+            kindred: Kindred::new(limits.seed),
             scratch: Scratch::default(),
             hits: Vec::new(),
             touched: Vec::new(),
@@ -150,8 +158,8 @@ impl Detector {
             names: [None; 2],
             meter: Meter::default(),
         };
-        detector.link();
-        detector
+        all.link(&compiled);
+        Detector { compiled, all }
     }
 
     /// What it runs.
@@ -159,8 +167,108 @@ impl Detector {
         &self.compiled
     }
 
-    fn link(&mut self) {
-        let compiled = Arc::clone(&self.compiled);
+    /// Takes an event: what it completes is added to `out`, in the order of the rules.
+    pub fn push(&mut self, event: &dyn Event, out: &mut Vec<Found>) {
+        let Detector { compiled, all } = self;
+        all.measure_filters(compiled, event);
+        let mut hits = std::mem::take(&mut all.hits);
+        compiled.hits(event, &mut all.scratch, &mut hits);
+        all.advance(compiled, event, &mut hits, out);
+        all.hits = hits;
+        all.measured();
+    }
+
+    /// The same with the filters that the event satisfies, as [`Compiled::hits`] told them.
+    pub fn advance(&mut self, event: &dyn Event, hits: &mut Vec<u32>, out: &mut Vec<Found>) {
+        self.all.advance(&self.compiled, event, hits, out);
+    }
+
+    /// Takes an event that satisfies no filter: of it no more is asked than this.
+    pub fn pass(&mut self, time: i64, kin: Kin, out: &mut Vec<Found>) {
+        self.tick(time, out);
+        self.all.now = Now::default();
+        self.all.near.clear();
+        if !self.compiled.stateless() {
+            self.all.lineage.link(kin);
+        }
+    }
+
+    /// Event time has come to `now`, ns since the epoch: what waited for that is decided, and what
+    /// is over is freed. Each event does this too.
+    pub fn tick(&mut self, now: i64, out: &mut Vec<Found>) {
+        self.all.tick(&self.compiled, now, out);
+    }
+
+    /// The stream has ended: what waited is decided, and pipes give out what they hold back.
+    pub fn finish(&mut self, out: &mut Vec<Found>) {
+        let Detector { compiled, all } = self;
+        all.due(compiled, i64::MAX, out);
+        let names = names(compiled, all.names, all.limits);
+        for (rule, (state, plan)) in (0u32..).zip(all.states.iter_mut().zip(compiled.plans())) {
+            state.finish(plan, rule, names, &mut all.scratch, out);
+        }
+    }
+
+    /// Goes on with another program. Rules that did not change keep their partial matches.
+    pub fn replace(&mut self, compiled: Arc<Compiled>) {
+        let Detector { compiled: old, all } = self;
+        for (state, (passed, _)) in all.states.iter_mut().zip(&all.passed) {
+            state.passed(*passed);
+        }
+        let states = std::mem::take(&mut all.states);
+        let mut known: std::collections::HashMap<u64, State> =
+            old.plans().iter().map(|plan| plan.digest).zip(states).collect();
+        let plans = compiled.plans().iter();
+        all.states =
+            plans.map(|plan| known.remove(&plan.digest).unwrap_or(State::new(plan))).collect();
+        all.lineage.renumber(old.lineages(), compiled.lineages());
+        all.scratch = Scratch::default();
+        all.meter.clear();
+        all.sums = Sums::default();
+        for (rule, state) in (0u32..).zip(&all.states) {
+            all.sums.add(rule, state.standing());
+        }
+        all.link(&compiled);
+        self.compiled = compiled;
+    }
+
+    /// Sequences, by the number of their rule, to which the last event was the last but one, and how
+    /// long before it they began, ns.
+    pub fn near(&self) -> &[(u32, i64)] {
+        &self.all.near
+    }
+
+    /// Who made the last event, as a number, if a later match may name it.
+    pub fn holder(&self) -> Option<u32> {
+        self.all.now.origin.filter(|_| self.all.now.held)
+    }
+
+    /// Partial matches of all rules.
+    pub fn partials(&self) -> usize {
+        self.all.states.iter().map(State::len).sum()
+    }
+
+    /// How much they hold: never more than [`Limits::partials`].
+    pub fn held(&self) -> usize {
+        self.all.sums.held
+    }
+
+    /// What a rule did so far.
+    pub fn counters(&self, rule: u32) -> Counters {
+        let Ok(rule) = usize::try_from(rule) else { return Counters::default() };
+        let mut counters = self.all.states.get(rule).map(State::counters).unwrap_or_default();
+        counters.evaluations += self.all.passed.get(rule).map_or(0, |(events, _)| *events);
+        counters
+    }
+
+    /// Processes whose lineage was given up for lack of room.
+    pub fn forgotten_processes(&self) -> u64 {
+        self.all.lineage.forgotten
+    }
+}
+
+impl Rules {
+    fn link(&mut self, compiled: &Compiled) {
         self.uses = vec![SmallVec::new(); compiled.filter_count()];
         self.counts_for = vec![SmallVec::new(); compiled.plans().len()];
         for (number, (rule, plan)) in compiled
@@ -184,7 +292,7 @@ impl Detector {
                 }
             }
         }
-        self.lists = Lists::new(&compiled);
+        self.lists = Lists::new(compiled);
         self.passed = vec![(0, 0); compiled.plans().len()];
         let fields = &compiled.program().fields;
         self.names = ["count", "percent"].map(|name| {
@@ -193,46 +301,30 @@ impl Detector {
         });
     }
 
-    /// Takes an event: what it completes is added to `out`, in the order of the rules.
-    pub fn push(&mut self, event: &dyn Event, out: &mut Vec<Found>) {
-        self.measure_filters(event);
-        let mut hits = std::mem::take(&mut self.hits);
-        self.compiled.hits(event, &mut self.scratch, &mut hits);
-        self.advance(event, &mut hits, out);
-        self.hits = hits;
-        self.measured();
-    }
-
-    /// The same with the filters that the event satisfies, as [`Compiled::hits`] told them.
-    pub fn advance(&mut self, event: &dyn Event, hits: &mut Vec<u32>, out: &mut Vec<Found>) {
-        self.tick(event.time(), out);
+    fn advance(
+        &mut self,
+        compiled: &Compiled,
+        event: &dyn Event,
+        hits: &mut Vec<u32>,
+        out: &mut Vec<Found>,
+    ) {
+        self.tick(compiled, event.time(), out);
         self.now = Now::default();
         self.near.clear();
-        if hits.is_empty() && self.compiled.stateless() {
+        if hits.is_empty() && compiled.stateless() {
             return;
         }
-        let compiled = Arc::clone(&self.compiled);
-        let mut lineage = std::mem::take(&mut self.lineage);
+        compiled.begin(&mut self.scratch);
         if compiled.stateless() {
-            compiled.begin(&mut self.scratch);
-            self.offer(&compiled, event, &Alone, hits, out);
-        } else {
-            compiled.begin(&mut self.scratch);
-            let kin = event.kin().unwrap_or_else(|| Kin::of(event, self.limits.seed));
-            let place = lineage.place(&compiled, event, hits, kin, &mut self.scratch);
-            compiled.settle(hits, event, &place, &mut self.scratch);
-            self.offer(&compiled, event, &place, hits, out);
+            self.offer(compiled, event, &Alone, hits, out);
+            return;
         }
+        let mut lineage = std::mem::take(&mut self.lineage);
+        let kin = event.kin().unwrap_or_else(|| self.kindred.of(event));
+        let place = lineage.place(compiled, event, hits, kin, &mut self.scratch);
+        compiled.settle(hits, event, &place, &mut self.scratch);
+        self.offer(compiled, event, &place, hits, out);
         self.lineage = lineage;
-    }
-
-    /// Takes an event that satisfies no filter: of it no more is asked than this.
-    pub fn pass(&mut self, time: i64, kin: Kin, out: &mut Vec<Found>) {
-        self.tick(time, out);
-        self.now = Now::default();
-        if !self.compiled.stateless() {
-            self.lineage.link(kin);
-        }
     }
 
     fn offer(
@@ -320,13 +412,11 @@ impl Detector {
         self.sums.change(rule, before, state.standing());
     }
 
-    /// Event time has come to `now`, ns since the epoch: what waited for that is decided, and what
-    /// is over is freed. Each event does this too.
-    pub fn tick(&mut self, now: i64, out: &mut Vec<Found>) {
-        self.due(now, out);
+    fn tick(&mut self, compiled: &Compiled, now: i64, out: &mut Vec<Found>) {
+        self.due(compiled, now, out);
         if now >= self.sweep {
             self.sweep = now.saturating_add(SWEEP_NS);
-            let plans = self.compiled.plans();
+            let plans = compiled.plans();
             let mut from = 0;
             while let Some(rule) = self.sums.next_busy(from) {
                 from = rule + 1;
@@ -342,72 +432,6 @@ impl Detector {
                 }
             }
         }
-    }
-
-    /// The stream has ended: what waited is decided, and pipes give out what they hold back.
-    pub fn finish(&mut self, out: &mut Vec<Found>) {
-        self.due(i64::MAX, out);
-        let compiled = Arc::clone(&self.compiled);
-        let names = names(&compiled, self.names, self.limits);
-        for (rule, (state, plan)) in (0u32..).zip(self.states.iter_mut().zip(compiled.plans())) {
-            state.finish(plan, rule, names, &mut self.scratch, out);
-        }
-    }
-
-    /// Goes on with another program. Rules that did not change keep their partial matches.
-    pub fn replace(&mut self, compiled: Arc<Compiled>) {
-        for (state, (passed, _)) in self.states.iter_mut().zip(&self.passed) {
-            state.passed(*passed);
-        }
-        let old = std::mem::take(&mut self.states);
-        let mut known: std::collections::HashMap<u64, State> =
-            self.compiled.plans().iter().map(|plan| plan.digest).zip(old).collect();
-        let plans = compiled.plans().iter();
-        self.states =
-            plans.map(|plan| known.remove(&plan.digest).unwrap_or(State::new(plan))).collect();
-        self.lineage.renumber(self.compiled.lineages(), compiled.lineages());
-        self.compiled = compiled;
-        self.scratch = Scratch::default();
-        self.meter.clear();
-        self.sums = Sums::default();
-        for (rule, state) in (0u32..).zip(&self.states) {
-            self.sums.add(rule, state.standing());
-        }
-        self.link();
-    }
-
-    /// Sequences, by the number of their rule, to which the last event was the last but one, and how
-    /// long before it they began, ns.
-    pub fn near(&self) -> &[(u32, i64)] {
-        &self.near
-    }
-
-    /// Who made the last event, as a number, if a later match may name it.
-    pub fn holder(&self) -> Option<u32> {
-        self.now.origin.filter(|_| self.now.held)
-    }
-
-    /// Partial matches of all rules.
-    pub fn partials(&self) -> usize {
-        self.states.iter().map(State::len).sum()
-    }
-
-    /// How much they hold: never more than [`Limits::partials`].
-    pub fn held(&self) -> usize {
-        self.sums.held
-    }
-
-    /// What a rule did so far.
-    pub fn counters(&self, rule: u32) -> Counters {
-        let Ok(rule) = usize::try_from(rule) else { return Counters::default() };
-        let mut counters = self.states.get(rule).map(State::counters).unwrap_or_default();
-        counters.evaluations += self.passed.get(rule).map_or(0, |(events, _)| *events);
-        counters
-    }
-
-    /// Processes whose lineage was given up for lack of room.
-    pub fn forgotten_processes(&self) -> u64 {
-        self.lineage.forgotten
     }
 }
 

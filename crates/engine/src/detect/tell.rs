@@ -2,7 +2,6 @@
 //! time decides.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use model::field::FieldId;
 use model::value::{Fields, Value};
@@ -10,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::key::{Kept, Seed};
 use super::plan::Plan;
-use super::{Detector, Event, Found, Member, Raw, names};
+use super::{Event, Found, Member, Raw, Rules, names};
 use crate::eval::Compiled;
 
 /// Correlations of correlations are followed this far.
@@ -137,7 +136,7 @@ fn bit(rule: u32) -> (usize, u64) {
     (usize::try_from(rule / 64).unwrap_or(usize::MAX), 1 << (rule % 64))
 }
 
-impl Detector {
+impl Rules {
     /// Sends matches through the pipes of their rule, and to the correlations that count them.
     pub(super) fn emit(
         &mut self,
@@ -211,11 +210,7 @@ impl Detector {
     }
 
     /// Decides what waited for a time, one moment after the other.
-    pub(super) fn due(&mut self, now: i64, out: &mut Vec<Found>) {
-        if self.sums.over(now).is_none() {
-            return;
-        }
-        let compiled = Arc::clone(&self.compiled);
+    pub(super) fn due(&mut self, compiled: &Compiled, now: i64, out: &mut Vec<Found>) {
         while let Some((deadline, rule)) = self.sums.over(now) {
             let Ok(number) = usize::try_from(rule) else { return };
             let (Some(state), Some(plan)) =
@@ -228,7 +223,7 @@ impl Detector {
             state.due(deadline.saturating_add(1), plan, &mut found);
             self.sums.change(rule, before, state.standing());
             let moment = Moment { time: deadline, event: None, depth: 0 };
-            self.emit(&compiled, rule, found, moment, out);
+            self.emit(compiled, rule, found, moment, out);
         }
     }
 

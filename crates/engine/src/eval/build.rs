@@ -58,6 +58,12 @@ pub(super) fn compile(program: Arc<Program>) -> Result<Compiled, CompileError> {
             filter.wanted = true;
         }
     }
+    let mut open = vec![0; builder.filters.len().div_ceil(64)];
+    for (at, filter) in builder.filters.iter().enumerate() {
+        if filter.whole.is_some() {
+            class::set(&mut open, at);
+        }
+    }
     builder.index();
     let kinds = class::fields(|field| builder.places.contains_key(&field));
     let Builder { predicates, columns, filters, lineages, .. } = builder;
@@ -69,6 +75,7 @@ pub(super) fn compile(program: Arc<Program>) -> Result<Compiled, CompileError> {
         filters,
         parts,
         events,
+        open,
         lineages,
         kinds,
         plans,
@@ -137,6 +144,7 @@ impl Builder {
             filters: Vec::new(),
             parts: Vec::new(),
             events: Vec::new(),
+            open: Vec::new(),
             lineages: Vec::new(),
             kinds: Vec::new(),
             plans: Vec::new(),
@@ -202,7 +210,7 @@ impl Builder {
         let check = Check::new(test).map_err(Failure::Pattern)?;
         let column = self.column(field)?;
         let tells = class::tells(field);
-        self.predicates.push(Predicate { field, column, check, tells, chance: 0 });
+        self.predicates.push(Predicate { field, column, check: Box::new(check), tells, chance: 0 });
         self.tests.push(test.clone());
         if let Some(column) = usize::try_from(column).ok().and_then(|at| self.columns.get_mut(at)) {
             column.push(number);

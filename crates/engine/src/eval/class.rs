@@ -48,6 +48,8 @@ pub(super) struct Classes {
     /// Numbers of kinds, by the hash of their name.
     known: HashTable<(u64, usize)>,
     all: Vec<Class>,
+    /// Room for what tells the event at hand.
+    name: Vec<u8>,
 }
 
 /// Which filters can hold for events of a kind.
@@ -112,24 +114,23 @@ impl Classes {
 impl Compiled {
     /// The number of the kind of an event; `None` if there are too many.
     pub(super) fn class(&self, event: &dyn Fields, scratch: &mut Scratch) -> Option<usize> {
-        let extra = event.extra();
-        let values = self.kinds.iter().map(|field| event.get(*field));
-        let values: SmallVec<[Value<'_>; KINDS]> = values.collect();
-        let hash = values.iter().try_fold(u64::from(extra), |hash, value| fold(*value, hash))?;
-        let Classes { known, all } = &mut scratch.classes;
+        let Classes { known, all, name } = &mut scratch.classes;
+        name.clear();
+        name.push(u8::from(event.extra()));
+        if !self.kinds.iter().all(|field| push(event.get(*field), name)) {
+            return None;
+        }
+        let hash = memory::hash(name, 0);
         let is_same = |(_, number): &(u64, usize)| {
-            let mut rest = all.get(*number).map_or(&[][..], |class| class.name.as_slice());
-            next(&mut rest, &[u8::from(extra)])
-                && values.iter().all(|value| is_next(*value, &mut rest))
+            all.get(*number).is_some_and(|class: &Class| class.name == *name)
         };
         if let Some((_, number)) = known.find(hash, is_same) {
             return Some(*number);
         }
-        let mut name = vec![u8::from(extra)];
-        if all.len() >= CLASSES_MAX || !values.iter().all(|value| push(*value, &mut name)) {
+        if all.len() >= CLASSES_MAX {
             return None;
         }
-        let number = all.len();
+        let (number, name) = (all.len(), name.clone());
         all.push(Class { name, ..self.classify(event) });
         known.insert_unique(hash, (hash, number), |(hash, _)| *hash);
         Some(number)
@@ -283,89 +284,45 @@ impl Choice for Kind<'_> {
     }
 }
 
-fn set(bits: &mut [u64], at: usize) {
+/// Sets a bit, if there is room for it.
+pub(super) fn set(bits: &mut [u64], at: usize) {
     if let Some(word) = bits.get_mut(at / 64) {
         *word |= 1 << (at % 64);
     }
 }
 
-fn bit(bits: &[u64], at: usize) -> bool {
+/// Whether a bit is set.
+#[inline]
+pub(super) fn bit(bits: &[u64], at: usize) -> bool {
     bits.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
 }
 
-/// A hash of a value; `None` if it is no plain one.
-#[inline]
-fn fold(value: Value<'_>, hash: u64) -> Option<u64> {
-    match value {
-        Value::Null => Some(memory::hash(&[], hash)),
-        Value::Str(text) => Some(memory::hash(text, hash)),
-        Value::Bool(flag) => Some(memory::hash(&[u8::from(flag)], hash)),
-        Value::Int(number) => Some(memory::hash(&number.to_le_bytes(), hash)),
-        // As documents have it.
-        Value::List(List::Values(all)) => all.iter().try_fold(hash, |hash, one| match one {
-            Value::Str(text) => Some(memory::hash(text, hash)),
-            _ => None,
-        }),
-        Value::List(_) => value.each().try_fold(hash, |hash, one| match one {
-            Value::Str(text) => Some(memory::hash(text, hash)),
-            _ => None,
-        }),
-        Value::Float(_) | Value::Ip(_) | Value::Map(_) => None,
-    }
-}
-
 /// Appends a value so that different ones differ; false if it is no plain one, or too long.
+#[inline]
 fn push(value: Value<'_>, name: &mut Vec<u8>) -> bool {
     match value {
         Value::Null => name.push(0),
-        Value::Str(text) => {
-            name.push(1);
-            name.extend_from_slice(&text.len().to_le_bytes());
-            name.extend_from_slice(text);
-        }
+        Value::Str(text) => push_text(1, text, name),
         Value::Bool(flag) => name.extend([2, u8::from(flag)]),
-        Value::Int(number) => {
-            name.push(3);
-            name.extend_from_slice(&number.to_le_bytes());
-        }
+        Value::Int(number) => push_text(3, &number.to_le_bytes(), name),
+        // As documents have it.
+        Value::List(List::Nul(texts)) => push_text(4, texts, name),
         Value::List(_) => {
-            name.push(4);
+            name.push(5);
             if !value.each().all(|one| matches!(one, Value::Str(_)) && push(one, name)) {
                 return false;
             }
-            name.push(5);
+            name.push(6);
         }
         Value::Float(_) | Value::Ip(_) | Value::Map(_) => return false,
     }
     name.len() <= NAME_MAX
 }
 
-/// Whether a name goes on with a value as [`push`] writes it, which is then taken from it.
+/// Appends a text after a byte that says of what kind it is.
 #[inline]
-fn is_next(value: Value<'_>, name: &mut &[u8]) -> bool {
-    match value {
-        Value::Null => next(name, &[0]),
-        Value::Str(text) => {
-            next(name, &[1]) && next(name, &text.len().to_le_bytes()) && next(name, text)
-        }
-        Value::Bool(flag) => next(name, &[2, u8::from(flag)]),
-        Value::Int(number) => next(name, &[3]) && next(name, &number.to_le_bytes()),
-        Value::List(list) => {
-            if !next(name, &[4]) {
-                return false;
-            }
-            let mut is_text = |one: Value<'_>| matches!(one, Value::Str(_)) && is_next(one, name);
-            let all = match list {
-                List::Values(all) => all.iter().all(|one| is_text(*one)),
-                _ => value.each().all(is_text),
-            };
-            all && next(name, &[5])
-        }
-        Value::Float(_) | Value::Ip(_) | Value::Map(_) => false,
-    }
-}
-
-#[inline]
-fn next(name: &mut &[u8], part: &[u8]) -> bool {
-    name.strip_prefix(part).map(|rest| *name = rest).is_some()
+fn push_text(kind: u8, text: &[u8], name: &mut Vec<u8>) {
+    let [low, high, ..] = text.len().to_le_bytes();
+    name.extend([kind, low, high]);
+    name.extend_from_slice(text);
 }

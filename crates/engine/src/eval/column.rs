@@ -1,32 +1,34 @@
 //! Which predicates of a field a value may satisfy.
 //!
 //! Literals of all predicates on a field are searched together: whole words by hashing, beginnings
-//! and ends by halving, and what may be anywhere with one automaton.
+//! and ends by halving, and what may be anywhere by some of its letters.
 
 use std::collections::HashMap;
 
-use aho_corasick::Anchored;
-use aho_corasick::automaton::Automaton;
-use aho_corasick::dfa::DFA;
-use aho_corasick::nfa::contiguous::NFA;
 use model::field::FieldId;
-use model::value::Value;
+use model::value::{List, Value};
 
 use super::affix::Affixes;
+use super::grams::{self, Grams};
+use super::pairs::Pairs;
 use super::predicate::as_text;
 use super::require::{Atom, LITERAL_MAX, Look};
 
-/// Bytes of all literals that one automaton searches for; a byte costs some tens in memory.
-/// Predicates beyond that may hold for each value.
+/// Bytes of all literals that are searched for; a byte costs some in memory. Predicates beyond that
+/// may hold for each value.
 const SEARCHED_MAX: usize = 4 << 20;
-/// Bytes of literals up to which the automaton is a table of all transitions, some hundred bytes
-/// for each.
-const TABLE_BYTES: usize = 16 << 10;
 
 /// The predicates on one field.
 #[derive(Debug)]
 pub(super) struct Column {
     pub(super) field: FieldId,
+    /// Elsewhere, as only values that are new need it.
+    index: Box<Index>,
+}
+
+/// Predicates by what values must have to satisfy them.
+#[derive(Debug, Default)]
+struct Index {
     all: Vec<u32>,
     /// Those that no literal finds.
     rest: Vec<u32>,
@@ -36,17 +38,10 @@ pub(super) struct Column {
     starts: Affixes,
     /// Of texts in reverse.
     ends: Affixes,
-    inside: Inside,
-}
-
-/// Predicates by what may be anywhere in a text.
-#[derive(Debug, Default)]
-enum Inside {
-    #[default]
-    Nothing,
-    Table(DFA, Vec<Vec<u32>>),
-    /// Smaller and slower.
-    List(NFA, Vec<Vec<u32>>),
+    /// What may be anywhere in a text.
+    inside: Grams,
+    /// The same where it has few letters.
+    short: Option<Pairs>,
 }
 
 /// Room for the work on a value.
@@ -59,26 +54,28 @@ pub(super) struct Room {
 impl Column {
     /// A column without a predicate.
     pub(super) fn new(field: FieldId) -> Column {
-        Column {
-            field,
-            all: Vec::new(),
-            rest: Vec::new(),
-            whole: hashbrown::HashMap::new(),
-            longest: 0,
-            starts: Affixes::default(),
-            ends: Affixes::default(),
-            inside: Inside::Nothing,
-        }
+        Column { field, index: Box::default() }
     }
 
     /// Adds a predicate; it may hold for each value until there is an index.
     pub(super) fn push(&mut self, predicate: u32) {
-        self.all.push(predicate);
-        self.rest.push(predicate);
+        self.index.all.push(predicate);
+        self.index.rest.push(predicate);
     }
 
     /// Puts the predicates under their atoms; `None` where a predicate has no list of them.
     pub(super) fn index(&mut self, atoms: impl Fn(u32) -> Option<Vec<Atom>>) {
+        self.index.fill(atoms);
+    }
+
+    /// The predicates that a value may satisfy, in order; it satisfies no others.
+    pub(super) fn find<'r>(&self, value: Value<'_>, room: &'r mut Room) -> &'r [u32] {
+        self.index.find(value, room)
+    }
+}
+
+impl Index {
+    fn fill(&mut self, atoms: impl Fn(u32) -> Option<Vec<Atom>>) {
         let mut by_atom: HashMap<Atom, Vec<u32>> = HashMap::new();
         let mut searched = 0;
         self.rest.clear();
@@ -115,34 +112,36 @@ impl Column {
         (self.starts, self.ends) = (Affixes::new(starts), Affixes::new(ends));
         // A map has no order of its own, and the same program shall always be the same.
         inside.sort_unstable();
-        let (texts, lists): (Vec<_>, Vec<_>) = inside.into_iter().unzip();
-        if texts.is_empty() {
-            return;
+        let (short, long) = inside.into_iter().partition(|(text, _)| text.len() < grams::LETTERS);
+        self.inside = Grams::new(long);
+        if !short.is_empty() {
+            let (pairs, rest) = Pairs::new(short);
+            self.short = Some(pairs);
+            self.rest.extend(rest);
         }
-        let table = || DFA::builder().ascii_case_insensitive(true).build(&texts).ok();
-        let list = || NFA::builder().ascii_case_insensitive(true).build(&texts).ok();
-        self.inside = if let Some(table) = (searched <= TABLE_BYTES).then(table).flatten() {
-            Inside::Table(table, lists)
-        } else if let Some(list) = list() {
-            Inside::List(list, lists)
-        } else {
-            self.rest.extend(lists.iter().flatten());
-            Inside::Nothing
-        };
     }
 
-    /// The predicates that a value may satisfy, in order; it satisfies no others.
-    pub(super) fn find<'r>(&self, value: Value<'_>, room: &'r mut Room) -> &'r [u32] {
+    fn find<'r>(&self, value: Value<'_>, room: &'r mut Room) -> &'r [u32] {
         let Room { lower, found } = room;
         found.clear();
         let mut any = false;
+        if let Value::List(List::Nul(texts)) = value {
+            // What is in one of the texts is in all of them together.
+            self.anywhere(texts, found);
+        }
         for one in value.each() {
             match one {
                 Value::Null => continue,
-                Value::Str(text) => self.text(text, lower, found),
+                Value::Str(text) => {
+                    self.text(text, lower, found);
+                    if !matches!(value, Value::List(List::Nul(_))) {
+                        self.anywhere(text, found);
+                    }
+                }
                 Value::Int(_) => {
                     as_text(one, |text| {
                         self.text(text, lower, found);
+                        self.anywhere(text, found);
                         true
                     });
                 }
@@ -159,6 +158,7 @@ impl Column {
         found
     }
 
+    /// Adds the predicates that a text may satisfy because of what it is, begins or ends with.
     fn text(&self, text: &[u8], lower: &mut Vec<u8>, found: &mut Vec<u32>) {
         // No word, beginning or end is longer than this.
         let head = text.get(..LITERAL_MAX).unwrap_or(text);
@@ -169,29 +169,20 @@ impl Column {
             found.extend(self.whole.get(lower).into_iter().flatten());
         }
         self.starts.find(lower, found);
-        match &self.inside {
-            Inside::Nothing => {}
-            Inside::Table(table, lists) => search(table, text, lists, found),
-            Inside::List(list, lists) => search(list, text, lists, found),
+        if text.len() > LITERAL_MAX {
+            lower.clear();
+            lower.extend_from_slice(text.get(text.len() - LITERAL_MAX..).unwrap_or_default());
+            lower.make_ascii_lowercase();
         }
-        lower.clear();
-        lower.extend(text.iter().rev().take(LITERAL_MAX));
-        lower.make_ascii_lowercase();
+        lower.reverse();
         self.ends.find(lower, found);
     }
-}
 
-/// Adds what stands for each of the texts that an automaton finds.
-fn search(automaton: &impl Automaton, text: &[u8], lists: &[Vec<u32>], found: &mut Vec<u32>) {
-    // An automaton for searches from anywhere refuses none.
-    let Ok(mut state) = automaton.start_state(Anchored::No) else { return };
-    for byte in text {
-        state = automaton.next_state(Anchored::No, state, *byte);
-        if automaton.is_special(state) && automaton.is_match(state) {
-            for hit in 0..automaton.match_len(state) {
-                let pattern = automaton.match_pattern(state, hit).as_usize();
-                found.extend(lists.get(pattern).into_iter().flatten());
-            }
+    /// Adds the predicates that a text may satisfy because of what is somewhere in it.
+    fn anywhere(&self, text: &[u8], found: &mut Vec<u32>) {
+        self.inside.find(text, found);
+        if let Some(pairs) = &self.short {
+            pairs.find(text, found);
         }
     }
 }

@@ -9,6 +9,7 @@
 use std::net::IpAddr;
 
 use model::value::{self, Value};
+use smallvec::SmallVec;
 
 /// Values remembered: some hundred programs at work, with a dozen values each, and what they need
 /// fits into the cache of a core. There are fewer places as long as few are asked for.
@@ -31,6 +32,7 @@ const SAMPLES: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     /// Two rows make a set: a value is in either.
+    sets: Vec<Set>,
     rows: Vec<Row>,
     /// Values learned since there were as many places.
     learned: usize,
@@ -39,18 +41,27 @@ pub(super) struct Memory {
     serial: u64,
 }
 
+/// What is known of two rows without looking at them: all sets fit into the fastest cache.
+#[derive(Debug, Default, Clone, Copy)]
+struct Set {
+    /// Of the name in each row, half of the hash; 0 where there is none.
+    tags: [u32; 2],
+    /// The one of the two that was asked for last.
+    last: u32,
+}
+
+/// Two lines of the cache: what tells most values apart is in the first.
 #[derive(Debug, Default)]
+#[repr(C, align(64))]
 struct Row {
-    /// Of the name; 0 where there is none.
-    hash: u64,
     column: u32,
     shape: u8,
     serial: u64,
-    text: Vec<u8>,
-    /// By number; no other predicate holds.
-    list: Vec<Tested>,
     /// Kinds of events, as bits, in which nothing waits for a predicate that holds.
     dull: u64,
+    text: SmallVec<[u8; 24]>,
+    /// By number; no other predicate holds.
+    list: SmallVec<[Tested; 12]>,
 }
 
 /// The predicates that a value may satisfy.
@@ -170,9 +181,9 @@ fn made(bytes: &[u8]) -> Text<'static> {
     Text::Made(text, bytes.len().min(16))
 }
 
-/// From the length and some of the bytes; never 0, which is no hash of anything.
+/// From the length and some of the bytes.
 #[inline]
-pub(super) fn hash(text: &[u8], seed: u64) -> u64 {
+pub(crate) fn hash(text: &[u8], seed: u64) -> u64 {
     let mix =
         |hash: u64, word: u64| (hash.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mut hash = mix(seed, text.len() as u64);
@@ -189,29 +200,27 @@ pub(super) fn hash(text: &[u8], seed: u64) -> u64 {
         let word = text.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
         hash = mix(hash, word);
     }
-    (hash ^ hash >> 32) | 1
+    hash ^ hash >> 32
 }
 
 impl Memory {
     /// Where a value is, if it is known.
     #[inline]
     pub(super) fn recall(&mut self, name: &Name<'_>) -> Option<Place> {
-        let first = self.first(name.hash);
-        let same = |row: &Row| {
-            row.hash == name.hash
-                && row.column == name.column
-                && row.shape == name.shape
-                && row.text == name.text()
-        };
-        if !self.rows.get(first).is_some_and(same) {
-            if !self.rows.get(first ^ 1).is_some_and(same) {
-                return None;
+        let number = self.set(name.hash);
+        let set = self.sets.get_mut(number)?;
+        for (way, known) in (0..).zip(set.tags) {
+            if known != tag(name.hash) {
+                continue;
             }
-            // What was asked for last is the last to give way.
-            self.rows.swap(first, first ^ 1);
+            let at = number * 2 + usize::from(way != 0);
+            let row = self.rows.get(at)?;
+            if row.column == name.column && row.shape == name.shape && *row.text == *name.text() {
+                set.last = way;
+                return Some(Place { row: at, serial: row.serial });
+            }
         }
-        let row = self.rows.get(first)?;
-        Some(Place { row: first, serial: row.serial })
+        None
     }
 
     /// The predicates that a value may satisfy; `None` if it is not there any more.
@@ -233,34 +242,47 @@ impl Memory {
             let rows = if more { (self.rows.len() * GROWTH).max(ROWS_MIN) } else { ROWS_MAX };
             *self = Memory { serial: self.serial, ..Memory::default() };
             self.rows.resize_with(rows.min(ROWS_MAX), Row::default);
+            self.sets.resize(self.rows.len() / 2, Set::default());
         }
-        let first = self.first(name.hash);
-        // The older of the two is given up.
-        if first ^ 1 < self.rows.len() {
-            self.rows.swap(first, first ^ 1);
-        }
-        let row = self.rows.get_mut(first)?;
+        let number = self.set(name.hash);
+        let set = self.sets.get_mut(number)?;
+        // What was asked for last is the last to give way.
+        set.last ^= 1;
+        let way = usize::from(set.last != 0);
+        *set.tags.get_mut(way)? = tag(name.hash);
+        let at = number * 2 + way;
+        let row = self.rows.get_mut(at)?;
         self.bytes -= row.size();
-        (row.hash, row.column, row.shape) = (name.hash, name.column, name.shape);
+        (row.column, row.shape) = (name.column, name.shape);
         (row.serial, row.dull) = (self.serial, 0);
         row.text.clear();
         row.text.extend_from_slice(name.text());
         row.list.clear();
         row.list.extend(list.iter().map(|predicate| Tested::new(*predicate)));
         self.bytes += row.size();
-        Some(Place { row: first, serial: self.serial })
+        Some(Place { row: at, serial: self.serial })
     }
 
-    /// One row of a set; the number of rows is a power of two.
+    /// The set of a name; the number of sets is a power of two.
     #[inline]
-    fn first(&self, hash: u64) -> usize {
-        usize::try_from(hash >> 32).unwrap_or(0) & self.rows.len().wrapping_sub(1)
+    fn set(&self, hash: u64) -> usize {
+        usize::try_from(hash >> 32).unwrap_or(0) & self.sets.len().wrapping_sub(1)
     }
 }
 
+/// What a set knows of a name; never 0.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the half that does not say which set it is")]
+fn tag(hash: u64) -> u32 {
+    hash as u32 | 1
+}
+
 impl Row {
+    /// Bytes that it has elsewhere.
     fn size(&self) -> usize {
-        self.text.capacity() + self.list.capacity() * size_of::<Tested>()
+        let text = if self.text.spilled() { self.text.capacity() } else { 0 };
+        let list = if self.list.spilled() { self.list.capacity() } else { 0 };
+        text + list * size_of::<Tested>()
     }
 }
 

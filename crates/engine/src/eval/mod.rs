@@ -18,7 +18,7 @@
 //! | `predicate`, `words` | one test of one value |
 //! | `class`, `cover` | what the kind of an event decides, and what filters wait for |
 //! | `require`, `literal` | fixed texts that a value must have to satisfy a test |
-//! | `column`, `affix` | which predicates of a field a value satisfies |
+//! | `column`, `affix`, `grams`, `pairs` | which predicates of a field a value satisfies |
 //! | `values`, `memory` | what holds in the event at hand; values that repeat |
 //! | `explain`, `measure` | which tests decided, and what filters cost |
 
@@ -30,12 +30,14 @@ mod class;
 mod column;
 mod cover;
 mod explain;
+mod grams;
 #[cfg(test)]
 mod index_tests;
 mod literal;
 mod measure;
 mod memory;
 mod node;
+mod pairs;
 mod predicate;
 mod require;
 mod term;
@@ -50,9 +52,10 @@ use model::field::FieldId;
 use model::program::{Program, Query, Relation};
 use model::value::{Fields, Value};
 
-use class::Classes;
+use class::{Classes, bit};
 use column::Column;
 pub use explain::{Blame, blame, value_of};
+pub(crate) use memory::hash as quick_hash;
 pub(crate) use node::Node;
 use predicate::Check;
 pub(crate) use predicate::order;
@@ -86,6 +89,8 @@ pub struct Compiled {
     parts: Vec<Vec<u32>>,
     /// For each filter the rules of single events that are this filter.
     events: Vec<Vec<u32>>,
+    /// The filters of these that the event alone does not decide, as bits.
+    open: Vec<u64>,
     /// The lineage queries that are asked, by number.
     lineages: Vec<crate::detect::LineageQuery>,
     /// Fields that tell kinds of events apart.
@@ -118,7 +123,8 @@ struct Predicate {
     field: FieldId,
     /// The predicates on the same field.
     column: u32,
-    check: Check,
+    /// Elsewhere, as results are remembered.
+    check: Box<Check>,
     /// The kind of the event decides it.
     tells: bool,
     /// How often a value is expected to satisfy it, in ten thousand.
@@ -312,7 +318,8 @@ impl Compiled {
         scratch: &mut Scratch,
     ) {
         if !self.stateless() {
-            hits.retain(|hit| self.holds_in(*hit, event, context, scratch));
+            let is_decided = |hit: u32| !usize::try_from(hit).is_ok_and(|at| bit(&self.open, at));
+            hits.retain(|hit| is_decided(*hit) || self.holds_in(*hit, event, context, scratch));
         }
     }
 

@@ -102,7 +102,7 @@ impl Predicate {
     /// absent.
     #[inline]
     pub(super) fn truth(&self, holds: bool, event: &dyn Fields, three: bool) -> Option<bool> {
-        if holds || !three || matches!(self.check, Check::Exists) {
+        if holds || !three || matches!(*self.check, Check::Exists) {
             return Some(holds);
         }
         event.get(self.field).each().any(|value| !value.is_null()).then_some(false)

@@ -48,7 +48,6 @@ pub(super) struct Timed {
 struct Hit {
     document: Range<usize>,
     decoded: Decoded,
-    over: bool,
 }
 
 /// Numbers of the filters that an event satisfies: they are at hand when all else has left the
@@ -78,20 +77,23 @@ impl Batch {
         let hit = self.hits.get_mut(self.used)?;
         std::mem::swap(&mut hit.decoded, decoded);
         hit.document = event.document.clone();
-        hit.over = false;
         self.used += 1;
         u32::try_from(self.used - 1).ok()
     }
 
     /// Keeps of it only what still waits.
-    fn shrink(&mut self) {
+    fn shrink(&mut self, over: &[bool]) {
         self.hits.truncate(self.used);
         self.hits.shrink_to_fit();
-        for over in self.hits.iter_mut().filter(|hit| hit.over) {
-            over.decoded = Decoded::default();
+        let mut waiting = Vec::new();
+        for (hit, over) in self.hits.iter_mut().zip(over) {
+            if *over {
+                hit.decoded = Decoded::default();
+            } else {
+                waiting.push(&mut hit.document);
+            }
         }
-        let waiting = self.hits.iter_mut().filter(|hit| !hit.over);
-        self.block.keep(waiting.map(|hit| &mut hit.document));
+        self.block.keep(waiting.into_iter());
         (self.events, self.bad) = (Vec::new(), Vec::new());
     }
 }
@@ -114,6 +116,8 @@ struct Flying {
     batch: Batch,
     number: u64,
     left: usize,
+    /// Which of its events are over: apart from them, since to look at each takes long.
+    over: Vec<bool>,
 }
 
 impl Flight {
@@ -121,7 +125,7 @@ impl Flight {
     pub(super) fn take(&mut self, batch: Batch) -> u32 {
         let left = batch.used;
         self.taken += 1;
-        let flying = Flying { batch, number: self.taken, left };
+        let flying = Flying { batch, number: self.taken, left, over: vec![false; left] };
         let place = self.free.pop().unwrap_or_else(|| {
             self.batches.push(Flying::default());
             u32::try_from(self.batches.len() - 1).unwrap_or(u32::MAX)
@@ -138,7 +142,7 @@ impl Flight {
             && let Some((place, number)) = self.whole.pop_front()
         {
             if let Some(old) = self.at(place).filter(|old| old.number == number) {
-                old.batch.shrink();
+                old.batch.shrink(&old.over);
             }
         }
         place
@@ -164,9 +168,9 @@ impl Flight {
     /// An event has had its turn, and nobody will ask for it again.
     pub(super) fn over(&mut self, place: Place) {
         let Some(flying) = self.at(place.batch) else { return };
-        let hit = usize::try_from(place.hit).ok().and_then(|hit| flying.batch.hits.get_mut(hit));
-        if let Some(hit) = hit {
-            hit.over = true;
+        let over = usize::try_from(place.hit).ok().and_then(|hit| flying.over.get_mut(hit));
+        if let Some(over) = over {
+            *over = true;
         }
         flying.left = flying.left.saturating_sub(1);
         if flying.left == 0 {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 
-use engine::Kin;
 use engine::eval::{Compiled, Scratch};
+use engine::{Kin, Kindred};
 
 use super::batch::{Batch, Timed};
 use super::{Clock, Spent, Stream};
@@ -19,6 +19,7 @@ pub(super) struct Worker {
     names: Arc<Names>,
     clock: Clock,
     decoder: Decoder,
+    kindred: Kindred,
     /// The events of the block at hand.
     decoded: Vec<Decoded>,
     scratch: Scratch,
@@ -32,6 +33,7 @@ impl Worker {
             names: Arc::clone(&stream.names),
             clock: stream.clock,
             decoder: Decoder::new(Arc::clone(&stream.names)),
+            kindred: Kindred::new(super::stage::SEED),
             decoded: Vec::new(),
             scratch: Scratch::default(),
             filters: Vec::new(),
@@ -106,7 +108,7 @@ impl Worker {
             let view = decoded.view(&self.names, batch.block.bytes(event.document.clone()));
             self.compiled.hits(&view, &mut self.scratch, &mut self.filters);
             if lineage {
-                event.kin = Kin::of(&view, super::stage::SEED);
+                event.kin = self.kindred.of(&view);
             }
             if !self.filters.is_empty() {
                 let hit = batch.hit(event, decoded);

@@ -220,7 +220,7 @@ static __always_inline void file_labels(struct inode *inode, __u64 dentry, struc
 	if (!kept)
 		kept = bpf_inode_storage_get(&kept_labels, inode, 0,
 		                             BPF_LOCAL_STORAGE_GET_F_CREATE);
-	label_path(own_name((__u64)inode, dentry), kept, pin, labels, epoch);
+	label_path(own_name(as_number(inode), dentry), kept, pin, labels, epoch);
 }
 
 #endif

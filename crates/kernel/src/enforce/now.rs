@@ -36,15 +36,20 @@ impl Now {
 
     /// The epoch in force; 0: nothing is.
     pub(super) fn epoch(&self) -> &AtomicU64 {
-        // SAFETY: the mapping begins at a page and has room for two numbers; programs and we use
-        // them whole, and it lives as long as `self`.
-        unsafe { self.base.cast::<AtomicU64>().as_ref() }
+        let [epoch, _] = self.both();
+        epoch
     }
 
     /// Directories that were renamed.
     pub(super) fn moves(&self) -> &AtomicU64 {
-        // SAFETY: as above, for the second number.
-        unsafe { self.base.cast::<AtomicU64>().add(1).as_ref() }
+        let [_, moves] = self.both();
+        moves
+    }
+
+    fn both(&self) -> &[AtomicU64; 2] {
+        // SAFETY: the mapping begins at a page and has room for two numbers; programs and we use
+        // them whole, and it lives as long as `self`.
+        unsafe { self.base.cast::<[AtomicU64; 2]>().as_ref() }
     }
 }
 

@@ -131,7 +131,9 @@ impl Place {
         delay: Duration,
     ) -> (Guard, Receiver<(Request, bool)>) {
         let subject = Subject { executables: vec![self.at("covered")], ..Subject::default() };
-        rules.iter_mut().for_each(|rule| rule.subject = subject.clone());
+        for rule in &mut rules {
+            rule.subject = subject.clone();
+        }
         let policies = [Policy { name: "p".to_owned(), rules, ..Policy::default() }];
         let options = policy::Options { generation: 1, mode: Mode::Enforce, now: 0 };
         let (told, said) = channel();

@@ -109,7 +109,9 @@ fn path(tokens: &[Token]) -> Result<Vec<Vec<Piece>>, &'static str> {
         let after = tokens.get(at + 1).copied().and_then(byte);
         let pieces: &[&[Piece]] = match (token, before, after) {
             (Token::Byte(byte), ..) => {
-                all.iter_mut().for_each(|one| one.push(Piece::Byte(*byte)));
+                for one in &mut all {
+                    one.push(Piece::Byte(*byte));
+                }
                 continue;
             }
             // A path begins with a slash, so a star there is what stands before another one.
@@ -151,7 +153,13 @@ fn written(pieces: &[Piece], fold: bool) -> String {
             Piece::Byte(byte) if byte.is_ascii_graphic() || *byte == b' ' => {
                 text.push(char::from(*byte));
             }
-            Piece::Byte(byte) => text.push_str(&format!("\\x{byte:02x}")),
+            Piece::Byte(byte) => {
+                text.push_str("\\x");
+                text.extend(
+                    [byte >> 4, byte & 15]
+                        .map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0')),
+                );
+            }
         }
     }
     text

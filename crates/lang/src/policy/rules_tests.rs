@@ -1,6 +1,6 @@
 //! Rules of rule files that deny, as a policy.
 
-use model::policy::{Object, Operation, Rule, Verdict};
+use model::policy::{Errno, Object, Operation, Rule, Verdict};
 
 use super::{Policies, RULES, load};
 use crate::diagnostic::Code;
@@ -55,7 +55,7 @@ fn a_rule_is_who_does_what_to_which_things() {
          file.path == \"/etc/shadow\" and process.executable like \"/opt/*\" and user.id == \"33\"",
     );
     let [one] = all.as_slice() else { panic!("{all:?}") };
-    assert_eq!((one.id.as_str(), one.verdict), ("one", Verdict::Deny(Default::default())));
+    assert_eq!((one.id.as_str(), one.verdict), ("one", Verdict::Deny(Errno::default())));
     assert_eq!(words(one), ["read"]);
     assert_eq!(paths(one), ["/etc/shadow"]);
     assert_eq!(one.subject.executables, ["/opt/*/**"]);

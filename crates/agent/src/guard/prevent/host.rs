@@ -256,8 +256,8 @@ mod tests {
         assert_eq!(host.units("b.service"), [3]);
         assert!(host.units("c.service").is_empty());
         let [one, other] = [1, 2].map(policy::Bits::one);
-        let mut maps = Maps::default();
-        maps.cgroups = [(2, one), (3, one), (4, other)].into();
+        let cgroups = [(2, one), (3, one), (4, other)].into();
+        let mut maps = Maps { cgroups, ..Maps::default() };
         host.without_heirs(&mut maps);
         assert_eq!(maps.cgroups, [(2, one), (4, other)].into());
     }

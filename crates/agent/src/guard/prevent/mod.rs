@@ -360,7 +360,7 @@ impl Prevention {
             // Who is locked out may be this process: then it lets go first.
             Some(before) => self.load(before).or_else(|error| {
                 tracing::error!(error, "enforcement is let go of to go back");
-                let released = self.tier.take().map_or(Ok(()), |tier| tier.release());
+                let released = self.tier.take().map_or(Ok(()), tier::Tier::release);
                 released.map_err(|error| error.to_string()).and_then(|()| self.load(before))
             }),
             None => self

@@ -104,7 +104,7 @@ pub(super) fn choose(place: &Place) -> Result<Box<dyn Tier>, String> {
     let mut unpinned = None;
     let network = Network::open(&options).or_else(|error| {
         // Without a BPF filesystem it still enforces, as long as the agent runs.
-        options.pins.take().map(|_| unpinned = Some(error.to_string()));
+        unpinned = options.pins.take().map(|_| error.to_string());
         Network::open(&options)
     });
     match network {

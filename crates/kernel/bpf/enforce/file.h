@@ -17,7 +17,7 @@
 struct kept {
 	__u64 lock;
 	__u64 epoch;
-	__u64 parent; /* the directory: where its dentry is in memory */
+	__u64 parent; /* the number of the directory */
 	__u64 name;   /* hash and length of the name */
 	__u64 moves;  /* directories renamed before the path was read */
 	struct labels labels;
@@ -51,11 +51,13 @@ struct {
 /* Also label what may come below, and keep nothing: the file is a directory about to move. */
 #define HOW_MOVED 1
 
-/* A file's name in numbers: the name of its directory, which stays in memory as long as this one
- * does, and hash and length as the kernel has them. */
+/* A file's name in numbers: its directory, and hash and length as the kernel has them. */
 static __always_inline __u64 parent_of(__u64 dentry)
 {
-	return peek_member(struct dentry, dentry, d_parent);
+	__u64 parent = peek_member(struct dentry, dentry, d_parent);
+	__u64 inode = peek_member(struct dentry, parent, d_inode);
+
+	return peek_member(struct inode, inode, i_ino);
 }
 
 static __always_inline __u64 name_of(__u64 dentry)
@@ -75,8 +77,10 @@ static __always_inline bool is_kept_of(const struct kept *kept, __u64 epoch, str
 {
 	struct dentry *dentry = file->f_path.dentry;
 
+	/* Hash and length one by one: 6.1 refuses to read both at once. */
 	return kept->epoch == epoch && kept->moves == now.moves &&
-	       kept->name == dentry->d_name.hash_len && kept->parent == (__u64)dentry->d_parent;
+	       (__u32)kept->name == dentry->d_name.hash && kept->name >> 32 == dentry->d_name.len &&
+	       kept->parent == dentry->d_parent->d_inode->i_ino;
 }
 
 static __always_inline void keep(struct kept *kept, const struct reading *found, __u64 parent,

@@ -141,7 +141,8 @@ static __always_inline void take_process(struct asking *asking, const struct ide
 		__builtin_memset(&asking->process, 0, sizeof(asking->process));
 }
 
-/* Nobody can say here that a process was armed, or is armed no more: so these are found each time. */
+/* Nobody can say here that a process was armed, or is armed no more: so these are found each time.
+ */
 static __always_inline bool may_be_armed(const struct subject *subject, __u64 epoch)
 {
 	return subject->plain & IS_ARMED || arming_of(epoch, bpf_get_current_task());
@@ -157,8 +158,7 @@ static __noinline int renew_process(struct asking *asking, __u64 epoch)
 		return 0;
 	identify(&now);
 	take_process(asking, &now);
-	if (asking->process.subject.epoch == epoch &&
-	    is_same(&asking->process.identity, &now) &&
+	if (asking->process.subject.epoch == epoch && is_same(&asking->process.identity, &now) &&
 	    !may_be_armed(&asking->process.subject, epoch))
 		return 0;
 	label_executable(&labels, epoch);

@@ -84,6 +84,7 @@ fn files_are_open_from_the_end_of_the_agent_until_the_next_one_guards() {
     let begin = std::time::Instant::now();
     agent.kill();
     until("files are open", PATIENCE, || !denied());
+    until("its worker has ended, too", PATIENCE, || scene.lab.status().is_none());
     let agent = scene.start_to(&options);
     println!("a killed guard left files open for {:?}", begin.elapsed());
     assert!(denied(), "from when it answers");

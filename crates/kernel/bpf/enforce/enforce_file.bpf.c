@@ -21,13 +21,13 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define FS_IOC_SETFLAGS 0x40086602
 #define FS_IOC_FSSETXATTR 0x401c5820
 
-/* What is found without a look at the tables: that no rule is about a process and a file. Only
+/* Whether no rule is about a process and a file, found without a look at the tables. Only
  * `possible` operations, a constant, are asked about. */
 static __always_inline bool is_free(const struct subject *subject, const struct kept *kept,
                                     __u64 epoch, struct file *file, __u32 operations,
                                     __u32 possible)
 {
-	if (!subject || !kept || subject->plain & operations || !is_kept_of(kept, epoch, file))
+	if (!is_kept_of(kept, epoch, file))
 		return false;
 	if (operations & possible & BIT(DO_READ) && !is_silent(kept, USE_READ, &subject->heard))
 		return false;
@@ -66,18 +66,31 @@ static __noinline int refuse_labelled(struct file *file, struct subject *subject
 	return 0;
 }
 
-/* The same, from the beginning. Most requests end here, if it is `possible` that they do. */
+/* The same, from the beginning. Most requests end here, if it is `possible` that they do; the
+ * others begin anew, so that these need not keep what only those use. */
 static __always_inline int refuse_file(struct file *file, __u32 operations, __u32 possible)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u64 epoch = current_epoch();
+	struct subject *subject;
 	struct asker asker;
 	struct kept *kept;
 
+	if (!epoch)
+		return 0;
 	/* One number from here on, not what it was made of. */
 	barrier_var(operations);
+	subject = bpf_task_storage_get(&subjects, task->group_leader, 0, 0);
+	if (subject && subject->epoch == epoch) {
+		if (!(subject->concern & operations))
+			return 0;
+		if (possible && !(subject->plain & operations)) {
+			kept = bpf_inode_storage_get(&kept_labels, file->f_inode, 0, 0);
+			if (kept && is_free(subject, kept, epoch, file, operations, possible))
+				return 0;
+		}
+	}
 	if (!is_asked(&asker, operations))
-		return 0;
-	kept = possible ? bpf_inode_storage_get(&kept_labels, file->f_inode, 0, 0) : NULL;
-	if (is_free(asker.subject, kept, asker.epoch, file, operations, possible))
 		return 0;
 	return refuse_labelled(file, asker.subject, asker.epoch, operations);
 }

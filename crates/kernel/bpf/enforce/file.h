@@ -17,7 +17,7 @@
 struct kept {
 	__u64 lock;
 	__u64 epoch;
-	__u64 parent; /* the number of the directory */
+	__u64 parent; /* the directory: where its dentry is in memory */
 	__u64 name;   /* hash and length of the name */
 	__u64 moves;  /* directories renamed before the path was read */
 	struct labels labels;
@@ -51,13 +51,11 @@ struct {
 /* Also label what may come below, and keep nothing: the file is a directory about to move. */
 #define HOW_MOVED 1
 
-/* A file's name in numbers: its directory, and hash and length as the kernel has them. */
+/* A file's name in numbers: where the name of its directory is in memory, and hash and length as
+ * the kernel has them. They are kept with the inode, so they need only tell its own names apart. */
 static __always_inline __u64 parent_of(__u64 dentry)
 {
-	__u64 parent = peek_member(struct dentry, dentry, d_parent);
-	__u64 inode = peek_member(struct dentry, parent, d_inode);
-
-	return peek_member(struct inode, inode, i_ino);
+	return peek_member(struct dentry, dentry, d_parent);
 }
 
 static __always_inline __u64 name_of(__u64 dentry)
@@ -72,15 +70,14 @@ static __always_inline bool is_kept(const struct kept *kept, __u64 epoch, __u64 
 }
 
 /* The same of an open file, in fewer instructions: the verifier knows that its members are there.
- */
+ * Of the name the hash will do, which depends on the directory, too; 6.1 refuses to read both of
+ * its numbers at once. */
 static __always_inline bool is_kept_of(const struct kept *kept, __u64 epoch, struct file *file)
 {
 	struct dentry *dentry = file->f_path.dentry;
 
-	/* Hash and length one by one: 6.1 refuses to read both at once. */
 	return kept->epoch == epoch && kept->moves == now.moves &&
-	       (__u32)kept->name == dentry->d_name.hash && kept->name >> 32 == dentry->d_name.len &&
-	       kept->parent == dentry->d_parent->d_inode->i_ino;
+	       (__u32)kept->name == dentry->d_name.hash && kept->parent == (__u64)dentry->d_parent;
 }
 
 static __always_inline void keep(struct kept *kept, const struct reading *found, __u64 parent,

@@ -182,7 +182,15 @@ impl Host {
         // An agent without any rule does not start.
         fs::write(at("rules/scratch.toml"), SCRATCH_RULE)?;
         let agent = Command::new(program)
-            .args(["run", "--no-alerts", "--no-watch", "--enforce", "--rules"])
+            .args([
+                "run",
+                "--no-alerts",
+                "--no-watch",
+                "--enforce",
+                "--on-exit",
+                "release",
+                "--rules",
+            ])
             .arg(at("rules"))
             .arg("--cgroup")
             .arg(lab::cgroups())

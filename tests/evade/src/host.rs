@@ -248,17 +248,8 @@ impl Host {
         fs::read_to_string(at("log")).unwrap_or_default()
     }
 
-    fn until(
-        &mut self,
-        what: &str,
-        mut holds: impl FnMut(&mut Host) -> Result<bool>,
-    ) -> Result<()> {
-        let end = Instant::now() + PATIENCE;
-        while !holds(self)? {
-            ensure!(Instant::now() < end, "not within {PATIENCE:?}: {what}");
-            std::thread::sleep(POLL);
-        }
-        Ok(())
+    fn until(&mut self, what: &str, holds: impl FnMut(&mut Host) -> Result<bool>) -> Result<()> {
+        lab::until(self, what, PATIENCE, holds)
     }
 
     fn end(mut self) -> Result<()> {

@@ -42,6 +42,8 @@ pub(crate) const BLOB_BYTES: u32 = 256 << 10;
 pub(crate) const NO_RULE: u32 = u32::MAX;
 /// How long a record may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How often is looked whether something holds.
+const POLL: Duration = Duration::from_millis(20);
 
 /// What is in force while the cases run.
 pub(crate) const POLICY: &str = include_str!("policy.yaml");
@@ -195,6 +197,21 @@ pub(crate) fn outcome(mut child: Child) -> Result<(u32, String)> {
     let status = child.wait()?;
     let last = said.lines().last().unwrap_or_default().to_owned();
     Ok((pid, if last.is_empty() { format!("silent, {status}") } else { last }))
+}
+
+/// Waits until something holds of an agent, or of what else is looked at.
+pub(crate) fn until<T>(
+    of: &mut T,
+    what: &str,
+    patience: Duration,
+    mut holds: impl FnMut(&mut T) -> Result<bool>,
+) -> Result<()> {
+    let end = Instant::now() + patience;
+    while !holds(of)? {
+        ensure!(Instant::now() < end, "not within {patience:?}: {what}");
+        std::thread::sleep(POLL);
+    }
+    Ok(())
 }
 
 /// Waits for a record of a process that names one of these rules.

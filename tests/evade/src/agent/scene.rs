@@ -14,7 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::lab::{COVERED, FREE, LAB};
+use crate::lab::{self, COVERED, FREE, LAB};
 
 /// Loading the programs takes long where they are verified by an emulated CPU.
 const PATIENCE: Duration = Duration::from_mins(3);
@@ -313,14 +313,9 @@ impl Scene {
     pub(super) fn until(
         &mut self,
         what: &str,
-        mut holds: impl FnMut(&mut Scene) -> Result<bool>,
+        holds: impl FnMut(&mut Scene) -> Result<bool>,
     ) -> Result<()> {
-        let end = Instant::now() + PATIENCE;
-        while !holds(self)? {
-            ensure!(Instant::now() < end, "not within {PATIENCE:?}: {what}");
-            std::thread::sleep(POLL);
-        }
-        Ok(())
+        lab::until(self, what, PATIENCE, holds)
     }
 
     /// The process number of the guard.

@@ -4,7 +4,7 @@ use model::field;
 use model::value::Value;
 use smallvec::SmallVec;
 
-use super::key::{Seed, Tuples, tuples};
+use super::key::{self, Held, Kept, Name, Seed, Tuples, tuples};
 use super::{Event, Member, Plan};
 use crate::eval::{Compiled, Context, Env, Scratch};
 
@@ -78,6 +78,19 @@ impl Call<'_> {
         let made = tuples(self.compiled, keys, env, self.seed, self.scratch);
         self.now.keys.push((*list, made.clone()));
         made
+    }
+
+    /// Adds what later steps and pipes ask of the event as a member.
+    pub(super) fn keep(&self, kept: &mut Kept, step: u16) {
+        key::keep(kept, &self.plan.keep, step, self.event);
+        if step != 0 {
+            return;
+        }
+        for (number, (relation, query)) in self.plan.asked.iter().enumerate() {
+            if let Some(truth) = self.lineage.lineage(*relation, *query) {
+                kept.push((step, Name::Lineage(number), Held::of(Value::Bool(truth))));
+            }
+        }
     }
 
     /// The event as a member of something that may become a match later.

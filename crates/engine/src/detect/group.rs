@@ -121,7 +121,7 @@ impl Groups {
         for part in parts.iter().copied().filter(|part| usize::from(*part) < filters) {
             for key in call.keys(part) {
                 let mut item = Item { member: call.hold(), kept: Kept::new() };
-                key::keep(&mut item.kept, &call.plan.keep, part, call.event);
+                call.keep(&mut item.kept, part);
                 let origin = call.origin();
                 let group = self.by_key.entry(key).or_insert_with(|| {
                     self.begun += 1;

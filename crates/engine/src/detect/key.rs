@@ -174,7 +174,21 @@ impl Lists {
 pub(super) type Kept = Vec<Remembered>;
 
 /// A value of a member, by number of the step.
-pub(super) type Remembered = (u16, FieldId, Held);
+pub(super) type Remembered = (u16, Name, Held);
+
+/// Of what a value is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Name {
+    Field(FieldId),
+    /// A question about the lineage of the member, by number among those of the rule's pipes.
+    Lineage(usize),
+}
+
+/// What is remembered of a member; nothing is absent.
+pub(super) fn find(kept: &[Remembered], step: u16, name: Name) -> Value<'_> {
+    let found = kept.iter().find(|(of, known, _)| (*of, *known) == (step, name));
+    found.map_or(Value::Null, |(_, _, held)| held.value())
+}
 
 /// A value that is remembered. An address stays one, so that it is compared as one.
 #[derive(Debug, Clone, PartialEq)]
@@ -211,7 +225,7 @@ pub(super) fn keep(kept: &mut Kept, wanted: &[(u16, FieldId)], step: u16, event:
     for (_, field) in wanted.iter().filter(|(of, _)| *of == step) {
         let held = Held::of(event.get(*field));
         if held != Held::Node(Node::Null) {
-            kept.push((step, *field, held));
+            kept.push((step, Name::Field(*field), held));
         }
     }
 }
@@ -242,8 +256,7 @@ pub(super) struct Members<'m> {
 
 impl Context for Members<'_> {
     fn member(&self, step: u16, field: FieldId) -> Value<'_> {
-        let found = self.kept.iter().find(|(of, known, _)| (*of, *known) == (step, field));
-        found.map_or(Value::Null, |(_, _, held)| held.value())
+        find(self.kept, step, Name::Field(field))
     }
 
     fn lineage(&self, relation: Relation, query: u32) -> Option<bool> {

@@ -7,10 +7,10 @@ use model::field::FieldId;
 use model::program::Relation;
 use model::value::{Fields, Node, Value};
 
-use super::key::{Held, Kept, Seed};
+use super::key::{Held, Name, Seed, find};
 use super::plan::{PipePlan, Plan};
 use super::{Counted, Raw};
-use crate::eval::{Alone, Compiled, Context, Env, Scratch, Term};
+use crate::eval::{Compiled, Context, Env, Scratch, Term};
 
 /// A result on its way.
 #[derive(Debug, Clone)]
@@ -52,6 +52,7 @@ pub(super) struct Names<'n> {
 /// A row as an event: fields are those of the first member.
 struct Scope<'r> {
     row: &'r Row,
+    plan: &'r Plan,
     names: Names<'r>,
 }
 
@@ -65,23 +66,22 @@ impl Fields for Scope<'_> {
                 return Value::Float(counted.percent);
             }
         }
-        find(&self.row.raw.kept, 0, field)
+        self.member(0, field)
     }
 }
 
 impl Context for Scope<'_> {
     fn member(&self, step: u16, field: FieldId) -> Value<'_> {
-        find(&self.row.raw.kept, step, field)
+        find(&self.row.raw.kept, step, Name::Field(field))
     }
 
     fn lineage(&self, relation: Relation, query: u32) -> Option<bool> {
-        Alone.lineage(relation, query)
+        let number = self.plan.asked.iter().position(|known| *known == (relation, query))?;
+        match find(&self.row.raw.kept, 0, Name::Lineage(number)) {
+            Value::Bool(truth) => Some(truth),
+            _ => None,
+        }
     }
-}
-
-fn find(kept: &Kept, step: u16, field: FieldId) -> Value<'_> {
-    let found = kept.iter().find(|(of, known, _)| (*of, *known) == (step, field));
-    found.map_or(Value::Null, |(_, _, held)| held.value())
 }
 
 impl Pipes {
@@ -104,7 +104,7 @@ impl Pipes {
             self.stages.resize_with(plan.pipes.len(), Stage::default);
         }
         for (pipe, stage) in plan.pipes.iter().zip(&mut self.stages).skip(from) {
-            match stage.take(pipe, &row, plan.three, names, scratch) {
+            match stage.take(pipe, &row, plan, names, scratch) {
                 Taken::Goes => {}
                 Taken::Stays => return,
                 Taken::Dropped => {
@@ -126,7 +126,7 @@ impl Pipes {
     ) {
         for (number, pipe) in plan.pipes.iter().enumerate() {
             let Some(stage) = self.stages.get_mut(number) else { return };
-            for row in stage.release(pipe, plan.three, names, scratch) {
+            for row in stage.release(pipe, plan, names, scratch) {
                 self.push(plan, number + 1, row, names, scratch, out);
             }
         }
@@ -144,7 +144,7 @@ impl Stage {
         &mut self,
         pipe: &PipePlan,
         row: &Row,
-        three: bool,
+        plan: &Plan,
         names: Names<'_>,
         scratch: &mut Scratch,
     ) -> Taken {
@@ -163,7 +163,7 @@ impl Stage {
                 Taken::Stays
             }
             PipePlan::Unique(terms) => {
-                let key = tuple(terms, row, three, names, scratch);
+                let key = tuple(terms, row, plan, names, scratch);
                 if self.seen.len() >= names.rows && !self.seen.contains(&key) {
                     // What is told twice is better than what is never told.
                     self.seen.clear();
@@ -172,8 +172,8 @@ impl Stage {
                 keep(self.seen.insert(key))
             }
             PipePlan::Filter(node) => {
-                let scope = Scope { row, names };
-                let env = Env { event: &scope, context: &scope, three };
+                let scope = Scope { row, plan, names };
+                let env = Env { event: &scope, context: &scope, three: plan.three };
                 names.compiled.begin(scratch);
                 keep(names.compiled.truth(node, env, None, scratch) == Some(true))
             }
@@ -185,7 +185,7 @@ impl Stage {
                 Taken::Stays
             }
             PipePlan::Count(terms) | PipePlan::UniqueCount(terms) => {
-                let key = tuple(terms, row, three, names, scratch);
+                let key = tuple(terms, row, plan, names, scratch);
                 self.taken += 1;
                 let known = self.counts.get(&key).and_then(|at| self.groups.get_mut(*at));
                 if let Some((_, count, _)) = known {
@@ -196,7 +196,7 @@ impl Stage {
                     return Taken::Dropped;
                 }
                 self.counts.insert(key, self.groups.len());
-                let values = values(terms, row, three, names, scratch);
+                let values = values(terms, row, plan, names, scratch);
                 self.groups.push((values, 1, Some(row.clone())));
                 Taken::Stays
             }
@@ -206,7 +206,7 @@ impl Stage {
     fn release(
         &mut self,
         pipe: &PipePlan,
-        three: bool,
+        plan: &Plan,
         names: Names<'_>,
         scratch: &mut Scratch,
     ) -> Vec<Row> {
@@ -216,7 +216,7 @@ impl Stage {
             PipePlan::Sort(terms) => {
                 let rows = self.rows.drain(..);
                 let mut keyed: Vec<_> =
-                    rows.map(|row| (values(terms, &row, three, names, scratch), row)).collect();
+                    rows.map(|row| (values(terms, &row, plan, names, scratch), row)).collect();
                 keyed.sort_by(|(a, _), (b, _)| order(a, b));
                 keyed.into_iter().map(|(_, row)| row).collect()
             }
@@ -250,8 +250,8 @@ fn counted(
     Some(row)
 }
 
-fn tuple(terms: &[Term], row: &Row, three: bool, names: Names<'_>, scratch: &mut Scratch) -> u128 {
-    let values = values(terms, row, three, names, scratch);
+fn tuple(terms: &[Term], row: &Row, plan: &Plan, names: Names<'_>, scratch: &mut Scratch) -> u128 {
+    let values = values(terms, row, plan, names, scratch);
     names.seed.tuple(values.iter().map(Held::value))
 }
 
@@ -259,12 +259,12 @@ fn tuple(terms: &[Term], row: &Row, three: bool, names: Names<'_>, scratch: &mut
 fn values(
     terms: &[Term],
     row: &Row,
-    three: bool,
+    plan: &Plan,
     names: Names<'_>,
     scratch: &mut Scratch,
 ) -> Vec<Held> {
-    let scope = Scope { row, names };
-    let env = Env { event: &scope, context: &scope, three };
+    let scope = Scope { row, plan, names };
+    let env = Env { event: &scope, context: &scope, three: plan.three };
     names.compiled.begin(scratch);
     let first = |term| {
         let values = names.compiled.values(term, env, None, scratch);

@@ -1,7 +1,9 @@
 //! What is known of a rule before any event: its steps in the shape in which they run.
 
 use model::field::{self, FieldId};
-use model::program::{Correlation, CorrelationKind, Logic, Pipe, Program, Query, Rule, Scalar};
+use model::program::{
+    Correlation, CorrelationKind, Logic, Pipe, Program, Query, Relation, Rule, Scalar,
+};
 
 use super::correlation::bounded_above;
 use crate::eval::build::{Builder, Failure};
@@ -18,6 +20,8 @@ pub(crate) struct Plan {
     /// Its matches may be told when the event that completes them is gone: the part of that event.
     pub(super) late: Option<u16>,
     pub(super) pipes: Vec<PipePlan>,
+    /// What pipes ask of the lineage of the first member, when that comes.
+    pub(super) asked: Vec<(Relation, u32)>,
     pub(super) three: bool,
     pub(super) silent: bool,
     /// Names the rule in alert ids, and recognizes it after a reload.
@@ -90,6 +94,7 @@ impl Plan {
             Query::Sample(steps) => Shape::Sample(steps.len()),
             Query::Join { steps, .. } => Shape::Join(steps.len()),
         };
+        builder.begin(rule.logic);
         let keys = rule.steps().map(|step| {
             let key = |key: &model::program::Key| {
                 let term = builder.term(&key.value)?;
@@ -98,7 +103,9 @@ impl Plan {
             step.by.iter().map(key).collect::<Result<Vec<_>, Failure>>()
         });
         let keys = keys.collect::<Result<Vec<_>, Failure>>()?;
+        builder.begin(rule.logic);
         let pipes = rule.pipes.iter().map(|pipe| plan_pipe(pipe, builder));
+        let pipes = pipes.collect::<Result<_, _>>()?;
         let late = late(&shape, around.before);
         let mut keep = kept(rule);
         let asked = if late.is_some() { around.asked } else { &[] };
@@ -112,7 +119,8 @@ impl Plan {
             keys,
             keep,
             late,
-            pipes: pipes.collect::<Result<_, _>>()?,
+            pipes,
+            asked: builder.asked(),
             three: rule.logic == Logic::ThreeValued,
             silent: rule.meta.silent,
             id: rule.meta.id.clone(),

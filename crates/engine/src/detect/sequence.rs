@@ -254,7 +254,7 @@ impl Sequence {
         let member = call.hold();
         let seen = stage.before.iter().filter_map(|part| self.missing.last(&(key, *part)));
         let mut extra = Extra { leading: seen.max(), ..Extra::default() };
-        key::keep(&mut extra.kept, &call.plan.keep, stage.part, call.event);
+        call.keep(&mut extra.kept, stage.part);
         let needed = extra.leading.is_some() || !extra.kept.is_empty();
         if plan.maxspan.is_some() && plan.stages.len() > 1 {
             self.queue.push_back(Started { time, key, serial: self.started + 1 });
@@ -285,7 +285,7 @@ impl Sequence {
         let refuted = partial.extra.as_mut().and_then(|extra| extra.refuted.take());
         let broken = refuted.is_some_and(|at| at < time) || stage.before.iter().any(between);
         let mut kept = Kept::new();
-        key::keep(&mut kept, &call.plan.keep, stage.part, call.event);
+        call.keep(&mut kept, stage.part);
         if broken || !kept.is_empty() {
             let extra = partial.extra.get_or_insert_default();
             extra.broken |= broken;

@@ -7,7 +7,7 @@ use super::plan::{Plan, Shape};
 use super::sequence::Sequence;
 use super::tell::{Standing, Told};
 use super::{Call, Counters, Found, Raw, identity};
-use crate::detect::key::{self, Kept, Seed};
+use crate::detect::key::{Kept, Seed};
 use crate::eval::Scratch;
 
 /// What a rule remembers.
@@ -89,7 +89,7 @@ impl State {
             }
             (Pending::Event, Shape::Event) => {
                 let mut kept = Kept::new();
-                key::keep(&mut kept, &call.plan.keep, 0, call.event);
+                call.keep(&mut kept, 0);
                 let members = [call.member()].into_iter().collect();
                 // Only what may be told late is asked for its origin.
                 out.push(Raw { members, kept, time: call.event.time(), origin: 0 });

@@ -362,6 +362,17 @@ fn s30_lineage_asks_for_what_relatives_did() {
 }
 
 #[test]
+fn s30_pipes_ask_for_the_lineage_of_the_first_member_as_it_was_when_that_came() {
+    let pipes = "join by process.pid [c] [b] | filter descendant of [a]";
+    let unique = "any where event.action == \"c\" | unique child of [a], event.action";
+    classic(&[
+        (pipes, "a1 c2<1 b2 c3 b3", "2 3"),
+        (pipes, "c2<1 a1 b2", ""),
+        (unique, "a1 c2<1 c3 c4<1 c5", "2 | 3"),
+    ]);
+}
+
+#[test]
 fn s12_s30_a_lineage_query_has_the_logic_of_its_own_rule() {
     let text = "any where event.action == \"c\" and child of [any where process.parent.pid != 7]";
     let (one, two) = ((Dialect::Endpoint, text), (Dialect::Classic, text));

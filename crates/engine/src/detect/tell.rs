@@ -7,7 +7,7 @@ use model::field::FieldId;
 use model::value::{Fields, Value};
 use smallvec::SmallVec;
 
-use super::key::{Kept, Seed};
+use super::key::{Kept, Name, Seed, find};
 use super::plan::Plan;
 use super::{Event, Found, Member, Raw, Rules, names};
 use crate::eval::Compiled;
@@ -37,10 +37,7 @@ impl Fields for Source<'_> {
     fn get(&self, field: FieldId) -> Value<'_> {
         match self {
             Source::Event(event) => event.get(field),
-            Source::Kept(kept, part) => {
-                let found = kept.iter().find(|(of, known, _)| (*of, *known) == (*part, field));
-                found.map_or(Value::Null, |(_, _, held)| held.value())
-            }
+            Source::Kept(kept, part) => find(kept, *part, Name::Field(field)),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::field::FieldId;
-use model::program::{Expr, Filter, Logic, Part, Program, Scalar, Test};
+use model::program::{Expr, Filter, Logic, Part, Program, Relation, Scalar, Test};
 
 use super::bound::{self, Parts};
 use super::call::Call;
@@ -106,9 +106,22 @@ pub(crate) struct Builder {
     within: Option<u32>,
     /// The logic of the filter at hand.
     logic: Logic,
+    /// Questions about lineage that were met since [`Builder::begin`], each once.
+    asked: Vec<(Relation, u32)>,
 }
 
 impl Builder {
+    /// Begins with what stands beside the filters of a rule.
+    pub(crate) fn begin(&mut self, logic: Logic) {
+        self.logic = logic;
+        self.asked.clear();
+    }
+
+    /// The questions about lineage since then.
+    pub(crate) fn asked(&mut self) -> Vec<(Relation, u32)> {
+        std::mem::take(&mut self.asked)
+    }
+
     fn filter(&mut self, filter: &Filter, logic: Logic) -> Result<u32, Failure> {
         self.logic = logic;
         // The debug text names a filter completely; compiling is not where time matters.
@@ -170,7 +183,13 @@ impl Builder {
                 fold: *fold,
             },
             Expr::Truth(scalar) => Node::Truth(self.term(scalar)?),
-            Expr::Lineage(relation, query) => Node::Lineage(*relation, self.lineage(*query)?),
+            Expr::Lineage(relation, query) => {
+                let asked = (*relation, self.lineage(*query)?);
+                if !self.asked.contains(&asked) {
+                    self.asked.push(asked);
+                }
+                Node::Lineage(asked.0, asked.1)
+            }
         })
     }
 

@@ -54,6 +54,7 @@ fn field_values(at: At<'_>, field: FieldId) -> Vec<Own> {
 
 /// Whether a relative of the process had an event that satisfies the query, up to this event.
 fn lineage(at: At<'_>, relation: Relation, query: u32) -> Option<bool> {
+    let at = At { event: at.place?, ..at };
     let filter = usize::try_from(query).ok().and_then(|query| at.world.program.lineages.get(query));
     let Some(filter) = filter else { return Some(false) };
     let had = |process: &[u8]| {

@@ -57,6 +57,8 @@ struct At<'w> {
     world: World<'w>,
     /// The event.
     event: usize,
+    /// Where it stands in the stream, for what its relatives did until then.
+    place: Option<usize>,
     /// Earlier members of the same match.
     members: &'w [(u16, usize)],
     logic: Logic,
@@ -154,7 +156,7 @@ fn answer(found: &Found) -> Answer {
 
 impl<'w> World<'w> {
     fn at(self, event: usize, logic: Logic) -> At<'w> {
-        At { world: self, event, members: &[], logic }
+        At { world: self, event, place: Some(event), members: &[], logic }
     }
 
     fn time(self, event: usize) -> i64 {

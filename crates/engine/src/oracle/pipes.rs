@@ -134,7 +134,9 @@ fn with<T>(world: World<'_>, rule: &Rule, row: &Row, ask: impl FnOnce(At<'_>) ->
     events.push(&first);
     let event = events.len() - 1;
     let world = World { program: world.program, events: &events };
-    ask(At { world, event, members: &row.found.members, logic: rule.logic })
+    let first = row.found.members.first().filter(|(part, _)| *part == 0);
+    let place = first.map(|(_, event)| *event);
+    ask(At { world, event, place, members: &row.found.members, logic: rule.logic })
 }
 
 /// The first row of each tuple, and how many there are.

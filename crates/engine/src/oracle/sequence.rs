@@ -98,7 +98,10 @@ fn late(
     event: usize,
     members: &[(u16, usize)],
 ) -> bool {
-    condition::fits(At { world, event, members, logic: rule.logic }, &step.filter)
+    condition::fits(
+        At { world, event, place: Some(event), members, logic: rule.logic },
+        &step.filter,
+    )
 }
 
 /// By the time since its first member, or by an `until` since its last one.

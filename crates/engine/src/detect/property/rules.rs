@@ -91,6 +91,7 @@ fn values() -> impl Strategy<Value = Vec<Scalar>> {
     let value = prop_oneof![
         any_field().prop_map(Scalar::Field),
         (0u16..2, any_field()).prop_map(|(step, field)| Scalar::Member(step, field)),
+        related(LINEAGES).prop_map(|expr| Scalar::Condition(Box::new(expr))),
     ];
     prop::collection::vec(value, 1..3)
 }
@@ -109,7 +110,7 @@ fn pipes() -> impl Strategy<Value = Vec<Pipe>> {
         (0u64..4).prop_map(Pipe::Head),
         (0u64..4).prop_map(Pipe::Tail),
         values().prop_map(Pipe::Unique),
-        prop_oneof![counted, member].prop_map(Pipe::Filter),
+        prop_oneof![counted, member, related(LINEAGES)].prop_map(Pipe::Filter),
         values().prop_map(Pipe::Sort),
         values().prop_map(Pipe::Count),
         values().prop_map(Pipe::UniqueCount),

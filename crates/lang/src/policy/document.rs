@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use model::policy::{
-    AllowList, Errno, Exception, Mode, Operation, Operations, Place, Policy, Rule, Subject,
+    AllowList, Errno, Exception, Mode, Object, Operation, Operations, Place, Policy, Rule, Subject,
     Trigger, Verdict,
 };
 use model::program::Severity;
@@ -341,14 +341,23 @@ fn exception(keys: &mut Keys<'_>, verdict: Option<Verdict>) -> Option<Exception>
     })
 }
 
-/// `after`: operations with objects, written as in a rule.
+/// `after`: operations with objects, written as in a rule, or a rule whose first steps the engine
+/// follows.
 fn trigger(keys: &mut Keys<'_>, named: &Named) -> Option<Trigger> {
     let node = keys.get("after")?;
     let mut found = Vec::new();
     let mut inner = Keys::of(node, &mut found)?;
-    let operations = operations(&mut inner, "operations", true);
+    let sequence = inner.text("sequence").map(str::to_owned);
+    let operations = operations(&mut inner, "operations", sequence.is_none());
     let objects = object::read(&mut inner, operations, named);
+    let is_deed = !operations.is_empty() || objects != [Object::Any];
+    if sequence.is_some() && is_deed {
+        let message = "`sequence` names a rule that says itself what comes first";
+        let place = inner.place("sequence").unwrap_or_default();
+        inner.found.push(Diagnostic::new(Code::BadValue, place, message));
+    }
     found.append(&mut inner.finish());
     keys.found.append(&mut found);
-    Some(Trigger { operations, objects, sequence: None })
+    let objects = if sequence.is_some() { Vec::new() } else { objects };
+    Some(Trigger { operations, objects, sequence })
 }

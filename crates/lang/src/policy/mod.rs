@@ -14,6 +14,8 @@ mod document;
 mod includes;
 mod limits;
 mod object;
+#[cfg(test)]
+mod round_tests;
 mod rules;
 #[cfg(test)]
 mod rules_tests;

@@ -84,7 +84,6 @@ fn errno_of(map: &mut Map<String, Value>, errno: Option<Errno>) {
 fn trigger(after: &Trigger) -> Value {
     let mut map = Map::new();
     if let Some(rule) = &after.sequence {
-        // Policies as text cannot say this: the steps are in the rule file.
         map.insert("sequence".into(), rule.as_str().into());
         return Value::Object(map);
     }

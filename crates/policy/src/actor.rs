@@ -8,7 +8,7 @@ use model::policy::{Container, Subject};
 use crate::bits::Bits;
 use crate::compile::Compiled;
 use crate::pattern::Pattern;
-use crate::subjects::{Facts, Process, Resolve, Selector};
+use crate::subjects::{Facts, Process, Resolve, Selector, wildcard};
 
 /// The only cgroup that a described process is in.
 const CGROUP: u64 = 1;
@@ -97,7 +97,7 @@ impl Resolve for Actor {
         let fits = self.container.as_ref().is_some_and(|own| {
             let text = |wanted: &Option<String>, own: &Option<String>| {
                 wanted.as_deref().is_none_or(|wanted| {
-                    own.as_deref().is_some_and(|own| glob(wanted.as_bytes(), own.as_bytes()))
+                    own.as_deref().is_some_and(|own| wildcard(wanted.as_bytes(), own.as_bytes()))
                 })
             };
             text(&wanted.name, &own.name)
@@ -111,30 +111,6 @@ impl Resolve for Actor {
 /// Groups without a number must differ from each other.
 fn group_number(at: usize) -> u32 {
     NAMED.saturating_sub(u32::try_from(at).unwrap_or_default())
-}
-
-/// `*` and `?` over a whole text.
-fn glob(mut pattern: &[u8], mut text: &[u8]) -> bool {
-    let mut back: Option<(&[u8], &[u8])> = None;
-    loop {
-        match (pattern.split_first(), text.split_first()) {
-            (Some((b'*', rest)), _) => {
-                pattern = rest;
-                back = Some((rest, text));
-            }
-            (Some((wanted, rest)), Some((byte, tail))) if *wanted == b'?' || wanted == byte => {
-                (pattern, text) = (rest, tail);
-            }
-            (None, None) => return true,
-            _ => match back.and_then(|(rest, from)| Some((rest, from.get(1..)?))) {
-                Some((rest, from)) => {
-                    (pattern, text) = (rest, from);
-                    back = Some((rest, from));
-                }
-                None => return false,
-            },
-        }
-    }
 }
 
 impl Compiled {
@@ -250,7 +226,7 @@ mod tests {
             ("", "", true),
             ("*", "", true),
         ] {
-            assert_eq!(glob(pattern.as_bytes(), text.as_bytes()), fits, "{pattern} {text}");
+            assert_eq!(wildcard(pattern.as_bytes(), text.as_bytes()), fits, "{pattern} {text}");
         }
     }
 

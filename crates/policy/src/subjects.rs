@@ -225,6 +225,30 @@ pub trait Resolve {
     fn containers(&self, container: &Container) -> Vec<u64>;
 }
 
+/// Whether a text is as a pattern says, in which `*` stands for any bytes and `?` for one.
+pub fn wildcard(mut pattern: &[u8], mut text: &[u8]) -> bool {
+    let mut back: Option<(&[u8], &[u8])> = None;
+    loop {
+        match (pattern.split_first(), text.split_first()) {
+            (Some((b'*', rest)), _) => {
+                pattern = rest;
+                back = Some((rest, text));
+            }
+            (Some((wanted, rest)), Some((byte, tail))) if *wanted == b'?' || wanted == byte => {
+                (pattern, text) = (rest, tail);
+            }
+            (None, None) => return true,
+            _ => match back.and_then(|(rest, from)| Some((rest, from.get(1..)?))) {
+                Some((rest, from)) => {
+                    (pattern, text) = (rest, from);
+                    back = Some((rest, from));
+                }
+                None => return false,
+            },
+        }
+    }
+}
+
 /// Names as numbers: what fills the maps of users, groups and cgroups.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Maps {

@@ -2,10 +2,7 @@
 //! fits nobody would only look as if it were in force.
 
 use lang::policy::Policies;
-use model::policy::{Container, Object, Place, Subject};
-
-/// Digits of an id that tell containers apart.
-const CONTAINER_ID_LEAST: usize = 12;
+use model::policy::{Object, Place, Subject};
 
 /// One thing that cannot be decided.
 #[derive(Debug)]
@@ -18,16 +15,6 @@ pub(super) struct Undecided {
     pub(super) what: &'static str,
     /// What would do instead.
     pub(super) help: &'static str,
-}
-
-/// The id of a container, or the beginning of it, if it is described by that alone.
-pub(crate) fn container_id(container: &Container) -> Option<&str> {
-    let Container { name, image, labels } = container;
-    let alone = image.is_none() && labels.is_empty();
-    name.as_deref().filter(|name| {
-        let hexadecimal = name.bytes().all(|byte| byte.is_ascii_hexdigit());
-        alone && hexadecimal && name.len() >= CONTAINER_ID_LEAST
-    })
 }
 
 /// All that the policies say and nobody decides.
@@ -45,7 +32,7 @@ pub(super) fn find(loaded: &Policies) -> Vec<Undecided> {
             }
         }
         for list in &policy.allow_lists {
-            for one in of_subject(&list.subject) {
+            if let Some(one) = of_subject(&list.subject) {
                 note(&list.place, &list.id, one);
             }
         }
@@ -58,21 +45,13 @@ fn of_object(object: &Object) -> Option<(&'static str, &'static str)> {
         Object::Domain { .. } => ("addresses by DNS name", "name the addresses or networks"),
         Object::Hash(_) => ("files by hash", "name their paths"),
         Object::CreatedBy(_) => ("files by who created them", "name the directories"),
-        Object::Process(subject) => return of_subject(subject).into_iter().next(),
+        Object::Process(subject) => return of_subject(subject),
         _ => return None,
     })
 }
 
-fn of_subject(subject: &Subject) -> Vec<(&'static str, &'static str)> {
-    let mut found = Vec::new();
-    if !subject.hashes.is_empty() {
-        found.push(("executables by hash", "name their paths"));
-    }
-    if subject.containers.iter().any(|one| container_id(one).is_none()) {
-        let help = "give the container's id, or 12 digits or more of its beginning";
-        found.push(("containers by name, image or label", help));
-    }
-    found
+fn of_subject(subject: &Subject) -> Option<(&'static str, &'static str)> {
+    (!subject.hashes.is_empty()).then_some(("executables by hash", "name their paths"))
 }
 
 #[cfg(test)]
@@ -96,14 +75,6 @@ mod tests {
             ("deny: connect, domains: [example.org]", "addresses by DNS name"),
             (&format!("deny: execute, hashes: [{hash}]"), "files by hash"),
             (&format!("subject: {{hash: {hash}}}, deny: read, files: [/a]"), "executables by hash"),
-            (
-                "subject: {container: {image: 'nginx:*'}}, deny: read, files: [/a]",
-                "containers by name, image or label",
-            ),
-            (
-                "subject: {container: {name: web}}, deny: read, files: [/a]",
-                "containers by name, image or label",
-            ),
         ] {
             assert_eq!(undecided(rule), [what], "{rule}");
         }
@@ -112,6 +83,8 @@ mod tests {
             "deny: execute, files: [/a]",
             "subject: {executable: /b}, deny: read, files: [/a]",
             "subject: {container: {name: 0123456789ab}}, deny: read, files: [/a]",
+            "subject: {container: {name: web}}, deny: read, files: [/a]",
+            "subject: {container: {image: 'nginx:*'}}, deny: read, files: [/a]",
         ] {
             assert!(undecided(rule).is_empty(), "{rule}");
         }

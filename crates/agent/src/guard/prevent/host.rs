@@ -12,8 +12,8 @@ use nix::fcntl::OFlag;
 use policy::Tables;
 use policy::subjects::{Maps, Resolve};
 
+use super::containers::{self, Containers};
 use crate::policy::store::About;
-use crate::policy::undecided::container_id;
 
 /// Cgroups that are looked at: far more than a host has.
 const CGROUPS_MAX: usize = 100_000;
@@ -21,14 +21,15 @@ const CGROUPS_MAX: usize = 100_000;
 const MOUNTS_MAX: u64 = 16 << 20;
 
 /// Names as this host knows them now.
-struct Host {
+struct Host<'c> {
     /// All cgroups of version 2: path and number.
     cgroups: Vec<(PathBuf, u64)>,
     root: PathBuf,
+    containers: &'c Containers,
 }
 
-impl Host {
-    fn read() -> Host {
+impl<'c> Host<'c> {
+    fn read(containers: &'c mut Containers, wanted: bool) -> Host<'c> {
         let root = cgroup_root();
         let (mut cgroups, mut open) = (Vec::new(), vec![root.clone()]);
         while let Some(dir) = open.pop() {
@@ -42,7 +43,11 @@ impl Host {
             open.extend(dirs.map(|one| one.path()));
             cgroups.push((dir, about.ino()));
         }
-        Host { cgroups, root }
+        if wanted {
+            let ids: Vec<&str> = cgroups.iter().filter_map(|(path, _)| id_of(path)).collect();
+            containers.look(&ids);
+        }
+        Host { cgroups, root, containers }
     }
 
     /// Leaves out cgroups that satisfy what their parents do: who looks one up goes up until one is
@@ -76,7 +81,7 @@ pub(super) fn cgroup_root() -> PathBuf {
     found.unwrap_or_else(|| PathBuf::from("/sys/fs/cgroup"))
 }
 
-impl Resolve for Host {
+impl Resolve for Host<'_> {
     fn user(&self, name: &str) -> Option<u32> {
         nix::unistd::User::from_name(name).ok().flatten().map(|user| user.uid.as_raw())
     }
@@ -94,20 +99,27 @@ impl Resolve for Host {
         self.below(|one| one.file_name().is_some_and(|last| last == name))
     }
 
-    /// A container is a cgroup that is called by its id: a name of it is the id, or its beginning.
+    /// A container is a cgroup that is called by its id. What is given as a name may be the id, too,
+    /// or its beginning.
     fn containers(&self, container: &Container) -> Vec<u64> {
-        let Some(name) = container_id(container) else { return Vec::new() };
+        let begins = containers::begins(container);
         self.below(|one| {
-            let last = one.file_name().map(|last| last.to_string_lossy().into_owned());
-            last.is_some_and(|last| last.split(['-', '.']).any(|part| part.starts_with(name)))
+            id_of(one).is_some_and(|id| {
+                begins.is_some_and(|begins| id.starts_with(begins))
+                    || self.containers.fits(id, container)
+            })
         })
     }
 }
 
+fn id_of(cgroup: &Path) -> Option<&str> {
+    cgroup.file_name().and_then(|name| containers::id(name.to_str()?))
+}
+
 /// What users, groups and cgroups satisfy here and now, and names that mean nothing.
-pub(super) fn names(about: &About) -> (Maps, Vec<String>) {
+pub(super) fn names(about: &About, containers: &mut Containers) -> (Maps, Vec<String>) {
     let symbols = about.symbols.restore();
-    let host = Host::read();
+    let host = Host::read(containers, !symbols.containers.is_empty());
     let mut maps = symbols.resolve(&host);
     host.without_heirs(&mut maps);
     let mut unknown = std::mem::take(&mut maps.unresolved);
@@ -116,12 +128,16 @@ pub(super) fn names(about: &About) -> (Maps, Vec<String>) {
     let paths = symbols.cgroups.keys().filter(|path| host.cgroups(path).is_empty());
     unknown.extend(paths.map(|path| format!("cgroup {path}")));
     let containers = symbols.containers.iter().filter(|one| host.containers(&one.0).is_empty());
-    unknown.extend(
-        containers.map(|one| {
-            format!("container {}", one.0.name.as_deref().unwrap_or("by image or label"))
-        }),
-    );
+    unknown.extend(containers.map(|one| described(&one.0)));
     (maps, unknown)
+}
+
+/// A container in the words of its rule.
+fn described(Container { name, image, labels }: &Container) -> String {
+    let name = name.iter().map(|name| format!(" {name}"));
+    let image = image.iter().map(|image| format!(" of image {image}"));
+    let labels = labels.iter().map(|(label, value)| format!(" labelled {label}={value}"));
+    name.chain(image).chain(labels).fold("container".to_owned(), |all, part| all + &part)
 }
 
 /// The same for the kernel.
@@ -250,6 +266,7 @@ mod tests {
                 .map(|(path, id)| (PathBuf::from(path), id))
                 .collect(),
             root: PathBuf::from("/c"),
+            containers: &Containers::new(),
         };
         assert_eq!(host.cgroups("/"), [1, 2, 3, 4]);
         assert_eq!(host.cgroups("/a.slice"), [2, 3]);

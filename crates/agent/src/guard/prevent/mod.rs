@@ -6,6 +6,7 @@
 
 mod arms;
 mod canary;
+mod containers;
 mod evidence;
 mod host;
 mod judge;
@@ -152,7 +153,7 @@ impl Prevention {
             return Err("the agent was started without --enforce".to_owned());
         }
         let tables = Tables::parse(&stored.tables).map_err(|error| error.to_string())?;
-        let (maps, unknown) = host::names(&stored.about);
+        let (maps, unknown) = host::names(&stored.about, &mut self.names.containers);
         let next = Loaded { stored, tables, maps, unknown };
         if !self.off {
             self.load(&next)?;
@@ -329,7 +330,7 @@ impl Prevention {
         if active.stored.about.symbols.is_empty() || !self.names.may_differ() {
             return;
         }
-        let (maps, unknown) = host::names(&active.stored.about);
+        let (maps, unknown) = host::names(&active.stored.about, &mut self.names.containers);
         if maps == active.maps {
             return;
         }

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::containers::Containers;
 use super::host;
 
 /// How often all is looked at although nothing seems to have changed: one cgroup may come while
@@ -17,6 +18,7 @@ const FILES: [&str; 2] = ["/etc/passwd", "/etc/group"];
 #[derive(Debug)]
 pub(super) struct Names {
     stat: PathBuf,
+    pub(super) containers: Containers,
     seen: (Option<String>, [Option<SystemTime>; 2]),
     looked: Instant,
 }
@@ -24,7 +26,12 @@ pub(super) struct Names {
 impl Names {
     pub(super) fn new() -> Names {
         let stat = host::cgroup_root().join("cgroup.stat");
-        Names { stat, seen: (None, [None; 2]), looked: Instant::now() }
+        Names {
+            stat,
+            containers: Containers::new(),
+            seen: (None, [None; 2]),
+            looked: Instant::now(),
+        }
     }
 
     /// Whether it is worth to look names up again; costs little.

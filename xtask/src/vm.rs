@@ -2,8 +2,8 @@
 //!
 //! Each kernel is a Debian cloud kernel booted under plain qemu with an initramfs made here. In it
 //! `provoke host` performs every operation that `aegisbpf doctor` lists and checks the resulting
-//! event field by field, `evade guest` tries what must not get around prevention, and `evade agent`
-//! runs the agent with policies as an operator does. The same tricks are tried once more with a kernel
+//! event field by field, `evade guest` tries what must not get around prevention, `evade own` meddles
+//! with what belongs to the agent, and `evade agent` runs the agent with policies as an operator does. The same tricks are tried once more with a kernel
 //! that preempts everywhere, beside others on the same CPU. What a whole run finds becomes
 //! `docs/evasion.md`. The guest needs no disk and no network: all that
 //! goes in is in the initramfs, all that comes out is the serial log.
@@ -39,12 +39,14 @@ pub(crate) enum Extent {
     /// What a run of all tests has time for: policies are replaced 60 times under load, about one a
     /// second under emulation.
     Smoke,
-    /// 1,000 times; and the agent itself carries policies out, killed and started again.
+    /// 1,000 times; and the agent itself carries policies out: killed, replaced and meddled with in all
+    /// ways, where the short form has some.
     Whole,
 }
 
-/// A guest boots in seconds; the cases, and a thousand reloads, take some minutes under emulation.
-const GUEST_TIMEOUT: Duration = Duration::from_mins(25);
+/// A guest boots in seconds; the cases and a thousand reloads take some minutes under emulation, and an
+/// agent that is replaced by another build lets the kernel verify all programs each time.
+const GUEST_TIMEOUT: Duration = Duration::from_mins(50);
 
 /// Runs the guest matrix and prints one row per kernel. `AEGIS_VM_CACHE` names the directory that
 /// keeps the kernels, `target/vm` by default.

@@ -131,9 +131,9 @@ pub fn pin(map: &OwnedFd, path: &Path) -> io::Result<()> {
     if done < 0 { Err(io::Error::from_raw_os_error(-done)) } else { Ok(()) }
 }
 
-/// The first number of a map of maps: that of the map behind it.
-pub fn read_number(map: &OwnedFd) -> io::Result<u32> {
-    let (key, mut value) = (0_u32, 0_u32);
+/// A number of a map of maps: that of the map behind it.
+pub fn read_number(map: &OwnedFd, key: u32) -> io::Result<u32> {
+    let mut value = 0_u32;
     let to = (&raw mut value).cast();
     // SAFETY: key and value have the four bytes that such a map has.
     let done =

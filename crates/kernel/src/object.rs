@@ -33,7 +33,7 @@ pub(crate) struct Loaded {
 }
 
 /// Opens one of the embedded objects.
-fn open(bytes: &[u8]) -> Result<OpenObject, Error> {
+pub(crate) fn open(bytes: &[u8]) -> Result<OpenObject, Error> {
     if !std::path::Path::new(BTF).exists() {
         return Err(Error::NoBtf { path: PathBuf::from(BTF) });
     }

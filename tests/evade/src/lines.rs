@@ -3,6 +3,8 @@
 //! A line is a kind of trick. Every case belongs to one, every line has a case or says why it has
 //! none; a test checks both.
 
+mod agent;
+
 /// One kind of trick.
 #[derive(Debug)]
 pub(crate) struct Line {
@@ -10,7 +12,7 @@ pub(crate) struct Line {
     pub(crate) area: &'static str,
     /// What is tried.
     pub(crate) trick: &'static str,
-    /// Those that try it; what begins with `agent/` and `run/` is about the agent itself.
+    /// Those that try it; what begins with `agent/`, `run/` and `own/` is about the agent itself.
     pub(crate) cases: &'static [&'static str],
     /// What is left to say: what no case can show, and what is meant to go through.
     pub(crate) note: &'static str,
@@ -31,10 +33,13 @@ const FILES: &str = "Reading and writing files";
 const RUNNING: &str = "Running programs";
 const NETWORK: &str = "The network";
 const ACTING: &str = "Acting on the system and on others";
-const AGENT: &str = "The agent itself";
 
 /// All lines.
-pub(crate) const LINES: &[Line] = &[
+pub(crate) fn all() -> impl Iterator<Item = &'static Line> {
+    LINES.iter().chain(agent::LINES)
+}
+
+const LINES: &[Line] = &[
     line(
         FILES,
         "symbolic links, also one that changes; dot-dot in the path",
@@ -431,52 +436,31 @@ pub(crate) const LINES: &[Line] = &[
             "act/enter a namespace",
         ],
     ),
-    line(
-        AGENT,
-        "killed, stopped, started again, replaced",
-        &[
-            "agent/kill -9 of the loader",
-            "run/kill -9 of the worker",
-            "run/kill -9 of the guard, and the next agent",
-            "run/what was inherited outlives the agent",
-            "run/a clean stop",
-        ],
-    ),
-    line(AGENT, "policies replaced under load", &["agent/reloads under load"]),
-    line(
-        AGENT,
-        "policies that are broken",
-        &["agent/reloads under load", "run/broken policies change nothing"],
-    ),
-    line(
-        AGENT,
-        "what is only reported denies nothing",
-        &["agent/what is only reported", "run/audit reports and denies nothing"],
-    ),
 ];
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::LINES;
-    use crate::{agent, cases, hammer};
+    use super::all;
+    use crate::{agent, cases, hammer, own};
 
     #[test]
     fn each_case_belongs_to_a_line_and_each_line_names_cases_that_exist() {
-        let listed: BTreeSet<&str> = LINES.iter().flat_map(|line| line.cases).copied().collect();
-        let own: BTreeSet<String> = cases::all().map(cases::Case::id).collect();
-        let lost: Vec<_> = own.iter().filter(|id| !listed.contains(id.as_str())).collect();
+        let listed: BTreeSet<&str> = all().flat_map(|line| line.cases).copied().collect();
+        let tricks: BTreeSet<String> = cases::all().map(cases::Case::id).collect();
+        let lost: Vec<_> = tricks.iter().filter(|id| !listed.contains(id.as_str())).collect();
         assert!(lost.is_empty(), "in no line: {lost:#?}");
         let of_agent: BTreeSet<String> = hammer::NAMES
             .iter()
             .map(|name| format!("agent/{name}"))
             .chain(agent::names().map(|name| format!("run/{name}")))
+            .chain(own::names().map(|name| format!("own/{name}")))
             .collect();
-        for line in LINES {
+        for line in all() {
             assert!(!line.cases.is_empty(), "{} has no case", line.trick);
             for case in line.cases {
-                let exists = own.contains(*case) || of_agent.contains(*case);
+                let exists = tricks.contains(*case) || of_agent.contains(*case);
                 assert!(exists, "{}: there is no case {case}", line.trick);
             }
         }

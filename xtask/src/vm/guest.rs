@@ -143,9 +143,11 @@ impl Payload {
     fn suites_of_evasion(&self, boot: &Boot) -> &'static [&'static str] {
         match (self.extent, boot.crowded) {
             _ if !prevents(&boot.version) || boot.counts => &[],
-            (Extent::Smoke, false) => &["guest --reloads 60"],
+            (Extent::Smoke, false) => &["guest --reloads 60", "agent --agent /bin/aegisbpf --few"],
             (Extent::Smoke, true) => &["guest --reloads 20 --crowded"],
-            (Extent::Whole, false) => &["guest --reloads 1000", "agent --agent /bin/aegisbpf"],
+            (Extent::Whole, false) => {
+                &["guest --reloads 1000", "own", "agent --agent /bin/aegisbpf"]
+            }
             (Extent::Whole, true) => &["guest --reloads 60 --crowded"],
         }
     }

@@ -59,5 +59,7 @@ fn log() {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_target(false)
+        // Else a log that cannot be written, as on a full disk, would end the process.
+        .log_internal_errors(false)
         .init();
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use kernel::enforce::cgroup::Network;
-use kernel::enforce::{Enforcer, Options, PINS};
+use kernel::enforce::{self, PINS};
 
 use crate::cli::RUNTIME_DIR;
 
@@ -24,10 +24,7 @@ pub(crate) fn network(runtime: &Path) -> PathBuf {
 
 /// Ends what is pinned, whoever left it; false if nothing was.
 pub(crate) fn release(runtime: &Path) -> Result<bool, kernel::Error> {
-    let is_pinned = Path::new(PINS).join("epoch").exists();
-    if is_pinned {
-        Enforcer::open(Options::default()).and_then(Enforcer::release)?;
-    }
+    let is_pinned = enforce::release(Path::new(PINS))?;
     Ok(Network::release(&network(runtime))? || is_pinned)
 }
 

@@ -39,6 +39,8 @@ static __noinline struct subject *other_subject(struct task_struct *task, __u64 
 
 	if (known && known->epoch == epoch)
 		return known;
+	if (!known)
+		known = bpf_task_storage_get(&former_subjects, task->group_leader, 0, 0);
 	found = bpf_task_storage_get(&others, bpf_get_current_task_btf(), 0,
 	                             BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!found) {

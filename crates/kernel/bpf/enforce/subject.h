@@ -56,6 +56,15 @@ struct {
 	__type(value, struct subject);
 } subjects __weak SEC(".maps");
 
+/* What programs of another build knew whose maps are laid out in another way: the loader puts that
+ * map in this place. Empty after any other load. */
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct subject);
+} former_subjects __weak SEC(".maps");
+
 /* The same for processes whose storage cannot be had at the moment, by thread group. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -433,6 +442,17 @@ static __always_inline struct subject *spare_subject(void)
 	return bpf_map_lookup_elem(&spare_subjects, &pid);
 }
 
+/* A process that is looked at for the first time is who it was to a build before. Its own function,
+ * for the room on the stack. */
+static __noinline int take_over(struct subject *subject, struct task_struct *leader)
+{
+	struct subject *former = bpf_task_storage_get(&former_subjects, leader, 0, 0);
+
+	if (former && subject)
+		*subject = *former;
+	return 0;
+}
+
 /* The current process, found anew; NULL if nothing can be kept of it. Its own function, so that
  * what it needs of the stack is free again for who asks. */
 static __noinline struct subject *renew_subject(__u64 epoch)
@@ -451,6 +471,8 @@ static __noinline struct subject *renew_subject(__u64 epoch)
 	}
 	if (subject->epoch == epoch)
 		return subject;
+	if (!subject->past)
+		take_over(subject, task->group_leader);
 	executable_labels(task, &labels, epoch);
 	find_bits(subject, &labels, epoch, bpf_get_current_task());
 	return subject;

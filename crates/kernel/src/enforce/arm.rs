@@ -78,11 +78,15 @@ pub(super) fn put(maps: &Maps, arming: &Arming) -> Result<(), Error> {
 }
 
 /// All of one epoch for the next one, in whose words they are.
-pub(super) fn carry(maps: &Maps, (before, epoch): (u64, u64), carry: &Carry) -> Result<(), Error> {
+pub(super) fn carry(
+    (from, before): (&Maps, u64),
+    (maps, epoch): (&Maps, u64),
+    carry: &Carry,
+) -> Result<(), Error> {
     if before == 0 {
         return Ok(());
     }
-    for old in of_epoch(maps, before)? {
+    for old in of_epoch(from, before)? {
         let new = Arming { set: renamed(&old.set, carry), ..old };
         if new.set != [0; WORDS] {
             maps.put(PIN, &new.key(epoch), &new.value())?;

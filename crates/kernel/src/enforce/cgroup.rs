@@ -126,7 +126,7 @@ impl Network {
             Some(pins) => pins.links(PROGRAMS.iter().map(|one| one.0))?,
             None => BTreeMap::new(),
         };
-        let (maps, blob_bytes) = (Maps::new(maps), options.blob_bytes);
+        let (maps, blob_bytes) = (Maps::new(maps)?, options.blob_bytes);
         Ok(Network { pins, blob_bytes, cgroup, maps, loaded, links })
     }
 
@@ -154,7 +154,7 @@ impl Network {
                 self.links.insert(name, link);
             }
         }
-        generation::apply(&self.maps, self.blob_bytes, generation)?;
+        generation::apply(&self.maps, None, self.blob_bytes, generation)?;
         let needed = |name: &str| {
             let mut programs = PROGRAMS.iter().filter(|one| one.0 == name);
             programs.any(|(_, operations)| operations.iter().any(|one| asked.has(*one)))
@@ -168,6 +168,11 @@ impl Network {
         }
         self.links.retain(|name, _| needed(name));
         Ok(())
+    }
+
+    /// Lets go of everybody until something is put in force again.
+    pub fn pause(&mut self) -> Result<(), Error> {
+        self.maps.set_epoch(0)
     }
 
     /// Processes that took the first steps of sequences, with the selectors that they have since.

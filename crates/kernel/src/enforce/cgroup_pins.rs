@@ -105,7 +105,7 @@ pub(super) fn release(root: &Path) -> Result<bool, Error> {
         if epoch.exists() {
             let map = MapHandle::from_pinned_path(&epoch);
             let map = map.map_err(|error| Error::map("epoch", &error))?;
-            Maps::new(BTreeMap::from([("epoch", map)])).set_epoch(0)?;
+            Maps::new(BTreeMap::from([("epoch", map)]))?.set_epoch(0)?;
         }
     }
     all.iter().try_for_each(|path| remove(path))?;

@@ -2,10 +2,10 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use libbpf_rs::{MapCore, MapFlags};
+use libbpf_rs::{ErrorKind, MapCore, MapFlags};
 
 use super::arm;
-use super::maps::{Maps, inner, slot};
+use super::maps::{Maps, SLOTS, inner, slot};
 use crate::error::Error;
 
 /// The first word of tables, and the version that the programs read.
@@ -142,10 +142,16 @@ fn check(tables: &[u8], room: u32) -> Result<(), Error> {
     Ok(())
 }
 
-/// Everything in place, then one write.
-pub(super) fn apply(maps: &Maps, room: u32, generation: &Generation<'_>) -> Result<(), Error> {
+/// Everything in place, then one write. What another build has in force by maps of another layout is
+/// what was before, if it is given.
+pub(super) fn apply(
+    maps: &Maps,
+    former: Option<&Maps>,
+    room: u32,
+    generation: &Generation<'_>,
+) -> Result<(), Error> {
     check(generation.tables, room)?;
-    let before = maps.epoch()?;
+    let before = former.unwrap_or(maps).last_epoch()?;
     let epoch = before + 1;
     let mut value = vec![0; room as usize];
     for (to, from) in value.iter_mut().zip(generation.tables) {
@@ -159,14 +165,22 @@ pub(super) fn apply(maps: &Maps, room: u32, generation: &Generation<'_>) -> Resu
     put_mounts(maps, epoch, &generation.mounts)?;
     put_ids(maps, epoch, &generation.ids)?;
     generation.pins.iter().try_for_each(|pin| put_pin(maps, epoch, pin))?;
+    if let Some(former) = former {
+        copy_carries(former, maps)?;
+    }
     put_carry(maps, before, epoch, &generation.carry)?;
-    arm::carry(maps, (before, epoch), &generation.carry)?;
+    arm::carry((former.unwrap_or(maps), before), (maps, epoch), &generation.carry)?;
     maps.set_epoch(epoch)?;
     // Nothing changes by it, but nobody reads what was in force before when it returns.
     maps.put_tables(epoch, &tables)?;
     if before > 0 {
-        let deleted = maps.get("generations")?.delete(&slot(before));
-        deleted.map_err(|error| Error::map("generations", &error))?;
+        match maps.get("generations")?.delete(&slot(before)) {
+            // It was another layout's.
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(Error::map("generations", &error));
+            }
+            _ => {}
+        }
     }
     maps.forget_before("mounts", epoch)?;
     maps.forget_before("ids", epoch)?;
@@ -239,6 +253,21 @@ fn put_carry(maps: &Maps, before: u64, epoch: u64, carry: &Carry) -> Result<(), 
     let mut value = [before, epoch].map(u64::to_ne_bytes).concat();
     value.extend(carry.0);
     maps.put("carries", &slot(epoch), &value)
+}
+
+/// Processes that slept since before what another build had in force are still found by these.
+fn copy_carries(from: &Maps, to: &Maps) -> Result<(), Error> {
+    let (from, into) = (from.get("carries")?, to.get("carries")?);
+    if from.value_size() != into.value_size() {
+        return Ok(());
+    }
+    for slot in (0..SLOTS).map(slot) {
+        let known = from.lookup(&slot, MapFlags::ANY);
+        if let Some(known) = known.map_err(|error| Error::map("carries", &error))? {
+            to.put("carries", &slot, &known)?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

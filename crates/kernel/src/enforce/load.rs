@@ -1,23 +1,21 @@
 //! Loads, attaches and pins the programs, or finds them pinned.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::hash::{DefaultHasher, Hasher};
-use std::io;
 use std::path::{Path, PathBuf};
 
 use libbpf_rs::btf::Btf;
 use libbpf_rs::btf::types::{Func, FuncProto};
-use libbpf_rs::{MapHandle, OpenObject, ReferencesType};
+use libbpf_rs::{MapCore, MapHandle, OpenMapMut, OpenObject, ReferencesType};
 
 use super::Options;
 use super::lsm_offer::NEEDED;
 use super::maps::{Maps, PINNED, inner};
+use super::pins::{self, named};
 use crate::error::Error;
 use crate::hooks::Hooks;
 use crate::messages;
-use crate::object::{Aligned, Loaded};
+use crate::object::{self, Aligned, Loaded};
 
 pub(super) static OBJECT: &Aligned<[u8]> =
     &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/enforce.bpf.o")));
@@ -30,8 +28,6 @@ const ARGUMENTS: &[(&str, usize)] = &[("enforce_times", 3), ("enforce_times_old"
 const FIND_ANEW: &str = "enforce_find_anew";
 /// Sizes of tables that are possible.
 const BLOB_SIZES: std::ops::RangeInclusive<u32> = 64 << 10..=64 << 20;
-/// The directories of links are called so, with the identity of the object behind it.
-const LINKS: &str = "links-";
 /// Directory of links that are not complete.
 const MAKING: &str = "making";
 
@@ -42,90 +38,83 @@ pub(super) struct Opened {
     pub(super) find_anew: PathBuf,
     pub(super) missing: Vec<(String, String)>,
     pub(super) resumed: bool,
+    /// The maps by which programs of another build enforce, if they are laid out in another way.
+    pub(super) former: Option<Maps>,
+    /// Maps of other layouts, which go when the first generation is in force.
+    pub(super) left: Vec<PathBuf>,
 }
 
-/// Uses what is pinned by this very build, else loads; programs of another build are replaced without
-/// a moment in which neither is attached.
+/// Uses what is pinned by this very build, else loads. Programs of another build are replaced without a
+/// moment in which neither is attached: at once if their maps can be shared, else after these
+/// programs enforce something.
 pub(super) fn open(options: &Options) -> Result<Opened, Error> {
     if !options.blob_bytes.is_power_of_two() || !BLOB_SIZES.contains(&options.blob_bytes) {
         let reason = format!("{} bytes is no possible size", options.blob_bytes);
         return Err(Error::Tables { reason });
     }
-    let pins = &options.pins;
-    let links = pins.join(format!("{LINKS}{:016x}-{}", identity(), options.blob_bytes));
-    if links.is_dir() {
-        let (missing, find_anew) = (unpinned(&links), links.join(FIND_ANEW));
-        return Ok(Opened { maps: pinned(pins)?, find_anew, missing, resumed: true });
-    }
-    let making = pins.join(MAKING);
-    remove(&making)?;
-    let missing = match begin(options, &making, &links) {
-        Ok(missing) => missing,
-        Err(error) => {
-            // The first failure is the one to tell; what stays is taken away by the next attempt.
-            drop(clear(pins, &making));
-            return Err(error);
-        }
+    let name = pins::links(options.blob_bytes);
+    let mut left = pins::sets(&options.pins)?;
+    let resumed = left.iter().find(|set| set.join(&name).is_dir()).cloned();
+    let set = match &resumed {
+        Some(set) => set.clone(),
+        None => options.pins.join(pins::layout(&object::open(&OBJECT.0)?, options.blob_bytes)),
     };
-    for other in others(pins, &links)? {
-        remove(&other)?;
+    left.retain(|other| *other != set);
+    let former = former(&set, &left)?;
+    let links = set.join(&name);
+    let missing = match &resumed {
+        Some(_) => unpinned(&links),
+        None => begin(options, &set, &links, former)?,
+    };
+    let (find_anew, maps) = (links.join(FIND_ANEW), pins::maps(&set)?);
+    let former = former.map(|set| pins::maps(set)).transpose()?;
+    Ok(Opened { maps, find_anew, missing, resumed: resumed.is_some(), former, left })
+}
+
+/// Of maps laid out in other ways, those by which something is enforced, if ours enforce nothing.
+fn former<'a>(set: &Path, others: &'a [PathBuf]) -> Result<Option<&'a PathBuf>, Error> {
+    if pins::epoch(set)? != 0 {
+        return Ok(None);
     }
-    Ok(Opened { maps: pinned(pins)?, find_anew: links.join(FIND_ANEW), missing, resumed: false })
+    let epochs = others.iter().map(|other| Ok((pins::epoch(other)?, other)));
+    let epochs: Vec<(u64, &PathBuf)> = epochs.collect::<Result<_, Error>>()?;
+    Ok(epochs.into_iter().filter(|one| one.0 != 0).max().map(|one| one.1))
 }
 
 /// Loads, attaches and pins; gives the programs that are not attached.
-fn begin(options: &Options, making: &Path, links: &Path) -> Result<Vec<(String, String)>, Error> {
-    make(making)?;
-    let hooks = Hooks::read();
-    let (loaded, left) = load(options, &hooks)?;
-    let missing = attach(&loaded, making, left, &hooks)?;
-    pin_maps(&loaded, &options.pins)?;
-    fs::rename(making, links).map_err(|error| named("rename", making, error))?;
-    Ok(missing)
+fn begin(
+    options: &Options,
+    set: &Path,
+    links: &Path,
+    former: Option<&PathBuf>,
+) -> Result<Vec<(String, String)>, Error> {
+    let making = set.join(MAKING);
+    pins::remove(&making)?;
+    let begun = || -> Result<Vec<(String, String)>, Error> {
+        fs::create_dir_all(&making).map_err(|error| named("create", &making, error))?;
+        let hooks = Hooks::read();
+        let (loaded, left) = load(options, set, former, &hooks)?;
+        let missing = attach(&loaded, &making, left, &hooks)?;
+        pin_maps(&loaded, set)?;
+        fs::rename(&making, links).map_err(|error| named("rename", &making, error))?;
+        for other in pins::builds(set)?.iter().filter(|other| *other != links) {
+            pins::remove(other)?;
+        }
+        Ok(missing)
+    };
+    begun().inspect_err(|_| {
+        // The first failure is the one to tell; what stays is taken away by the next attempt.
+        drop(clear(&options.pins, set, &making));
+    })
 }
 
 /// Takes away what a beginning left that failed. What another build has pinned stays in force.
-fn clear(pins: &Path, making: &Path) -> Result<(), Error> {
-    if others(pins, Path::new(""))?.is_empty() { unpin(pins) } else { remove(making) }
-}
-
-/// Which programs these are: two builds whose programs differ have different ones.
-fn identity() -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(&OBJECT.0);
-    hasher.finish()
-}
-
-fn named(what: &str, path: &Path, error: io::Error) -> Error {
-    Error::io(format!("{what} {}", path.display()), error)
-}
-
-fn make(directory: &Path) -> Result<(), Error> {
-    fs::create_dir_all(directory).map_err(|error| named("create", directory, error))
-}
-
-/// Removes a directory of pins, which has no directories in it; none is fine.
-fn remove(directory: &Path) -> Result<(), Error> {
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(named("read", directory, error)),
-    };
-    for entry in entries {
-        let path = entry.map_err(|error| named("read", directory, error))?.path();
-        fs::remove_file(&path).map_err(|error| named("remove", &path, error))?;
+fn clear(pins: &Path, set: &Path, making: &Path) -> Result<(), Error> {
+    if !pins::builds(set)?.is_empty() {
+        return pins::remove(making);
     }
-    fs::remove_dir(directory).map_err(|error| named("remove", directory, error))
-}
-
-/// Directories of links, save one.
-fn others(pins: &Path, but: &Path) -> Result<Vec<PathBuf>, Error> {
-    let entries = fs::read_dir(pins).map_err(|error| named("read", pins, error))?;
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let links = |path: &PathBuf| {
-        path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with(LINKS))
-    };
-    Ok(paths.filter(|path| links(path) && path != but).collect())
+    pins::remove(set)?;
+    if pins::sets(pins)?.is_empty() { pins::remove(pins) } else { Ok(()) }
 }
 
 /// Programs that were not attached when the others were.
@@ -138,17 +127,13 @@ fn unpinned(links: &Path) -> Vec<(String, String)> {
     missing
 }
 
-fn pinned(pins: &Path) -> Result<Maps, Error> {
-    let mut maps = BTreeMap::new();
-    for (_, pin) in PINNED {
-        let map = MapHandle::from_pinned_path(pins.join(pin));
-        maps.insert(*pin, map.map_err(|error| Error::map(pin, &error))?);
-    }
-    Ok(Maps::new(maps))
-}
-
 /// Loads all programs that this kernel has the hooks of; gives the ones left out by their arguments.
-fn load(options: &Options, hooks: &Hooks) -> Result<(Loaded, Vec<(String, String)>), Error> {
+fn load(
+    options: &Options,
+    set: &Path,
+    former: Option<&PathBuf>,
+    hooks: &Hooks,
+) -> Result<(Loaded, Vec<(String, String)>), Error> {
     let btf = Btf::from_vmlinux().ok();
     let skip = |section: &OsStr| hooks.missing(section);
     let mut left = Vec::new();
@@ -165,7 +150,8 @@ fn load(options: &Options, hooks: &Hooks) -> Result<(Loaded, Vec<(String, String
                 program.set_autoload(false);
             }
         }
-        prepare(opened, options, &template)
+        prepare(opened, options.blob_bytes, &template)?;
+        share(opened, set, former)
     })?;
     Ok((loaded, left))
 }
@@ -182,12 +168,15 @@ pub(super) fn is_called(name: &str, known: &str) -> bool {
     name == known || known.starts_with('.') && name.ends_with(known)
 }
 
-fn prepare(opened: &mut OpenObject, options: &Options, template: &MapHandle) -> Result<(), Error> {
+fn refused(map: &OpenMapMut<'_>) -> impl Fn(libbpf_rs::Error) -> Error + use<> {
+    let name = map.name().to_string_lossy().into_owned();
+    move |error| Error::map("of the object", &format!("{name}: {error}"))
+}
+
+fn prepare(opened: &mut OpenObject, blob_bytes: u32, template: &MapHandle) -> Result<(), Error> {
     use std::os::fd::AsFd;
     for mut map in opened.maps_mut() {
-        let name = map.name().to_string_lossy().into_owned();
-        let fail =
-            |error: libbpf_rs::Error| Error::map("of the object", &format!("{name}: {error}"));
+        let (name, fail) = (map.name().to_string_lossy().into_owned(), refused(&map));
         if UNUSED.contains(&name.as_str()) {
             map.set_autocreate(false).map_err(fail)?;
             continue;
@@ -199,16 +188,33 @@ fn prepare(opened: &mut OpenObject, options: &Options, template: &MapHandle) -> 
             && let Some(value) = map.initial_value_mut()
         {
             // Each source of the object brings its copy of the constant.
-            let bytes = options.blob_bytes.to_ne_bytes();
+            let bytes = blob_bytes.to_ne_bytes();
             for (to, from) in value.iter_mut().zip(bytes.into_iter().cycle()) {
                 *to = from;
             }
         }
-        if let Some((_, pin)) = PINNED.iter().find(|(known, _)| is_called(&name, known)) {
-            let path = options.pins.join(pin);
-            if path.exists() {
-                map.reuse_pinned_map(&path).map_err(fail)?;
-            }
+    }
+    Ok(())
+}
+
+/// Lets the programs use maps that are pinned already, and what those of another layout knew of processes.
+fn share(opened: &mut OpenObject, set: &Path, former: Option<&PathBuf>) -> Result<(), Error> {
+    let known = former.filter(|set| pins::means_the_same(set)).map(|set| set.join("subjects"));
+    for mut map in opened.maps_mut() {
+        let (name, fail) = (map.name().to_string_lossy().into_owned(), refused(&map));
+        let Some((_, pin)) = PINNED.iter().find(|(known, _)| is_called(&name, known)) else {
+            continue;
+        };
+        let mut path = set.join(pin);
+        if let Some(known) = &known
+            && *pin == "former_subjects"
+            && !path.exists()
+            && MapHandle::from_pinned_path(known).map_err(&fail)?.value_size() == map.value_size()
+        {
+            path.clone_from(known);
+        }
+        if path.exists() {
+            map.reuse_pinned_map(&path).map_err(fail)?;
         }
     }
     Ok(())
@@ -245,9 +251,9 @@ fn attach(
     Ok(missing)
 }
 
-fn pin_maps(loaded: &Loaded, pins: &Path) -> Result<(), Error> {
+fn pin_maps(loaded: &Loaded, set: &Path) -> Result<(), Error> {
     for (name, pin) in PINNED {
-        let path = pins.join(pin);
+        let path = set.join(pin);
         if !path.exists() {
             let map = loaded.map_where(|called| is_called(called, name));
             let mut map = map.ok_or_else(|| Error::map(pin, &"not in the object"))?;
@@ -255,13 +261,4 @@ fn pin_maps(loaded: &Loaded, pins: &Path) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// Takes all pins away.
-pub(super) fn unpin(pins: &Path) -> Result<(), Error> {
-    for links in others(pins, Path::new(""))? {
-        remove(&links)?;
-    }
-    remove(&pins.join(MAKING))?;
-    remove(pins)
 }

@@ -10,7 +10,7 @@ use super::now::Now;
 use crate::error::Error;
 
 /// Maps that are pinned, with the names of their pins. All programs, of this build and of the one
-/// that follows it, use the same.
+/// that follows it, use the same, unless they are laid out in another way.
 pub(super) const PINNED: &[(&str, &str)] = &[
     ("generations", "generations"),
     (".data.now", "epoch"),
@@ -21,6 +21,7 @@ pub(super) const PINNED: &[(&str, &str)] = &[
     ("kept_labels", "kept_labels"),
     ("pins", "pins"),
     ("subjects", "subjects"),
+    ("former_subjects", "former_subjects"),
     ("spare_subjects", "spare_subjects"),
     ("denials", "denials"),
     ("counters", "counters"),
@@ -39,11 +40,14 @@ const LEAP: u64 = 1 << 32;
 #[derive(Debug)]
 pub(super) struct Maps {
     by_pin: BTreeMap<&'static str, MapHandle>,
+    /// In memory from the beginning: who may touch nothing any more can still let go.
+    now: Option<Now>,
 }
 
 impl Maps {
-    pub(super) fn new(by_pin: BTreeMap<&'static str, MapHandle>) -> Maps {
-        Maps { by_pin }
+    pub(super) fn new(by_pin: BTreeMap<&'static str, MapHandle>) -> Result<Maps, Error> {
+        let now = by_pin.get("epoch").map(Now::of).transpose()?;
+        Ok(Maps { by_pin, now })
     }
 
     pub(super) fn get(&self, pin: &'static str) -> Result<&MapHandle, Error> {
@@ -54,13 +58,29 @@ impl Maps {
         self.get(pin)?.update(key, value, MapFlags::ANY).map_err(|error| Error::map(pin, &error))
     }
 
-    fn now(&self) -> Result<Now, Error> {
-        Now::of(self.get("epoch")?)
+    fn now(&self) -> Result<&Now, Error> {
+        self.now.as_ref().ok_or_else(|| Error::map("epoch", &"it is not pinned"))
     }
 
     /// The epoch in force; 0 if nothing is.
     pub(super) fn epoch(&self) -> Result<u64, Error> {
         Ok(self.now()?.epoch().load(Ordering::Acquire))
+    }
+
+    /// The epoch in force; if nothing is, the one that was last.
+    pub(super) fn last_epoch(&self) -> Result<u64, Error> {
+        let now = self.epoch()?;
+        if now != 0 {
+            return Ok(now);
+        }
+        let mut last = 0;
+        for at in 0..SLOTS {
+            let carry = self.get("carries")?.lookup(&slot(at), MapFlags::ANY);
+            let carry = carry.map_err(|error| Error::map("carries", &error))?;
+            let to = carry.as_deref().and_then(|carry| carry.get(8..)?.first_chunk().copied());
+            last = last.max(to.map_or(0, u64::from_ne_bytes));
+        }
+        Ok(last)
     }
 
     /// The one write that puts a generation in force.

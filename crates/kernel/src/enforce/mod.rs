@@ -26,6 +26,7 @@ mod lsm_offer;
 mod maps;
 mod now;
 pub mod offer;
+mod pins;
 mod protect;
 mod read;
 
@@ -33,6 +34,7 @@ use std::path::PathBuf;
 
 pub use arm::Arming;
 pub use generation::{Carry, Generation, Id, IdKind, Mount, Pin};
+pub use pins::{release, sets};
 pub use protect::Protection;
 pub use read::{Active, Counters, Denials};
 
@@ -73,6 +75,10 @@ pub struct Enforcer {
     missing: Vec<(String, String)>,
     /// Whether the programs were there already.
     resumed: bool,
+    /// What another build enforces by maps of another layout, until this one enforces something.
+    former: Option<Maps>,
+    /// The pins of all such.
+    left: Vec<PathBuf>,
 }
 
 impl Enforcer {
@@ -86,6 +92,8 @@ impl Enforcer {
             find_anew: opened.find_anew,
             missing: opened.missing,
             resumed: opened.resumed,
+            former: opened.former,
+            left: opened.left,
         })
     }
 
@@ -113,7 +121,15 @@ impl Enforcer {
     /// Puts a generation in force, by one write after all of it is in place. On an error the one
     /// before stays in force.
     pub fn apply(&mut self, generation: &Generation<'_>) -> Result<(), Error> {
-        generation::apply(&self.maps, self.options.blob_bytes, generation)
+        let former = self.former.as_ref();
+        generation::apply(&self.maps, former, self.options.blob_bytes, generation)?;
+        // Until here the programs of the other layout are asked, too, so nothing comes through.
+        self.former = None;
+        while let Some(set) = self.left.last() {
+            pins::remove(set)?;
+            self.left.pop();
+        }
+        Ok(())
     }
 
     /// Tells of mounts that came later; the labels of files on them are found anew.
@@ -137,7 +153,7 @@ impl Enforcer {
 
     /// What the kernel has in force, read back from it; none if nothing is.
     pub fn active(&self) -> Result<Option<Active>, Error> {
-        read::active(&self.maps)
+        read::active(self.former.as_ref().unwrap_or(&self.maps))
     }
 
     /// What was decided and what went wrong, since the programs were loaded.
@@ -150,9 +166,16 @@ impl Enforcer {
         Denials::open(&self.maps)
     }
 
+    /// Lets go of everybody until something is put in force again. It needs nothing that could be denied
+    /// to this process.
+    pub fn pause(&mut self) -> Result<(), Error> {
+        self.former = None;
+        self.maps.set_epoch(0)
+    }
+
     /// Ends enforcement: takes all pins away, so that programs and maps go with their last user.
     pub fn release(self) -> Result<(), Error> {
         self.maps.set_epoch(0)?;
-        load::unpin(&self.options.pins)
+        pins::release(&self.options.pins).map(drop)
     }
 }

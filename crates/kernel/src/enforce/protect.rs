@@ -15,6 +15,7 @@ use libbpf_rs::{Link, MapCore, MapFlags};
 use nix::sys::stat::{major, minor};
 
 use super::maps::{Maps, SLOTS, slot};
+use super::pins::{builds, sets};
 use crate::error::Error;
 use crate::source::mountinfo::kernel_dev;
 
@@ -146,8 +147,10 @@ fn numbers(info: &str) -> Vec<(Kind, u32)> {
 /// What is pinned in the directories of links, opened.
 fn pinned(pins: &Path) -> Result<Vec<Link>, Error> {
     let mut opened = Vec::new();
-    for directory in listed(pins)?.into_iter().filter(|path| path.is_dir()) {
-        for path in listed(&directory)? {
+    for set in sets(pins)? {
+        let paths =
+            builds(&set)?.iter().map(|links| listed(links)).collect::<Result<Vec<_>, _>>()?;
+        for path in paths.into_iter().flatten() {
             let link = Link::open(&path);
             opened.push(link.map_err(|error| seen(&path, io::Error::other(error)))?);
         }

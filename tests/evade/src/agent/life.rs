@@ -1,11 +1,14 @@
 //! What holds when parts of the agent, or all of it, are gone.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use kernel::enforce::{PINS, sets};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::build::Differs;
 use super::policies::at_pins;
 use super::scene::{Deed, Living, Scene, at};
 use crate::hammer::Hammer;
@@ -25,7 +28,7 @@ fn hammers() -> Result<[Hammer; 2]> {
 }
 
 fn hammers_at(denied: &str, allowed: &str) -> Result<[Hammer; 2]> {
-    let nothing = std::path::Path::new("-");
+    let nothing = Path::new("-");
     let (denied, allowed) = (at(denied), at(allowed));
     Ok([Hammer::start(COVERED, &[&denied, &allowed])?, Hammer::start(FREE, &[nothing, &denied])?])
 }
@@ -134,18 +137,49 @@ pub(super) fn both_stopped(scene: &mut Scene) -> Result<String> {
 
 /// Another build takes over, and the first one again.
 pub(super) fn upgraded(scene: &mut Scene) -> Result<String> {
-    let other = scene.other_build()?;
+    replaced(scene, Differs::Programs)
+}
+
+/// The same when the maps cannot be shared: they are other ones each time.
+pub(super) fn laid_out_anew(scene: &mut Scene) -> Result<String> {
+    replaced(scene, Differs::Maps)
+}
+
+fn replaced(scene: &mut Scene, differs: Differs) -> Result<String> {
+    let other = scene.other_build(differs)?;
+    let first = maps()?;
     let hammers = hammers()?;
+    let mut heir = Living::start(scene, COVERED, "parent", &TWO)?;
+    let mut check = |scene: &Scene, when: &str| -> Result<()> {
+        ensure!(scene.is_denied(&TWO)?, "{when}: it is not denied");
+        let said = heir.ask()?;
+        ensure!(said == "errno 1", "{when}: who inherits the rule came to {said}");
+        Ok(())
+    };
+    check(scene, "before")?;
     ensure!(scene.end(Signal::SIGTERM)?.success(), "the first build did not end well");
     scene.start_build(&other, &["--enforce"])?;
     scene.is_in_kernel(7)?;
-    ensure!(scene.is_denied(&TWO)?, "the other build denies nothing");
+    check(scene, "the other build")?;
+    let shared = maps()? == first;
+    ensure!(shared == matches!(differs, Differs::Programs), "the maps are the same: {shared}");
     scene.end(Signal::SIGKILL)?;
+    check(scene, "the other build is killed")?;
     scene.start(&["--enforce"])?;
     scene.is_in_kernel(7)?;
+    check(scene, "the first build again")?;
+    ensure!(maps()? == first, "the first build has other maps now");
+    heir.end()?;
     let rounds = finish(hammers)?;
     scene.denied(&TWO, "two")?;
     Ok(format!("{rounds} rounds through two changes of the build, 0 wrong"))
+}
+
+/// The directory of the maps that are pinned: there is one.
+fn maps() -> Result<PathBuf> {
+    let mut sets = sets(Path::new(PINS))?;
+    ensure!(sets.len() == 1, "maps of {} layouts are pinned", sets.len());
+    sets.pop().context("nothing is pinned")
 }
 
 /// Whom a rule is about by its parent alone stays so, whoever runs.

@@ -4,7 +4,9 @@
 //! files of policies and asks what holds then, by deeds: one process that the rules are about, and one
 //! that no rule is about, do the same. The cases build on each other and are done in order.
 
+mod build;
 mod life;
+mod own;
 mod policies;
 mod rules;
 mod scene;
@@ -36,6 +38,7 @@ const CASES: &[Case] = &[
     ("kill -9 of both, and nobody for a minute", life::both_killed),
     ("both stopped", life::both_stopped),
     ("an upgrade to another build, and back", life::upgraded),
+    ("an upgrade to a build with other maps, and back", life::laid_out_anew),
     ("what was inherited outlives the agent", life::inherited),
     ("a clean stop", life::stopped),
     ("an agent without --enforce after one with it", life::audit_after),
@@ -44,6 +47,7 @@ const CASES: &[Case] = &[
     ("a rule that denies", rules::alone),
     ("the last step of a sequence", rules::armed),
     ("how long a last step goes through", rules::window),
+    ("strangers and an agent that protects itself", own::protected),
 ];
 
 /// The names of all cases.
@@ -52,10 +56,11 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     CASES.iter().map(|case| case.0)
 }
 
-/// What a run of all tests has time for: loading takes most of it, so it is done twice.
+/// What a run of all tests has time for: loading takes most of it, so it is done once.
 const FEW: &[Case] = &[
     ("a policy is in force when the agent answers", policies::enforced),
     ("kill -9 of the guard, and the next agent", life::guard_killed_first),
+    ("strangers and an agent that protects itself", own::protected),
 ];
 
 /// `evade agent --agent PATH [--few]`

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 
+use super::build::Differs;
 use super::scene::{Deed, Scene, at};
 use crate::lab::{COVERED, FREE};
 
@@ -98,13 +99,14 @@ pub(super) fn armed(scene: &mut Scene) -> Result<String> {
     ensure!(one.read("three")? == "errno 1", "a new generation let it go");
     scene.end(Signal::SIGKILL)?;
     ensure!(one.read("three")? == "errno 1", "the end of the agent let it go");
-    scene.start(&["--enforce"])?;
+    let build = scene.other_build(Differs::Maps)?;
+    scene.start_build(&build, &["--enforce"])?;
     ensure!(one.read("three")? == "errno 1", "the next agent let it go");
     ensure!(other.read("three")? == "ok", "another process is denied it");
     one.end()?;
     other.end()?;
     scene.until("the process is forgotten", |scene| Ok(scene.show()?["armed"] == 0))?;
-    Ok("denied, also by the next generation and the next agent".to_owned())
+    Ok("denied, also by the next generation and the next agent, of another build".to_owned())
 }
 
 /// How long the last step goes through after the first one.

@@ -4,9 +4,8 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitCode, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitCode, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -14,6 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use super::build::{self, Differs};
 use crate::lab::{self, COVERED, FREE, LAB};
 
 /// Loading the programs takes long where they are verified by an emulated CPU.
@@ -22,13 +22,6 @@ const PATIENCE: Duration = Duration::from_mins(3);
 const TOLD: Duration = Duration::from_secs(5);
 /// How often something is looked at.
 const POLL: Duration = Duration::from_millis(50);
-
-/// How a BPF object begins (ELF, 64 bits, little endian), where it says for which machine it is, and the
-/// last byte of its identification, which nobody reads.
-const BPF_OBJECT: &[u8] = b"\x7fELF\x02\x01\x01";
-const MACHINE_AT: usize = 18;
-const MACHINE_BPF: [u8; 2] = 247_u16.to_le_bytes();
-const PADDING_AT: usize = 15;
 
 /// Everything that the cases work with.
 pub(super) struct Scene {
@@ -169,35 +162,33 @@ impl Scene {
             if let Some(ended) = scene.agent.as_mut().and_then(|one| one.try_wait().ok()?) {
                 bail!("the agent ended: {ended}");
             }
-            Ok(scene.ask(&["status", "-o", "json"])?.status.success())
+            // The worker of a killed one may not have noticed yet.
+            let status = scene.ask(&["status", "-o", "json"])?.stdout;
+            let status: Value = serde_json::from_slice(&status).unwrap_or_default();
+            Ok(status["guard"]["pid"] == scene.guard()?)
         })
     }
 
-    /// A build with other programs: in the objects that it carries a byte differs that means nothing.
-    pub(super) fn other_build(&self) -> Result<PathBuf> {
-        let mut bytes = fs::read(&self.program).context("reading the agent")?;
-        let starts: Vec<usize> = bytes
-            .windows(BPF_OBJECT.len())
-            .enumerate()
-            .filter(|(at, window)| {
-                let machine = bytes.get(at + MACHINE_AT..at + MACHINE_AT + 2);
-                *window == BPF_OBJECT && machine == Some(&MACHINE_BPF)
-            })
-            .map(|(at, _)| at)
-            .collect();
-        ensure!(!starts.is_empty(), "the agent carries no programs");
-        for start in starts {
-            *bytes.get_mut(start + PADDING_AT).context("an object is cut")? = 1;
-        }
-        let path = at("bin/other-build");
-        fs::write(&path, bytes)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
-        Ok(path)
+    /// The path of another build.
+    pub(super) fn other_build(&self, differs: Differs) -> Result<PathBuf> {
+        build::other(&self.program, differs)
     }
 
     /// A command of the operator.
     pub(super) fn ask(&self, words: &[&str]) -> Result<Output> {
         Command::new(&self.program).args(words).output().context("starting a command")
+    }
+
+    /// A command while which nobody can read or write anything, this process included: it only waits
+    /// until the command has ended, and then until files can be read again.
+    pub(super) fn ask_blind(&mut self, words: &[&str]) -> Result<(ExitStatus, String)> {
+        let said = at("said");
+        let out = File::create(&said)?;
+        let mut command = Command::new(&self.program);
+        command.args(words).stdin(Stdio::null()).stderr(out.try_clone()?).stdout(out);
+        let status = command.spawn().context("starting a command")?.wait()?;
+        self.until("files can be read again", |_| Ok(File::open(&said).is_ok()))?;
+        Ok((status, fs::read_to_string(&said)?))
     }
 
     /// A command that must go through; what it said.
@@ -332,9 +323,9 @@ impl Scene {
     }
 
     /// Sends a signal to the guard and waits for its end; what it ended with.
-    pub(super) fn end(&mut self, signal: Signal) -> Result<std::process::ExitStatus> {
+    pub(super) fn end(&mut self, signal: Signal) -> Result<ExitStatus> {
+        kill(Pid::from_raw(i32::try_from(self.guard()?)?), signal)?;
         let mut agent = self.agent.take().context("no agent runs")?;
-        kill(Pid::from_raw(i32::try_from(agent.id())?), signal)?;
         agent.wait().context("waiting for the agent")
     }
 }

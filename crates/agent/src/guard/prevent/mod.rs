@@ -355,14 +355,13 @@ impl Prevention {
     /// Goes back to what was in force before the trial. It is in memory: no file need be read.
     fn revert(&mut self, reason: String) {
         let Some(canary) = self.canary.take() else { return };
-        let failed = self.active.take();
         let back = canary.before.map(|one| *one);
         let done = match &back {
-            // Who is locked out may be this process: then it lets go first.
+            // Who is locked out may be this process: then it lets go of everybody first.
             Some(before) => self.load(before).or_else(|error| {
                 tracing::error!(error, "enforcement is let go of to go back");
-                let released = self.tier.take().map_or(Ok(()), tier::Tier::release);
-                released.map_err(|error| error.to_string()).and_then(|()| self.load(before))
+                let paused = self.tier.as_mut().map_or(Ok(()), |tier| tier.pause());
+                paused.map_err(|error| error.to_string()).and_then(|()| self.load(before))
             }),
             None => self
                 .tier
@@ -371,11 +370,10 @@ impl Prevention {
         };
         if let Err(error) = done {
             tracing::error!(error, "the policies before cannot be put in force again");
-            self.active = failed;
             return;
         }
         tracing::error!(reason, "the new policies failed their trial; those before are in force");
-        self.write_down(failed.as_ref(), back.as_ref(), &reason);
+        self.write_down(self.active.as_ref(), back.as_ref(), &reason);
         self.active = back;
         self.reverted = Some(reason);
     }

@@ -43,6 +43,8 @@ pub(super) trait Tier: std::fmt::Debug {
     fn counters(&self) -> Result<Counters, kernel::Error>;
     /// Records of what was denied since the last call.
     fn denials(&self) -> Result<Vec<Vec<u8>>, kernel::Error>;
+    /// Lets go of everybody until something is put in force again.
+    fn pause(&mut self) -> Result<(), kernel::Error>;
     /// Ends enforcement.
     fn release(self: Box<Self>) -> Result<(), kernel::Error>;
 }
@@ -175,6 +177,10 @@ impl Tier for Lsm {
         self.0.denials()?.next(std::time::Duration::ZERO)
     }
 
+    fn pause(&mut self) -> Result<(), kernel::Error> {
+        self.0.pause()
+    }
+
     fn release(self: Box<Self>) -> Result<(), kernel::Error> {
         self.0.release()
     }
@@ -284,6 +290,13 @@ impl Tier for Fallback {
         let mut records = self.network.denials()?.next(std::time::Duration::ZERO)?;
         records.extend(self.files.iter().flat_map(|files| files.records.try_iter()));
         Ok(records)
+    }
+
+    fn pause(&mut self) -> Result<(), kernel::Error> {
+        if let Some(old) = self.files.take() {
+            self.denied += old.guard.counters().denied;
+        }
+        self.network.pause()
     }
 
     fn release(self: Box<Self>) -> Result<(), kernel::Error> {

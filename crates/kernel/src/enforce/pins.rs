@@ -1,0 +1,129 @@
+//! What is pinned, and where: maps by how they are laid out, and with them the links of programs.
+//!
+//! ```text
+//! aegisbpf/layout-1-0123456789abcdef/   maps that programs of one layout share
+//!          └─ links-fedcba9876543210-…/  programs of one build
+//! ```
+//!
+//! Another build whose maps are laid out in the same way takes them over with all that is in them. One
+//! whose maps differ works beside them until its first generation is in force.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::hash::{DefaultHasher, Hasher};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use libbpf_rs::{MapHandle, OpenMapImpl, OpenObject};
+
+use super::load::{OBJECT, is_called};
+use super::maps::{Maps, PINNED};
+use crate::error::Error;
+
+/// What maps mean whose sizes do not tell: counted up when that changes.
+const MEANING: u32 = 1;
+/// The directories of maps are called so.
+const LAYOUT: &str = "layout-";
+/// The directories of links are called so, with the identity of the object behind it.
+const LINKS: &str = "links-";
+
+/// Which programs these are: two builds whose programs differ have different ones.
+pub(super) fn links(blob_bytes: u32) -> String {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(&OBJECT.0);
+    format!("{LINKS}{:016x}-{blob_bytes}", hasher.finish())
+}
+
+/// How the maps of an object are laid out that are pinned.
+pub(super) fn layout(opened: &OpenObject, blob_bytes: u32) -> String {
+    let mut hasher = DefaultHasher::new();
+    hasher.write_u32(blob_bytes);
+    for (known, pin) in PINNED {
+        let is_it = |map: &OpenMapImpl<'_>| is_called(&map.name().to_string_lossy(), known);
+        hasher.write(pin.as_bytes());
+        if let Some(map) = opened.maps().find(is_it) {
+            hasher.write_u32(map.map_type() as u32);
+            for word in [map.key_size(), map.value_size(), map.max_entries(), map.map_flags()] {
+                hasher.write_u32(word);
+            }
+        }
+    }
+    format!("{LAYOUT}{MEANING}-{:016x}", hasher.finish())
+}
+
+/// Whether what is in the maps of another layout means the same as in ours, where the sizes are the same.
+pub(super) fn means_the_same(set: &Path) -> bool {
+    let name = set.file_name().and_then(OsStr::to_str);
+    name.is_some_and(|name| name.starts_with(&format!("{LAYOUT}{MEANING}-")))
+}
+
+/// The directories of maps that are pinned below one, each of a layout of its own; none if it is not there.
+pub fn sets(pins: &Path) -> Result<Vec<PathBuf>, Error> {
+    directories(pins, LAYOUT)
+}
+
+/// The directories of links among maps.
+pub(super) fn builds(set: &Path) -> Result<Vec<PathBuf>, Error> {
+    directories(set, LINKS)
+}
+
+fn directories(of: &Path, begin: &str) -> Result<Vec<PathBuf>, Error> {
+    let entries = match fs::read_dir(of) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(named("read", of, error)),
+    };
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let called = |path: &PathBuf| {
+        path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with(begin))
+    };
+    Ok(paths.filter(called).collect())
+}
+
+/// The epoch that maps say is in force; 0 if they were never complete.
+pub(super) fn epoch(set: &Path) -> Result<u64, Error> {
+    if set.join("epoch").exists() { only(set, "epoch")?.epoch() } else { Ok(0) }
+}
+
+/// One of the maps.
+fn only(set: &Path, pin: &'static str) -> Result<Maps, Error> {
+    let map = MapHandle::from_pinned_path(set.join(pin));
+    Maps::new([(pin, map.map_err(|error| Error::map(pin, &error))?)].into())
+}
+
+/// All maps; those that another layout does not have are left out.
+pub(super) fn maps(set: &Path) -> Result<Maps, Error> {
+    let there = PINNED.iter().filter(|(_, pin)| set.join(pin).exists());
+    let open = |(_, pin): &(&str, &'static str)| match MapHandle::from_pinned_path(set.join(pin)) {
+        Ok(map) => Ok((*pin, map)),
+        Err(error) => Err(Error::map(pin, &error)),
+    };
+    Maps::new(there.map(open).collect::<Result<_, _>>()?)
+}
+
+/// Ends enforcement, whoever began it: takes everything away that is pinned below a directory, so that
+/// programs and maps go with their last user. False if nothing was.
+pub fn release(pins: &Path) -> Result<bool, Error> {
+    let all = sets(pins)?;
+    for set in &all {
+        if set.join("epoch").exists() {
+            only(set, "epoch")?.set_epoch(0)?;
+        }
+    }
+    remove(pins)?;
+    Ok(!all.is_empty())
+}
+
+/// Removes a directory with all below; none is fine.
+pub(super) fn remove(directory: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(named("remove", directory, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn named(what: &str, path: &Path, error: io::Error) -> Error {
+    Error::io(format!("{what} {}", path.display()), error)
+}

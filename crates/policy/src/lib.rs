@@ -15,6 +15,7 @@
 //! | [`pattern`] | reads path patterns |
 //! | [`automaton`], [`paths`] | patterns as automata; labels of paths |
 //! | [`network`] | addresses, ports, names; labels of peers |
+//! | [`resolved`] | names whose addresses are known, as addresses |
 //! | [`subjects`] | selectors, and the bits of processes |
 //! | [`labels`], [`verdicts`] | what labels stand for; rows of masks |
 //! | [`compile`](mod@compile) | all of it together |
@@ -48,6 +49,7 @@ pub mod paths;
 pub mod pattern;
 pub mod plan;
 pub mod question;
+pub mod resolved;
 pub mod subjects;
 pub mod tables;
 pub mod verdicts;

@@ -180,12 +180,17 @@ impl Network {
         longest.map_or(NO_CLASS, |net| net.class)
     }
 
-    /// The label of a key in a class.
-    pub fn label(&self, class: u32, key: u32) -> u32 {
+    /// The ranges of a class.
+    pub fn of_class(&self, class: u32) -> &[Range] {
         let at = class as usize;
         let first = self.classes.get(at).map_or(0, |first| *first as usize);
         let end = self.classes.get(at + 1).map_or(0, |end| *end as usize);
-        let ranges = self.ranges.get(first..end).unwrap_or_default();
+        self.ranges.get(first..end).unwrap_or_default()
+    }
+
+    /// The label of a key in a class.
+    pub fn label(&self, class: u32, key: u32) -> u32 {
+        let ranges = self.of_class(class);
         let place = ranges.partition_point(|range| range.last < key);
         ranges.get(place).filter(|range| range.first <= key).map_or(0, |range| range.label)
     }

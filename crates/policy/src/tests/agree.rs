@@ -1,14 +1,17 @@
 //! Tables against the oracle.
 
-use model::policy::{Mode, Policy, Verdict};
+use std::net::IpAddr;
+
+use model::policy::{Mode, Operation, Policy, Verdict};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::host::{Host, Image, Request, Thing};
 use super::oracle::{Oracle, Past};
 use super::random::{self, NOW};
+use crate::network::{Endpoint, destination};
 use crate::subjects::{Facts, Maps, Process};
-use crate::{Compiled, Labels, Options, compile};
+use crate::{Compiled, Labels, Options, Tables, compile};
 
 /// What happens: a process runs something new, or asks for something.
 #[derive(Debug, Clone)]
@@ -67,6 +70,20 @@ fn labels(compiled: &Compiled, maps: &Maps, request: &Request) -> Labels {
     }
 }
 
+/// Tables that know of names what the request says, and something of all names.
+fn resolved(
+    compiled: &Compiled,
+    operation: Operation,
+    peer: &Endpoint,
+    names: &[String],
+) -> Tables {
+    let known = compiled.names.iter().filter(|one| names.contains(&one.0));
+    let address = destination(peer.address, operation);
+    let asked = known.map(|one| (one.1, address));
+    let other = compiled.names.iter().map(|one| (one.1, IpAddr::from([198, 51, 100, 7])));
+    compiled.tables.resolved(&asked.chain(other).collect::<Vec<_>>()).unwrap()
+}
+
 fn check(
     policies: &[Policy],
     mode: Mode,
@@ -90,6 +107,16 @@ fn check(
         let labels = labels(&compiled, &maps, request);
         prop_assume!(!labels.unresolved);
         let decision = compiled.tables.decide(&subject, request.operation, &labels);
+        if let Thing::Peer(peer, names) = &request.thing
+            && (names.is_empty() || !destination(peer.address, request.operation).is_unspecified())
+        {
+            // Names that are resolved are decided as if who asks told them.
+            let tables = resolved(&compiled, request.operation, peer, names);
+            let labels = tables.label_peer(peer, request.operation, &[]);
+            let again = tables.decide(&subject, request.operation, &labels);
+            prop_assert!(labels.unresolved || again == decision, "{:?} {:?}", again, request);
+            prop_assert_eq!(Tables::parse(&tables.encode().unwrap()).unwrap(), tables);
+        }
         let expected = oracle.decide(&past, request, false);
         prop_assert_eq!((decision.verdict, decision.why), expected, "{:?}", request);
         let would = oracle.decide(&past, request, true);

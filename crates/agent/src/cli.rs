@@ -149,6 +149,9 @@ pub(crate) struct RunArgs {
     /// Carry out what policies say, but for those that say `mode: audit`
     #[arg(long)]
     pub(crate) enforce: bool,
+    /// Accept of `--policy` that this kernel cannot deny this operation
+    #[arg(long, value_name = "OPERATION", value_delimiter = ',')]
+    pub(crate) accept_degraded: Vec<String>,
     /// Where generations of policies are kept
     #[arg(long, value_name = "DIR", default_value = crate::policy::STATE_DIR)]
     pub(crate) state_dir: PathBuf,

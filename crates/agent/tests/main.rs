@@ -8,6 +8,8 @@ mod containers;
 #[cfg(test)]
 mod evidence;
 #[cfg(test)]
+mod fallback;
+#[cfg(test)]
 mod health;
 #[cfg(test)]
 mod lab;

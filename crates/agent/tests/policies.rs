@@ -141,6 +141,37 @@ fn operations_that_a_tier_lacks_are_named_and_accepted_by_name() {
 }
 
 #[test]
+fn what_only_lsm_programs_know_of_processes_is_named_and_cannot_be_accepted() {
+    let desk = Desk::new();
+    let cases = [
+        ("subject: {script: /srv/a.py}, deny: connect", "script", "which script"),
+        ("deny: connect, after: {operations: read, files: /srv/key}", "after", "arms nobody"),
+        (
+            "subject: {user: '7'}, deny: read, files: /srv/x, after: {operations: connect}",
+            "after",
+            "who is armed",
+        ),
+    ];
+    for (rule, word, why) in cases {
+        let file = desk.policy("p", &format!("  rules: [{{id: a, {rule}}}]\n"));
+        let lint = |more: &[&str]| policy(&[&["lint", "-o", "json"], more].concat(), &[&file]);
+        assert_eq!(code(&lint(&["--tier", "lsm"])), Some(0), "{rule}: {}", out(&lint(&[])));
+        let found = lint(&["--tier", "fallback", "--accept-degraded", "read,connect"]);
+        let all = json(&found)["diagnostics"].as_array().unwrap().clone();
+        let [one] = all.as_slice() else { panic!("{rule}: {all:#?}") };
+        assert_eq!((&one["code"], &one["rule"]), (&"E056".into(), &"a".into()), "{rule}");
+        let text = fs::read_to_string(&file).unwrap();
+        let at = |end: &str| usize::try_from(one["span"][end].as_u64().unwrap()).unwrap();
+        assert_eq!(&text[at("start")..at("end")], word, "{rule}: {one:#}");
+        assert!(one.to_string().contains(why), "{rule}: {one:#}");
+    }
+    let armed = "deny: connect, peers: 192.0.2.1, after: {operations: connect, peers: 192.0.2.2}";
+    let file = desk.policy("p", &format!("  rules: [{{id: a, {armed}}}]\n"));
+    let found = policy(&["lint", "--tier", "fallback"], &[&file]);
+    assert_eq!(code(&found), Some(0), "the network alone follows processes: {}", out(&found));
+}
+
+#[test]
 fn bad_input_is_answered_by_a_code_and_exit_code_1() {
     let desk = Desk::new();
     let sound = document("p", SOUND);

@@ -50,9 +50,9 @@ impl Loaded {
         Loaded::accepted(&SENSORS.0, skip, |opened| size_rings(opened, options))
     }
 
-    /// Loads the probe programs that the kernel takes.
-    pub(crate) fn probes() -> Result<Loaded, Error> {
-        Loaded::accepted(&PROBE.0, |_| None, |_| Ok(()))
+    /// Loads the probe programs that the kernel takes, save those that `skip` has a reason against.
+    pub(crate) fn probes(skip: impl Fn(&OsStr) -> Option<String>) -> Result<Loaded, Error> {
+        Loaded::accepted(&PROBE.0, skip, |_| Ok(()))
     }
 
     /// Leaves out one program after another that the kernel refuses: each time the load begins

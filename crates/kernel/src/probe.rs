@@ -56,7 +56,7 @@ pub(crate) struct Classes {
 impl Classes {
     /// Loads and attaches one program of each class.
     pub(crate) fn find(cgroup: Option<&Path>) -> Result<Classes, Error> {
-        let loaded = Loaded::probes()?;
+        let loaded = Loaded::probes(|_| None)?;
         let mut refused = BTreeMap::new();
         for (class, program, _) in CLASSES {
             if let Err(reason) = try_one(&loaded, *class, program, cgroup) {
@@ -133,6 +133,14 @@ pub(crate) fn cgroup2_root() -> Option<PathBuf> {
 pub(crate) fn kernel_release() -> String {
     let name = nix::sys::utsname::uname();
     name.map(|name| name.release().to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Loads and attaches the smallest LSM program; the kernel's words if it refuses. Where it does, it
+/// refuses all others, too, and each of them would take its time.
+pub fn lsm() -> Result<(), String> {
+    let other = |section: &OsStr| (class_of(section) != Some(Class::Lsm)).then(String::new);
+    let loaded = Loaded::probes(other).map_err(|error| error.to_string())?;
+    try_one(&loaded, Class::Lsm, "probe_lsm", None)
 }
 
 /// Loads and attaches everything, tells what worked, and detaches again.

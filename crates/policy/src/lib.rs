@@ -24,6 +24,7 @@
 //! | [`blob`] | tables as bytes |
 //! | [`explain`], [`plan`] | why a request is answered so; what policies need |
 //! | [`actor`], [`question`] | processes and requests in words |
+//! | [`needs`] | what a way of enforcing must be able to do for a rule |
 //! | [`lint`], [`diff`], [`edit`] | what is probably not meant; what changes; what would allow it |
 //!
 //! Nothing here opens a file, reads a clock or knows what a name means on a host: who calls does.
@@ -44,6 +45,7 @@ pub mod limits;
 pub mod lint;
 pub mod marking;
 pub mod mounts;
+pub mod needs;
 pub mod network;
 pub mod paths;
 pub mod pattern;

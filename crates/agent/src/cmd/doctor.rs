@@ -6,6 +6,7 @@ use std::path::Path;
 use kernel::Tier;
 use kernel::enforce::guard_offer::Extent;
 use kernel::enforce::offer::{Row, offer};
+use policy::needs::Past;
 use serde_json::{Value as Json, json};
 
 use crate::cli::{DoctorArgs, Output};
@@ -79,9 +80,12 @@ fn policy(lsm: bool) -> Json {
             "why": one.why,
         })
     };
+    // What only LSM programs know of processes is refused where none loads.
+    let unknown = Past::ALL.iter().filter(|_| offer.no_lsm.is_some());
     json!({
         "tier": offer.tier,
         "no_lsm": offer.no_lsm,
+        "refused": unknown.map(|one| json!({ "what": one.text(), "why": one.why() })).collect::<Vec<_>>(),
         "operations": offer.operations.iter().map(row).collect::<Vec<_>>(),
     })
 }
@@ -108,6 +112,10 @@ fn policy_table(policy: &Json) -> String {
     let whys = rows.iter().filter(|one| !cell(one, "why").is_empty());
     for one in whys {
         text.extend(["  ", &cell(one, "operation"), ": ", &cell(one, "why"), "\n"]);
+    }
+    let refused = policy.get("refused").and_then(Json::as_array).cloned().unwrap_or_default();
+    for one in refused {
+        text.extend(["  refused: ", &cell(&one, "what"), ": ", &cell(&one, "why"), "\n"]);
     }
     text
 }

@@ -2,14 +2,13 @@
 
 use lang::Code;
 use lang::policy::Policies;
-use model::policy::{Operation, Operations};
 use policy::lint::roles::{Places, Role};
 use policy::lint::{Finding, What};
 use policy::verdicts::RuleInfo;
 
 use super::load::Ready;
+use super::offer::Offer;
 use super::{POLICIES_DIR, STATE_DIR, undecided};
-use crate::cli::policy::TierName;
 
 /// Who must not be locked out of this host.
 pub(crate) fn roles() -> Vec<Role> {
@@ -133,29 +132,9 @@ fn unknown_names(ready: &mut Ready) {
     }
 }
 
-/// Operations that each way of enforcing offers.
-pub(crate) fn offered(tier: TierName) -> Operations {
-    let offers = |one: &&Operation| match tier {
-        TierName::Lsm => true,
-        TierName::Fallback => FALLBACK.contains(one),
-    };
-    Operation::ALL.iter().filter(offers).fold(Operations::default(), |all, one| all.with(*one))
-}
-
-/// What permission events and programs of cgroups can deny wholly, where both work.
-const FALLBACK: &[Operation] = &[
-    Operation::Read,
-    Operation::Execute,
-    Operation::Connect,
-    Operation::Bind,
-    Operation::Accept,
-    Operation::Send,
-    Operation::Receive,
-];
-
-/// Names what nobody decides, and operations that cannot be enforced, unless each of those was
-/// accepted by name.
-pub(crate) fn degraded(ready: &mut Ready, offered: Operations, accepted: &[Operation]) {
+/// Names what nobody decides, and what this way of enforcing cannot do, unless that was accepted by
+/// name.
+pub(crate) fn degraded(ready: &mut Ready, offer: &Offer) {
     for one in undecided::find(&ready.loaded) {
         let message = format!("{} cannot be told apart yet", one.what);
         let help = format!("{}; until then such a rule would fit nobody", one.help);
@@ -166,21 +145,19 @@ pub(crate) fn degraded(ready: &mut Ready, offered: Operations, accepted: &[Opera
             (message, "asked for here".to_owned(), Some(help)),
         );
     }
-    let missing = policy::lint::unoffered(&ready.compiled, offered);
-    for (rule, operation) in missing {
-        if accepted.contains(&operation) {
-            continue;
+    for info in &ready.compiled.rules {
+        let needs = policy::needs::of(info, &ready.compiled.selectors);
+        for refusal in offer.refuses(&needs, ready.accepted) {
+            ready.loaded.note(
+                Code::NotEnforced,
+                &info.place,
+                (&info.id, refusal.word()),
+                (
+                    format!("{} cannot be enforced here", refusal.what()),
+                    refusal.why().to_owned(),
+                    Some(refusal.help()),
+                ),
+            );
         }
-        let Some(info) = ready.compiled.rules.get(rule as usize) else { continue };
-        let word = operation.name();
-        let message = format!("`{word}` cannot be enforced here");
-        let help =
-            format!("leave it out, or accept by name that it is not: --accept-degraded {word}");
-        ready.loaded.note(
-            Code::NotEnforced,
-            &info.place,
-            (&info.id, word),
-            (message, "asked for here".to_owned(), Some(help)),
-        );
     }
 }

@@ -6,11 +6,12 @@
 
 use files::Trust;
 use lang::Code;
-use model::policy::{Mode, Operation};
+use model::policy::{Mode, Operations};
 use policy::Options;
 
 use super::adhoc::{self, Adhoc};
 use super::load::{self, Expected, Ready, Refused, Untrusted, Verified};
+use super::offer::Offer;
 use super::store::{Active, Change, Locked, Staged, Store, Who};
 use super::{advice, words};
 use crate::exit::{Exit, Failure};
@@ -42,8 +43,8 @@ pub(crate) trait Enforce {
     fn name(&self) -> Option<String>;
     /// Whether policies that do not say it are carried out.
     fn mode(&self) -> Mode;
-    /// The operations that it cannot deny.
-    fn lacks(&self) -> Vec<Operation>;
+    /// What it can do.
+    fn offer(&self) -> Offer;
     /// Puts a staged generation into the kernel.
     fn put(&mut self, staged: &Staged) -> Result<(), Failure>;
 }
@@ -60,7 +61,7 @@ pub(crate) struct Wanted {
     /// Whether it may lock somebody out.
     pub(crate) force: bool,
     /// Operations whose absence is accepted.
-    pub(crate) accepted: Vec<Operation>,
+    pub(crate) accepted: Operations,
     /// Why.
     pub(crate) reason: Option<String>,
 }
@@ -81,10 +82,11 @@ pub(crate) fn prepare(
     let options = Options { generation, mode: by.mode(), now: load::now() };
     let mut ready = with_adhoc(store, verified, &options)?;
     advice::lint(&mut ready);
-    let lacks = by.lacks();
-    let offered = Operation::ALL.iter().filter(|one| !lacks.contains(one));
-    let offered = offered.fold(model::policy::Operations::default(), |all, one| all.with(*one));
-    advice::degraded(&mut ready, offered, &wanted.accepted);
+    ready.accepted = wanted.accepted;
+    if wanted.again {
+        ready.accepted.0 |= accepted_before(store)?.0;
+    }
+    advice::degraded(&mut ready, &by.offer());
     if wanted.force {
         let forced = |code| matches!(code, Code::LocksOut | Code::DeniesAll);
         ready.loaded.diagnostics.retain(|one| !forced(one.code));
@@ -101,6 +103,12 @@ pub(crate) fn in_force(store: &Store) -> Result<Vec<files::Text>, Failure> {
         Some(active) => store.sources(&store.about(active)?),
         None => Ok(Vec::new()),
     }
+}
+
+/// What was accepted when that was put in force.
+fn accepted_before(store: &Store) -> Result<Operations, Failure> {
+    let active = store.active()?.map(|active| store.about(active)).transpose()?;
+    Ok(active.map(|about| about.accepted()).unwrap_or_default())
 }
 
 /// Compiles texts together with the rules made at the command line, as those are now.
@@ -159,7 +167,8 @@ pub(crate) fn rollback(
     let about = store.about(target)?;
     let texts = store.sources(&about)?;
     let options = Options { generation: locked.next()?, mode: by.mode(), now: load::now() };
-    let ready = with_adhoc(store, Verified::again(texts), &options)?;
+    let mut ready = with_adhoc(store, Verified::again(texts), &options)?;
+    ready.accepted = about.accepted();
     let who = Who::me();
     let staged = locked.stage(&ready, &who)?;
     let active = go(store, &locked, &staged, by, ("rollback", &who, reason))?;
@@ -225,8 +234,9 @@ impl Enforce for Nobody {
         self.mode
     }
 
-    fn lacks(&self) -> Vec<Operation> {
-        Vec::new()
+    fn offer(&self) -> Offer {
+        // Whoever carries them out one day refuses then what it cannot.
+        Offer::default()
     }
 
     fn put(&mut self, _: &Staged) -> Result<(), Failure> {

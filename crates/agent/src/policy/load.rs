@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use files::{Text, Trust};
 use lang::Code;
 use lang::policy::Policies;
-use model::policy::{Mode, Place, Policy};
+use model::policy::{Mode, Operations, Place, Policy};
 use policy::{Compiled, Options};
 use sha2::{Digest, Sha256};
 
@@ -59,6 +59,8 @@ pub(crate) struct Ready {
     pub(crate) options: Options,
     /// Seconds since 1970 at which one of the texts ends; [`i64::MAX`] if none does.
     pub(crate) until: i64,
+    /// Operations whose absence is accepted.
+    pub(crate) accepted: Operations,
     /// How long the texts took to read.
     pub(crate) reading: Duration,
     /// How long the tables took to make.
@@ -184,8 +186,16 @@ impl Verified {
         match policy::compile(&loaded.policies, options) {
             Ok(compiled) => {
                 let (texts, options) = (self.texts, *options);
-                let (until, compiling) = (i64::MAX, start.elapsed().saturating_sub(reading));
-                Ok(Ready { texts, loaded, compiled, options, until, reading, compiling })
+                Ok(Ready {
+                    texts,
+                    loaded,
+                    compiled,
+                    options,
+                    until: i64::MAX,
+                    accepted: Operations::default(),
+                    reading,
+                    compiling: start.elapsed().saturating_sub(reading),
+                })
             }
             Err(error) => {
                 not_compiled(&mut loaded, &error);

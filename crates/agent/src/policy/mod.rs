@@ -5,6 +5,7 @@
 //! | [`adhoc`] | rules made at the command line |
 //! | [`load`] | files, texts, tables: each step a type, findings in between |
 //! | [`advice`] | what the tables tell about policies, as findings with places |
+//! | [`offer`] | what a way of enforcing can do, and what is refused therefore |
 //! | [`undecided`] | what they may say and nobody decides yet |
 //! | [`store`] | generations on disk: staged, in force, gone back to |
 //! | [`deploy`] | puts policies in force, or goes back |
@@ -15,6 +16,7 @@ pub(crate) mod adhoc;
 pub(crate) mod advice;
 pub(crate) mod deploy;
 pub(crate) mod load;
+pub(crate) mod offer;
 pub(crate) mod pins;
 pub(crate) mod running;
 pub(crate) mod store;

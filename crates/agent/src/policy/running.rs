@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use model::policy::{Mode, Operation};
+use model::policy::Mode;
 use serde_json::Value as Json;
 
 use super::deploy::{Enforce, Nobody};
+use super::offer::Offer;
 use super::store::Staged;
 use crate::client;
 use crate::exit::{Exit, Failure};
@@ -64,12 +65,8 @@ impl Enforce for Running {
         if text(&self.about, "mode") == Some("enforce") { Mode::Enforce } else { Mode::Audit }
     }
 
-    fn lacks(&self) -> Vec<Operation> {
-        let names = self.about.get("lacks").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
-        let find = |name: &Json| {
-            Operation::ALL.iter().copied().find(|one| name.as_str() == Some(one.name()))
-        };
-        names.iter().filter_map(find).collect()
+    fn offer(&self) -> Offer {
+        Offer::of_document(self.about.get("missing").unwrap_or(&Json::Null))
     }
 
     fn put(&mut self, staged: &Staged) -> Result<(), Failure> {

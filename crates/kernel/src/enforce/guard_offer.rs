@@ -52,6 +52,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 const FANOTIFY: &str = "fanotify permission events";
 const CGROUP: &str = "programs of cgroups";
+const NOTHING: &str = "none";
 
 use Extent::{Absent, Enforced, Partly};
 
@@ -115,26 +116,41 @@ const OFFER: &[(Operation, Extent, &str, &str)] = &[
     ),
 ];
 
-/// What each operation comes to here; `cgroup` as in [`Options`].
-pub fn capabilities(cgroup: Option<&Path>) -> Vec<Capability> {
-    let files = try_files().err();
-    let network = try_network(cgroup);
+/// What each operation comes to where all hooks work.
+pub fn at_best() -> Vec<Capability> {
     let of = |operation: &Operation| {
-        let found = OFFER.iter().find(|one| one.0 == *operation);
-        let Some((_, extent, hook, why)) = found.copied() else {
-            let why = "only LSM programs are asked".to_owned();
-            return Capability { operation: *operation, extent: Absent, hook: "none", why };
-        };
-        let failed = match hook {
-            FANOTIFY => files.as_ref().map(ToString::to_string),
-            _ => network.failed(*operation),
-        };
-        match failed {
-            Some(why) => Capability { operation: *operation, extent: Absent, hook, why },
-            None => Capability { operation: *operation, extent, hook, why: why.to_owned() },
-        }
+        let found = OFFER.iter().find(|one| one.0 == *operation).copied();
+        let (operation, extent, hook, why) =
+            found.unwrap_or((*operation, Absent, NOTHING, "only LSM programs are asked"));
+        Capability { operation, extent, hook, why: why.to_owned() }
     };
     Operation::ALL.iter().map(of).collect()
+}
+
+/// What each operation comes to here; `cgroup` as in [`Options`].
+pub fn capabilities(cgroup: Option<&Path>) -> Vec<Capability> {
+    found(&try_network(cgroup))
+}
+
+/// The same for programs of cgroups that are loaded already.
+pub fn capabilities_of(network: &Network) -> Vec<Capability> {
+    found(&Tried::of(network))
+}
+
+fn found(network: &Tried) -> Vec<Capability> {
+    let files = try_files().err();
+    let mut all = at_best();
+    for one in &mut all {
+        let failed = match one.hook {
+            FANOTIFY => files.as_ref().map(ToString::to_string),
+            CGROUP => network.failed(one.operation),
+            _ => None,
+        };
+        if let Some(why) = failed {
+            (one.extent, one.why) = (Absent, why);
+        }
+    }
+    all
 }
 
 /// Marks a file, lets a thread open it, and refuses.
@@ -178,6 +194,17 @@ fn refuse_once(path: &Path) -> Result<(), Error> {
 struct Tried(Result<Vec<(&'static str, String)>, String>);
 
 impl Tried {
+    /// Attaches each program for a moment, unless it is.
+    fn of(network: &Network) -> Tried {
+        let attached = network.attached();
+        let programs = PROGRAMS.iter().filter(|one| !attached.contains(&one.0));
+        let attach = |(name, _): &(&'static str, _)| {
+            let error = network.attach(name).err()?;
+            Some((*name, error.to_string()))
+        };
+        Tried(Ok(programs.filter_map(attach).collect()))
+    }
+
     /// Why an operation cannot be denied: the first of its programs that does not attach.
     fn failed(&self, operation: Operation) -> Option<String> {
         let refused = match &self.0 {
@@ -193,15 +220,10 @@ impl Tried {
 fn try_network(cgroup: Option<&Path>) -> Tried {
     let options =
         Options { cgroup: cgroup.map(Path::to_owned), blob_bytes: TRIED_BYTES, pins: None };
-    let network = match Network::open(&options) {
-        Ok(network) => network,
-        Err(error) => return Tried(Err(error.to_string())),
-    };
-    let attach = |(name, _): &(&'static str, _)| {
-        let error = network.attach(name).err()?;
-        Some((*name, error.to_string()))
-    };
-    Tried(Ok(PROGRAMS.iter().filter_map(attach).collect()))
+    match Network::open(&options) {
+        Ok(network) => Tried::of(&network),
+        Err(error) => Tried(Err(error.to_string())),
+    }
 }
 
 /// Bytes of tables that are never filled.

@@ -158,16 +158,5 @@ pub fn decider(why: Why) -> Option<u32> {
     }
 }
 
-/// Operations of carried-out rules that a tier does not offer, with the rule.
-pub fn unoffered(compiled: &Compiled, offered: model::policy::Operations) -> Vec<(u32, Operation)> {
-    let rules = (0..)
-        .zip(&compiled.rules)
-        .filter(|(_, rule)| rule.enforced && matches!(rule.effect, crate::verdicts::Effect::Deny));
-    let pairs = rules.flat_map(|(number, rule)| {
-        rule.operations.iter().chain(rule.after.iter()).map(move |one| (number, one))
-    });
-    pairs.filter(|(_, operation)| !offered.has(*operation)).collect()
-}
-
 /// The mode in which policies are looked at that do not say theirs: as if it came true.
 pub const MODE: Mode = Mode::Enforce;

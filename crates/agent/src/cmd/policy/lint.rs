@@ -5,13 +5,14 @@ use std::io::Write;
 use lang::Level;
 use lang::policy::Policies;
 use lang::render::Tool;
-use model::policy::Operation;
+use model::policy::{Operation, Operations};
 use serde_json::json;
 
 use crate::cli::policy::{Findings, LintArgs};
 use crate::exit::{Exit, Failure};
 use crate::policy::advice;
 use crate::policy::load::Ready;
+use crate::policy::offer::Offer;
 
 /// Shows what is wrong; a warning is a finding, too, since somebody asked.
 pub(crate) fn run(args: &LintArgs) -> Result<Exit, Failure> {
@@ -20,7 +21,8 @@ pub(crate) fn run(args: &LintArgs) -> Result<Exit, Failure> {
         Ok(mut ready) => {
             advice::lint(&mut ready);
             if let Some(tier) = args.tier {
-                advice::degraded(&mut ready, advice::offered(tier), &accepted);
+                ready.accepted = accepted;
+                advice::degraded(&mut ready, &Offer::at_best(tier));
             }
             ready.loaded
         }
@@ -31,7 +33,7 @@ pub(crate) fn run(args: &LintArgs) -> Result<Exit, Failure> {
 }
 
 /// Operations by name.
-pub(super) fn operations(names: &[String]) -> Result<Vec<Operation>, Failure> {
+pub(super) fn operations(names: &[String]) -> Result<Operations, Failure> {
     let find = |name: &String| {
         let found = Operation::ALL.iter().find(|one| one.name() == name.as_str());
         found.copied().ok_or_else(|| {
@@ -40,7 +42,7 @@ pub(super) fn operations(names: &[String]) -> Result<Vec<Operation>, Failure> {
                 .help(format!("there are {}", all.join(", ")))
         })
     };
-    names.iter().map(find).collect()
+    names.iter().map(find).try_fold(Operations::default(), |all, one| Ok(all.with(one?)))
 }
 
 fn write(found: &Policies, form: Findings) -> Result<(), Failure> {

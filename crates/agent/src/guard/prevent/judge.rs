@@ -1,9 +1,8 @@
 //! Decides about files where no LSM program loads: from the same tables, and from what `/proc` says
 //! of who asks.
 //!
-//! A process is made up anew from its ancestors for each request, which waits meanwhile. So what can
-//! be known only by having followed a process is refused when the policy is put in force: deeds that
-//! come before (`after`), and scripts.
+//! A process is made up anew from its ancestors for each request, which waits meanwhile. So rules that
+//! need what can be known only by having followed a process (`policy::needs`) are never put in force.
 
 use std::collections::HashMap;
 use std::fs;
@@ -18,7 +17,8 @@ use model::policy::{Operation, Verdict};
 use model::wire::{DENIAL_AUDIT, DENIAL_WOULD, RecDenial, Span};
 use policy::marking::Marking;
 use policy::mounts::Mount;
-use policy::subjects::{Dimension, Facts, Maps, Process};
+use policy::needs::ASKED;
+use policy::subjects::{Facts, Maps, Process};
 use policy::verdicts::{Answer, Layer};
 use policy::{Labels, Tables, Why};
 use zerocopy::{FromZeros, IntoBytes};
@@ -36,9 +36,6 @@ const TOLD_MAX: usize = 1_000;
 const KNOWN_MAX: usize = 1 << 20;
 /// Nanoseconds of the clock in which `/proc` tells when a process started.
 pub(super) const TICK: u64 = 10_000_000;
-
-/// Operations on files that can be asked about.
-const ASKED: [Operation; 3] = [Operation::Read, Operation::Write, Operation::Execute];
 
 /// Decides for one generation.
 pub(super) struct Policed {
@@ -65,21 +62,6 @@ fn is_about_files(layer: &Layer) -> bool {
 
 fn has_list(layer: &Layer) -> bool {
     ASKED.iter().any(|one| layer.defaults.get(*one as usize).is_some_and(|row| *row != 0))
-}
-
-/// What this way of enforcing cannot tell of who asks about files.
-pub(super) fn refuse(tables: &Tables) -> Result<(), String> {
-    let subjects = &tables.subjects;
-    if !subjects.after.is_empty() {
-        return Err("rules with `after` beside rules about files need LSM programs".to_owned());
-    }
-    for (dimension, what) in [(Dimension::Script, "scripts"), (Dimension::Hash, "hashes")] {
-        let free = subjects.free.get(dimension as usize).copied().unwrap_or_default();
-        if !(subjects.known & !free).is_empty() {
-            return Err(format!("{what} as subjects of rules about files need LSM programs"));
-        }
-    }
-    Ok(())
 }
 
 impl Policed {

@@ -27,6 +27,7 @@ pub(in crate::guard) struct Keeper {
     runtime: PathBuf,
     watch: bool,
     mode: &'static str,
+    accepted: Vec<String>,
     /// What the files were like when they were last read, and when they were last looked at.
     read: u64,
     seen: u64,
@@ -45,6 +46,7 @@ impl Keeper {
             runtime: args.runtime_dir.clone(),
             watch: !args.no_watch && !args.policy.is_empty(),
             mode: if args.enforce { "enforce" } else { "audit" },
+            accepted: args.accept_degraded.clone(),
             read,
             seen: read,
             child: None,
@@ -97,6 +99,9 @@ impl Keeper {
         command.arg("--state-dir").arg(&self.state).arg("--runtime-dir").arg(&self.runtime);
         if at_start {
             command.args(["--at-start", self.mode]);
+        }
+        for operation in &self.accepted {
+            command.args(["--accept-degraded", operation]);
         }
         if self.paths.is_empty() {
             command.arg("--again");

@@ -20,6 +20,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use kernel::enforce::{Generation, Mount, Pin};
+use model::policy::Operation;
 use policy::Tables;
 use policy::subjects::Maps;
 use serde_json::{Value as Json, json};
@@ -27,6 +28,7 @@ use sha2::{Digest, Sha256};
 
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
+use crate::policy::offer::Offer;
 use crate::policy::store::{About, Change, Store, Stored, Who};
 use crate::proto::{Arm, Policy};
 use arms::Arms;
@@ -168,6 +170,10 @@ impl Prevention {
 
     /// Loads a generation into the kernel.
     fn load(&mut self, next: &Loaded) -> Result<(), String> {
+        let offer = self.tier()?.offer();
+        if let Some(refused) = next.stored.about.refused_by(&offer) {
+            return Err(refused);
+        }
         self.load_by(next, |tier, generation| tier.apply(generation, next))?;
         if !next.unknown.is_empty() {
             let names = next.unknown.join(", ");
@@ -448,15 +454,15 @@ impl Prevention {
         let chosen = if self.off {
             Err("the emergency switch is used".to_owned())
         } else {
-            self.tier().map(|tier| (tier.name(), tier.lacks(), tier.notes()))
+            self.tier().map(|tier| (tier.name(), tier.offer(), tier.notes()))
         };
-        let (name, lacks, notes) = match chosen {
-            Ok((name, lacks, notes)) => (Some(name), lacks, notes),
+        let (name, offer, notes) = match chosen {
+            Ok((name, offer, notes)) => (Some(name), offer, notes),
             // What waits is not held against what is missing now.
-            Err(reason) if self.off => (None, Vec::new(), vec![reason]),
-            Err(reason) => (None, model::policy::Operation::ALL.to_vec(), vec![reason]),
+            Err(reason) if self.off => (None, Offer::default(), vec![reason]),
+            Err(reason) => (None, Offer::nothing(&reason), vec![reason]),
         };
-        let lacks: Vec<&str> = lacks.iter().map(|one| one.name()).collect();
+        let lacks: Vec<&str> = offer.lacks().map(Operation::name).collect();
         let active = self.tier.as_ref().and_then(|tier| tier.active().transpose());
         let in_kernel = active.map(|active| match active {
             Ok(active) => {
@@ -477,6 +483,7 @@ impl Prevention {
             "mode": mode,
             "disabled": self.off,
             "lacks": lacks,
+            "missing": offer.document(),
             "notes": notes,
             "generation": self.active.as_ref().map(|one| one.stored.about.generation),
             "in_kernel": in_kernel,

@@ -6,23 +6,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use kernel::enforce::cgroup::{self, Network};
 use kernel::enforce::guard::Guard;
-use kernel::enforce::guard_offer::{Capability, Extent, capabilities};
+use kernel::enforce::guard_offer::{Capability, capabilities_of};
 use kernel::enforce::{self, Active, Arming, Counters, Enforcer, Generation, Mount};
-use model::policy::Operation;
 use policy::subjects::Maps;
 
 use super::Loaded;
 use super::judge::{self, Policed};
 use super::protect::Protect;
 use crate::cli::{OnExit, RunArgs};
+use crate::policy::offer::Offer;
 use crate::policy::pins;
 
 /// One way of enforcing.
 pub(super) trait Tier: std::fmt::Debug {
     /// `lsm` or `fallback`.
     fn name(&self) -> &'static str;
-    /// Operations that it cannot deny.
-    fn lacks(&self) -> Vec<Operation>;
+    /// What it can do.
+    fn offer(&self) -> Offer;
     /// What does not work here that could, and why.
     fn notes(&self) -> Vec<String>;
     /// Puts a generation in force; on an error the one before stays.
@@ -83,19 +83,12 @@ impl Place {
 
 /// The best way that this kernel really takes. With none, the reasons.
 pub(super) fn choose(place: &Place) -> Result<Box<dyn Tier>, String> {
-    let lsm = match Enforcer::open(enforce::Options::default()) {
-        Ok(enforcer) => match refused(enforcer.missing()) {
-            None => {
-                place.protect.begin(&enforcer)?;
-                return Ok(Box::new(Lsm(enforcer)));
-            }
-            // Half a promise is none: what was attached goes again.
-            Some(reason) => match enforcer.release() {
-                Ok(()) => reason,
-                Err(error) => format!("{reason}; {error}"),
-            },
-        },
-        Err(error) => error.to_string(),
+    let lsm = match lsm() {
+        Ok(enforcer) => {
+            place.protect.begin(&enforcer)?;
+            return Ok(Box::new(Lsm(enforcer)));
+        }
+        Err(reason) => reason,
     };
     if place.protect.denies() {
         return Err(format!("--self-protect needs LSM programs: {lsm}"));
@@ -111,7 +104,7 @@ pub(super) fn choose(place: &Place) -> Result<Box<dyn Tier>, String> {
     });
     match network {
         Ok(network) => {
-            let offer = capabilities(options.cgroup.as_deref());
+            let offer = capabilities_of(&network);
             let pins = options.pins;
             Ok(Box::new(Fallback { network, pins, unpinned, files: None, denied: 0, offer, lsm }))
         }
@@ -119,7 +112,20 @@ pub(super) fn choose(place: &Place) -> Result<Box<dyn Tier>, String> {
     }
 }
 
-/// Why LSM programs are no way of enforcing here: opening a file cannot be denied.
+/// LSM programs, or why they are no way of enforcing here.
+fn lsm() -> Result<Enforcer, String> {
+    kernel::probe::lsm()?;
+    let enforcer =
+        Enforcer::open(enforce::Options::default()).map_err(|error| error.to_string())?;
+    let Some(reason) = refused(enforcer.missing()) else { return Ok(enforcer) };
+    // Half a promise is none: what was attached goes again.
+    Err(match enforcer.release() {
+        Ok(()) => reason,
+        Err(error) => format!("{reason}; {error}"),
+    })
+}
+
+/// Without which program LSM programs deny nothing: opening a file cannot be denied.
 fn refused(missing: &[(String, String)]) -> Option<String> {
     let opening = missing.iter().find(|(name, _)| name == "enforce_open");
     opening.map(|(name, reason)| format!("{name}: {reason}"))
@@ -133,8 +139,8 @@ impl Tier for Lsm {
         "lsm"
     }
 
-    fn lacks(&self) -> Vec<Operation> {
-        self.0.lacks().into_iter().map(|one| one.0).collect()
+    fn offer(&self) -> Offer {
+        Offer::lsm(self.0.lacks())
     }
 
     fn notes(&self) -> Vec<String> {
@@ -213,9 +219,8 @@ impl Tier for Fallback {
         "fallback"
     }
 
-    fn lacks(&self) -> Vec<Operation> {
-        let lacks = self.offer.iter().filter(|one| one.extent != Extent::Enforced);
-        lacks.map(|one| one.operation).collect()
+    fn offer(&self) -> Offer {
+        Offer::fallback(&self.offer)
     }
 
     fn notes(&self) -> Vec<String> {
@@ -234,7 +239,6 @@ impl Tier for Fallback {
 
     fn apply(&mut self, generation: &Generation<'_>, next: &Loaded) -> Result<(), String> {
         let files = if judge::is_needed(&next.tables) {
-            judge::refuse(&next.tables)?;
             let maps = Arc::new(Mutex::new(next.maps.clone()));
             let judge = Policed::new(next.tables.clone(), &next.stored.about, Arc::clone(&maps));
             let (judge, records) = judge.map_err(|error| format!("mounts: {error}"))?;

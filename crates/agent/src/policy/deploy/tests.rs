@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use model::policy::Operation;
+
 use super::*;
 
 /// An agent that notes what it is given, and may refuse it.
@@ -10,7 +12,7 @@ use super::*;
 struct Agent {
     given: Vec<u64>,
     refuses: bool,
-    lacks: Vec<Operation>,
+    offer: Offer,
 }
 
 impl Enforce for Agent {
@@ -22,8 +24,8 @@ impl Enforce for Agent {
         Mode::Enforce
     }
 
-    fn lacks(&self) -> Vec<Operation> {
-        self.lacks.clone()
+    fn offer(&self) -> Offer {
+        self.offer.clone()
     }
 
     fn put(&mut self, staged: &Staged) -> Result<(), Failure> {
@@ -111,12 +113,12 @@ fn what_fails_at_any_step_changes_nothing() {
         code(&apply(&store, &wanted(dir.path(), "/etc/shadow"), &mut agent).unwrap_err()),
         "E054"
     );
-    agent.lacks = vec![Operation::Read];
+    agent.offer = Offer::nothing("no hook");
     assert_eq!(
         code(&apply(&store, &wanted(dir.path(), "/srv/two"), &mut agent).unwrap_err()),
         "E056"
     );
-    agent.lacks.clear();
+    agent.offer = Offer::default();
     agent.refuses = true;
     let refused = apply(&store, &wanted(dir.path(), "/srv/two"), &mut agent).unwrap_err();
     assert!(matches!(refused, Stop::Failed(failure) if failure.to_string().contains("no room")));
@@ -135,9 +137,16 @@ fn what_fails_at_any_step_changes_nothing() {
     agent.refuses = false;
     let mut forced = wanted(dir.path(), "/etc/shadow");
     forced.force = true;
-    agent.lacks = vec![Operation::Read];
-    forced.accepted = vec![Operation::Read];
+    agent.offer = Offer::nothing("no hook");
+    forced.accepted = Operations::default().with(Operation::Read);
     assert_eq!(apply(&store, &forced, &mut agent).unwrap().1.generation, 2);
+    // It stays accepted when the same is put in force once more, as for a rule of the command line.
+    let again = Wanted { again: true, force: true, ..Wanted::default() };
+    assert_eq!(apply(&store, &again, &mut agent).unwrap().1.generation, 3);
+    let about = store.read(3).unwrap().about;
+    assert_eq!(about.refused_by(&agent.offer), None);
+    let plain = store.read(1).unwrap().about.refused_by(&agent.offer).unwrap();
+    assert!(plain.starts_with("p/a at ") && plain.contains("`read` cannot"), "{plain}");
 }
 
 #[test]

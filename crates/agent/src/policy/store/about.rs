@@ -1,12 +1,14 @@
 //! What is known of a generation besides its tables.
 
-use model::policy::{Container, Mode, Object};
+use model::policy::{Container, Mode, Object, Operation, Operations};
 use model::program::Severity;
+use policy::needs::{Needs, Past};
 use policy::subjects;
 use serde::{Deserialize, Serialize};
 
 use super::Who;
 use crate::policy::load::{self, Ready};
+use crate::policy::offer::Offer;
 
 /// One set of subjects, as the tables have it.
 type Set = [u64; policy::limits::WORDS];
@@ -36,6 +38,9 @@ pub(crate) struct About {
     pub(crate) selectors: Vec<String>,
     /// Names that mean something only on a host.
     pub(crate) symbols: Symbols,
+    /// Operations whose absence was accepted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    accepted: Vec<String>,
     /// Paths without wildcards: what has them keeps its labels under all its names.
     #[serde(default)]
     pub(crate) exact: Vec<String>,
@@ -75,6 +80,39 @@ pub(crate) struct Rule {
     /// Its subject, by its bit.
     #[serde(default)]
     pub(crate) bit: u8,
+    /// What a way of enforcing must be able to do for it.
+    #[serde(default)]
+    needs: Need,
+}
+
+/// What a rule needs, in words.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Need {
+    /// Operations.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    deny: Vec<String>,
+    /// What must be known of processes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    know: Vec<String>,
+}
+
+impl Need {
+    fn of(needs: &Needs) -> Need {
+        let deny = needs.operations.iter().map(|one| one.name().to_owned());
+        let know = needs.past.iter().map(|one| one.text().to_owned());
+        Need { deny: deny.collect(), know: know.collect() }
+    }
+
+    fn restore(&self) -> Needs {
+        let past = Past::ALL.into_iter();
+        let past = past.filter(|one| self.know.iter().any(|text| text == one.text()));
+        Needs { operations: operations(&self.deny), past: past.collect() }
+    }
+}
+
+fn operations(names: &[String]) -> Operations {
+    let found = Operation::ALL.iter().filter(|one| names.iter().any(|name| name == one.name()));
+    found.fold(Operations::default(), |all, one| all.with(*one))
 }
 
 /// Names and who needs them.
@@ -148,14 +186,10 @@ impl Symbols {
 impl About {
     pub(super) fn of(ready: &Ready, who: &Who) -> About {
         let compiled = &ready.compiled;
-        let written = |rule: &policy::verdicts::RuleInfo| {
-            let mut policies = ready.loaded.policies.iter();
-            let policy = policies.find(|one| one.name == rule.policy)?;
-            policy.rules.iter().find(|one| one.id == rule.id)
-        };
-        let rules = compiled.rules.iter().map(|rule| Rule {
-            severity: written(rule).map_or(Severity::Medium, |one| one.severity).as_str().into(),
-            message: written(rule).and_then(|one| one.message.clone()),
+        let written = policy::lint::numbered(&ready.loaded.policies);
+        let rules = compiled.rules.iter().zip(&written).map(|(rule, (_, written))| Rule {
+            severity: written.map_or(Severity::Medium, |one| one.severity).as_str().into(),
+            message: written.and_then(|one| one.message.clone()),
             policy: rule.policy.clone(),
             id: rule.id.clone(),
             file: rule.place.file.clone(),
@@ -163,6 +197,7 @@ impl About {
             enforced: rule.enforced,
             sequence: rule.sequence.clone(),
             bit: rule.bit,
+            needs: Need::of(&policy::needs::of(rule, &compiled.selectors)),
         });
         let sources = ready.texts.iter().map(|text| Source {
             name: text.name.clone(),
@@ -181,8 +216,28 @@ impl About {
             rules: rules.collect(),
             selectors: compiled.selectors.iter().map(|one| format!("{one:?}")).collect(),
             symbols: Symbols::of(&compiled.symbols),
+            accepted: ready.accepted.iter().map(|one| one.name().to_owned()).collect(),
             exact: exact(ready),
         }
+    }
+
+    /// Operations whose absence was accepted.
+    pub(crate) fn accepted(&self) -> Operations {
+        operations(&self.accepted)
+    }
+
+    /// Why a way of enforcing cannot carry it out: the first rule that needs more.
+    pub(crate) fn refused_by(&self, offer: &Offer) -> Option<String> {
+        let accepted = self.accepted();
+        self.rules.iter().find_map(|rule| {
+            let refused = offer.refuses(&rule.needs.restore(), accepted);
+            let one = refused.first()?;
+            let Rule { policy, id, file, line, .. } = rule;
+            let (what, why, help) = (one.what(), one.why(), one.help());
+            Some(format!(
+                "{policy}/{id} at {file}:{line}: {what} cannot be enforced here ({why}); {help}"
+            ))
+        })
     }
 }
 

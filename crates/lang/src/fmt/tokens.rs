@@ -78,8 +78,9 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, Box<Diagnostic>> {
         let operand =
             all.last().is_some_and(|last| matches!(last.kind, Kind::Operand | Kind::Close));
         let option = all.last().is_some_and(|last| matches!(last.text, "maxspan" | "runs"));
-        let (kind, length) =
-            next(rest, Before { operand, glued, option }).ok_or_else(|| unreadable(at, first))?;
+        let dot = glued && all.last().is_some_and(|last| last.text == ".");
+        let (kind, length) = next(rest, Before { operand, glued, dot, option })
+            .ok_or_else(|| unreadable(at, first))?;
         let token = rest.get(..length).unwrap_or(rest);
         all.push(Token { kind, text: token, breaks, glued });
         at += token.len().max(1);
@@ -100,6 +101,8 @@ struct Before {
     operand: bool,
     /// Something, without a space.
     glued: bool,
+    /// The dot of a name, without a space: what follows is a part of the name, whatever the word.
+    dot: bool,
     /// A word that takes `=VALUE`.
     option: bool,
 }
@@ -134,7 +137,8 @@ fn next(rest: &str, before: Before) -> Option<(Kind, usize)> {
         _ => {}
     }
     if first.is_ascii_alphanumeric() || matches!(first, b'_' | b'@') || first >= 0x80 {
-        return Some(word(rest));
+        let (kind, length) = word(rest);
+        return Some((if before.dot { Kind::Operand } else { kind }, length));
     }
     let sign = SIGNS.iter().find(|sign| rest.starts_with(**sign))?;
     match *sign {

@@ -63,7 +63,10 @@ impl Link {
         let reload = Arc::clone(&self.reload);
         std::thread::Builder::new()
             .name("guard".into())
-            .spawn(move || read(&socket, &board, &reload, &news))
+            .spawn(move || {
+                let last = Last(news);
+                read(&socket, &board, &reload, &last.0);
+            })
             .map(drop)
             .map_err(|e| Failure::new(Exit::Internal, format!("cannot start a thread: {e}")))
     }
@@ -115,6 +118,17 @@ impl Asker {
     }
 }
 
+/// A worker that hears its guard no more is to end, also if whoever listened panicked: a policy on trial
+/// may deny even what wakes the other threads.
+struct Last(SyncSender<News>);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        // Nobody listens only where the worker ends already.
+        drop(self.0.send(News::Gone));
+    }
+}
+
 fn read(socket: &OwnedFd, board: &Board, reload: &AtomicBool, news: &SyncSender<News>) {
     loop {
         let item = match proto::receive_reply(socket) {
@@ -142,11 +156,10 @@ fn read(socket: &OwnedFd, board: &Board, reload: &AtomicBool, news: &SyncSender<
                 if !matches!(error, ProtoError::Gone) {
                     tracing::error!(%error, "the guard cannot be understood");
                 }
-                News::Gone
+                return;
             }
         };
-        let last = matches!(item, News::Gone);
-        if news.send(item).is_err() || last {
+        if news.send(item).is_err() {
             return;
         }
     }

@@ -127,3 +127,31 @@ pub(super) fn remove(directory: &Path) -> Result<(), Error> {
 pub(super) fn named(what: &str, path: &Path, error: io::Error) -> Error {
     Error::io(format!("{what} {}", path.display()), error)
 }
+
+#[cfg(test)]
+mod tests {
+    use libbpf_rs::ObjectBuilder;
+
+    use super::*;
+
+    #[test]
+    fn maps_of_another_size_are_another_layout_and_the_same_maps_are_the_same() {
+        let open = || ObjectBuilder::default().open_memory(&OBJECT.0).unwrap();
+        let bytes = 64 << 10;
+        let first = layout(&open(), bytes);
+        assert_eq!(first, layout(&open(), bytes));
+        assert_ne!(first, layout(&open(), 2 * bytes));
+        for (known, _) in PINNED {
+            let mut other = open();
+            let mut map = other
+                .maps_mut()
+                .find(|map| is_called(&map.name().to_string_lossy(), known))
+                .unwrap();
+            let entries = map.max_entries();
+            map.set_max_entries(entries + 1).unwrap();
+            assert_ne!(first, layout(&other, bytes), "{known}");
+        }
+        assert!(means_the_same(&Path::new("/pins").join(&first)));
+        assert!(!means_the_same(Path::new("/pins/layout-0-0123456789abcdef")));
+    }
+}

@@ -17,7 +17,7 @@ use super::build::{self, Differs};
 use crate::lab::{self, COVERED, FREE, LAB};
 
 /// Loading the programs takes long where they are verified by an emulated CPU.
-const PATIENCE: Duration = Duration::from_mins(3);
+const PATIENCE: Duration = Duration::from_mins(10);
 /// How long a denial may take to be told, before it is tried again.
 const TOLD: Duration = Duration::from_secs(5);
 /// How often something is looked at.
@@ -158,6 +158,11 @@ impl Scene {
         command.args(["run", "--no-alerts", "--rules"]).arg(at("rules")).args(options);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
         self.agent = Some(child.context("starting the agent")?);
+        self.answers()
+    }
+
+    /// Waits until the agent answers.
+    pub(super) fn answers(&mut self) -> Result<()> {
         self.until("the agent answers", |scene| {
             if let Some(ended) = scene.agent.as_mut().and_then(|one| one.try_wait().ok()?) {
                 bail!("the agent ended: {ended}");

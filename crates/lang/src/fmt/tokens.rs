@@ -75,12 +75,8 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, Box<Diagnostic>> {
             at += first.len_utf8();
             continue;
         }
-        let operand =
-            all.last().is_some_and(|last| matches!(last.kind, Kind::Operand | Kind::Close));
-        let option = all.last().is_some_and(|last| matches!(last.text, "maxspan" | "runs"));
-        let dot = glued && all.last().is_some_and(|last| last.text == ".");
-        let (kind, length) = next(rest, Before { operand, glued, dot, option })
-            .ok_or_else(|| unreadable(at, first))?;
+        let before = Before { last: all.last().copied(), glued };
+        let (kind, length) = next(rest, before).ok_or_else(|| unreadable(at, first))?;
         let token = rest.get(..length).unwrap_or(rest);
         all.push(Token { kind, text: token, breaks, glued });
         at += token.len().max(1);
@@ -96,19 +92,30 @@ fn unreadable(at: usize, first: char) -> Box<Diagnostic> {
 
 /// What stands before a token.
 #[derive(Debug, Clone, Copy)]
-struct Before {
-    /// An operand.
-    operand: bool,
-    /// Something, without a space.
+struct Before<'t> {
+    last: Option<Token<'t>>,
+    /// Without a space.
     glued: bool,
-    /// The dot of a name, without a space: what follows is a part of the name, whatever the word.
-    dot: bool,
+}
+
+impl Before<'_> {
+    fn is_operand(&self) -> bool {
+        self.last.is_some_and(|last| matches!(last.kind, Kind::Operand | Kind::Close))
+    }
+
     /// A word that takes `=VALUE`.
-    option: bool,
+    fn is_option(&self) -> bool {
+        self.last.is_some_and(|last| matches!(last.text, "maxspan" | "runs"))
+    }
+
+    /// The dot of a name: what follows is a part of the name, whatever the word.
+    fn is_dot(&self) -> bool {
+        self.glued && self.last.is_some_and(|last| last.text == ".")
+    }
 }
 
 /// Kind and bytes of the token at the start of `rest`.
-fn next(rest: &str, before: Before) -> Option<(Kind, usize)> {
+fn next(rest: &str, before: Before<'_>) -> Option<(Kind, usize)> {
     if rest.starts_with("//") {
         let line = rest.find('\n').unwrap_or(rest.len());
         return Some((Kind::LineComment, rest.get(..line)?.trim_end().len()));
@@ -133,12 +140,12 @@ fn next(rest: &str, before: Before) -> Option<(Kind, usize)> {
         b',' => return Some((Kind::Comma, 1)),
         b'?' | b'$' => return Some((Kind::Prefix, 1)),
         b'!' if !rest.starts_with("!=") => return Some((Kind::Prefix, 1)),
-        b'=' if before.option => return Some((Kind::Assign, 1)),
+        b'=' if before.is_option() => return Some((Kind::Assign, 1)),
         _ => {}
     }
     if first.is_ascii_alphanumeric() || matches!(first, b'_' | b'@') || first >= 0x80 {
         let (kind, length) = word(rest);
-        return Some((if before.dot { Kind::Operand } else { kind }, length));
+        return Some((if before.is_dot() { Kind::Operand } else { kind }, length));
     }
     let sign = SIGNS.iter().find(|sign| rest.starts_with(**sign))?;
     match *sign {
@@ -148,7 +155,7 @@ fn next(rest: &str, before: Before) -> Option<(Kind, usize)> {
             Some((Kind::Operand, word(rest).1))
         }
         "~" | "." if before.glued => Some((Kind::Operand, 1)),
-        "-" | "+" if !before.operand => Some((Kind::Prefix, 1)),
+        "-" | "+" if !before.is_operand() => Some((Kind::Prefix, 1)),
         "~" | "." => None,
         sign => Some((Kind::Operator, sign.len())),
     }

@@ -1,10 +1,14 @@
 //! What holds where no LSM program loads: the guard of files, and what is refused there.
 
 use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
 
-use crate::lab::root;
+use serde_json::Value;
+
+use crate::lab::{Agent, root};
 use crate::policies::{code, document, err};
-use crate::prevention::Scene;
+use crate::prevention::{PATIENCE, Scene};
 
 /// Whether an agent with these rules enforces without LSM programs; says so if not.
 fn is_fallback(scene: &Scene, test: &str) -> bool {
@@ -58,4 +62,105 @@ fn an_agent_does_not_start_with_what_it_cannot_do_unless_that_is_accepted() {
     ] {
         assert!(said.contains(part), "`{part}` is missing in: {said}");
     }
+}
+
+/// What opening a file with a program of the scene comes to: nothing, or what the shell says.
+fn open(program: &Path, file: &Path) -> Result<(), String> {
+    let script = format!("exec 3<{}", file.display());
+    let output = Command::new(program).args(["-c", &script]).output().unwrap();
+    if output.status.success() { Ok(()) } else { Err(err(&output)) }
+}
+
+/// The event of a verdict on a file, among all that the agent prints.
+fn told(scene: &Scene, agent: &Agent, reason: &str, file: &Path) -> Value {
+    let end = Instant::now() + PATIENCE;
+    while let Some(found) = agent.next(end.saturating_duration_since(Instant::now())) {
+        if found["event"]["reason"] == reason && found["file"]["path"] == file.to_str().unwrap() {
+            return found;
+        }
+    }
+    panic!("{reason} {} is not told: {}", file.display(), scene.show());
+}
+
+#[test]
+fn what_is_only_reported_of_files_goes_through_and_is_told() {
+    let test = "what_is_only_reported_of_files_goes_through_and_is_told";
+    if !root(test) {
+        return;
+    }
+    let scene = Scene::new();
+    let program = scene.lab.path("x");
+    let [seen, kept, other] = ["seen", "kept", "other"].map(|name| scene.policy(name, "text"));
+    let subject = format!("subject: {{executable: {}}}", program.display());
+    let text = document(
+        "p",
+        &format!(
+            "  rules:\n    - {{id: looks, {subject}, audit: read, files: {}}}\n    \
+             - {{id: keeps, {subject}, deny: read, files: {}}}\n",
+            seen.display(),
+            kept.display()
+        ),
+    );
+    let path = scene.policy("p.yaml", &text);
+    let agent = scene.start(&["--enforce", "--policy", path.to_str().unwrap()]);
+    if !is_fallback(&scene, test) {
+        return;
+    }
+    assert_eq!(open(&program, &seen), Ok(()), "an audit rule decides nothing");
+    let reported = told(&scene, &agent, "reported", &seen);
+    assert_eq!(reported["rule"]["id"], "looks", "{reported:#}");
+    assert_eq!(reported["event"]["outcome"], "success", "{reported:#}");
+
+    let refused = open(&program, &kept).unwrap_err();
+    assert!(refused.contains("not permitted"), "{refused}");
+    let denied = told(&scene, &agent, "denied", &kept);
+    assert_eq!(denied["rule"]["id"], "keeps", "{denied:#}");
+    for (who, file) in [(&program, &other), (&"/bin/bash".into(), &kept)] {
+        assert_eq!(
+            open(who, file),
+            Ok(()),
+            "no rule is about {} of {}",
+            file.display(),
+            who.display()
+        );
+    }
+}
+
+#[test]
+fn who_is_limited_opens_only_files_that_are_listed() {
+    let test = "who_is_limited_opens_only_files_that_are_listed";
+    if !root(test) {
+        return;
+    }
+    let scene = Scene::new();
+    let program = scene.lab.path("x");
+    let [listed, other] = ["listed", "other"].map(|name| scene.policy(name, "text"));
+    let text = document(
+        "p",
+        &format!(
+            "  subjects: {{x: {{executable: {}}}}}\n  allowOnly: [{{id: only, subject: x, operations: \
+             read, include: [base-system, terminal]}}]\n  rules: [{{id: listed, subject: x, allow: read, \
+             files: {}}}]\n",
+            program.display(),
+            listed.display()
+        ),
+    );
+    let path = scene.policy("p.yaml", &text);
+    let agent = scene.start(&["--enforce", "--policy", path.to_str().unwrap()]);
+    if !is_fallback(&scene, test) {
+        return;
+    }
+    assert_eq!(
+        open(&program, &listed),
+        Ok(()),
+        "the program itself starts, and what is listed opens"
+    );
+    let refused = open(&program, &other).unwrap_err();
+    assert!(refused.contains("not permitted"), "{refused}");
+    let denied = told(&scene, &agent, "denied", &other);
+    assert_eq!(
+        (&denied["rule"]["id"], &denied["event"]["outcome"]),
+        (&"only".into(), &"failure".into())
+    );
+    assert_eq!(open("/bin/bash".as_ref(), &other), Ok(()), "nobody else is limited");
 }

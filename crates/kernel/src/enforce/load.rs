@@ -205,13 +205,15 @@ fn share(opened: &mut OpenObject, set: &Path, former: Option<&PathBuf>) -> Resul
         let Some((_, pin)) = PINNED.iter().find(|(known, _)| is_called(&name, known)) else {
             continue;
         };
-        let mut path = set.join(pin);
+        let path = set.join(pin);
         if let Some(known) = &known
             && *pin == "former_subjects"
             && !path.exists()
             && MapHandle::from_pinned_path(known).map_err(&fail)?.value_size() == map.value_size()
         {
-            path.clone_from(known);
+            // Pinned here at once: a map that is used again goes by the name that it was made with.
+            let mut known = MapHandle::from_pinned_path(known).map_err(&fail)?;
+            known.pin(&path).map_err(&fail)?;
         }
         if path.exists() {
             map.reuse_pinned_map(&path).map_err(fail)?;

@@ -70,6 +70,13 @@ pub(crate) enum Command {
     },
     /// Print the version
     Version,
+    /// Print the addresses of names, for the privileged half
+    #[command(hide = true)]
+    Resolve {
+        /// The names
+        #[arg(value_name = "NAME", required = true)]
+        names: Vec<String>,
+    },
     /// The unprivileged half, started by `run`
     #[command(hide = true)]
     Worker(WorkerArgs),

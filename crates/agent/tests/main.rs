@@ -5,6 +5,7 @@
 mod armed;
 #[cfg(test)]
 mod containers;
+mod domains;
 #[cfg(test)]
 mod evidence;
 #[cfg(test)]

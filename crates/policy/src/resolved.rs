@@ -42,6 +42,25 @@ impl Tables {
         network.v6.sort_unstable();
         Ok(merging.tables)
     }
+
+    /// Whether these tables were made so from others: all that was in those has its number still.
+    pub fn is_resolved_from(&self, before: &Tables) -> bool {
+        let (own, old) = (&self.verdicts, &before.verdicts);
+        let layers = own.layers.len() == old.layers.len()
+            && own.layers.iter().zip(&old.layers).all(|(own, old)| {
+                own.rows.starts_with(&old.rows)
+                    && (own.defaults, own.guarded) == (old.defaults, old.guarded)
+            });
+        let base = |tables: &Tables| (tables.generation, tables.expires);
+        base(self) == base(before)
+            && (&self.paths, &self.things) == (&before.paths, &before.things)
+            && self.subjects.sets == before.subjects.sets
+            && self.subjects.labels.starts_with(&before.subjects.labels)
+            && self.network.ranges.starts_with(&before.network.ranges)
+            && layers
+            && own.rows.starts_with(&old.rows)
+            && own.entries.starts_with(&old.entries)
+    }
 }
 
 struct Merging {

@@ -25,6 +25,11 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
             log();
             guard::run(&args)
         }
+        Command::Resolve { names } => {
+            guard::resolve(&names)
+                .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+            Ok(Exit::Ok)
+        }
         Command::Worker(args) => {
             log();
             worker::run(&args)

@@ -9,6 +9,7 @@ mod prevent;
 mod report;
 pub(crate) mod runtime;
 
+pub(crate) use prevent::resolve;
 pub(crate) use report::{Doctor, failure};
 
 use std::os::fd::AsFd;

@@ -42,7 +42,9 @@ pub(super) fn find(loaded: &Policies) -> Vec<Undecided> {
 
 fn of_object(object: &Object) -> Option<(&'static str, &'static str)> {
     Some(match object {
-        Object::Domain { .. } => ("addresses by DNS name", "name the addresses or networks"),
+        Object::Domain { name, .. } if name.starts_with("*.") => {
+            ("addresses by DNS names with a wildcard", "give each name, or the networks")
+        }
         Object::Hash(_) => ("files by hash", "name their paths"),
         Object::CreatedBy(_) => ("files by who created them", "name the directories"),
         Object::Process(subject) => return of_subject(subject),
@@ -72,7 +74,7 @@ mod tests {
     fn what_nobody_decides_is_named_and_what_is_like_it_is_not() {
         let hash = "ab".repeat(32);
         for (rule, what) in [
-            ("deny: connect, domains: [example.org]", "addresses by DNS name"),
+            ("deny: connect, domains: ['*.example.org']", "addresses by DNS names with a wildcard"),
             (&format!("deny: execute, hashes: [{hash}]"), "files by hash"),
             (&format!("subject: {{hash: {hash}}}, deny: read, files: [/a]"), "executables by hash"),
         ] {
@@ -80,6 +82,7 @@ mod tests {
         }
         for rule in [
             "deny: connect, peers: [192.0.2.1]",
+            "deny: connect, domains: ['example.org:443']",
             "deny: execute, files: [/a]",
             "subject: {executable: /b}, deny: read, files: [/a]",
             "subject: {container: {name: 0123456789ab}}, deny: read, files: [/a]",

@@ -115,6 +115,7 @@ fn check(
             let labels = tables.label_peer(peer, request.operation, &[]);
             let again = tables.decide(&subject, request.operation, &labels);
             prop_assert!(labels.unresolved || again == decision, "{:?} {:?}", again, request);
+            prop_assert!(tables.is_resolved_from(&compiled.tables));
             prop_assert_eq!(Tables::parse(&tables.encode().unwrap()).unwrap(), tables);
         }
         let expected = oracle.decide(&past, request, false);

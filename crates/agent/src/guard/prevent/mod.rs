@@ -7,7 +7,9 @@
 mod arms;
 mod canary;
 mod containers;
+mod domains;
 mod evidence;
+mod follow;
 mod host;
 mod judge;
 mod keeper;
@@ -33,6 +35,7 @@ use crate::policy::store::{About, Change, Store, Stored, Who};
 use crate::proto::{Arm, Policy};
 use arms::Arms;
 use canary::{Canary, Verdict};
+pub(crate) use domains::resolve;
 use evidence::Evidence;
 pub(super) use keeper::Keeper;
 use names::Names;
@@ -47,7 +50,9 @@ const COUNTS: usize = 60;
 #[derive(Debug, Clone)]
 pub(super) struct Loaded {
     stored: Stored,
+    /// Its tables with the addresses that names have here, and the same for the kernel.
     tables: Tables,
+    bytes: Vec<u8>,
     /// What its names mean on this host, and those that mean nothing.
     maps: Maps,
     unknown: Vec<String>,
@@ -154,9 +159,7 @@ impl Prevention {
         if stored.about.enforce && !self.enforce {
             return Err("the agent was started without --enforce".to_owned());
         }
-        let tables = Tables::parse(&stored.tables).map_err(|error| error.to_string())?;
-        let (maps, unknown) = host::names(&stored.about, &mut self.names.containers);
-        let next = Loaded { stored, tables, maps, unknown };
+        let next = self.names.meant(stored)?;
         if !self.off {
             self.load(&next)?;
         }
@@ -200,7 +203,7 @@ impl Prevention {
             labels: labels.clone(),
         });
         let generation = Generation {
-            tables: &next.stored.tables,
+            tables: &next.bytes,
             mounts: mounts.clone(),
             ids: host::ids(&next.maps),
             pins: pins.collect(),
@@ -220,7 +223,8 @@ impl Prevention {
         let active = self.tier()?.active().map_err(|error| error.to_string())?;
         let Some(active) = active else { return Ok(None) };
         let generation = active.generation;
-        let known = self.store.read(generation).ok().filter(|one| one.tables == active.tables);
+        let known =
+            self.store.read(generation).ok().filter(|one| follow::is_of(&active.tables, one));
         if known.is_none() {
             tracing::warn!(
                 generation,
@@ -293,6 +297,7 @@ impl Prevention {
             None => {}
         }
         self.follow_names();
+        self.follow_domains(now);
         if self.tier.is_none() || now.saturating_duration_since(self.looked) < PERIOD {
             return;
         }
@@ -312,43 +317,6 @@ impl Prevention {
             }
             Some(Verdict::Failed(reason)) => self.revert(reason),
         }
-    }
-
-    /// Tells the kernel half of mounts that came.
-    fn follow_mounts(&mut self) {
-        let (Some(active), Some(tier)) = (&self.active, &mut self.tier) else { return };
-        if !tier.pins() {
-            return;
-        }
-        let told = match host::mounts(&active.tables) {
-            Ok(mounts) if mounts == self.mounts => return,
-            Ok(mounts) => tier.mounted(&mounts).map(|()| self.mounts = mounts),
-            Err(error) => Err(error.to_string()),
-        };
-        if let Err(error) = told {
-            tracing::error!(error, "files of new mounts are found by their paths only");
-        }
-    }
-
-    /// Rules about cgroups, units, users and groups hold for those that came since, too.
-    fn follow_names(&mut self) {
-        let Some(active) = self.active.as_ref().filter(|_| self.tier.is_some()) else { return };
-        if active.stored.about.symbols.is_empty() || !self.names.may_differ() {
-            return;
-        }
-        let (maps, unknown) = host::names(&active.stored.about, &mut self.names.containers);
-        if maps == active.maps {
-            return;
-        }
-        let next = Loaded { maps, unknown, ..active.clone() };
-        match self.load_by(&next, |tier, generation| tier.resolve(generation, &next)) {
-            Ok(()) => tracing::info!("names of the policies mean something else now"),
-            Err(error) => {
-                tracing::error!(error, "rules about what came since fit nobody yet");
-                return;
-            }
-        }
-        self.active = Some(next);
     }
 
     /// The worker ended: during a trial the policies are held to be the cause.
@@ -467,7 +435,7 @@ impl Prevention {
         let in_kernel = active.map(|active| match active {
             Ok(active) => {
                 let digest = Sha256::digest(&active.tables);
-                let own = self.active.as_ref().map(|one| Sha256::digest(&one.stored.tables));
+                let own = self.active.as_ref().map(|one| Sha256::digest(&one.bytes));
                 json!({
                     "generation": active.generation,
                     "changes": active.epoch,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::containers::Containers;
+use super::domains::Domains;
 use super::host;
 
 /// How often all is looked at although nothing seems to have changed: one cgroup may come while
@@ -19,6 +20,7 @@ const FILES: [&str; 2] = ["/etc/passwd", "/etc/group"];
 pub(super) struct Names {
     stat: PathBuf,
     pub(super) containers: Containers,
+    pub(super) domains: Domains,
     seen: (Option<String>, [Option<SystemTime>; 2]),
     looked: Instant,
 }
@@ -29,6 +31,7 @@ impl Names {
         Names {
             stat,
             containers: Containers::new(),
+            domains: Domains::default(),
             seen: (None, [None; 2]),
             looked: Instant::now(),
         }

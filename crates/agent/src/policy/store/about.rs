@@ -38,6 +38,9 @@ pub(crate) struct About {
     pub(crate) selectors: Vec<String>,
     /// Names that mean something only on a host.
     pub(crate) symbols: Symbols,
+    /// Names of domains, and their classes in the tables.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) domains: Vec<(String, u32)>,
     /// Operations whose absence was accepted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     accepted: Vec<String>,
@@ -216,6 +219,7 @@ impl About {
             rules: rules.collect(),
             selectors: compiled.selectors.iter().map(|one| format!("{one:?}")).collect(),
             symbols: Symbols::of(&compiled.symbols),
+            domains: compiled.names.clone(),
             accepted: ready.accepted.iter().map(|one| one.name().to_owned()).collect(),
             exact: exact(ready),
         }

@@ -5,6 +5,7 @@
 mod armed;
 #[cfg(test)]
 mod containers;
+#[cfg(test)]
 mod domains;
 #[cfg(test)]
 mod evidence;

@@ -98,6 +98,7 @@ impl Agent {
     pub(super) fn command(&self, words: &[&str]) -> Result<String> {
         let mut command = sh::cmd(sh::release("aegisbpf"));
         command.args(words).arg("--runtime-dir").arg(self.dir.join("run"));
+        command.arg("--state-dir").arg(self.dir.join("state"));
         sh::capture(&mut command)
     }
 

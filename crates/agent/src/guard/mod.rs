@@ -365,9 +365,10 @@ fn read_signals(signals: &SignalFd) -> Result<Told, Failure> {
                 told.reload |= number == Signal::SIGHUP as u32;
                 told.stop |= [Signal::SIGTERM, Signal::SIGINT].iter().any(|s| number == *s as u32);
             }
-            Ok(None) => return Ok(told),
             // A policy on trial may deny even that: it waits until the trial is over.
-            Err(nix::errno::Errno::EPERM | nix::errno::Errno::EACCES) => return Ok(told),
+            Ok(None) | Err(nix::errno::Errno::EPERM | nix::errno::Errno::EACCES) => {
+                return Ok(told);
+            }
             Err(error) => {
                 let message = format!("cannot read signals: {error}");
                 return Err(Failure::new(Exit::Internal, message));

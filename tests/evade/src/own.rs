@@ -9,7 +9,7 @@ mod deeds;
 
 use std::fs;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -42,12 +42,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What is done something to.
 pub(crate) struct Things {
     map: [u32; 2],
+    /// The map of all tables, open since before anybody was kept from it.
+    generations: OwnedFd,
     inner: u32,
     code: u32,
     link: u32,
     /// The agent's executable, and its process.
     program: &'static str,
-    pub(crate) agent: u32,
+    agent: u32,
     other: Child,
 }
 
@@ -112,7 +114,7 @@ fn told(file: &impl AsRawFd, word: &str) -> Result<u32> {
 pub(crate) fn things(program: &'static str, agent: u32) -> Result<Things> {
     let ids = deeds_act::open_pinned(Path::new(&pin("ids")))?;
     let generations = deeds_act::open_pinned(Path::new(&pin("generations")))?;
-    let inner = (0..SLOTS).find_map(|slot| deeds_act::read_number(&generations, slot).ok());
+    let inner = inner(&generations)?;
     let links = fs::read_dir(maps())?.filter_map(|one| Some(one.ok()?.path()));
     let links = links.into_iter().find(|path| path.is_dir()).context("no links")?;
     let link = deeds_act::open_pinned(&links.join("enforce_open"))?;
@@ -129,13 +131,29 @@ pub(crate) fn things(program: &'static str, agent: u32) -> Result<Things> {
     other.args(["wait"]).stdin(Stdio::piped()).stdout(Stdio::null());
     Ok(Things {
         map: [told(&ids, "map_id:")?, number.parse()?],
-        inner: inner.context("there are no tables")?,
+        inner,
+        generations,
         code: told(&link, "prog_id:")?,
         link: told(&link, "link_id:")?,
         program,
         agent,
         other: other.spawn()?,
     })
+}
+
+/// The number of the tables that are in force.
+fn inner(generations: &OwnedFd) -> Result<u32> {
+    let tables = (0..SLOTS).find_map(|slot| deeds_act::read_number(generations, slot).ok());
+    tables.context("there are no tables")
+}
+
+impl Things {
+    /// Another agent took over, which made tables of its own.
+    pub(crate) fn follow(&mut self, agent: u32) -> Result<()> {
+        self.agent = agent;
+        self.inner = inner(&self.generations)?;
+        Ok(())
+    }
 }
 
 /// Makes the files.

@@ -55,14 +55,13 @@ pub(super) fn protected(scene: &mut Scene) -> Result<String> {
     own::furnish()?;
     fs::write(format!("{FILES}/policy.yaml"), policy(&[no_read("two", "two")]))?;
     scene.start(&["--enforce", "--policy", FILES])?;
-    let things = own::things(AGENT, scene.guard()?)?;
+    let mut things = own::things(AGENT, scene.guard()?)?;
     for case in CASES.iter().filter(|case| case.agent) {
         reported(scene, &things, case).map_err(|error| error.context(case.name))?;
     }
     scene.end(Signal::SIGTERM)?;
     scene.start(&["--enforce", "--self-protect", "--policy", FILES])?;
-    // Each start applies again, and makes new tables.
-    let things = own::things(AGENT, scene.guard()?)?;
+    things.follow(scene.guard()?)?;
     for case in CASES {
         refused(scene, &things, case).map_err(|error| error.context(case.name))?;
     }

@@ -45,7 +45,10 @@ fn operated(scene: &mut Scene) -> Result<()> {
     let three = at("three").display().to_string();
     scene.told(&["block", "add", &three, "--reason", "a test", "--as", crate::lab::COVERED])?;
     ensure!(scene.is_denied(&Deed::Read("three"))?, "what the operator blocks is not denied");
+    // What is blocked at the command line is part of every generation: going back does not end it.
     scene.told(&["policy", "rollback", "--reason", "a test"])?;
+    ensure!(scene.is_denied(&Deed::Read("three"))?, "a rollback ended a block");
+    scene.told(&["block", "del", "block-1"])?;
     scene.allowed(&Deed::Read("three"))
 }
 

@@ -12,7 +12,8 @@ use crate::prevention::{PATIENCE, Scene};
 
 /// Whether an agent with these rules enforces without LSM programs; says so if not.
 fn is_fallback(scene: &Scene, test: &str) -> bool {
-    let tier = scene.show()["tier"].clone();
+    let shown = scene.show();
+    let tier = shown["agent"]["tier"].as_str().unwrap_or_else(|| panic!("{shown:#}"));
     if tier != "fallback" {
         println!("SKIP {test}: it is about hosts without LSM programs, the tier is {tier}");
     }

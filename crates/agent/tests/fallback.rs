@@ -10,14 +10,16 @@ use crate::lab::{Agent, root};
 use crate::policies::{code, document, err};
 use crate::prevention::{PATIENCE, Scene};
 
-/// Whether an agent with these rules enforces without LSM programs; says so if not.
-fn is_fallback(scene: &Scene, test: &str) -> bool {
+/// The agent, if it enforces without LSM programs; else it is stopped, and why is said.
+fn fallback(scene: &Scene, agent: Agent, test: &str) -> Option<Agent> {
     let shown = scene.show();
     let tier = shown["agent"]["tier"].as_str().unwrap_or_else(|| panic!("{shown:#}"));
-    if tier != "fallback" {
-        println!("SKIP {test}: it is about hosts without LSM programs, the tier is {tier}");
+    if tier == "fallback" {
+        return Some(agent);
     }
-    tier == "fallback"
+    println!("SKIP {test}: it is about hosts without LSM programs, the tier is {tier}");
+    assert!(agent.stop().success());
+    None
 }
 
 /// A policy with one rule about a program of the scene.
@@ -40,9 +42,7 @@ fn an_agent_does_not_start_with_what_it_cannot_do_unless_that_is_accepted() {
     let options = ["--enforce", "--policy", path.to_str().unwrap()];
     let accepting = [&options[..], &["--accept-degraded", "delete"]].concat();
     let agent = scene.start(&accepting);
-    if !is_fallback(&scene, test) {
-        return;
-    }
+    let Some(agent) = fallback(&scene, agent, test) else { return };
     // A rule of the command line is put in force together with what was accepted before.
     let block = ["block", "add", "/srv/none", "--operations", "read", "--reason", "a test"];
     let blocked = scene.ask(&block);
@@ -63,6 +63,9 @@ fn an_agent_does_not_start_with_what_it_cannot_do_unless_that_is_accepted() {
     ] {
         assert!(said.contains(part), "`{part}` is missing in: {said}");
     }
+    // What an agent that does not start has loaded enforces nothing, and stays for the next one.
+    let ended = scene.ask(&["emergency", "disable", "--reason", "the test ends"]);
+    assert!(ended.status.success(), "{}", err(&ended));
 }
 
 /// What opening a file with a program of the scene comes to: nothing, or what the shell says.
@@ -104,9 +107,7 @@ fn what_is_only_reported_of_files_goes_through_and_is_told() {
     );
     let path = scene.policy("p.yaml", &text);
     let agent = scene.start(&["--enforce", "--policy", path.to_str().unwrap()]);
-    if !is_fallback(&scene, test) {
-        return;
-    }
+    let Some(agent) = fallback(&scene, agent, test) else { return };
     assert_eq!(open(&program, &seen), Ok(()), "an audit rule decides nothing");
     let reported = told(&scene, &agent, "reported", &seen);
     assert_eq!(reported["rule"]["id"], "looks", "{reported:#}");
@@ -125,6 +126,7 @@ fn what_is_only_reported_of_files_goes_through_and_is_told() {
             who.display()
         );
     }
+    assert!(agent.stop().success());
 }
 
 #[test]
@@ -148,9 +150,7 @@ fn who_is_limited_opens_only_files_that_are_listed() {
     );
     let path = scene.policy("p.yaml", &text);
     let agent = scene.start(&["--enforce", "--policy", path.to_str().unwrap()]);
-    if !is_fallback(&scene, test) {
-        return;
-    }
+    let Some(agent) = fallback(&scene, agent, test) else { return };
     assert_eq!(
         open(&program, &listed),
         Ok(()),
@@ -164,4 +164,5 @@ fn who_is_limited_opens_only_files_that_are_listed() {
         (&"only".into(), &"failure".into())
     );
     assert_eq!(open("/bin/bash".as_ref(), &other), Ok(()), "nobody else is limited");
+    assert!(agent.stop().success());
 }

@@ -11,6 +11,16 @@ use crate::lab::{Lab, root, until};
 use crate::policies::{document, err};
 use crate::prevention::{PATIENCE, Scene};
 
+/// Processes leave a cgroup a little after they were waited for.
+fn remove_cgroup(dir: &Path) {
+    for _ in 0..100 {
+        if fs::remove_dir(dir).is_ok() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// A container of version 1, as runtimes with the cgroupfs driver make them; removed with this.
 struct OldContainer {
     dir: PathBuf,
@@ -28,13 +38,7 @@ impl OldContainer {
 
 impl Drop for OldContainer {
     fn drop(&mut self) {
-        // Processes leave a cgroup a little after they were waited for.
-        for _ in 0..100 {
-            if fs::remove_dir(&self.dir).is_ok() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        remove_cgroup(&self.dir);
         if self.parent_is_ours {
             drop(fs::remove_dir("/sys/fs/cgroup/pids/docker"));
         }
@@ -114,12 +118,7 @@ impl Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
-        for _ in 0..100 {
-            if fs::remove_dir(&self.cgroup).is_ok() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        remove_cgroup(&self.cgroup);
         drop(fs::remove_dir_all(&self.bundle));
         // What others have made below it stays.
         for dir in self.bundle.ancestors().skip(1).take(3) {

@@ -188,6 +188,30 @@ impl Network {
         self.ranges.get(first..end).unwrap_or_default()
     }
 
+    /// Adds a range to the class that is being made, which begins there; one that says nothing is left
+    /// out.
+    pub(crate) fn push(&mut self, begins: usize, range: Range) -> Result<(), Error> {
+        if range.label == 0 {
+            return Ok(());
+        }
+        if self.ranges.len() >= RANGES_MAX {
+            return Err(Error::TooMany {
+                what: "ranges of ports",
+                max: RANGES_MAX,
+                found: self.ranges.len() + 1,
+                advice: "use fewer networks inside of each other, or fewer ports with each",
+            });
+        }
+        let own = self.ranges.len() > begins;
+        match self.ranges.last_mut() {
+            Some(last) if own && last.label == range.label && last.last + 1 == range.first => {
+                last.last = range.last;
+            }
+            _ => self.ranges.push(range),
+        }
+        Ok(())
+    }
+
     /// The label of a key in a class.
     pub fn label(&self, class: u32, key: u32) -> u32 {
         let ranges = self.of_class(class);
@@ -394,30 +418,7 @@ impl Classes<'_> {
             let claims = active.iter().filter(|one| *one.1 > 0).map(|one| *one.0).collect();
             let label = self.labels.holds(claims)?;
             let range = Range { first: place << 16 | port, last: place << 16 | (next - 1), label };
-            self.push(range, first)?;
-        }
-        Ok(())
-    }
-
-    fn push(&mut self, range: Range, first: usize) -> Result<(), Error> {
-        let ranges = &mut self.network.ranges;
-        if range.label == 0 {
-            return Ok(());
-        }
-        if ranges.len() >= RANGES_MAX {
-            return Err(Error::TooMany {
-                what: "ranges of ports",
-                max: RANGES_MAX,
-                found: ranges.len() + 1,
-                advice: "use fewer networks inside of each other, or fewer ports with each",
-            });
-        }
-        let own = ranges.len() > first;
-        match ranges.last_mut() {
-            Some(last) if own && last.label == range.label && last.last + 1 == range.first => {
-                last.last = range.last;
-            }
-            _ => ranges.push(range),
+            self.network.push(first, range)?;
         }
         Ok(())
     }

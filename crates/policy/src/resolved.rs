@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use crate::error::{Error, number};
-use crate::limits::{LABEL_NUMBERS_MAX, RANGES_MAX};
+use crate::limits::LABEL_NUMBERS_MAX;
 use crate::network::{NO_CLASS, Net, Range, plain};
 use crate::tables::Tables;
 use crate::verdicts::{Layer, OPERATIONS, Row, Verdicts};
@@ -102,32 +102,14 @@ impl Merging {
             let labels = of.iter().map(|class| self.tables.network.label(*class, from));
             let labels: BTreeSet<u32> = labels.filter(|label| *label != 0).collect();
             let label = self.label(labels.into_iter().collect())?;
-            self.range(first, Range { first: from, last: end - 1, label })?;
+            let range = Range { first: from, last: end - 1, label };
+            self.tables.network.push(first, range)?;
         }
         let network = &mut self.tables.network;
         let class = number(network.classes.len().saturating_sub(1));
         network.classes.push(number(network.ranges.len()));
         self.classes.insert(of, class);
         Ok(class)
-    }
-
-    /// Adds a range to the class that begins there.
-    fn range(&mut self, begins: usize, range: Range) -> Result<(), Error> {
-        let ranges = &mut self.tables.network.ranges;
-        if range.label == 0 {
-            return Ok(());
-        }
-        if ranges.len() >= RANGES_MAX {
-            return Err(too_many("ranges of ports", RANGES_MAX));
-        }
-        let own = ranges.len() > begins;
-        match ranges.last_mut() {
-            Some(last) if own && last.label == range.label && last.last + 1 == range.first => {
-                last.last = range.last;
-            }
-            _ => ranges.push(range),
-        }
-        Ok(())
     }
 
     /// The label that stands for all of these; 0 for none.
@@ -141,7 +123,12 @@ impl Merging {
         let verdicts = &mut self.tables.verdicts;
         let label = verdicts.flags.len();
         if label >= LABEL_NUMBERS_MAX {
-            return Err(too_many("labels", LABEL_NUMBERS_MAX));
+            return Err(Error::TooMany {
+                what: "labels",
+                max: LABEL_NUMBERS_MAX,
+                found: label + 1,
+                advice: "use fewer names, or names with fewer addresses",
+            });
         }
         let flags = of.iter().filter_map(|label| verdicts.flags.get(*label as usize));
         let flags = flags.fold(0, |all, flags| all | flags);
@@ -202,9 +189,4 @@ fn merge(verdicts: &mut Verdicts, of: &BTreeSet<u32>) -> u32 {
     verdicts.entries.extend(entries);
     verdicts.rows.push(Row { first, count, ..merged });
     number(verdicts.rows.len() - 1)
-}
-
-fn too_many(what: &'static str, max: usize) -> Error {
-    let advice = "use fewer names, or names with fewer addresses";
-    Error::TooMany { what, max, found: max + 1, advice }
 }

@@ -10,9 +10,9 @@ use std::hash::{DefaultHasher, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use libbpf_rs::{Link, MapHandle};
+use libbpf_rs::Link;
 
-use super::maps::Maps;
+use super::pins::{self, below, named, remove};
 use crate::error::Error;
 
 /// What the pins of maps are called, with their names behind it.
@@ -23,10 +23,6 @@ const MAP: &str = "map-";
 pub(super) struct Pins {
     root: PathBuf,
     own: PathBuf,
-}
-
-fn named(what: &str, path: &Path, error: io::Error) -> Error {
-    Error::io(format!("{what} {}", path.display()), error)
 }
 
 impl Pins {
@@ -101,36 +97,11 @@ impl Pins {
 pub(super) fn release(root: &Path) -> Result<bool, Error> {
     let all = below(root)?;
     for own in &all {
-        let epoch = own.join(format!("{MAP}epoch"));
-        if epoch.exists() {
-            let map = MapHandle::from_pinned_path(&epoch);
-            let map = map.map_err(|error| Error::map("epoch", &error))?;
-            Maps::new(BTreeMap::from([("epoch", map)]))?.set_epoch(0)?;
-        }
+        pins::let_go(&own.join(format!("{MAP}epoch")))?;
     }
     all.iter().try_for_each(|path| remove(path))?;
     if root.exists() {
         fs::remove_dir(root).map_err(|error| named("remove", root, error))?;
     }
     Ok(!all.is_empty())
-}
-
-/// What is in a directory; nothing if there is none.
-fn below(directory: &Path) -> Result<Vec<PathBuf>, Error> {
-    match fs::read_dir(directory) {
-        Ok(entries) => {
-            let paths = entries.map(|entry| entry.map(|entry| entry.path()));
-            paths.collect::<Result<_, _>>().map_err(|error| named("read", directory, error))
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(named("read", directory, error)),
-    }
-}
-
-/// Removes a directory of pins.
-fn remove(directory: &Path) -> Result<(), Error> {
-    for path in below(directory)? {
-        fs::remove_file(&path).map_err(|error| named("remove", &path, error))?;
-    }
-    fs::remove_dir(directory).map_err(|error| named("remove", directory, error))
 }

@@ -68,27 +68,42 @@ pub(super) fn builds(set: &Path) -> Result<Vec<PathBuf>, Error> {
 }
 
 fn directories(of: &Path, begin: &str) -> Result<Vec<PathBuf>, Error> {
-    let entries = match fs::read_dir(of) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(named("read", of, error)),
-    };
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let called = |path: &PathBuf| {
+    let mut all = below(of)?;
+    all.retain(|path| {
         path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with(begin))
-    };
-    Ok(paths.filter(called).collect())
+    });
+    Ok(all)
+}
+
+/// What is in a directory; nothing if there is none.
+pub(super) fn below(directory: &Path) -> Result<Vec<PathBuf>, Error> {
+    match fs::read_dir(directory) {
+        Ok(entries) => {
+            let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+            paths.collect::<Result<_, _>>().map_err(|error| named("read", directory, error))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(named("read", directory, error)),
+    }
 }
 
 /// The epoch that maps say is in force; 0 if they were never complete.
 pub(super) fn epoch(set: &Path) -> Result<u64, Error> {
-    if set.join("epoch").exists() { only(set, "epoch")?.epoch() } else { Ok(0) }
+    only_epoch(&set.join("epoch"))?.map_or(Ok(0), |maps| maps.epoch())
 }
 
-/// One of the maps.
-fn only(set: &Path, pin: &'static str) -> Result<Maps, Error> {
-    let map = MapHandle::from_pinned_path(set.join(pin));
-    Maps::new([(pin, map.map_err(|error| Error::map(pin, &error))?)].into())
+/// Nothing is in force any more by the maps of which this is the pin of the epoch, if it is there.
+pub(super) fn let_go(epoch: &Path) -> Result<(), Error> {
+    only_epoch(epoch)?.map_or(Ok(()), |maps| maps.set_epoch(0))
+}
+
+/// Of the maps only the epoch; none if it is not pinned.
+fn only_epoch(path: &Path) -> Result<Option<Maps>, Error> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let map = MapHandle::from_pinned_path(path);
+    Maps::new([("epoch", map.map_err(|error| Error::map("epoch", &error))?)].into()).map(Some)
 }
 
 /// All maps; those that another layout does not have are left out.
@@ -106,9 +121,7 @@ pub(super) fn maps(set: &Path) -> Result<Maps, Error> {
 pub fn release(pins: &Path) -> Result<bool, Error> {
     let all = sets(pins)?;
     for set in &all {
-        if set.join("epoch").exists() {
-            only(set, "epoch")?.set_epoch(0)?;
-        }
+        let_go(&set.join("epoch"))?;
     }
     remove(pins)?;
     Ok(!all.is_empty())

@@ -52,11 +52,11 @@ struct Asking {
 
 impl Domains {
     /// From now on these names are asked for, and no others.
-    pub(super) fn want<'n>(&mut self, names: impl Iterator<Item = &'n str>) {
-        let wanted: Vec<String> = names.map(str::to_owned).collect();
-        if wanted != self.wanted {
-            self.known.retain(|(name, _), _| wanted.contains(name));
-            self.wanted = wanted;
+    pub(super) fn want<'n>(&mut self, names: impl Iterator<Item = &'n str> + Clone) {
+        // Asked several times a second, and nearly always for the same.
+        if !names.clone().eq(self.wanted.iter().map(String::as_str)) {
+            self.wanted = names.map(str::to_owned).collect();
+            self.known.retain(|(name, _), _| self.wanted.contains(name));
             self.asking = None;
             self.next = None;
         }

@@ -12,16 +12,17 @@ impl Names {
     /// A generation with what its names mean here and now.
     pub(super) fn meant(&mut self, stored: Stored) -> Result<Loaded, String> {
         let (maps, mut unknown) = host::names(&stored.about, &mut self.containers);
-        let (tables, bytes) = self.addressed(&stored, &mut unknown)?;
-        Ok(Loaded { stored, tables, bytes, maps, unknown })
+        let (tables, resolved) = self.addressed(&stored, &mut unknown)?;
+        Ok(Loaded { stored, tables, resolved, maps, unknown })
     }
 
-    /// Its tables with the addresses that its domains have now, and the same for the kernel.
+    /// Its tables with the addresses that its domains have now, and the same for the kernel if that is
+    /// not what was stored.
     fn addressed(
         &self,
         stored: &Stored,
         unknown: &mut Vec<String>,
-    ) -> Result<(Tables, Vec<u8>), String> {
+    ) -> Result<(Tables, Option<Vec<u8>>), String> {
         let said = |error: policy::Error| error.to_string();
         let tables = Tables::parse(&stored.tables).map_err(said)?;
         let mut known = Vec::new();
@@ -34,11 +35,18 @@ impl Names {
             }
         }
         if known.is_empty() {
-            return Ok((tables, stored.tables.clone()));
+            return Ok((tables, None));
         }
         let tables = tables.resolved(&known).map_err(said)?;
         let bytes = tables.encode().map_err(said)?;
-        Ok((tables, bytes))
+        Ok((tables, Some(bytes)))
+    }
+}
+
+impl Loaded {
+    /// The tables as the kernel gets them.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.resolved.as_deref().unwrap_or(&self.stored.tables)
     }
 }
 
@@ -61,8 +69,8 @@ impl Prevention {
         }
         let mut next = active.clone();
         let done = match self.names.addressed(&next.stored, &mut next.unknown) {
-            Ok((tables, bytes)) => {
-                (next.tables, next.bytes) = (tables, bytes);
+            Ok((tables, resolved)) => {
+                (next.tables, next.resolved) = (tables, resolved);
                 self.load_by(&next, |tier, generation| tier.apply(generation, &next))
             }
             Err(error) => Err(error),

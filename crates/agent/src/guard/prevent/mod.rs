@@ -50,9 +50,10 @@ const COUNTS: usize = 60;
 #[derive(Debug, Clone)]
 pub(super) struct Loaded {
     stored: Stored,
-    /// Its tables with the addresses that names have here, and the same for the kernel.
+    /// Its tables with the addresses that names have here.
     tables: Tables,
-    bytes: Vec<u8>,
+    /// The same for the kernel, if they are not what was stored.
+    resolved: Option<Vec<u8>>,
     /// What its names mean on this host, and those that mean nothing.
     maps: Maps,
     unknown: Vec<String>,
@@ -203,7 +204,7 @@ impl Prevention {
             labels: labels.clone(),
         });
         let generation = Generation {
-            tables: &next.bytes,
+            tables: next.bytes(),
             mounts: mounts.clone(),
             ids: host::ids(&next.maps),
             pins: pins.collect(),
@@ -435,7 +436,7 @@ impl Prevention {
         let in_kernel = active.map(|active| match active {
             Ok(active) => {
                 let digest = Sha256::digest(&active.tables);
-                let own = self.active.as_ref().map(|one| Sha256::digest(&one.bytes));
+                let own = self.active.as_ref().map(|one| Sha256::digest(one.bytes()));
                 json!({
                     "generation": active.generation,
                     "changes": active.epoch,

@@ -1,12 +1,12 @@
 //! What holds where no LSM program loads: the guard of files, and what is refused there.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::lab::{Agent, root};
+use crate::lab::{Agent, root, until};
 use crate::policies::{code, document, err};
 use crate::prevention::{PATIENCE, Scene};
 
@@ -126,6 +126,42 @@ fn what_is_only_reported_of_files_goes_through_and_is_told() {
             who.display()
         );
     }
+    assert!(agent.stop().success());
+}
+
+#[test]
+fn one_denial_among_thousands_of_another_process_is_told() {
+    let test = "one_denial_among_thousands_of_another_process_is_told";
+    if !root(test) {
+        return;
+    }
+    let scene = Scene::new();
+    let (program, kept) = (scene.lab.path("x"), scene.policy("kept", "text"));
+    let about = format!("deny: read, files: {}", kept.display());
+    let path = scene.policy("p.yaml", &rule(&program, &about));
+    let agent = scene.start(&["--enforce", "--policy", path.to_str().unwrap()]);
+    let Some(agent) = fallback(&scene, agent, test) else { return };
+    let figures = || scene.lab.status().unwrap()["kernel_counters"]["policy"].clone();
+    let script = format!("for i in {{1..5000}}; do 3<{} true; done", kept.display());
+    let flood = Command::new(&program).args(["-c", &script]).stderr(Stdio::null()).spawn();
+    let mut flood = flood.unwrap();
+    until("the flood has begun", PATIENCE, || figures()["verdicts"]["untold"].as_u64() > Some(0));
+    let script = format!("exec 3<{}", kept.display());
+    let single = Command::new(&program).args(["-c", &script]).stderr(Stdio::null()).spawn();
+    let mut single = single.unwrap();
+    assert_eq!(single.wait().unwrap().code(), Some(1), "it is denied");
+    assert!(flood.try_wait().unwrap().is_none(), "the flood goes on");
+    let event = loop {
+        let event = told(&scene, &agent, "denied", &kept);
+        if event["process"]["pid"] == single.id() {
+            break event;
+        }
+        assert_eq!(event["process"]["pid"], flood.id(), "{event:#}");
+    };
+    assert_eq!(event["rule"]["id"], "a", "{event:#}");
+    flood.wait().unwrap();
+    until("all are counted", PATIENCE, || scene.show()["agent"]["denied"] == 5_001);
+    assert_eq!(figures()["decisions_lost"], 0);
     assert!(agent.stop().success());
 }
 

@@ -302,7 +302,8 @@ struct rec_denial {
 	unsigned short protocol;
 	unsigned short sock_type;
 	struct span path; /* files */
-	unsigned int unused;
+	/* Denials of this process by this rule that were counted before this one, and not told. */
+	unsigned int untold;
 };
 
 #endif

@@ -18,6 +18,7 @@ enum counter {
 	COUNT_OVERFLOW,   /* more labels than LABELS_MAX */
 	COUNT_NO_POLICY,  /* tables that were not there */
 	COUNT_LOST,       /* a decision that could not be told */
+	COUNT_ALIKE,      /* decisions like those just told of the same process, only counted */
 	COUNTERS,
 };
 

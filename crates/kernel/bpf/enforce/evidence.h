@@ -34,6 +34,53 @@ struct {
 	__uint(max_entries, 1 << 20);
 } denials __weak SEC(".maps");
 
+/* What one process does a million times is not to fill the ring, and hide what another does once:
+ * each second so many alike are told, more are only counted. */
+#define ALIKE_MAX 16
+#define SECOND 1000000000ULL
+
+struct alike {
+	__u32 pid, rule, operation, flags;
+};
+
+struct alike_told {
+	__u64 since;
+	__u32 told, untold;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct alike);
+	__type(value, struct alike_told);
+} alike __weak SEC(".maps");
+
+/* Whether it is told; then `untold` is how many were not, since the last one. */
+static __always_inline bool is_news(const struct alike *key, __u32 *untold)
+{
+	struct alike_told first = {.since = bpf_ktime_get_boot_ns(), .told = 1};
+	struct alike_told *known = bpf_map_lookup_elem(&alike, key);
+
+	*untold = 0;
+	if (!known) {
+		/* Without room for it, it is told. */
+		bpf_map_update_elem(&alike, key, &first, BPF_ANY);
+		return true;
+	}
+	if (first.since - known->since < SECOND) {
+		if (__sync_fetch_and_add(&known->told, 1) < ALIKE_MAX)
+			return true;
+		__sync_fetch_and_add(&known->untold, 1);
+		count(COUNT_ALIKE);
+		return false;
+	}
+	known->since = first.since;
+	known->told = 1;
+	*untold = known->untold;
+	known->untold = 0;
+	return true;
+}
+
 /* The strongest entry that fits a subject, of all rows that were looked at. */
 struct search {
 	const struct policy_head *head;
@@ -174,9 +221,12 @@ static __always_inline void tell_maker(struct rec_denial *record, const struct m
 static __noinline int tell(const struct policy_head *head, const struct question *question,
                            __u64 rule, __u32 flags)
 {
+	struct alike key = {.rule = rule, .operation = question->operation, .flags = flags};
 	struct rec_denial *record;
+	__u32 untold;
 
-	if (question->quiet)
+	key.pid = question->maker.pid ? question->maker.pid : bpf_get_current_pid_tgid() >> 32;
+	if (question->quiet || !is_news(&key, &untold))
 		return 0;
 	record = bpf_ringbuf_reserve(&denials, sizeof(*record), 0);
 	if (!record) {
@@ -195,6 +245,7 @@ static __noinline int tell(const struct policy_head *head, const struct question
 	record->operation = question->operation;
 	record->why = question->why;
 	record->flags = flags;
+	record->untold = untold;
 	if (!flags)
 		record->h.flags = FLAG_DENIED;
 	tell_peer(record, &question->peer);

@@ -65,6 +65,7 @@ counters! {
     overflow "Files with more labels than are kept.",
     no_policy "Tables that were not there.",
     lost "Decisions that could not be told: the ring was full.",
+    alike "Decisions like many that the same process was just told of: only counted.",
 }
 
 impl Counters {

@@ -288,7 +288,7 @@ pub struct RecDenial {
     pub protocol: u16,
     pub sock_type: u16,
     pub path: Span,
-    pub unused: u32,
+    pub untold: u32,
 }
 
 const _: () = assert!(size_of::<RecDenial>() == 128);

@@ -5,6 +5,7 @@
 //! that no rule is about, do the same. The cases build on each other and are done in order.
 
 mod build;
+mod flood;
 mod life;
 mod own;
 mod policies;
@@ -29,6 +30,7 @@ const CASES: &[Case] = &[
     ("mounts and links made later", policies::later),
     ("a file of policies that changes", policies::changed),
     ("broken policies change nothing", policies::broken),
+    ("one denial in a flood of a million", flood::million),
     ("rollback", policies::rolled_back),
     ("audit, after, and a mode of its own", policies::kinds),
     ("a policy that denies everything", policies::locked_out),

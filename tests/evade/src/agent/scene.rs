@@ -14,6 +14,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::build::{self, Differs};
+use super::flood;
 use crate::lab::{self, COVERED, FREE, LAB};
 
 /// Loading the programs takes long where they are verified by an emulated CPU.
@@ -55,6 +56,12 @@ pub(crate) fn attempt(words: &[&str]) -> ExitCode {
             Ok(peer) => TcpStream::connect(peer).map(drop),
             Err(_) => return ExitCode::from(2),
         },
+        ["flood", both] => {
+            let denied = both.split_once(',').and_then(|(file, times)| flood::pour(file, times));
+            let Some(denied) = denied else { return ExitCode::from(2) };
+            println!("{denied}");
+            return ExitCode::SUCCESS;
+        }
         // Whoever starts it is asked once more for each line.
         ["child", rest @ ..] => {
             println!("ready");
@@ -223,7 +230,7 @@ impl Scene {
     }
 
     /// Process and outcome of a deed of a program.
-    fn act(&self, program: &str, deed: &Deed) -> Result<(u32, String)> {
+    pub(super) fn act(&self, program: &str, deed: &Deed) -> Result<(u32, String)> {
         let mut command = Command::new(program);
         command.args(["attempt"]).args(self.deed(deed));
         crate::lab::outcome(command.stdout(Stdio::piped()).spawn()?)

@@ -38,6 +38,11 @@ pub(super) const LINES: &[Line] = &[
     ),
     line(
         AGENT,
+        "a flood of a million denials, to hide one among them",
+        &["run/one denial in a flood of a million"],
+    ),
+    line(
+        AGENT,
         "policies that are broken, or lock everybody out",
         &[
             "agent/reloads under load",

@@ -1,6 +1,6 @@
 //! What was denied, by whom and why: told in the log, kept for `aegisbpf why`.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use model::policy::Operation;
@@ -19,8 +19,11 @@ use crate::render::escape::piece;
 const KEPT: usize = 100;
 /// Letters of an object, and of the words of a rule, that are kept.
 const OBJECT_MAX: usize = 256;
-/// Lines of the log in one round: a flood of denials is not to become a flood of lines.
+/// Lines of the log in one round: a flood of denials is not to become a flood of lines. Who has not
+/// been told of in a round goes before who has, so that nobody hides in the flood of another.
 const TOLD: usize = 20;
+/// Processes, with what denied them, that are told of in one round: as many as a message takes.
+const FIRST: usize = KEPT;
 /// `DENIAL_WOULD` and `DENIAL_AUDIT` of wire.h.
 const WOULD: u16 = 1;
 const AUDIT: u16 = 2;
@@ -70,7 +73,7 @@ pub(super) struct Verdicts {
     reported: u64,
     killed: u64,
     /// Denials that were counted and not told one by one: too many came at the same moment.
-    untold: u64,
+    pub(super) untold: u64,
 }
 
 /// The denials of late.
@@ -94,10 +97,9 @@ impl Evidence {
         self.verdicts
     }
 
-    /// What the worker is to be told next: few enough for one message.
+    /// What the worker is to be told next: few enough for one message, as is what is kept.
     pub(super) fn fresh(&mut self) -> Vec<Denial> {
-        let some = self.fresh.len().min(TOLD);
-        self.fresh.drain(..some).collect()
+        self.fresh.drain(..).collect()
     }
 
     /// The worker could not be told these.
@@ -107,8 +109,10 @@ impl Evidence {
 
     /// Takes in what the kernel told, ends processes that are to be ended, and tells the log.
     pub(super) fn take(&mut self, records: &[Vec<u8>], about: Option<&About>) {
+        let read = |bytes| RecDenial::read_from_prefix(bytes).ok().map(|read| read.0);
+        let news = news(records.iter().map(|bytes| read(bytes.as_slice())));
         for (at, bytes) in records.iter().enumerate() {
-            let Ok((record, _)) = RecDenial::read_from_prefix(bytes) else {
+            let Some(record) = read(bytes) else {
                 tracing::error!(bytes = bytes.len(), "a denial could not be read");
                 continue;
             };
@@ -119,19 +123,20 @@ impl Evidence {
                 _ if is_kill => &mut self.verdicts.killed,
                 _ => &mut self.verdicts.denied,
             };
-            *told += 1;
+            *told += 1 + u64::from(record.untold);
             // LSM programs have done it themselves; then there is nobody any more.
             if is_kill && record.flags & (WOULD | AUDIT) == 0 {
                 end(&record);
             }
             self.count += 1;
-            // Of a flood only the beginning is told and the end is kept.
-            if at < TOLD || at + KEPT >= records.len() {
+            // Of a flood only the end is kept.
+            let told = news.contains(&at);
+            if told || at + KEPT >= records.len() {
                 let denial = self.denial(&record, bytes, about);
-                self.keep(denial, at < TOLD);
+                self.keep(denial, told);
             }
         }
-        if let Some(more) = records.len().checked_sub(TOLD).filter(|more| *more > 0) {
+        if let Some(more) = records.len().checked_sub(news.len()).filter(|more| *more > 0) {
             self.untold(more);
             tracing::warn!(more, "more was denied at the same time");
         }
@@ -190,6 +195,18 @@ impl Evidence {
             message: rule.and_then(|rule| Some(short(rule.message.as_deref()?))),
         }
     }
+}
+
+/// Which records are told, by their places: of each process and rule the first one, then others.
+fn news(records: impl Iterator<Item = Option<RecDenial>>) -> BTreeSet<usize> {
+    let (mut known, mut first, mut more) = (BTreeSet::new(), Vec::new(), Vec::new());
+    for (at, record) in records.enumerate() {
+        let Some(record) = record else { continue };
+        let is_new = known.insert((record.rule, record.flags, record.h.pid, record.h.start));
+        if is_new { first.push(at) } else { more.push(at) }
+    }
+    let some = TOLD.saturating_sub(first.len());
+    first.into_iter().take(FIRST).chain(more.into_iter().take(some)).collect()
 }
 
 /// Ends a process, if the one of that number is still the one that was denied.
@@ -267,4 +284,28 @@ fn wall_clock(since_boot: u64) -> String {
     let ago = jiff::SignedDuration::from_nanos(ago);
     let then = jiff::Timestamp::now().checked_sub(ago).unwrap_or_default();
     then.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use zerocopy::FromZeros;
+
+    use super::*;
+
+    fn record(pid: u32, rule: u32) -> RecDenial {
+        let mut record = RecDenial::new_zeroed();
+        (record.h.pid, record.rule) = (pid, rule);
+        record
+    }
+
+    #[test]
+    fn nobody_hides_in_the_flood_of_another() {
+        let flood = || (0..1_000).map(|_| Some(record(1, 1)));
+        let others = [Some(record(2, 1)), Some(record(1, 2)), None];
+        let both = news(flood().chain(others));
+        assert!(both.contains(&1_000) && both.contains(&1_001), "{both:?}");
+        assert_eq!(both.len(), TOLD);
+        assert_eq!(news(flood()).into_iter().collect::<Vec<_>>(), (0..TOLD).collect::<Vec<_>>());
+        assert_eq!(news((0..1_000).map(|pid| Some(record(pid, 1)))).len(), FIRST);
+    }
 }

@@ -9,7 +9,6 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kernel::enforce::guard::{Identity, Judge, Request, Wanted};
@@ -21,17 +20,16 @@ use policy::needs::ASKED;
 use policy::subjects::{Facts, Maps, Process};
 use policy::verdicts::{Answer, Layer};
 use policy::{Labels, Tables, Why};
-use zerocopy::{FromZeros, IntoBytes};
+use zerocopy::FromZeros;
 
 use super::host;
+use super::told::{Limit, Teller};
 use crate::policy::store::About;
 
 /// Ancestors of a process that are looked at.
 const ANCESTORS_MAX: usize = 64;
 /// Bytes of a file of a process.
 const PROC_MAX: u64 = 64 << 10;
-/// Denials that wait to be told; more are counted by the guard all the same.
-const TOLD_MAX: usize = 1_000;
 /// Labels of files that were seen; beyond that they are found again by their paths.
 const KNOWN_MAX: usize = 1 << 20;
 /// Nanoseconds of the clock in which `/proc` tells when a process started.
@@ -47,7 +45,8 @@ pub(super) struct Policed {
     mounts: HashMap<u64, Vec<Mount>>,
     known: HashMap<Identity, Labels>,
     cgroups: PathBuf,
-    told: SyncSender<Vec<u8>>,
+    teller: Teller,
+    limit: Limit,
 }
 
 /// Whether a generation says anything about files that can be asked about.
@@ -65,19 +64,20 @@ fn has_list(layer: &Layer) -> bool {
 }
 
 impl Policed {
-    /// Ready to decide; what it denies comes out of the other end.
+    /// Ready to decide, and to tell what it denies.
     pub(super) fn new(
         tables: Tables,
         about: &About,
         maps: Arc<Mutex<Maps>>,
-    ) -> std::io::Result<(Policed, Receiver<Vec<u8>>)> {
+        teller: Teller,
+    ) -> std::io::Result<Policed> {
         let mounts = host::shown(&tables)?;
-        let (told, records) = sync_channel(TOLD_MAX);
         let cgroups = host::cgroup_root();
         let known = HashMap::new();
         let marking = Marking::new(&tables, &ASKED);
         let named = about.exact.iter().map(PathBuf::from).collect();
-        Ok((Policed { tables, marking, named, maps, mounts, known, cgroups, told }, records))
+        let limit = Limit::default();
+        Ok(Policed { tables, marking, named, maps, mounts, known, cgroups, teller, limit })
     }
 
     fn labels(&self, request: &Request) -> Labels {
@@ -145,7 +145,7 @@ impl Policed {
     }
 
     fn tell(
-        &self,
+        &mut self,
         request: &Request,
         operation: Operation,
         (verdict, why): (Verdict, Why),
@@ -172,11 +172,9 @@ impl Policed {
         let bytes = size_of::<RecDenial>();
         let off = u16::try_from(bytes).unwrap_or_default();
         record.path = Span { off, len: u16::try_from(path.len()).unwrap_or_default() };
-        let mut record = record.as_bytes().to_vec();
-        record.extend_from_slice(path);
-        // Who waits must not wait for the log.
-        if self.told.try_send(record).is_err() {
-            tracing::debug!("a denial is not told: too many wait");
+        if let Some(untold) = self.limit.untold(&record, &self.teller) {
+            record.untold = untold;
+            self.teller.tell(&record, path);
         }
     }
 }

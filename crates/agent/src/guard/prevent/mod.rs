@@ -17,6 +17,7 @@ mod names;
 mod protect;
 mod thing;
 mod tier;
+mod told;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -274,12 +275,14 @@ impl Prevention {
     /// What `status` tells of policies.
     pub(super) fn figures(&self) -> Json {
         let counters = self.tier.as_ref().and_then(|tier| tier.counters().ok());
+        let mut verdicts = self.evidence.verdicts();
+        verdicts.untold += counters.map_or(0, |one| one.alike);
         json!({
             "mode": if self.enforce { "enforce" } else { "audit" },
             "disabled": self.off,
             "tier": self.tier.as_ref().map(|tier| tier.name()),
             "generation": self.active.as_ref().map(|one| one.stored.about.generation),
-            "verdicts": self.evidence.verdicts(),
+            "verdicts": verdicts,
             "decisions_lost": counters.map(|one| one.lost),
         })
     }

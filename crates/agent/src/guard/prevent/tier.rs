@@ -1,7 +1,6 @@
 //! The ways of enforcing that the guard has, behind one trait.
 
 use std::path::PathBuf;
-use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kernel::enforce::cgroup::{self, Network};
@@ -13,6 +12,7 @@ use policy::subjects::Maps;
 use super::Loaded;
 use super::judge::{self, Policed};
 use super::protect::Protect;
+use super::told::Told;
 use crate::cli::{OnExit, RunArgs};
 use crate::policy::offer::Offer;
 use crate::policy::pins;
@@ -106,7 +106,8 @@ pub(super) fn choose(place: &Place) -> Result<Box<dyn Tier>, String> {
         Ok(network) => {
             let offer = capabilities_of(&network);
             let pins = options.pins;
-            Ok(Box::new(Fallback { network, pins, unpinned, files: None, denied: 0, offer, lsm }))
+            let (files, told) = (None, Told::new());
+            Ok(Box::new(Fallback { network, pins, unpinned, files, told, denied: 0, offer, lsm }))
         }
         Err(error) => Err(format!("LSM programs: {lsm}; programs of cgroups: {error}")),
     }
@@ -199,6 +200,7 @@ struct Fallback {
     pins: Option<PathBuf>,
     unpinned: Option<String>,
     files: Option<Files>,
+    told: Told,
     /// What guards of files denied that are gone.
     denied: u64,
     offer: Vec<Capability>,
@@ -206,11 +208,10 @@ struct Fallback {
     lsm: String,
 }
 
-/// The guard of files, and what it tells.
+/// The guard of files, and what names mean to it.
 #[derive(Debug)]
 struct Files {
     guard: Guard,
-    records: Receiver<Vec<u8>>,
     maps: Arc<Mutex<Maps>>,
 }
 
@@ -240,10 +241,11 @@ impl Tier for Fallback {
     fn apply(&mut self, generation: &Generation<'_>, next: &Loaded) -> Result<(), String> {
         let files = if judge::is_needed(&next.tables) {
             let maps = Arc::new(Mutex::new(next.maps.clone()));
-            let judge = Policed::new(next.tables.clone(), &next.stored.about, Arc::clone(&maps));
-            let (judge, records) = judge.map_err(|error| format!("mounts: {error}"))?;
+            let (tables, about) = (next.tables.clone(), &next.stored.about);
+            let judge = Policed::new(tables, about, Arc::clone(&maps), self.told.teller());
+            let judge = judge.map_err(|error| format!("mounts: {error}"))?;
             let guard = Guard::start(Box::new(judge)).map_err(|error| error.to_string())?;
-            Some(Files { guard, records, maps })
+            Some(Files { guard, maps })
         } else {
             None
         };
@@ -287,12 +289,14 @@ impl Tier for Fallback {
         let mut counters = self.network.counters()?;
         let files = self.files.as_ref().map_or(0, |files| files.guard.counters().denied);
         counters.denied += self.denied + files;
+        counters.lost += self.told.lost();
+        counters.alike += self.told.alike();
         Ok(counters)
     }
 
     fn denials(&self) -> Result<Vec<Vec<u8>>, kernel::Error> {
         let mut records = self.network.denials()?.next(std::time::Duration::ZERO)?;
-        records.extend(self.files.iter().flat_map(|files| files.records.try_iter()));
+        records.extend(self.told.records());
         Ok(records)
     }
 

@@ -11,6 +11,7 @@ use engine::{Detector, Limits};
 use lang::{CaseMode, Dialect, Schema, Unknown};
 use model::program::{Program, RuleMeta};
 
+mod pack;
 mod stream;
 
 /// Events that are shown to the oracle; it takes time that grows with their third power.
@@ -32,6 +33,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("document", document),
     ("record", record),
     ("detector", detector),
+    ("pack", pack::pack),
 ];
 
 fn load(name: &str, text: &str) {

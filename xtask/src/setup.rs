@@ -85,6 +85,8 @@ pub(crate) const PACKAGES: &[Package] = &[
     ),
     package("nginx-light", Need::Test, Probe::Program("nginx"), "web traffic to record"),
     package("openssh-server", Need::Test, Probe::File("/usr/sbin/sshd"), "logins to record"),
+    package("minisign", Need::Test, Probe::Program("minisign"), "signs packs and checks ours"),
+    package("openssh-client", Need::Test, Probe::Program("ssh-keygen"), "the same with SSH keys"),
     package("curl", Need::Test, Probe::Program("curl"), "asks the web server"),
     package("redis-server", Need::Test, Probe::Program("redis-server"), "a load to measure"),
     package("redis-tools", Need::Test, Probe::Program("redis-benchmark"), "drives that load"),

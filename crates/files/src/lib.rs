@@ -4,6 +4,7 @@
 //! Both binaries load rules through this crate, so both see the same files in the same order.
 #![forbid(unsafe_code)]
 
+mod beneath;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
+
+pub use beneath::{Directory, read_bytes};
 
 /// Bytes of one file. Callers may have lower limits of their own.
 pub const MAX_BYTES: u64 = 4 << 20;

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::pack::Pack;
+
 const CHECK: &str = "\
 Examples:
   kestrel check rules/                        errors, warnings, and where each rule would run
@@ -148,6 +150,8 @@ pub(crate) enum Command {
         #[arg(short, long, value_enum, default_value_t)]
         output: ConvertForm,
     },
+    /// Make, sign, check and review packs: rules that others can verify
+    Pack(Pack),
     /// Print the completions of a shell
     #[command(after_help = COMPLETIONS)]
     Completions {

@@ -9,6 +9,7 @@
 //! | `alert`, `output` | what is printed |
 //! | `predicates` | the parts of a condition, for `explain` and `test` |
 //! | `check`, `fmt`, `test`, `run`, `query`, `explain`, `bench`, `convert`, `fields` | one command each |
+//! | `pack` | signed packs of rules |
 //! | `manual` | completions and man pages |
 //! | `inflate` | more rules than there are, for `bench` |
 #![forbid(unsafe_code)]
@@ -25,6 +26,7 @@ mod inflate;
 mod input;
 mod manual;
 mod output;
+mod pack;
 mod predicates;
 mod query;
 mod rules;
@@ -77,6 +79,7 @@ fn command(command: Command) -> io::Result<Status> {
             form: output,
         }),
         Command::Convert { paths, output } => convert::run(&paths, output),
+        Command::Pack(given) => pack::run(given),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { directory } => manual::man(&directory),
         Command::Fields { prefix, output } => fields::run(&prefix, output),

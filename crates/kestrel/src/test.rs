@@ -60,6 +60,20 @@ pub(crate) fn run(given: &cli::Rules, form: Form) -> io::Result<Status> {
     Ok(if sound { Status::Fine } else { Status::Findings })
 }
 
+/// What is wrong with these tests of a program; nothing if all of them go as they say.
+pub(crate) fn failures(compiled: &Arc<Compiled>, tests: &[RuleTest]) -> Vec<String> {
+    let names = rules::names(compiled);
+    let wrong = |test: &RuleTest| {
+        let rule = compiled.program().rules.get(test.rule)?;
+        let reason = match events(test, &names) {
+            Err(reason) => Some(reason),
+            Ok(events) => failure(compiled, test, rule, &events),
+        };
+        Some(format!("{}: test `{}`: {}", rule.meta.id, test.name, reason?))
+    };
+    tests.iter().filter_map(wrong).collect()
+}
+
 /// The events of a test.
 fn events(test: &RuleTest, names: &Arc<Names>) -> Result<Vec<Event>, String> {
     test.events

@@ -8,6 +8,7 @@
 //! | [`value`] | what a field holds, and [`value::Fields`], the door to an event of any origin |
 //! | [`program`], [`walk`], [`partial`], [`pattern`] | what rule text compiles to, ways through it, where it can match, how patterns are read |
 //! | [`policy`] | who may do what to which things |
+//! | [`capability`] | what a rule may do |
 //! | [`alert`] | what a match becomes |
 //! | [`op`], [`interest`] | operations, and what of them the rules need |
 //! | [`action`], [`names`] | what operations and the kernel's numbers are called |
@@ -18,6 +19,7 @@
 pub mod action;
 pub mod alert;
 pub mod applies;
+pub mod capability;
 pub mod field;
 pub mod interest;
 pub mod json;

@@ -1,6 +1,9 @@
 //! Ways through a program: all steps of a query, all values of a condition.
 
-use crate::program::{Expr, Filter, Pipe, Query, Rule, Scalar, Step};
+use std::collections::BTreeSet;
+
+use crate::field::FieldId;
+use crate::program::{CorrelationKind, Expr, Filter, Pipe, Program, Query, Rule, Scalar, Step};
 
 impl Rule {
     /// The steps of the query in the order of the text, `until` last.
@@ -22,9 +25,86 @@ impl Rule {
         };
         one.into_iter().chain(self.steps().map(|step| &step.filter))
     }
+
+    /// All fields that its own text asks an event for, those of its lineage queries included. Which
+    /// category an event has is not among them.
+    pub fn reads(&self, program: &Program) -> BTreeSet<FieldId> {
+        let mut fields = BTreeSet::new();
+        let mut visit = |scalar: &Scalar| {
+            if let Scalar::Field(field) | Scalar::Member(_, field) = scalar {
+                fields.insert(*field);
+            }
+        };
+        for filter in self.all_filters(program) {
+            filter.condition.walk(&mut visit);
+        }
+        for key in self.steps().flat_map(|step| &step.by) {
+            key.value.walk(&mut visit);
+        }
+        for pipe in &self.pipes {
+            pipe.walk(&mut visit);
+        }
+        if let Query::Correlation(it) = &self.query {
+            fields.extend(it.group_by.iter().flatten());
+            if let CorrelationKind::ValueCount(field) = it.kind {
+                fields.insert(field);
+            }
+        }
+        fields
+    }
+
+    /// Its filters, and those of the lineage queries that they make, each once.
+    pub fn all_filters<'a>(&'a self, program: &'a Program) -> Vec<&'a Filter> {
+        let mut all: Vec<&Filter> = self.filters().collect();
+        let mut asked = BTreeSet::new();
+        let mut look = |part: &Expr| asked.extend(lineage(part));
+        let keys = self.steps().flat_map(|step| &step.by);
+        keys.for_each(|key| key.value.conditions(&mut look));
+        self.pipes.iter().for_each(|pipe| pipe.conditions(&mut look));
+        let mut next = 0;
+        loop {
+            while let Some(filter) = all.get(next) {
+                filter.condition.each(&mut |part| asked.extend(lineage(part)));
+                next += 1;
+            }
+            let found = |number: &u32| program.lineages.get(usize::try_from(*number).ok()?);
+            let more: Vec<&Filter> = asked
+                .iter()
+                .filter_map(found)
+                .filter(|one| !all.iter().any(|known| std::ptr::eq(*known, *one)))
+                .collect();
+            if more.is_empty() {
+                return all;
+            }
+            all.extend(more);
+        }
+    }
+}
+
+fn lineage(part: &Expr) -> Option<u32> {
+    match part {
+        Expr::Lineage(_, number) => Some(*number),
+        _ => None,
+    }
 }
 
 impl Pipe {
+    /// Visits all conditions in it.
+    pub fn conditions(&self, visit: &mut dyn FnMut(&Expr)) {
+        match self {
+            Pipe::Head(_) | Pipe::Tail(_) => {}
+            Pipe::Filter(condition) => condition.each(visit),
+            Pipe::Unique(scalars)
+            | Pipe::Sort(scalars)
+            | Pipe::Count(scalars)
+            | Pipe::UniqueCount(scalars) => {
+                for scalar in scalars {
+                    scalar.conditions(visit);
+                }
+            }
+        }
+    }
+
     /// Visits the values that it reads, and all that they are made of.
     pub fn walk(&self, visit: &mut dyn FnMut(&Scalar)) {
         match self {
@@ -55,6 +135,21 @@ impl Expr {
         }
     }
 
+    /// Visits it and all conditions that it is made of, those within values too.
+    pub fn each(&self, visit: &mut dyn FnMut(&Expr)) {
+        visit(self);
+        match self {
+            Expr::Const(_) | Expr::Lineage(..) | Expr::Test(..) => {}
+            Expr::And(parts) | Expr::Or(parts) => parts.iter().for_each(|part| part.each(visit)),
+            Expr::Not(inner) => inner.each(visit),
+            Expr::Computed(scalar, _) | Expr::Truth(scalar) => scalar.conditions(visit),
+            Expr::Compare { left, right, .. } => {
+                left.conditions(visit);
+                right.conditions(visit);
+            }
+        }
+    }
+
     /// Whether it asks for an earlier member of a sequence.
     pub fn names_member(&self) -> bool {
         let mut found = false;
@@ -64,6 +159,28 @@ impl Expr {
 }
 
 impl Scalar {
+    /// Visits all conditions that it is made of.
+    pub fn conditions(&self, visit: &mut dyn FnMut(&Expr)) {
+        match self {
+            Scalar::Element(inner, _) => inner.conditions(visit),
+            Scalar::Call { args, .. } => args.iter().for_each(|arg| arg.conditions(visit)),
+            Scalar::Arithmetic(_, left, right) => {
+                left.conditions(visit);
+                right.conditions(visit);
+            }
+            Scalar::Condition(condition) => condition.each(visit),
+            Scalar::Search { list, condition, .. } => {
+                list.conditions(visit);
+                condition.each(visit);
+            }
+            Scalar::Literal(_)
+            | Scalar::Null
+            | Scalar::Field(_)
+            | Scalar::Member(..)
+            | Scalar::Variable(_) => {}
+        }
+    }
+
     /// Visits it and all that it is made of.
     pub fn walk(&self, visit: &mut dyn FnMut(&Scalar)) {
         visit(self);

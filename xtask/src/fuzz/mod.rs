@@ -152,7 +152,7 @@ fn one(name: &str, seconds: u64) -> Result<Report> {
 fn dictionary(target: &str) -> &str {
     match target {
         "sigma_yaml" => "sigma",
-        "document" => "json",
+        "document" | "pack" => "json",
         "record" => "none",
         _ => "eql",
     }

@@ -6,6 +6,7 @@ mod convert;
 mod explain;
 mod fields;
 mod fmt;
+mod pack;
 mod streams;
 
 use std::fs;

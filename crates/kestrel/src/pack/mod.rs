@@ -1,0 +1,101 @@
+//! `kestrel pack`: making, signing, checking and reviewing of packs.
+
+mod build;
+mod cli;
+mod review;
+mod show;
+mod sign;
+mod verify;
+
+use std::io;
+use std::path::Path;
+
+use packs::{Compiled, Judge, Level, Refusal, Ring, Trust, Untrusted, Verified};
+use semver::Version;
+use serde_json::{Value, json};
+
+use crate::output::{self, Status};
+pub(crate) use cli::Pack;
+use cli::{Judged, PackCommand};
+
+/// Runs one of the commands.
+pub(crate) fn run(pack: Pack) -> io::Result<Status> {
+    match pack.command {
+        PackCommand::Build { directory, file } => build::run(&directory, file.as_deref()),
+        PackCommand::Sign { pack, with } => sign::run(&pack, &with),
+        PackCommand::Verify(given) => verify::run(&given),
+        PackCommand::Inspect { pack, judged, output } => review::inspect(&pack, &judged, output),
+        PackCommand::Diff { old, new, judged, output } => review::diff(&old, &new, &judged, output),
+    }
+}
+
+/// The version that packs are held against.
+fn engine() -> Result<Version, Vec<Refusal>> {
+    let version = env!("CARGO_PKG_VERSION");
+    Version::parse(version).map_err(|error| vec![Refusal::new(packs::Code::Engine, version, error)])
+}
+
+/// What the operator's files say.
+struct Judges {
+    trust: Trust,
+    ring: Ring,
+    engine: Version,
+}
+
+impl Judges {
+    fn open(given: &Judged) -> Result<Judges, Vec<Refusal>> {
+        let trust = match &given.trust {
+            None => Trust::default(),
+            Some(path) => Trust::open(path).map_err(|refusal| vec![refusal])?,
+        };
+        let ring = match &given.keys {
+            None => Ring::read(&[], &trust)?,
+            Some(path) => Ring::open(path, &trust)?,
+        };
+        Ok(Judges { trust, ring, engine: engine()? })
+    }
+
+    /// Opens and verifies. A pack that only its directory vouches for must be nobody else's.
+    fn verify(
+        &self,
+        path: &Path,
+        given: &Judged,
+        read: files::Trust,
+    ) -> Result<Verified, Vec<Refusal>> {
+        let judge = Judge {
+            ring: &self.ring,
+            now: given.at.unwrap_or_else(jiff::Timestamp::now),
+            engine: &self.engine,
+            place: if given.unsigned { Level::Local } else { Level::Untrusted },
+            strict: given.strict,
+        };
+        Untrusted::open(path, read).map_err(|refusal| vec![refusal])?.verify(&judge)
+    }
+
+    /// The same, compiled: for who only looks at it.
+    fn look(&self, path: &Path, given: &Judged) -> Result<Compiled, Vec<Refusal>> {
+        self.verify(path, given, files::Trust::Anyone)?.compile(&self.trust)
+    }
+}
+
+/// Says on standard error why something was refused.
+fn complain(refusals: &[Refusal]) -> Status {
+    for refusal in refusals {
+        output::complain(&refusal.to_string());
+    }
+    Status::Findings
+}
+
+/// Refusals as JSON.
+fn refusals<'a>(all: impl IntoIterator<Item = &'a Refusal>) -> Value {
+    let one = |refusal: &Refusal| {
+        json!({
+            "code": refusal.code.as_str(),
+            "title": refusal.code.title(),
+            "place": refusal.place,
+            "message": refusal.message,
+            "help": refusal.code.help(),
+        })
+    };
+    all.into_iter().map(one).collect()
+}

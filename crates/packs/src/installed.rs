@@ -1,0 +1,130 @@
+//! Which packs are installed: so that no older one takes the place of a newer one.
+
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+
+use semver::Version;
+use serde::{Deserialize, Serialize};
+
+use crate::code::{Code, Refusal, unread};
+use crate::digest::Sha256;
+use crate::limits::MAX_CONFIG;
+use crate::verified::Verified;
+
+/// The record of installed packs.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Installed {
+    /// By id.
+    packs: BTreeMap<String, Record>,
+}
+
+/// What is known of an installed pack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// Digest of its manifest.
+    pub manifest: Sha256,
+    /// Its serial.
+    pub serial: u64,
+    /// Its version.
+    pub version: Version,
+}
+
+/// What installing a pack would change. Each is told in the audit log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// There is none of this id.
+    New,
+    /// It is this one.
+    Same,
+    /// It takes the place of an older one.
+    Newer(Record),
+    /// It takes the place of a newer one, since that was forced.
+    RollBack(Record),
+}
+
+impl Change {
+    /// The word used in output and in the audit log.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Change::New => "new",
+            Change::Same => "same",
+            Change::Newer(_) => "newer",
+            Change::RollBack(_) => "rolled-back",
+        }
+    }
+
+    /// What was there before.
+    pub fn before(&self) -> Option<&Record> {
+        match self {
+            Change::New | Change::Same => None,
+            Change::Newer(record) | Change::RollBack(record) => Some(record),
+        }
+    }
+}
+
+impl Installed {
+    /// Reads the record. There is none before the first pack; that nobody else can write it is
+    /// checked like everything that is obeyed.
+    pub fn open(path: &Path) -> Result<Installed, Refusal> {
+        let bytes = match files::read_bytes(path, MAX_CONFIG, files::Trust::Owner) {
+            Err(files::ReadError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                return Ok(Installed::default());
+            }
+            read => read.map_err(|error| unread(&error))?,
+        };
+        serde_json::from_slice(&bytes)
+            .map_err(|error| Refusal::new(Code::Configuration, &path.display().to_string(), error))
+    }
+
+    /// What is known of a pack.
+    pub fn get(&self, id: &str) -> Option<&Record> {
+        self.packs.get(id)
+    }
+
+    /// What a pack would change; an older one, or another one of the same serial, is refused unless
+    /// it is forced.
+    pub fn change(&self, pack: &Verified, force: bool) -> Result<Change, Refusal> {
+        let Some(known) = self.packs.get(&pack.manifest.id) else { return Ok(Change::New) };
+        if known.manifest == pack.digest {
+            return Ok(Change::Same);
+        }
+        if pack.manifest.serial > known.serial {
+            return Ok(Change::Newer(known.clone()));
+        }
+        if force {
+            return Ok(Change::RollBack(known.clone()));
+        }
+        let (serial, place) = (pack.manifest.serial, &pack.place);
+        let what = format!("serial {serial}, installed is {} ({})", known.serial, known.version);
+        let same = serial == known.serial;
+        Err(Refusal::new(if same { Code::Equivocation } else { Code::RollBack }, place, what))
+    }
+
+    /// Notes a pack as installed.
+    pub fn note(&mut self, pack: &Verified) {
+        let record = Record {
+            manifest: pack.digest,
+            serial: pack.manifest.serial,
+            version: pack.manifest.version.clone(),
+        };
+        self.packs.insert(pack.manifest.id.clone(), record);
+    }
+
+    /// Writes the record; whoever reads it sees the old one or the new one.
+    pub fn save(&self, path: &Path) -> Result<(), Refusal> {
+        let failed = |error: std::io::Error| {
+            Refusal::new(Code::Unreadable, &path.display().to_string(), error)
+        };
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let mut file =
+            tempfile::NamedTempFile::new_in(directory.unwrap_or(Path::new("."))).map_err(failed)?;
+        let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
+        bytes.push(b'\n');
+        file.write_all(&bytes).map_err(failed)?;
+        file.as_file().sync_all().map_err(failed)?;
+        file.persist(path).map(drop).map_err(|error| failed(error.error))
+    }
+}

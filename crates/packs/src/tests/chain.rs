@@ -1,0 +1,149 @@
+//! Whose signature counts, and which version may follow which.
+
+use super::given::*;
+use crate::{Change, Code, Installed, Judge, Level, Ring, Trust};
+
+/// A small pack that all of them signed.
+fn signed_by(pens: &[&Pen]) -> Pack {
+    let pack = Pack::small();
+    for pen in pens {
+        pack.sign(pen);
+    }
+    pack
+}
+
+#[test]
+fn keys_that_do_not_count_each_have_their_code() {
+    let pen = Pen::new();
+    let (id, pack) = (pen.id(), signed_by(&[&pen]));
+    let judged = |text: &str, pens: &[&Pen]| codes(verify(&pack, &ring(pens, &trust(text))));
+    assert_eq!(judged("", &[&pen]), [], "the control");
+    assert_eq!(judged("", &[&Pen::new()]), [Code::UnknownKey]);
+    assert_eq!(judged(&format!("revoked = [\"{id}\"]"), &[&pen]), [Code::Revoked]);
+    let until = |time: &str| format!("[[key]]\nid = \"{id}\"\nnot_after = \"{time}\"");
+    assert_eq!(judged(&until("2026-06-01T00:00:00Z"), &[&pen]), [Code::KeyExpired]);
+    assert_eq!(judged(&until("2026-06-01T00:00:01Z"), &[&pen]), [], "a second longer");
+}
+
+#[test]
+fn a_revoked_key_is_refused_also_where_no_signature_is_needed() {
+    let pen = Pen::new();
+    let pack = signed_by(&[&pen]);
+    let engine = engine();
+    let judged = |text: &str| {
+        let ring = ring(&[&pen], &trust(text));
+        let local = Judge { place: Level::Local, ..judge(&ring, &engine) };
+        codes(pack.open().unwrap().verify(&local))
+    };
+    assert_eq!(judged("threshold = 2"), [], "too few, and none is needed");
+    assert_eq!(judged(&format!("revoked = [\"{}\"]", pen.id())), [Code::Revoked]);
+}
+
+#[test]
+fn as_many_owners_as_the_operator_wants_must_have_signed() {
+    let pens = [Pen::new(), Pen::new(), Pen::new()];
+    let [first, second, third] = &pens;
+    let two = trust("threshold = 2");
+    let all = ring(&[first, second, third], &two);
+    assert_eq!(codes(verify(&signed_by(&[first, third]), &all)), []);
+    assert_eq!(codes(verify(&signed_by(&[first]), &all)), [Code::TooFew]);
+    let stranger = Pen::new();
+    let found = codes(verify(&signed_by(&[first, &stranger]), &all));
+    assert_eq!(found, [Code::TooFew, Code::UnknownKey]);
+    // One key in two files is one.
+    let twice = signed_by(&[first]);
+    let again = first.sign(twice.manifest().as_bytes());
+    twice.put("manifest.json.again.minisig", &again);
+    assert_eq!(codes(verify(&twice, &all)), [Code::TooFew]);
+    // A signature that does not fit is never made good by others.
+    let wrong = signed_by(&[first, second]);
+    wrong.put(&format!("manifest.json.{}.minisig", third.id()), &third.sign(b"something else"));
+    assert_eq!(codes(verify(&wrong, &all)), [Code::BadSignature]);
+    let revoked = trust(&format!("threshold = 2\nrevoked = [\"{}\"]", second.id()));
+    let fewer = ring(&[first, second, third], &revoked);
+    let found = codes(verify(&signed_by(&[first, second]), &fewer));
+    assert_eq!(found, [Code::TooFew, Code::Revoked]);
+    assert_eq!(codes(verify(&signed_by(&pens.each_ref()), &fewer)), [], "two are left");
+}
+
+/// Files of a directory: an old key, and a new one that it introduced.
+fn introduced(old: &Pen, new: &Pen) -> Vec<(String, Vec<u8>)> {
+    let signature = old.sign(&new.public());
+    vec![
+        ("old.pub".to_owned(), old.public()),
+        ("new.pub".to_owned(), new.public()),
+        ("new.pub.minisig".to_owned(), signature),
+    ]
+}
+
+#[test]
+fn a_key_that_a_known_one_introduced_counts_as_the_same_owner() {
+    let (old, new) = (Pen::new(), Pen::new());
+    let files = introduced(&old, &new);
+    let ring_of = |trust: &Trust| Ring::read(&files, trust).unwrap();
+    let by_new = signed_by(&[&new]);
+    assert_eq!(codes(verify(&by_new, &ring_of(&trust("")))), []);
+    let both = signed_by(&[&old, &new]);
+    let two = trust("threshold = 2");
+    assert_eq!(codes(verify(&both, &ring_of(&two))), [Code::TooFew], "one owner");
+    assert_eq!(codes(verify(&both, &ring(&[&old, &new], &two))), [], "two owners: the control");
+    // The time of the old one may be over; if it was stolen, what it introduced falls with it.
+    let over = format!("[[key]]\nid = \"{}\"\nnot_after = \"2026-01-01T00:00:00Z\"", old.id());
+    assert_eq!(codes(verify(&by_new, &ring_of(&trust(&over)))), []);
+    assert_eq!(codes(verify(&signed_by(&[&old]), &ring_of(&trust(&over)))), [Code::KeyExpired]);
+    let revoked = trust(&format!("revoked = [\"{}\"]", old.id()));
+    assert_eq!(codes(verify(&by_new, &ring_of(&revoked))), [Code::Revoked]);
+    // Grants of the old one are those of the new one.
+    let granted = format!("[[grant]]\nkey = \"{}\"\ncapabilities = [\"deny\"]", old.id());
+    let keys = verify(&by_new, &ring_of(&trust(&granted))).unwrap().vouched.keys;
+    assert!(keys.iter().any(|key| key.as_str() == old.id()), "{keys:?}");
+}
+
+#[test]
+fn strangers_and_strict_mode_make_a_pack_untrusted() {
+    let (known, stranger) = (Pen::new(), Pen::new());
+    let text = format!("[[key]]\nid = \"{}\"\ntrust = \"untrusted\"", stranger.id());
+    let ring = ring(&[&known, &stranger], &trust(&text));
+    let level = |pens: &[&Pen]| verify(&signed_by(pens), &ring).unwrap().level();
+    assert_eq!(level(&[&known]), Level::Signed);
+    assert_eq!(level(&[&stranger]), Level::Untrusted);
+    assert_eq!(level(&[&known, &stranger]), Level::Signed);
+    let engine = engine();
+    let strict = Judge { strict: true, ..judge(&ring, &engine) };
+    let pack = signed_by(&[&known]).open().unwrap().verify(&strict).unwrap();
+    assert_eq!(pack.level(), Level::Untrusted);
+    assert_eq!(pack.signers()[0].comment, "a test");
+}
+
+#[test]
+fn no_older_version_takes_the_place_of_a_newer_one() {
+    let pen = Pen::new();
+    let ring = ring(&[&pen], &trust(""));
+    let version = |serial: u64, version: &str| {
+        let source = SOURCE.replace("serial = 7", &format!("serial = {serial}"));
+        let source = source.replace("1.2.0", version);
+        let pack = Pack::with(&[("pack.toml", &source), ("rules/one.toml", RULE)]);
+        pack.sign(&pen);
+        verify(&pack, &ring).unwrap()
+    };
+    let (six, seven, other) = (version(6, "9.0.0"), version(7, "1.2.0"), version(7, "1.2.1"));
+    let mut installed = Installed::default();
+    assert_eq!(installed.change(&seven, false), Ok(Change::New));
+    installed.note(&seven);
+    assert_eq!(installed.change(&seven, false), Ok(Change::Same));
+    let newer = installed.change(&version(8, "1.0.0"), false).unwrap();
+    assert_eq!(newer.before().unwrap().serial, 7, "the serial decides, not the version");
+    let refused = |pack| installed.change(pack, false).unwrap_err().code;
+    assert_eq!(refused(&six), Code::RollBack);
+    assert_eq!(refused(&other), Code::Equivocation);
+    let forced = installed.change(&six, true).unwrap();
+    assert_eq!((forced.as_str(), forced.before().unwrap().serial), ("rolled-back", 7));
+    // The record outlives the program, and a broken one is not an empty one.
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("packs.json");
+    assert_eq!(Installed::open(&path).unwrap(), Installed::default(), "before the first");
+    installed.save(&path).unwrap();
+    assert_eq!(Installed::open(&path).unwrap(), installed);
+    std::fs::write(&path, "{}x").unwrap();
+    assert_eq!(Installed::open(&path).unwrap_err().code, Code::Configuration);
+}

@@ -1,0 +1,10 @@
+//! Packs made, signed and attacked.
+
+mod attacks;
+mod chain;
+mod contents;
+mod docs;
+mod flips;
+mod framing;
+mod given;
+mod keys;

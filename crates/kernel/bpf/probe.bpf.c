@@ -16,6 +16,31 @@ int BPF_PROG(probe_lsm_sleepable, struct file *file)
 	return 0;
 }
 
+/* What this process executes is hashed, and whether nobody can write it meanwhile is looked at. */
+struct probed {
+	__u32 pid;
+	__u32 steady;
+	__s64 algorithm; /* enum hash_algo of the kernel, or an error */
+	__u8 digest[32];
+};
+
+volatile struct probed probed SEC(".data.probed");
+
+SEC("lsm.s/bprm_creds_for_exec")
+int BPF_PROG(probe_hash, struct linux_binprm *bprm)
+{
+	struct file *file = bprm->file;
+	__u8 digest[32] = {};
+
+	if (bpf_get_current_pid_tgid() >> 32 != probed.pid)
+		return 0;
+	probed.steady = file->f_inode->i_writecount.counter < 0;
+	probed.algorithm = bpf_ima_file_hash(file, digest, sizeof(digest));
+	for (__u32 i = 0; i < sizeof(digest); i++)
+		probed.digest[i] = digest[i];
+	return 0;
+}
+
 SEC("fentry/do_exit")
 int BPF_PROG(probe_fentry)
 {

@@ -41,6 +41,28 @@ pub fn map(
     Ok(changed?)
 }
 
+/// Writes into a file by memory that shows it. The file must have these bytes already.
+pub fn write_mapped(file: &File, at: u64, bytes: &[u8]) -> io::Result<()> {
+    let begin = at - at % PAGE.get() as u64;
+    let skipped = usize::try_from(at - begin).map_err(io::Error::other)?;
+    let length = PAGE.saturating_add(skipped + bytes.len() - 1);
+    let from = i64::try_from(begin).map_err(io::Error::other)?;
+    let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    if file.metadata()?.len() < at + bytes.len() as u64 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    // SAFETY: a new mapping, at a place that the kernel chooses, which only we use.
+    let page = unsafe { mmap(None, length, access, MapFlags::MAP_SHARED, file, from) }?;
+    // SAFETY: the mapping is longer than what is skipped.
+    let to = unsafe { page.cast::<u8>().add(skipped) };
+    let from = std::ptr::NonNull::from(bytes).cast();
+    // SAFETY: the mapping holds all bytes behind what is skipped, and the file has them: that was looked at.
+    unsafe { to.copy_from_nonoverlapping(from, bytes.len()) };
+    // SAFETY: it was mapped just now, and nothing points into it.
+    unsafe { munmap(page, length.get()) }?;
+    Ok(())
+}
+
 /// A file's handle, as the kernel takes it: `struct file_handle`.
 #[repr(C)]
 struct Handle {

@@ -22,6 +22,7 @@ pub mod deeds_act;
 pub mod enforce;
 pub mod error;
 mod ffi;
+mod hashing;
 mod hooks;
 pub mod inject;
 mod messages;

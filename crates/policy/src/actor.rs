@@ -9,6 +9,7 @@ use crate::bits::Bits;
 use crate::compile::Compiled;
 use crate::pattern::Pattern;
 use crate::subjects::{Facts, Process, Resolve, Selector, wildcard};
+use crate::tables::Content;
 
 /// The only cgroup that a described process is in.
 const CGROUP: u64 = 1;
@@ -126,7 +127,7 @@ impl Compiled {
         let base = Facts {
             executable: &[],
             script: &[],
-            hash: None,
+            hash: Content::Other,
             user: maps.user(actor.user.number()),
             group: maps.group(&groups),
             cgroup: maps.cgroup(CGROUP),
@@ -142,7 +143,7 @@ impl Compiled {
         let facts = Facts {
             executable: executable.as_slice(),
             script: script.as_slice(),
-            hash: actor.hash,
+            hash: actor.hash.map_or(Content::Other, Content::Is),
             ..base
         };
         process = tables.subjects.exec(&facts, &process);

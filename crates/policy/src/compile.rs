@@ -104,11 +104,12 @@ impl Compiler {
 
     fn rule(&mut self, policy: &Policy, rule: &Rule, enforced: bool) -> Result<(), Error> {
         let (effect, answer) = self.effect(rule);
+        let grants = matches!(effect, Effect::Allow | Effect::Except | Effect::Expired);
         let info = RuleInfo {
             policy: policy.name.clone(),
             id: rule.id.clone(),
             place: rule.place.clone(),
-            bit: self.selectors.bit(&rule.subject, rule.after.as_ref())?,
+            bit: self.selectors.bit(&rule.subject, rule.after.as_ref(), grants)?,
             operations: rule.operations,
             after: rule.after.as_ref().map_or(Operations::default(), |after| after.operations),
             sequence: rule.after.as_ref().and_then(|after| after.sequence.clone()),
@@ -116,6 +117,7 @@ impl Compiler {
             answer,
             enforced,
             list: false,
+            hashes: objects(rule).any(|object| matches!(object, Object::Hash(_))),
         };
         let number = number(self.rules.len());
         self.rules.push(info);
@@ -152,7 +154,7 @@ impl Compiler {
             policy: policy.name.clone(),
             id: list.id.clone(),
             place: list.place.clone(),
-            bit: self.selectors.bit(&list.subject, None)?,
+            bit: self.selectors.bit(&list.subject, None, false)?,
             operations: list.operations,
             after: Operations::default(),
             sequence: None,
@@ -160,6 +162,7 @@ impl Compiler {
             answer: Answer::of(list.errno),
             enforced,
             list: true,
+            hashes: false,
         };
         self.rules.push(info);
         self.patterns(&list.id)
@@ -186,7 +189,7 @@ impl Compiler {
     }
 
     fn selected(&mut self, rule: &str, subject: &Subject) -> Result<u8, Error> {
-        let bit = self.selectors.bit(subject, None)?;
+        let bit = self.selectors.bit(subject, None, false)?;
         self.patterns(rule)?;
         Ok(bit)
     }
@@ -236,6 +239,12 @@ impl Compiler {
         let (paths, sizes) = self.paths.build(labels, &mut threats)?;
         let (network, names) = self.network.build(labels)?;
         let mut things = Things::default();
+        let denies = |claim: &&Claim| {
+            let Claim::Rule(rule) = claim else { return false };
+            self.rules.get(*rule as usize).is_some_and(|rule| rule.effect == Effect::Deny)
+        };
+        let denied: Vec<Claim> = self.hashes.values().flatten().filter(denies).copied().collect();
+        things.unhashed = labels.holds(denied)?;
         for (hash, claims) in self.hashes {
             things.hashes.push((hash, labels.holds(claims)?));
         }
@@ -273,6 +282,11 @@ impl Compiler {
             sizes,
         })
     }
+}
+
+/// What a rule is about, and what arms it.
+fn objects(rule: &Rule) -> impl Iterator<Item = &Object> {
+    rule.objects.iter().chain(rule.after.iter().flat_map(|after| &after.objects))
 }
 
 fn pattern(rule: &str, text: &str) -> Result<Pattern, Error> {

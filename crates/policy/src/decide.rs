@@ -6,7 +6,7 @@ use crate::bits::Bits;
 use crate::network::Endpoint;
 use crate::paths::Cursor;
 use crate::subjects::Process;
-use crate::tables::{Labels, Tables};
+use crate::tables::{Content, Labels, Tables};
 use crate::verdicts::{Effect, Entry, Layer, Row, implied_by};
 
 /// The answer to a request.
@@ -73,6 +73,15 @@ impl Tables {
         let hashes = &self.things.hashes;
         let at = hashes.binary_search_by_key(hash, |one| one.0).ok();
         self.gather(at.and_then(|at| hashes.get(at)).map(|one| one.1))
+    }
+
+    /// The label of what is known of what a file holds.
+    pub fn label_content(&self, content: &Content) -> Labels {
+        match content {
+            Content::Is(hash) => self.label_hash(hash),
+            Content::Other => Labels::default(),
+            Content::Unknown => self.gather([self.things.unhashed]),
+        }
     }
 
     /// The label of a capability.

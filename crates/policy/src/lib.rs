@@ -61,7 +61,7 @@ pub use compile::{Compiled, Options, compile};
 pub use decide::{Decision, Why};
 pub use error::Error;
 pub use pattern::Pattern;
-pub use tables::{Labels, Tables};
+pub use tables::{Content, Labels, Tables};
 
 #[cfg(test)]
 mod tests;

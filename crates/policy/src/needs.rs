@@ -8,38 +8,49 @@ use crate::verdicts::{Effect, RuleInfo};
 /// Operations on files that are asked about where no LSM program loads.
 pub const ASKED: [Operation; 3] = [Operation::Read, Operation::Write, Operation::Execute];
 
-/// What only who has followed a process knows of it. Where no LSM program loads, the guard of files
-/// makes a process up from `/proc` when it asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Past {
+/// What must be known of processes and files, beside their names. Where no LSM program loads, the guard
+/// of files makes a process up from `/proc` when it asks, and nobody has followed what it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Known {
     /// Which script its interpreter was given.
     Script,
     /// What it did to files.
     Deed,
     /// That it was armed, when it asks for a file.
     Armed,
+    /// What a file holds that is executed.
+    Hash,
+    /// The same of who uses the network.
+    HashOfPeer,
 }
 
-impl Past {
+impl Known {
     /// All of them.
-    pub const ALL: [Past; 3] = [Past::Script, Past::Deed, Past::Armed];
+    pub const ALL: [Known; 5] =
+        [Known::Script, Known::Deed, Known::Armed, Known::Hash, Known::HashOfPeer];
 
     /// What rules say with it.
     pub fn text(self) -> &'static str {
         match self {
-            Past::Script => "a `script` as subject",
-            Past::Deed => "what is done to files as `after`",
-            Past::Armed => "`after` in a rule about files",
+            Known::Script => "a `script` as subject",
+            Known::Deed => "what is done to files as `after`",
+            Known::Armed => "`after` in a rule about files",
+            Known::Hash => "a hash",
+            Known::HashOfPeer => "a `hash` as subject in a rule about the network",
         }
     }
 
-    /// Why it takes LSM programs.
-    pub fn why(self) -> &'static str {
-        match self {
-            Past::Script => "only LSM programs see which script an interpreter is started for",
-            Past::Deed => "the guard of files, which is asked instead, arms nobody",
-            Past::Armed => "the guard of files, which is asked instead, does not know who is armed",
-        }
+    /// Why it takes LSM programs; none if it does not.
+    pub fn why(self) -> Option<&'static str> {
+        Some(match self {
+            Known::Script => "only LSM programs see which script an interpreter is started for",
+            Known::Deed => "the guard of files, which is asked instead, arms nobody",
+            Known::Armed => {
+                "the guard of files, which is asked instead, does not know who is armed"
+            }
+            Known::Hash => return None,
+            Known::HashOfPeer => "programs of cgroups cannot hash a file",
+        })
     }
 }
 
@@ -49,7 +60,7 @@ pub struct Needs {
     /// Operations that must be denied, or noticed.
     pub operations: Operations,
     /// What must be known of processes.
-    pub past: Vec<Past>,
+    pub known: Vec<Known>,
 }
 
 /// What one of the rules needs. Operations count only if it is carried out: what is reported beside
@@ -61,14 +72,24 @@ pub fn of(rule: &RuleInfo, selectors: &[Selector]) -> Needs {
     }
     let files = |of: Operations| ASKED.iter().any(|one| of.has(*one));
     let selector = selectors.get(usize::from(rule.bit));
+    let hashed = selector.is_some_and(|one| !one.subject.hashes.is_empty());
+    let network = Operation::ALL.iter().any(|one| rule.operations.has(*one) && is_network(*one));
     let waits = !rule.after.is_empty() || rule.sequence.is_some();
     let found = [
-        (Past::Script, selector.is_some_and(|one| !one.subject.scripts.is_empty())),
-        (Past::Deed, files(rule.after)),
-        (Past::Armed, waits && files(rule.operations)),
+        (Known::Script, selector.is_some_and(|one| !one.subject.scripts.is_empty())),
+        (Known::Deed, files(rule.after)),
+        (Known::Armed, waits && files(rule.operations)),
+        (Known::Hash, hashed || rule.hashes),
+        (Known::HashOfPeer, hashed && network),
     ];
-    needs.past.extend(found.into_iter().filter(|one| one.1).map(|one| one.0));
+    needs.known.extend(found.into_iter().filter(|one| one.1).map(|one| one.0));
     needs
+}
+
+/// Whether it is denied by programs of cgroups where no LSM program loads.
+fn is_network(operation: Operation) -> bool {
+    use Operation::{Accept, Bind, Connect, Listen, RawSocket, Receive, Send};
+    matches!(operation, Accept | Bind | Connect | Listen | RawSocket | Receive | Send)
 }
 
 #[cfg(test)]
@@ -95,21 +116,28 @@ mod tests {
 
     #[test]
     fn what_a_rule_needs_is_what_it_says() {
-        use Operation::{Connect, Delete, Read};
+        use Operation::{Connect, Delete, Execute, Read};
         let asked =
             |all: &[Operation]| all.iter().fold(Operations::default(), |all, one| all.with(*one));
         let plain = needs(&[Read, Delete], |_| {});
-        assert_eq!(plain, Needs { operations: asked(&[Read, Delete]), past: Vec::new() });
+        assert_eq!(plain, Needs { operations: asked(&[Read, Delete]), known: Vec::new() });
         assert_eq!(needs(&[Read], |rule| rule.verdict = Verdict::Audit), Needs::default());
         let script = Subject { scripts: vec!["/s".into()], ..Subject::default() };
-        assert_eq!(needs(&[Connect], |rule| rule.subject = script).past, [Past::Script]);
+        assert_eq!(needs(&[Connect], |rule| rule.subject = script).known, [Known::Script]);
         let armed = needs(&[Connect], |rule| rule.after = Some(after(Read)));
-        assert_eq!(armed, Needs { operations: asked(&[Read, Connect]), past: vec![Past::Deed] });
-        assert_eq!(needs(&[Read], |rule| rule.after = Some(after(Connect))).past, [Past::Armed]);
+        assert_eq!(armed, Needs { operations: asked(&[Read, Connect]), known: vec![Known::Deed] });
+        assert_eq!(needs(&[Read], |rule| rule.after = Some(after(Connect))).known, [Known::Armed]);
         let both = needs(&[Read], |rule| rule.after = Some(after(Read)));
-        assert_eq!(both.past, [Past::Deed, Past::Armed]);
-        assert!(needs(&[Connect], |rule| rule.after = Some(after(Connect))).past.is_empty());
+        assert_eq!(both.known, [Known::Deed, Known::Armed]);
+        assert!(needs(&[Connect], |rule| rule.after = Some(after(Connect))).known.is_empty());
+        let hashed = Subject { hashes: vec![[7; 32]], ..Subject::default() };
+        let by = |operations: &[Operation]| needs(operations, |rule| rule.subject = hashed.clone());
+        assert_eq!(by(&[Read]).known, [Known::Hash]);
+        assert_eq!(by(&[Read, Connect]).known, [Known::Hash, Known::HashOfPeer]);
+        let of =
+            needs(&[Execute], |rule| rule.objects = vec![model::policy::Object::Hash([7; 32])]);
+        assert_eq!(of.known, [Known::Hash]);
         let sequence = Trigger { sequence: Some("s".into()), ..Trigger::default() };
-        assert_eq!(needs(&[Read], |rule| rule.after = Some(sequence)).past, [Past::Armed]);
+        assert_eq!(needs(&[Read], |rule| rule.after = Some(sequence)).known, [Known::Armed]);
     }
 }

@@ -11,6 +11,7 @@ use model::policy::{Container, Subject, Trigger};
 use crate::bits::Bits;
 use crate::error::{Error, number};
 use crate::limits::SUBJECTS_MAX;
+use crate::tables::Content;
 
 /// Dimensions in which masks are and-ed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub struct Subjects {
     pub after: Bits,
     /// Hashes of executables and what they satisfy, in order.
     pub hashes: Vec<([u8; 32], Bits)>,
+    /// What an executable satisfies whose hash cannot be had: the selectors that only deny.
+    pub unhashed: Bits,
     /// For each label of files the number of the set that it satisfies as executable, script and
     /// ancestor.
     pub labels: Vec<[u32; 3]>,
@@ -64,6 +67,9 @@ pub struct Selector {
     pub subject: Subject,
     /// After what.
     pub after: Option<Trigger>,
+    /// Whether rules allow something by it. Only told apart where it names hashes: a process whose
+    /// hash cannot be had is one that may be denied something, and none that is allowed something.
+    pub grants: bool,
 }
 
 /// Numbers selectors.
@@ -76,13 +82,19 @@ pub(crate) struct Selectors {
 impl Selectors {
     /// Only bit 0: every process.
     pub(crate) fn new() -> Selectors {
-        let everyone = Selector { subject: Subject::default(), after: None };
+        let everyone = Selector { subject: Subject::default(), after: None, grants: false };
         Selectors { numbers: HashMap::from([(everyone.clone(), 0)]), all: vec![everyone] }
     }
 
-    /// The bit of a subject.
-    pub(crate) fn bit(&mut self, subject: &Subject, after: Option<&Trigger>) -> Result<u8, Error> {
-        let selector = Selector { subject: canonical(subject), after: after.cloned() };
+    /// The bit of a subject; `grants` as in [`Selector`].
+    pub(crate) fn bit(
+        &mut self,
+        subject: &Subject,
+        after: Option<&Trigger>,
+        grants: bool,
+    ) -> Result<u8, Error> {
+        let grants = grants && !subject.hashes.is_empty();
+        let selector = Selector { subject: canonical(subject), after: after.cloned(), grants };
         if let Some(known) = self.numbers.get(&selector) {
             return Ok(*known);
         }
@@ -289,8 +301,8 @@ pub struct Facts<'a> {
     pub executable: &'a [u32],
     /// Labels of the script; empty if none runs.
     pub script: &'a [u32],
-    /// Hash of the executable, if anybody asks for hashes.
-    pub hash: Option<[u8; 32]>,
+    /// What the executable holds.
+    pub hash: Content,
     /// Mask of its user, from [`Maps`].
     pub user: Bits,
     /// Mask of its groups.
@@ -339,10 +351,15 @@ impl Subjects {
     fn own(&self, facts: &Facts<'_>, ancestors: Bits) -> Bits {
         let [executable, hash, script, user, group, cgroup, ancestor] = self.free;
         let [without, with] = self.login;
-        let hashed = facts.hash.and_then(|hash| {
-            let at = self.hashes.binary_search_by_key(&hash, |one| one.0).ok()?;
+        let of_hash = |hash: &[u8; 32]| {
+            let at = self.hashes.binary_search_by_key(hash, |one| one.0).ok()?;
             self.hashes.get(at).map(|one| one.1)
-        });
+        };
+        let hashed = match &facts.hash {
+            Content::Is(hash) => of_hash(hash),
+            Content::Other => None,
+            Content::Unknown => Some(self.unhashed),
+        };
         (executable | self.of_labels(facts.executable, 0))
             & (hash | hashed.unwrap_or_default())
             & (script | self.of_labels(facts.script, 1))
@@ -372,13 +389,14 @@ impl Subjects {
             inherit: Bits::NONE,
             after: Bits::NONE,
             hashes: Vec::new(),
+            unhashed: Bits::NONE,
             labels: Vec::new(),
             sets: vec![Bits::NONE],
         };
         let [user, group, cgroup, unit, container] = symbols.free;
         let mut hashes: BTreeMap<[u8; 32], Bits> = BTreeMap::new();
         let mut free = [Bits::NONE; 4];
-        for (bit, Selector { subject, after }) in (0..=u8::MAX).zip(selectors) {
+        for (bit, Selector { subject, after, grants }) in (0..=u8::MAX).zip(selectors) {
             subjects.known.set(bit);
             let empty = [
                 subject.executables.is_empty(),
@@ -399,6 +417,9 @@ impl Subjects {
             }
             if after.is_some() {
                 subjects.after.set(bit);
+            }
+            if !subject.hashes.is_empty() && !grants {
+                subjects.unhashed.set(bit);
             }
             for hash in &subject.hashes {
                 hashes.entry(*hash).or_default().set(bit);

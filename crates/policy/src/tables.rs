@@ -31,12 +31,26 @@ pub struct Tables {
 pub struct Things {
     /// Of what a file holds, in order.
     pub hashes: Vec<([u8; 32], u32)>,
+    /// Of a file whose hash cannot be had: all that is denied by hash is denied of it. 0 if nothing is.
+    pub unhashed: u32,
     /// Of each capability, by its number.
     pub capabilities: Vec<u32>,
     /// Of processes that have the bit of a selector.
     pub processes: Vec<(u8, u32)>,
     /// Of files made by processes that have the bit of a selector.
     pub created: Vec<(u8, u32)>,
+}
+
+/// What is known of what a file holds, as SHA-256.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Content {
+    /// It is this.
+    Is([u8; 32]),
+    /// It is nothing that any rule names, or no rule names hashes.
+    #[default]
+    Other,
+    /// It cannot be had: it may be what a rule denies, and is nothing that a rule allows.
+    Unknown,
 }
 
 /// The labels of one object.

@@ -191,6 +191,8 @@ pub struct RuleInfo {
     pub enforced: bool,
     /// Whether it is an allow list: it denies what no rule allows.
     pub list: bool,
+    /// Whether it names files by their hash.
+    pub hashes: bool,
 }
 
 impl RuleInfo {

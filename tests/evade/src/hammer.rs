@@ -230,7 +230,7 @@ fn report(lab: &mut Lab) -> Result<String> {
 /// The same policy, another one that says the same of these files, and broken ones.
 fn reload(lab: &mut Lab, reloads: u32) -> Result<String> {
     let more = "    - {id: another, subject: covered, deny: read, files: [/nowhere/else]}\n";
-    let other = tables::compiled(&format!("{}{more}", lab::POLICY), 2)?;
+    let other = tables::compiled(&format!("{}{more}", lab::policy()?), 2)?;
     let other_tables = other.tables.encode()?;
     let hammers = start()?;
     let mut refused = 0;

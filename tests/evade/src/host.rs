@@ -26,17 +26,22 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(20);
 /// Rules that name files anywhere, or all but some: each file of a host would be asked about.
 const EVERYWHERE: &[&str] = &["no-secret", "only-listed", "listed", "only-strict", "strictly"];
+/// Rules for which each program of a host would be asked about when it is run.
+const BY_HASH: &[&str] = &["no-hash", "only-hashed", "by-hash"];
 const ASKED_OF_ALL: &str = "every file of the host would be asked about";
 
-/// `evade host --agent PATH [--only WORD]`
+/// `evade host --agent PATH [--alone] [--only WORD]`; `--alone`: no filesystem that is mounted here is
+/// anybody else's.
 pub(crate) fn command(words: &[&str]) -> Result<bool> {
-    let (agent, only) = match words {
+    let alone = words.contains(&"--alone");
+    let named: Vec<&str> = words.iter().copied().filter(|word| *word != "--alone").collect();
+    let (agent, only) = match named.as_slice() {
         ["--agent", agent] => (*agent, ""),
         ["--agent", agent, "--only", word] => (*agent, *word),
         _ => bail!("unknown options {words:?}"),
     };
     match std::env::var_os(SCRATCH) {
-        Some(_) => inside(agent, only),
+        Some(_) => inside(agent, only, alone),
         None => around(words),
     }
 }
@@ -85,18 +90,23 @@ fn remove(group: &Path) -> Result<()> {
     Ok(())
 }
 
-fn inside(agent: &str, only: &str) -> Result<bool> {
+/// Whether a rule is not tried, since others would be asked about.
+fn is_for_all(rule: &str, alone: bool) -> bool {
+    EVERYWHERE.contains(&rule) || !alone && BY_HASH.contains(&rule)
+}
+
+fn inside(agent: &str, only: &str, alone: bool) -> Result<bool> {
     let cases: Vec<&Case> = cases::all().filter(|case| case.id().contains(only)).collect();
     unshare(CloneFlags::CLONE_NEWNS).context("mounts of its own")?;
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(None::<&str>, "/", None::<&str>, private, None::<&str>)?;
     lab::furnish(&cases)?;
     println!("TIER fallback");
-    let mut host = Host::start(agent)?;
+    let mut host = Host::start(agent, alone)?;
     let (mut denied, mut lacks, mut failed, mut absent) = (0, 0, 0, 0);
     for case in &cases {
         let id = case.id();
-        let elsewhere = EVERYWHERE.contains(&case.rule).then_some(ASKED_OF_ALL).or(case.guest);
+        let elsewhere = is_for_all(case.rule, alone).then_some(ASKED_OF_ALL).or(case.guest);
         if let Some(why) = elsewhere {
             absent += 1;
             println!("ELSE {id}: {why}");
@@ -156,26 +166,49 @@ fn words(output: &Output) -> String {
     format!("{out}{err}")
 }
 
-/// The policy without what is not a rule, and its rules, each with its id. The cgroups that it names
-/// are below that of the suite.
-fn rules() -> Result<(String, Vec<(String, String)>)> {
-    let (head, rest) = lab::POLICY.split_once("  allowOnly:").context("a policy without lists")?;
-    let (_, rules) = rest.split_once("  rules:\n").context("a policy without rules")?;
+/// A rule or an allow list of the policy.
+struct Line {
+    id: String,
+    is_list: bool,
+    text: String,
+}
+
+/// The policy with these.
+fn text(head: &str, lines: &[Line]) -> String {
+    let mut text = head.to_owned();
+    for (is_list, name) in [(true, "allowOnly"), (false, "rules")] {
+        let of: Vec<&Line> = lines.iter().filter(|line| line.is_list == is_list).collect();
+        if !of.is_empty() {
+            text.extend(["  ", name, ":\n"]);
+            text.extend(of.into_iter().map(|line| line.text.as_str()));
+        }
+    }
+    text
+}
+
+/// The policy without what is not a rule, and its rules and lists. The cgroups that it names are below that
+/// of the suite.
+fn rules() -> Result<(String, Vec<Line>)> {
+    let policy = lab::policy()?;
+    let (head, rest) = policy.split_once("  allowOnly:").context("a policy without lists")?;
+    let (lists, rules) = rest.split_once("  rules:\n").context("a policy without rules")?;
     let (rules, _) = rules.split_once("---").context("a policy alone")?;
     let below = lab::cgroups();
     let name = below.file_name().context("a cgroup without a name")?.to_string_lossy();
     let head = head.replace("cgroup: /", &format!("cgroup: /{name}/"));
-    let of = |line: &str| {
-        let (_, rest) = line.split_once("{id: ")?;
-        Some((rest.split_once(',')?.0.to_owned(), format!("{line}\n")))
+    let of = |text: &str, is_list| {
+        let (_, rest) = text.split_once("{id: ")?;
+        Some(Line { id: rest.split_once(',')?.0.to_owned(), is_list, text: format!("{text}\n") })
     };
-    Ok((format!("{head}  rules:\n"), rules.lines().filter_map(of).collect()))
+    let rules = rules.lines().filter_map(|line| of(line, false));
+    let lists = lists.lines().filter_map(|line| of(line, true));
+    Ok((head, rules.chain(lists).collect()))
 }
 
 impl Host {
     /// Starts the agent and puts in force, one by one, all rules that it takes.
-    fn start(program: &str) -> Result<Host> {
-        let (head, rules) = rules()?;
+    fn start(program: &str, alone: bool) -> Result<Host> {
+        let (head, lines) = rules()?;
         for directory in ["rules", "run", "state"] {
             fs::create_dir(at(directory))?;
         }
@@ -208,15 +241,16 @@ impl Host {
             }
             Ok(host.ask(&["status"], false)?.status.success())
         })?;
-        let mut text = head;
-        for (id, line) in rules.into_iter().filter(|(id, _)| !EVERYWHERE.contains(&id.as_str())) {
-            let with = format!("{text}{line}");
-            fs::write(at("policy.yaml"), &with)?;
+        let mut taken: Vec<Line> = Vec::new();
+        for line in lines.into_iter().filter(|line| !is_for_all(&line.id, alone)) {
+            let id = line.id.clone();
+            taken.push(line);
+            fs::write(at("policy.yaml"), text(&head, &taken))?;
             let output = host.apply()?;
-            if output.status.success() {
-                text = with;
-            } else {
-                let why = reason(&words(&output)).with_context(|| host.log())?;
+            if !output.status.success() {
+                taken.pop();
+                let why =
+                    reason(&words(&output)).with_context(|| format!("{id}: {}", host.log()))?;
                 host.refused.insert(id, why);
             }
         }

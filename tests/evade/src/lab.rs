@@ -1,6 +1,7 @@
 //! Where the cases work: two directories for each, a policy, and the kernel half.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -13,9 +14,10 @@ use anyhow::{Context, Result, ensure};
 use kernel::enforce::{Denials, Enforcer, Generation, Options, Pin};
 use model::wire::RecDenial;
 use policy::Compiled;
+use sha2::{Digest, Sha256};
 use zerocopy::FromBytes;
 
-use crate::cases::{Case, cgroup};
+use crate::cases::{Case, cgroup, hash};
 use crate::tables;
 
 /// A filesystem of its own, so that paths go on behind a mount point.
@@ -28,6 +30,8 @@ pub(crate) const FREE: &str = "/lab/bin/free";
 pub(crate) const LIMITED: &str = "/lab/bin/limited";
 /// The same program, which may run only what is listed: no interpreter.
 pub(crate) const STRICT: &str = "/lab/bin/strict";
+/// The same program, which may run only what has a hash that is listed.
+pub(crate) const HASHED: &str = "/lab/bin/hashed";
 /// The same program, which loses rights by what it does.
 pub(crate) const TOUCHER: &str = "/lab/bin/toucher";
 /// The same program, whose children are known by it.
@@ -45,8 +49,21 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How often is looked whether something holds.
 const POLL: Duration = Duration::from_millis(20);
 
+/// What is in force while the cases run, with names in the place of hashes.
+const POLICY: &str = include_str!("policy.yaml");
+
 /// What is in force while the cases run.
-pub(crate) const POLICY: &str = include_str!("policy.yaml");
+pub(crate) fn policy() -> Result<String> {
+    let mut text = POLICY.to_owned();
+    for (name, content) in hash::named()? {
+        let mut digits = String::new();
+        for byte in Sha256::digest(content) {
+            write!(digits, "{byte:02x}")?;
+        }
+        text = text.replace(name, &digits);
+    }
+    Ok(text)
+}
 
 /// The kernel half with the policy in force.
 #[derive(Debug)]
@@ -98,9 +115,10 @@ pub(crate) fn furnish(cases: &[&Case]) -> Result<()> {
     )
     .context("mounting the laboratory")?;
     fs::create_dir(Path::new(LAB).join("bin"))?;
-    for program in [COVERED, FREE, LIMITED, STRICT, TOUCHER, PARENT, CONFINED, VICTIM] {
+    for program in [COVERED, FREE, LIMITED, STRICT, HASHED, TOUCHER, PARENT, CONFINED, VICTIM] {
         fs::copy("/proc/self/exe", program).with_context(|| format!("copying to {program}"))?;
     }
+    hash::furnish(Path::new(LAB)).context("making programs that rules know by their hash")?;
     for group in [cgroup::BOXED, cgroup::FOLLOWED, cgroup::OTHER] {
         fs::create_dir_all(cgroups().join(group)).with_context(|| format!("making {group}"))?;
     }
@@ -143,7 +161,7 @@ fn pins(compiled: &Compiled, at: &Path, found: &mut Vec<(File, Vec<u32>)>) -> Re
 impl Lab {
     /// Loads the programs and puts the policy in force.
     pub(crate) fn open() -> Result<Lab> {
-        Lab::with(POLICY)
+        Lab::with(&policy()?)
     }
 
     /// The same with another policy.

@@ -237,6 +237,7 @@ const LINES: &[Line] = &[
             "subject/by a further group",
             "subject/by a cgroup that did not exist",
             "subject/by an ancestor",
+            "subject/by the hash of its program",
             "subject/by a script",
             "subject/by a deed",
             "subject/by a deed of another thread",
@@ -289,9 +290,33 @@ const LINES: &[Line] = &[
     line(
         RUNNING,
         "written after the rule, replaced before it runs",
-        &["exec/a program written after the rule", "exec/a program renamed over it"],
+        &[
+            "exec/a program written after the rule",
+            "exec/a program renamed over it",
+            "hash/written after the rule",
+            "hash/replaced while it is run",
+            "hash/a listed one, edited in place",
+            "hash/a listed one, edited by memory",
+            "hash/a listed one, edited by its size",
+            "hash/run once it is what the rule says",
+        ],
+    ),
+    line(
+        RUNNING,
+        "known by its hash: copies, files without a name, scripts and their interpreters",
+        &[
+            "hash/run",
+            "hash/run a copy under another name",
+            "hash/a sealed file without a name",
+            "hash/a file without a name",
+            "hash/what is listed in a file that can be written",
+            "hash/run a script",
+            "hash/as the interpreter of a script",
+            "hash/a listed script of another interpreter",
+        ],
     )
-    .note("rules by hash are refused when they are loaded (E056)"),
+    .note("a file that can still be written while it runs has no hash: to rules that deny by hash it may \
+           be any, to those that allow it is none"),
     line(
         RUNNING,
         "code in shared objects and in memory",

@@ -35,7 +35,7 @@ mod tables;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: evade guest [--only WORD] [--reloads N]\n       evade agent --agent PATH\n       evade host --agent PATH [--only WORD]\n       evade own\n       evade table NAME=FILE…\n       evade count [TABLES…]\n       evade compile RULES FILE\n       evade do CASE DIRECTORY";
+const USAGE: &str = "usage: evade guest [--only WORD] [--reloads N]\n       evade agent --agent PATH\n       evade host --agent PATH [--alone] [--only WORD]\n       evade own\n       evade table NAME=FILE…\n       evade count [TABLES…]\n       evade compile RULES FILE\n       evade do CASE DIRECTORY";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

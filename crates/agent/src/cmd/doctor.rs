@@ -6,7 +6,7 @@ use std::path::Path;
 use kernel::Tier;
 use kernel::enforce::guard_offer::Extent;
 use kernel::enforce::offer::{Row, offer};
-use policy::needs::Past;
+use policy::needs::Known;
 use serde_json::{Value as Json, json};
 
 use crate::cli::{DoctorArgs, Output};
@@ -81,11 +81,16 @@ fn policy(lsm: bool) -> Json {
         })
     };
     // What only LSM programs know of processes is refused where none loads.
-    let unknown = Past::ALL.iter().filter(|_| offer.no_lsm.is_some());
+    let why = |one: Known| match (one, &offer.no_lsm) {
+        (Known::Hash, _) => offer.no_hashes.clone(),
+        (_, Some(_)) => one.why().map(str::to_owned),
+        (_, None) => None,
+    };
+    let unknown = Known::ALL.iter().filter_map(|one| Some((one.text(), why(*one)?)));
     json!({
         "tier": offer.tier,
         "no_lsm": offer.no_lsm,
-        "refused": unknown.map(|one| json!({ "what": one.text(), "why": one.why() })).collect::<Vec<_>>(),
+        "refused": unknown.map(|(what, why)| json!({ "what": what, "why": why })).collect::<Vec<_>>(),
         "operations": offer.operations.iter().map(row).collect::<Vec<_>>(),
     })
 }

@@ -78,7 +78,7 @@ fn sort(what: &str) -> (&'static str, &'static [&'static str]) {
     if what.starts_with('/') || what.starts_with("**/") {
         ("files", &["read", "write", "execute"])
     } else if is_hash {
-        ("hashes", &["execute", "map-code"])
+        ("hashes", &["execute"])
     } else if is_address && !what.starts_with("*.") || what.matches(':').count() > 1 {
         ("peers", &["connect", "send"])
     } else {

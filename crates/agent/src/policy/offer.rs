@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use kernel::enforce::guard_offer::{Capability, Extent};
 use model::policy::{Operation, Operations};
-use policy::needs::{Needs, Past};
+use policy::needs::{Known, Needs};
 use serde_json::{Value as Json, json};
 
 use crate::cli::policy::TierName;
@@ -15,8 +15,8 @@ use crate::cli::policy::TierName;
 pub(crate) struct Offer {
     /// Operations that cannot be denied, or not in all ways, and why.
     lacks: BTreeMap<Operation, String>,
-    /// Whether nobody follows what processes do.
-    forgets: bool,
+    /// What nobody knows of processes and files, and why.
+    unknown: BTreeMap<Known, String>,
 }
 
 /// Something that a rule needs and does not get.
@@ -24,14 +24,18 @@ pub(crate) struct Offer {
 pub(crate) enum Refusal {
     /// This operation, for this reason.
     Operation(Operation, String),
-    /// This knowledge of processes.
-    Past(Past),
+    /// This knowledge of processes and files, for this reason.
+    Known(Known, String),
 }
 
 impl Offer {
-    /// All that LSM programs can do, but for these.
-    pub(crate) fn lsm(lacks: impl IntoIterator<Item = (Operation, String)>) -> Offer {
-        Offer { lacks: lacks.into_iter().collect(), forgets: false }
+    /// All that LSM programs can do, but for these; and why no file can be hashed, if none can.
+    pub(crate) fn lsm(
+        lacks: impl IntoIterator<Item = (Operation, String)>,
+        no_hashes: Option<String>,
+    ) -> Offer {
+        let unknown = no_hashes.map(|why| (Known::Hash, why)).into_iter().collect();
+        Offer { lacks: lacks.into_iter().collect(), unknown }
     }
 
     /// Permission events and programs of cgroups.
@@ -39,7 +43,8 @@ impl Offer {
         let partly = all.iter().filter(|one| one.extent != Extent::Enforced);
         let lacks =
             partly.map(|one| (one.operation, format!("{}: {}", one.extent.name(), one.why)));
-        Offer { lacks: lacks.collect(), forgets: true }
+        let unknown = Known::ALL.iter().filter_map(|one| Some((*one, one.why()?.to_owned())));
+        Offer { lacks: lacks.collect(), unknown: unknown.collect() }
     }
 
     /// What a way of enforcing can do where the kernel refuses nothing of it.
@@ -52,13 +57,18 @@ impl Offer {
 
     /// Nothing, for one reason.
     pub(crate) fn nothing(why: &str) -> Offer {
-        Offer::lsm(Operation::ALL.iter().map(|one| (*one, why.to_owned())))
+        Offer::lsm(Operation::ALL.iter().map(|one| (*one, why.to_owned())), None)
     }
 
     /// For `policy show`, and for who applies policies.
     pub(crate) fn document(&self) -> Json {
         let why = self.lacks.iter().map(|(one, why)| (one.name().to_owned(), why.as_str().into()));
-        json!({ "operations": Json::Object(why.collect()), "forgets": self.forgets })
+        let unknown =
+            self.unknown.iter().map(|(one, why)| (one.text().to_owned(), why.as_str().into()));
+        json!({
+            "operations": Json::Object(why.collect()),
+            "unknown": Json::Object(unknown.collect()),
+        })
     }
 
     /// What a running agent said of itself.
@@ -67,8 +77,11 @@ impl Offer {
             let why = document.get("operations")?.get(one.name())?.as_str()?;
             Some((*one, why.to_owned()))
         });
-        let forgets = document.get("forgets") == Some(&Json::Bool(true));
-        Offer { lacks: lacks.collect(), forgets }
+        let unknown = Known::ALL.iter().filter_map(|one| {
+            let why = document.get("unknown")?.get(one.text())?.as_str()?;
+            Some((*one, why.to_owned()))
+        });
+        Offer { lacks: lacks.collect(), unknown: unknown.collect() }
     }
 
     /// Operations that are not wholly there.
@@ -83,8 +96,11 @@ impl Offer {
             let why = self.lacks.get(&one)?;
             Some(Refusal::Operation(one, why.clone()))
         });
-        let past = needs.past.iter().filter(|_| self.forgets).map(|one| Refusal::Past(*one));
-        missing.chain(past).collect()
+        let unknown = needs.known.iter().filter_map(|one| {
+            let why = self.unknown.get(one)?;
+            Some(Refusal::Known(*one, why.clone()))
+        });
+        missing.chain(unknown).collect()
     }
 }
 
@@ -93,7 +109,7 @@ impl Refusal {
     pub(crate) fn what(&self) -> String {
         match self {
             Refusal::Operation(one, _) => format!("`{}`", one.name()),
-            Refusal::Past(past) => past.text().to_owned(),
+            Refusal::Known(one, _) => one.text().to_owned(),
         }
     }
 
@@ -101,16 +117,16 @@ impl Refusal {
     pub(crate) fn word(&self) -> &'static str {
         match self {
             Refusal::Operation(one, _) => one.name(),
-            Refusal::Past(Past::Script) => "script",
-            Refusal::Past(Past::Deed | Past::Armed) => "after",
+            Refusal::Known(Known::Script, _) => "script",
+            Refusal::Known(Known::Deed | Known::Armed, _) => "after",
+            Refusal::Known(Known::Hash | Known::HashOfPeer, _) => "hash",
         }
     }
 
     /// Why.
     pub(crate) fn why(&self) -> &str {
         match self {
-            Refusal::Operation(_, why) => why,
-            Refusal::Past(past) => past.why(),
+            Refusal::Operation(_, why) | Refusal::Known(_, why) => why,
         }
     }
 
@@ -121,9 +137,11 @@ impl Refusal {
                 "leave it out, or accept by name that it is not: --accept-degraded {}",
                 one.name()
             ),
-            Refusal::Past(_) => "leave it out: this cannot be accepted, as such a rule would fit \
+            Refusal::Known(..) => {
+                "leave it out: this cannot be accepted, as such a rule would fit \
                                  nobody"
-                .to_owned(),
+                    .to_owned()
+            }
         }
     }
 }
@@ -136,12 +154,16 @@ mod tests {
         all.iter().fold(Operations::default(), |all, one| all.with(*one))
     }
 
+    fn hashed() -> Needs {
+        Needs { known: vec![Known::Hash], ..Needs::default() }
+    }
+
     #[test]
     fn what_is_refused_is_what_is_needed_and_neither_there_nor_accepted() {
         let offer = Offer::at_best(TierName::Fallback);
         let needs = Needs {
             operations: set(&[Operation::Read, Operation::Write, Operation::Delete]),
-            past: vec![Past::Script],
+            known: vec![Known::Script, Known::Hash],
         };
         let refused = offer.refuses(&needs, set(&[Operation::Delete]));
         let what: Vec<String> = refused.iter().map(Refusal::what).collect();
@@ -154,7 +176,12 @@ mod tests {
 
     #[test]
     fn what_an_agent_says_is_understood() {
-        for offer in [Offer::at_best(TierName::Fallback), Offer::nothing("x"), Offer::default()] {
+        let unhashed = Offer::lsm([], Some("no IMA".to_owned()));
+        assert_eq!(unhashed.refuses(&hashed(), set(&[])).len(), 1);
+        assert_eq!(Offer::default().refuses(&hashed(), set(&[])), []);
+        for offer in
+            [unhashed, Offer::at_best(TierName::Fallback), Offer::nothing("x"), Offer::default()]
+        {
             assert_eq!(Offer::of_document(&offer.document()), offer);
         }
     }

@@ -2,7 +2,7 @@
 //! fits nobody would only look as if it were in force.
 
 use lang::policy::Policies;
-use model::policy::{Object, Place, Subject};
+use model::policy::{Object, Operation, Operations, Place, Rule};
 
 /// One thing that cannot be decided.
 #[derive(Debug)]
@@ -27,13 +27,8 @@ pub(super) fn find(loaded: &Policies) -> Vec<Undecided> {
         for rule in &policy.rules {
             let after = rule.after.iter().flat_map(|after| &after.objects);
             let objects = rule.objects.iter().chain(after).filter_map(of_object);
-            for one in objects.chain(of_subject(&rule.subject)) {
+            for one in objects.chain(unhashed(rule)) {
                 note(&rule.place, &rule.id, one);
-            }
-        }
-        for list in &policy.allow_lists {
-            if let Some(one) = of_subject(&list.subject) {
-                note(&list.place, &list.id, one);
             }
         }
     }
@@ -45,15 +40,26 @@ fn of_object(object: &Object) -> Option<(&'static str, &'static str)> {
         Object::Domain { name, .. } if name.starts_with("*.") => {
             ("addresses by DNS names with a wildcard", "give each name, or the networks")
         }
-        Object::Hash(_) => ("files by hash", "name their paths"),
+        Object::Process(subject) if !subject.hashes.is_empty() => {
+            ("processes that are acted on, by hash,", "name the paths of their executables")
+        }
         Object::CreatedBy(_) => ("files by who created them", "name the directories"),
-        Object::Process(subject) => return of_subject(subject),
         _ => return None,
     })
 }
 
-fn of_subject(subject: &Subject) -> Option<(&'static str, &'static str)> {
-    (!subject.hashes.is_empty()).then_some(("executables by hash", "name their paths"))
+/// Files are hashed when they are executed, and by no other way of using them.
+fn unhashed(rule: &Rule) -> Option<(&'static str, &'static str)> {
+    let only = Operations::default().with(Operation::Execute);
+    let is_hash = |object: &Object| matches!(object, Object::Hash(_));
+    let after = rule.after.as_ref().filter(|after| after.objects.iter().any(is_hash));
+    let other = |of: Operations| of.0 & !only.0 != 0;
+    let asked = rule.objects.iter().any(is_hash) && other(rule.operations)
+        || after.is_some_and(|after| other(after.operations));
+    asked.then_some((
+        "files by hash, other than to execute them,",
+        "deny `execute`, or name their paths",
+    ))
 }
 
 #[cfg(test)]
@@ -75,12 +81,20 @@ mod tests {
         let hash = "ab".repeat(32);
         for (rule, what) in [
             ("deny: connect, domains: ['*.example.org']", "addresses by DNS names with a wildcard"),
-            (&format!("deny: execute, hashes: [{hash}]"), "files by hash"),
-            (&format!("subject: {{hash: {hash}}}, deny: read, files: [/a]"), "executables by hash"),
+            (
+                &format!("deny: signal, processes: {{hash: {hash}}}"),
+                "processes that are acted on, by hash,",
+            ),
+            (
+                &format!("deny: map-code, hashes: [{hash}]"),
+                "files by hash, other than to execute them,",
+            ),
         ] {
             assert_eq!(undecided(rule), [what], "{rule}");
         }
         for rule in [
+            &format!("deny: execute, hashes: [{hash}]"),
+            &format!("subject: {{hash: {hash}}}, deny: read, files: [/a]"),
             "deny: connect, peers: [192.0.2.1]",
             "deny: connect, domains: ['example.org:443']",
             "deny: execute, files: [/a]",

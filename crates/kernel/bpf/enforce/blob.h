@@ -40,8 +40,9 @@ struct {
 /* What user space changes at once: it maps this into its memory and writes whole numbers. A look at
  * it costs a load, where a look-up in a map would cost twenty instructions. */
 struct now {
-	__u64 epoch; /* in force; 0: nothing is enforced */
-	__u64 moves; /* directories renamed since the programs were loaded first */
+	__u64 epoch;   /* in force; 0: nothing is enforced */
+	__u64 moves;   /* directories renamed since the programs were loaded first */
+	__u64 hashing; /* whether files are hashed when they are executed */
 };
 
 volatile struct now now __weak SEC(".data.now");

@@ -19,6 +19,8 @@ enum counter {
 	COUNT_NO_POLICY,  /* tables that were not there */
 	COUNT_LOST,       /* a decision that could not be told */
 	COUNT_ALIKE,      /* decisions like those just told of the same process, only counted */
+	COUNT_HASHED,     /* files that were read to be hashed */
+	COUNT_NO_HASH,    /* files whose hash could not be had */
 	COUNTERS,
 };
 

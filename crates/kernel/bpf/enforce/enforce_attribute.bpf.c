@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /* Attributes of files, and their size by name. */
 #include "entry.h"
+#include "hash.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -23,6 +24,7 @@ int BPF_PROG(enforce_chown, const struct path *path)
 SEC("lsm/path_truncate")
 int BPF_PROG(enforce_path_truncate, const struct path *path)
 {
+	forget_hash(path->dentry->d_inode);
 	return refuse_name(path->dentry, DO_WRITE, 0);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /* Files: the hooks that decide about them when they are opened and used. */
 #include "ask.h"
+#include "hash.h"
 #include "self_file.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -107,10 +108,12 @@ int BPF_PROG(enforce_open, struct file *file)
 		operations |= BIT(DO_READ);
 	if (mode & FMODE_WRITE || file->f_flags & O_TRUNC)
 		operations |= BIT(DO_WRITE);
-	if (operations & BIT(DO_WRITE) &&
-	    changes_entry(as_number(file->f_path.dentry), DO_WRITE, OWN_CONTENT)) {
-		barrier();
-		return -EPERM;
+	if (operations & BIT(DO_WRITE)) {
+		forget_hash(file->f_inode);
+		if (changes_entry(as_number(file->f_path.dentry), DO_WRITE, OWN_CONTENT)) {
+			barrier();
+			return -EPERM;
+		}
 	}
 	return refuse_file(file, operations, CONTENT);
 }

@@ -54,6 +54,7 @@ static __noinline struct subject *other_subject(struct task_struct *task, __u64 
 	other_executable(as_number(task), &labels, epoch);
 	if (labels.unresolved)
 		return NULL;
+	find_content(found, epoch);
 	find_bits(found, &labels, epoch, as_number(task));
 	return found->epoch == epoch ? found : NULL;
 }

@@ -12,7 +12,7 @@
 
 #include "arming.h"
 #include "file.h"
-#include "subjects.h"
+#include "subject_content.h"
 
 /* In the order of policy::subjects: the section of masks. */
 enum subject_mask {
@@ -343,6 +343,8 @@ __weak __noinline int find_bits(struct subject *subject, const struct labels *la
 	clear_set(&subject->ancestor);
 	add_role(head, labels, ROLE_ANCESTOR, &subject->ancestor);
 	take_set(head, mask_at(head, MASK_HASH), work);
+	if (subject->by_content)
+		add_set(head, subject->by_content + HASH_SET - SET, work);
 	narrow(&subject->fits, work);
 	take_set(head, mask_at(head, MASK_SCRIPT), work);
 	for (__u32 i = 0; i < SUBJECT_WORDS; i++)
@@ -426,6 +428,9 @@ static __noinline struct subject *renew_subject(__u64 epoch)
 		return subject;
 	if (!subject->past)
 		take_over(subject, task->group_leader);
+	if (now.hashing && subject->content.state == CONTENT_NONE)
+		take_content(task, subject);
+	find_content(subject, epoch);
 	executable_labels(task, &labels, epoch);
 	find_bits(subject, &labels, epoch, bpf_get_current_task());
 	return subject;

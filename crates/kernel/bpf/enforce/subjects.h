@@ -3,7 +3,7 @@
 #ifndef AEGIS_SUBJECTS_H
 #define AEGIS_SUBJECTS_H
 
-#include "blob.h"
+#include "content.h"
 
 struct subject {
 	__u64 epoch;      /* of `bits`; 0: they must be found anew */
@@ -20,6 +20,8 @@ struct subject {
 	struct set ancestor; /* what its own executable is as an ancestor */
 	struct set script;
 	struct set next_script; /* while an exec goes on */
+	struct content content; /* of its executable */
+	__u64 by_content;       /* where the tables have what satisfies that; 0: nowhere */
 };
 
 struct {

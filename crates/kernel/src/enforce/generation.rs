@@ -6,6 +6,7 @@ use libbpf_rs::{ErrorKind, MapCore, MapFlags};
 
 use super::arm;
 use super::maps::{Maps, SLOTS, inner, slot};
+use super::programs;
 use crate::error::Error;
 
 /// The first word of tables, and the version that the programs read.
@@ -14,11 +15,9 @@ const VERSION: u32 = 2;
 /// Bytes of the head up to where the list of sections begins.
 const SECTIONS_AT: usize = 406 * 4;
 /// Sections that no program carries out yet: their numbers and what they hold.
-const REFUSED: &[(usize, &str)] = &[
-    (20, "hashes of executables as subjects"),
-    (23, "hashes as objects"),
-    (26, "files by who created them"),
-];
+const REFUSED: &[(usize, &str)] = &[(26, "files by who created them")];
+/// Sections of hashes: of executables as subjects, and of what is executed.
+const HASHES: &[usize] = &[20, 23];
 /// Labels of a file.
 const LABELS_MAX: usize = 8;
 /// Mounts of one directory that are told apart; `MOUNTS_SAME` in text.h.
@@ -142,6 +141,12 @@ fn check(tables: &[u8], room: u32) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether the programs must hash what is executed.
+fn needs_hashes(tables: &[u8]) -> bool {
+    let length = |section: &usize| word(tables, SECTIONS_AT + 8 * section + 4);
+    HASHES.iter().any(|section| length(section).is_some_and(|length| length > 0))
+}
+
 /// Everything in place, then one write. What another build has in force by maps of another layout is
 /// what was before, if it is given.
 pub(super) fn apply(
@@ -170,6 +175,11 @@ pub(super) fn apply(
     }
     put_carry(maps, before, epoch, &generation.carry)?;
     arm::carry((former.unwrap_or(maps), before), (maps, epoch), &generation.carry)?;
+    let hashes = needs_hashes(generation.tables);
+    if hashes {
+        // Before, so that whoever is asked about by this generation was hashed.
+        programs::begin(maps)?;
+    }
     maps.set_epoch(epoch)?;
     // Nothing changes by it, but nobody reads what was in force before when it returns.
     maps.put_tables(epoch, &tables)?;
@@ -181,6 +191,9 @@ pub(super) fn apply(
             }
             _ => {}
         }
+    }
+    if !hashes {
+        maps.set_hashing(false)?;
     }
     maps.forget_before("mounts", epoch)?;
     maps.forget_before("ids", epoch)?;
@@ -295,8 +308,12 @@ mod tests {
         assert!(reason(&newer, 1 << 16).contains("version 3"));
         assert!(reason(&tables()[..1900], 1 << 16).contains("1900"));
         assert!(reason(&tables(), 1000).contains("room for 1000"));
+        let mut created = tables();
+        created[super::SECTIONS_AT + 8 * 26 + 4] = 2;
+        assert!(reason(&created, 1 << 16).contains("who created them"));
         let mut hashes = tables();
+        assert!(!super::needs_hashes(&hashes));
         hashes[super::SECTIONS_AT + 8 * 20 + 4] = 16;
-        assert!(reason(&hashes, 1 << 16).contains("hashes of executables"));
+        assert!(super::needs_hashes(&hashes));
     }
 }

@@ -16,8 +16,11 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::fanotify::{Asked, Group};
+pub use super::guard_hash::Executed;
+use super::guard_hash::Held;
 use super::guard_marks::Marks;
 pub use super::guard_request::{Identity, Request, Wanted};
+pub use super::programs::running;
 use crate::error::Error;
 
 /// How long a request may wait for the guard.
@@ -29,6 +32,8 @@ const TICK: u16 = 100;
 pub trait Judge: Send {
     /// Whether names anywhere may be protected, so that whole filesystems must be marked.
     fn everywhere(&self) -> bool;
+    /// Whether programs are known by what they hold, so that it is asked before anything is executed.
+    fn executables(&self) -> bool;
     /// Files that are protected by their whole path.
     fn named(&self) -> Vec<PathBuf>;
     /// Whether something below a directory may be protected, by the path that the host sees.
@@ -42,8 +47,8 @@ pub trait Judge: Send {
     fn known(&mut self, file: Identity, path: &Path);
     /// Something was mounted or unmounted.
     fn remounted(&mut self);
-    /// Whether a request goes through.
-    fn allows(&mut self, request: &Request) -> bool;
+    /// Whether a request goes through. What is hashed for it is hashed of `file`.
+    fn allows(&mut self, request: &Request, file: &mut Executed) -> bool;
     /// Whether what could not even be looked at, or was not answered in time, goes through.
     fn allows_unseen(&self) -> bool;
 }
@@ -107,6 +112,7 @@ impl Guard {
             judge,
             totals: Arc::clone(&totals),
             current: Arc::clone(&current),
+            held: Held::default(),
         };
         // From the first mark on somebody may wait, so the thread marks, too, and then answers.
         let (ready, begun) = std::sync::mpsc::channel();
@@ -176,6 +182,7 @@ struct Work {
     judge: Box<dyn Judge>,
     totals: Arc<Totals>,
     current: Current,
+    held: Held,
 }
 
 impl Work {
@@ -216,14 +223,19 @@ impl Work {
             let _again = self.marks.look(&self.group, &mut *self.judge);
             let _counted = self.step();
             self.answers();
+            self.held.let_go(Instant::now());
         }
+        // Who asked before another guard had its marks is asked about by this one alone.
+        while self.answers() {}
     }
 
-    /// Answers who waits.
-    fn answers(&mut self) {
-        for asked in self.group.questions().unwrap_or_default() {
-            self.answer(&asked);
+    /// Answers who waits; whether anybody did.
+    fn answers(&mut self) -> bool {
+        let questions = self.group.questions().unwrap_or_default();
+        for asked in &questions {
+            self.answer(asked);
         }
+        !questions.is_empty()
     }
 
     fn answer(&mut self, asked: &Asked) {
@@ -231,7 +243,10 @@ impl Work {
         self.totals.asked.fetch_add(1, Ordering::Relaxed);
         let allow = is_own(asked.tid)
             || match Request::of(asked) {
-                Some(request) => self.judge.allows(&request),
+                Some(request) => {
+                    let mut file = Executed::of(&asked.file, &mut self.held);
+                    self.judge.allows(&request, &mut file)
+                }
                 None => self.judge.allows_unseen(),
             };
         if !allow {
@@ -265,6 +280,11 @@ impl Watch {
         while !stop.load(Ordering::Acquire) {
             std::thread::sleep(Duration::from_millis(TICK.into()));
             let mut current = lock(&self.current);
+            // The first thread was told to end, and what waits is let through, or denied by the guard
+            // that is there instead.
+            if stop.load(Ordering::Acquire) {
+                return;
+            }
             match &mut *current {
                 Stage::Waiting => continue,
                 Stage::Deciding(_, since) if since.elapsed() < DEADLINE => continue,

@@ -86,19 +86,25 @@ impl Marks {
         Ok(())
     }
 
-    /// Marks whole filesystems, if names anywhere may be protected.
+    /// Marks whole filesystems, if names anywhere may be protected, or programs by what they hold.
     pub(super) fn filesystems(&mut self, group: &Group, judge: &dyn Judge) -> Result<(), Error> {
-        if !judge.everywhere() {
-            return Ok(());
-        }
         for (_, device, point) in &self.mounted {
-            if self.without.contains(device) || self.whole.contains(device) {
+            let without = self.without.contains(device);
+            let mask = match (judge.everywhere() && !without, judge.executables()) {
+                (true, _) => OPEN | EXECUTE,
+                // A program can be anywhere.
+                (false, true) => EXECUTE,
+                (false, false) => continue,
+            };
+            if self.whole.contains(device) {
                 continue;
             }
-            match group.mark(On::Filesystem, OPEN | EXECUTE, point) {
+            match group.mark(On::Filesystem, mask, point) {
                 Ok(()) => self.whole.insert(*device),
                 // Mounted over: another place of it can be marked, or nobody can reach it.
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => continue,
+                // Some of these have no files at all.
+                Err(_) if without => continue,
                 Err(error) => {
                     let what = format!("mark the filesystem at {}", point.display());
                     return Err(Error::io(what, error));

@@ -79,7 +79,7 @@ const OFFER: &[(Operation, Extent, &str, &str)] = &[
         Operation::Execute,
         Enforced,
         FANOTIFY,
-        "what a loader or an interpreter is given as an argument is read, not executed",
+        "what a loader or an interpreter is given as an argument is read, not executed; nobody is asked about files in memory only (memfd_create)",
     ),
     (Operation::MapCode, Absent, FANOTIFY, "the kernel does not ask before code is mapped"),
     (

@@ -39,7 +39,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    pub(super) fn of(about: &fs::Metadata) -> Identity {
+    /// Of a file that this was said of.
+    pub fn of(about: &fs::Metadata) -> Identity {
         let (device, inode) = (kernel_device(about.dev()), about.ino());
         Identity { device, inode, born: about.created().ok() }
     }

@@ -9,7 +9,7 @@ use libbpf_rs::btf::types::{Func, FuncProto};
 use libbpf_rs::{MapCore, MapHandle, OpenMapMut, OpenObject, ReferencesType};
 
 use super::Options;
-use super::lsm_offer::NEEDED;
+use super::lsm_offer::{HASHING, NEEDED};
 use super::maps::{Maps, PINNED, inner};
 use super::pins::{self, named};
 use crate::error::Error;
@@ -120,9 +120,10 @@ fn clear(pins: &Path, set: &Path, making: &Path) -> Result<(), Error> {
 /// Programs that were not attached when the others were.
 fn unpinned(links: &Path) -> Vec<(String, String)> {
     let reason = "it was not attached when the programs were loaded";
-    let programs = NEEDED.iter().filter(|(program, _)| !links.join(program).exists());
+    let programs = NEEDED.iter().map(|one| &one.0).chain(HASHING);
+    let programs = programs.filter(|program| !links.join(program).exists());
     let mut missing: Vec<(String, String)> =
-        programs.map(|(program, _)| ((*program).to_owned(), reason.to_owned())).collect();
+        programs.map(|program| ((*program).to_owned(), reason.to_owned())).collect();
     missing.dedup();
     missing
 }

@@ -50,6 +50,10 @@ pub(super) const NEEDED: &[(&str, Operation)] = &[
     ("enforce_ring", Operation::IoUring),
 ];
 
+/// The programs by which rules by hash hold.
+pub(super) const HASHING: &[&str] =
+    &["enforce_hash", "enforce_hash_interpreter", "enforce_interpreter", "enforce_path_truncate"];
+
 /// The operations that cannot be denied without these programs, each with the first reason.
 pub(super) fn lacks(missing: &[(String, String)]) -> Vec<(Operation, String)> {
     let mut lacks: Vec<(Operation, String)> = Vec::new();
@@ -68,7 +72,7 @@ pub(super) fn lacks(missing: &[(String, String)]) -> Vec<(Operation, String)> {
 mod tests {
     use model::policy::Operation;
 
-    use super::{NEEDED, lacks};
+    use super::{HASHING, NEEDED, lacks};
 
     #[test]
     fn an_operation_is_offered_only_with_all_of_its_programs() {
@@ -87,7 +91,7 @@ mod tests {
         let sources = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/bpf/enforce"));
         let texts = sources.unwrap().map(|one| std::fs::read_to_string(one.unwrap().path()));
         let text: String = texts.map(Result::unwrap).collect();
-        for (program, _) in NEEDED {
+        for program in NEEDED.iter().map(|one| &one.0).chain(HASHING) {
             assert!(text.contains(&format!("BPF_PROG({program},")), "{program}");
         }
     }

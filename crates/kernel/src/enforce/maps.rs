@@ -20,6 +20,7 @@ pub(super) const PINNED: &[(&str, &str)] = &[
     ("armings", "armings"),
     ("kept_labels", "kept_labels"),
     ("pins", "pins"),
+    ("told_contents", "told_contents"),
     ("subjects", "subjects"),
     ("former_subjects", "former_subjects"),
     ("spare_subjects", "spare_subjects"),
@@ -86,6 +87,17 @@ impl Maps {
     /// The one write that puts a generation in force.
     pub(super) fn set_epoch(&self, epoch: u64) -> Result<(), Error> {
         self.now()?.epoch().store(epoch, Ordering::Release);
+        Ok(())
+    }
+
+    /// Whether what is executed is hashed.
+    pub(super) fn is_hashing(&self) -> Result<bool, Error> {
+        Ok(self.now()?.hashing().load(Ordering::Acquire) != 0)
+    }
+
+    /// Lets what is executed be hashed, or not.
+    pub(super) fn set_hashing(&self, wanted: bool) -> Result<(), Error> {
+        self.now()?.hashing().store(u64::from(wanted), Ordering::Release);
         Ok(())
     }
 

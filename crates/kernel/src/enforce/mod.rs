@@ -18,6 +18,7 @@ mod cgroup_pins;
 mod fanotify;
 mod generation;
 pub mod guard;
+mod guard_hash;
 mod guard_marks;
 pub mod guard_offer;
 mod guard_request;
@@ -27,10 +28,12 @@ mod maps;
 mod now;
 pub mod offer;
 mod pins;
+mod programs;
 mod protect;
 mod read;
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 pub use arm::Arming;
 pub use generation::{Carry, Generation, Id, IdKind, Mount, Pin};
@@ -41,6 +44,7 @@ pub use read::{Active, Counters, Denials};
 use model::policy::Operation;
 
 use crate::error::Error;
+use lsm_offer::HASHING;
 use maps::Maps;
 
 /// Where everything is pinned if nothing else is said.
@@ -71,6 +75,8 @@ pub struct Enforcer {
     options: Options,
     maps: Maps,
     find_anew: PathBuf,
+    /// Why no file can be hashed, once that was tried.
+    hashes: OnceLock<Option<String>>,
     /// Programs that this kernel refused or has no hook for, and why.
     missing: Vec<(String, String)>,
     /// Whether the programs were there already.
@@ -90,6 +96,7 @@ impl Enforcer {
             options,
             maps: opened.maps,
             find_anew: opened.find_anew,
+            hashes: OnceLock::new(),
             missing: opened.missing,
             resumed: opened.resumed,
             former: opened.former,
@@ -110,6 +117,14 @@ impl Enforcer {
     /// Operations that cannot be denied here, since this kernel has not all hooks of them, and why.
     pub fn lacks(&self) -> Vec<(Operation, String)> {
         lsm_offer::lacks(&self.missing)
+    }
+
+    /// Why files cannot be hashed here when they are executed: found by executing one. None if they can.
+    pub fn no_hashes(&self) -> Option<String> {
+        let of = |(program, reason): &(String, String)| format!("{program}: {reason}");
+        let missing = self.missing.iter().find(|one| HASHING.contains(&one.0.as_str())).map(of);
+        let tried = || self.hashes.get_or_init(|| crate::hashing::try_one().err()).clone();
+        missing.or_else(tried)
     }
 
     /// From now on who meddles with the agent is told, and denied if that is asked for. The program of

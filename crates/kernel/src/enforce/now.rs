@@ -11,8 +11,10 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 use crate::error::Error;
 
-/// Two numbers of 64 bits.
-const BYTES: NonZeroUsize = NonZeroUsize::new(16).unwrap();
+/// Three numbers of 64 bits.
+const BYTES: NonZeroUsize = NonZeroUsize::new(24).unwrap();
+/// Of those that other builds have: the first two. A mapping is a whole page in any case.
+const BYTES_MIN: usize = 16;
 
 /// The map, in memory until it is dropped.
 #[derive(Debug)]
@@ -23,8 +25,9 @@ pub(super) struct Now {
 impl Now {
     pub(super) fn of(map: &MapHandle) -> Result<Now, Error> {
         let bytes = map.value_size() as usize;
-        if bytes < BYTES.get() {
-            return Err(Error::map("epoch", &format!("it has {bytes} bytes, {BYTES} are needed")));
+        if bytes < BYTES_MIN {
+            let reason = format!("it has {bytes} bytes, {BYTES_MIN} are needed");
+            return Err(Error::map("epoch", &reason));
         }
         let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: without a fixed address the kernel picks unused addresses, so nothing that exists
@@ -36,20 +39,26 @@ impl Now {
 
     /// The epoch in force; 0: nothing is.
     pub(super) fn epoch(&self) -> &AtomicU64 {
-        let [epoch, _] = self.both();
+        let [epoch, ..] = self.all();
         epoch
     }
 
     /// Directories that were renamed.
     pub(super) fn moves(&self) -> &AtomicU64 {
-        let [_, moves] = self.both();
+        let [_, moves, _] = self.all();
         moves
     }
 
-    fn both(&self) -> &[AtomicU64; 2] {
-        // SAFETY: the mapping begins at a page and has room for two numbers; programs and we use
+    /// Whether files are hashed when they are executed.
+    pub(super) fn hashing(&self) -> &AtomicU64 {
+        let [.., hashing] = self.all();
+        hashing
+    }
+
+    fn all(&self) -> &[AtomicU64; 3] {
+        // SAFETY: the mapping begins at a page and has room for three numbers; programs and we use
         // them whole, and it lives as long as `self`.
-        unsafe { self.base.cast::<[AtomicU64; 2]>().as_ref() }
+        unsafe { self.base.cast::<[AtomicU64; 3]>().as_ref() }
     }
 }
 

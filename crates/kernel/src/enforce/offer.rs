@@ -37,6 +37,8 @@ pub struct Offer {
     pub tier: &'static str,
     /// Why no LSM program enforces here, if none does.
     pub no_lsm: Option<String>,
+    /// Why no file can be hashed when it is executed, if none can.
+    pub no_hashes: Option<String>,
     /// Each operation, in their order.
     pub operations: Vec<Row>,
 }
@@ -46,12 +48,12 @@ pub struct Offer {
 pub fn offer(lsm: bool, cgroup: Option<&Path>) -> Offer {
     let refused = || Err("the kernel loads no LSM program".to_owned());
     match if lsm { try_lsm() } else { refused() } {
-        Ok(missing) => {
+        Ok((missing, no_hashes)) => {
             let lacks = lacks(&missing);
             let sections = sections();
             let of = |operation: &Operation| by_lsm(*operation, &sections, &lacks);
             let operations = Operation::ALL.iter().map(of).collect();
-            Offer { tier: "lsm", no_lsm: None, operations }
+            Offer { tier: "lsm", no_lsm: None, no_hashes, operations }
         }
         Err(why) => {
             let all = capabilities(cgroup).into_iter().map(|one| Row {
@@ -60,25 +62,29 @@ pub fn offer(lsm: bool, cgroup: Option<&Path>) -> Offer {
                 hook: one.hook.to_owned(),
                 why: one.why,
             });
-            Offer { tier: "fallback", no_lsm: Some(why), operations: all.collect() }
+            let operations = all.collect();
+            Offer { tier: "fallback", no_lsm: Some(why), no_hashes: None, operations }
         }
     }
 }
 
+/// Programs and why they are not attached.
+type Missing = Vec<(String, String)>;
+
 /// Loads and attaches all programs beside those of an agent that may run, and takes them away again.
-/// Gives those that are not attached here.
-fn try_lsm() -> Result<Vec<(String, String)>, String> {
+/// Gives those that are not attached here, and why no file can be hashed.
+fn try_lsm() -> Result<(Missing, Option<String>), String> {
     let pins = format!("{PINS}-try-{}", std::process::id());
     let options = Options { pins: pins.into(), blob_bytes: TRIED_BYTES };
     let tried = Enforcer::open(options).and_then(|enforcer| {
-        let missing = enforcer.missing().to_vec();
+        let found = (enforcer.missing().to_vec(), enforcer.no_hashes());
         enforcer.release()?;
-        Ok(missing)
+        Ok(found)
     });
-    let missing = tried.map_err(|error: Error| error.to_string())?;
+    let (missing, no_hashes) = tried.map_err(|error: Error| error.to_string())?;
     match missing.iter().find(|(name, _)| name == OPENING) {
         Some((name, why)) => Err(format!("{name}: {why}")),
-        None => Ok(missing),
+        None => Ok((missing, no_hashes)),
     }
 }
 

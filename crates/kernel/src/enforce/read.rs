@@ -66,6 +66,8 @@ counters! {
     no_policy "Tables that were not there.",
     lost "Decisions that could not be told: the ring was full.",
     alike "Decisions like many that the same process was just told of: only counted.",
+    hashed "Files that were read to be hashed before they were executed.",
+    no_hash "Executed files whose hash could not be had: all rules that deny by hash are about them.",
 }
 
 impl Counters {

@@ -14,6 +14,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// Longest file handle the kernel gives (`MAX_HANDLE_SZ`), with its two leading words.
 pub(crate) const HANDLE_MAX: usize = 128 + 8;
 
+/// `fcntl(2)`: which signal a descriptor sends; the same on every architecture that we build for.
+const F_SETSIG: libc::c_int = 10;
 /// `statmount(2)` and `listmount(2)`: the same number on every architecture.
 const SYS_STATMOUNT: libc::c_long = 457;
 const SYS_LISTMOUNT: libc::c_long = 458;
@@ -65,6 +67,17 @@ pub(crate) fn fanotify_mark(
     let result = unsafe {
         libc::fanotify_mark(group.as_raw_fd(), flags, mask, libc::AT_FDCWD, path.as_ptr())
     };
+    checked(result.into()).map(drop)
+}
+
+/// Takes a lease for reading: who opens the file for writing waits until it is given up with the file.
+/// The signal that tells of such is one that is ignored unless somebody asks for it.
+pub(crate) fn lease(file: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: takes numbers only.
+    let result = unsafe { libc::fcntl(file.as_raw_fd(), F_SETSIG, libc::SIGURG) };
+    checked(result.into())?;
+    // SAFETY: takes numbers only.
+    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_RDLCK) };
     checked(result.into()).map(drop)
 }
 

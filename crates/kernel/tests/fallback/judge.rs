@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use kernel::enforce::guard::{Identity, Judge, Request, Wanted};
+use kernel::enforce::guard::{Executed, Identity, Judge, Request, Wanted};
 use model::policy::{Operation, Verdict};
 use policy::marking::Marking;
 use policy::mounts::Mount;
 use policy::subjects::{Facts, Maps, Process};
-use policy::{Bits, Compiled, Labels};
+use policy::{Bits, Compiled, Content, Labels};
 
 /// A policy, and what it needs to know of this host.
 pub(super) struct Policed {
@@ -56,7 +56,7 @@ impl Policed {
         let facts = Facts {
             executable: labels.as_slice(),
             script: &[],
-            hash: None,
+            hash: Content::Other,
             user,
             group,
             cgroup,
@@ -113,9 +113,18 @@ impl Judge for Policed {
         self.mounts = shown(&self.compiled);
     }
 
-    fn allows(&mut self, request: &Request) -> bool {
+    fn executables(&self) -> bool {
+        !self.compiled.tables.things.hashes.is_empty()
+    }
+
+    fn allows(&mut self, request: &Request, file: &mut Executed<'_>) -> bool {
         std::thread::sleep(self.delay);
-        let (labels, subject) = (self.labels(request), self.subject(request.tid));
+        let (mut labels, subject) = (self.labels(request), self.subject(request.tid));
+        if self.executables() && request.wanted == Wanted::Execute {
+            let tables = &self.compiled.tables;
+            let content = file.hash().map_or(Content::Unknown, Content::Is);
+            labels = labels.with(&tables.label_content(&content), &tables.verdicts);
+        }
         if !labels.as_slice().is_empty() {
             self.kept.insert(request.file, labels);
         }

@@ -36,6 +36,12 @@ fn set(words: &[u32]) -> Bits {
     bits
 }
 
+/// What stands for all without a hash, and the others.
+fn headed<T>(mut items: Vec<T>) -> (Option<T>, Vec<T>) {
+    let rest = items.split_off(items.len().min(1));
+    (items.pop(), rest)
+}
+
 fn hash(words: &[u32]) -> [u8; 32] {
     let mut hash = [0; 32];
     let (chunks, _) = hash.as_chunks_mut::<4>();
@@ -274,15 +280,17 @@ impl Reader {
         if of_labels.len() != labels {
             return Err(bad(Section::LabelSubjects, "not as many as labels"));
         }
+        let (unhashed, hashes) = headed(self.items(Section::ExecutableHashes, |words| {
+            (hash(words), set(words.get(SET..).unwrap_or_default()))
+        })?);
         Ok(Subjects {
             known,
             free,
             login,
             inherit,
             after,
-            hashes: self.items(Section::ExecutableHashes, |words| {
-                (hash(words), set(words.get(SET..).unwrap_or_default()))
-            })?,
+            hashes,
+            unhashed: unhashed.map_or(Bits::NONE, |one| one.1),
             labels: of_labels,
             sets,
         })
@@ -296,15 +304,18 @@ impl Reader {
             let pairs: Option<Vec<(u8, u32)>> = pairs.collect();
             pairs.ok_or(bad(section, "more subjects than there are bits"))
         };
-        let things = Things {
-            hashes: self.items(Section::Hashes, |words| {
+        let (unhashed, hashes) =
+            headed(self.items(Section::Hashes, |words| {
                 (hash(words), words.last().copied().unwrap_or(0))
-            })?,
+            })?);
+        let things = Things {
+            hashes,
+            unhashed: unhashed.map_or(0, |one| one.1),
             capabilities: self.numbers(Section::Capabilities, labels)?,
             processes: bits(Section::Processes)?,
             created: bits(Section::Created)?,
         };
-        let hashes = things.hashes.iter().map(|one| one.1);
+        let hashes = things.hashes.iter().map(|one| one.1).chain([things.unhashed]);
         let bits = things.processes.iter().chain(&things.created).map(|one| one.1);
         if hashes.chain(bits).any(|label| label as usize >= labels) {
             return Err(bad(Section::Hashes, "a label is too large"));

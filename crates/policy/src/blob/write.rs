@@ -27,6 +27,11 @@ fn hash(hash: &[u8; 32]) -> impl Iterator<Item = u32> + '_ {
     words.iter().map(|word| u32::from_le_bytes(*word))
 }
 
+/// Items behind a first one; nothing if there are none.
+fn headed<'a, T>(first: &'a T, items: &'a [T]) -> impl Iterator<Item = &'a T> {
+    std::iter::once(first).take(items.len()).chain(items)
+}
+
 /// For each operation, whom any rule reports or arms by it.
 pub(super) fn watched(verdicts: &Verdicts) -> [Bits; OPERATIONS] {
     let mut watched = [Bits::NONE; OPERATIONS];
@@ -136,15 +141,16 @@ impl Writer {
         masks.extend(subjects.login);
         masks.extend([subjects.inherit, subjects.after]);
         self.section(Section::SubjectMasks, masks.iter().flat_map(set));
-        let hashes = subjects.hashes.iter().flat_map(|one| hash(&one.0).chain(set(&one.1)));
+        let without = ([0; 32], subjects.unhashed);
+        let hashes = headed(&without, &subjects.hashes);
+        let hashes = hashes.flat_map(|one| hash(&one.0).chain(set(&one.1)));
         self.section(Section::ExecutableHashes, hashes);
         self.section(Section::LabelSubjects, subjects.labels.iter().flatten().copied());
         self.section(Section::Sets, subjects.sets.iter().flat_map(set));
         let things = &tables.things;
-        self.section(
-            Section::Hashes,
-            things.hashes.iter().flat_map(|one| hash(&one.0).chain([one.1])),
-        );
+        let without = ([0; 32], things.unhashed);
+        let hashes = headed(&without, &things.hashes);
+        self.section(Section::Hashes, hashes.flat_map(|one| hash(&one.0).chain([one.1])));
         self.section(Section::Capabilities, things.capabilities.iter().copied());
         for (section, list) in
             [(Section::Processes, &things.processes), (Section::Created, &things.created)]

@@ -11,6 +11,7 @@ use super::oracle::{Oracle, Past};
 use super::random::{self, NOW};
 use crate::network::{Endpoint, destination};
 use crate::subjects::{Facts, Maps, Process};
+use crate::tables::Content;
 use crate::{Compiled, Labels, Options, Tables, compile};
 
 /// What happens: a process runs something new, or asks for something.
@@ -39,7 +40,7 @@ pub(crate) fn exec(compiled: &Compiled, maps: &Maps, image: &Image, before: &Pro
     let facts = Facts {
         executable: executable.as_slice(),
         script: script.as_slice(),
-        hash: Some(image.hash),
+        hash: Content::Is(image.hash),
         user: maps.user(image.user),
         group: maps.group(&image.groups),
         cgroup: maps.cgroup(image.cgroup),

@@ -3,6 +3,7 @@
 mod advice;
 pub(crate) mod agree;
 mod blob;
+mod content;
 pub(crate) mod glob;
 mod host;
 mod moves;

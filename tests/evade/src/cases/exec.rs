@@ -54,7 +54,7 @@ fn unnamed() -> io::Result<File> {
 }
 
 /// Becomes the program behind a descriptor, which says for this process that all went well.
-fn execute(file: &File) -> io::Result<()> {
+pub(super) fn execute(file: &File) -> io::Result<()> {
     let flags = nix::fcntl::AtFlags::AT_EMPTY_PATH;
     let words = [c"busybox", c"echo", c"ok"];
     let none: [&std::ffi::CStr; 0] = [];

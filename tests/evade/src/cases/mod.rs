@@ -5,6 +5,7 @@ pub(crate) mod cgroup;
 mod device;
 mod exec;
 mod file;
+pub(crate) mod hash;
 mod interpreter;
 mod layered;
 mod memory;
@@ -18,7 +19,7 @@ use std::io;
 use std::path::Path;
 use std::process::{ExitCode, Stdio};
 
-use crate::lab::{CONFINED, COVERED, FREE, LIMITED, STRICT};
+use crate::lab::{CONFINED, COVERED, FREE, HASHED, LIMITED, STRICT};
 
 /// No rule: what the file is could not be found out, so whom anything is denied to is refused.
 pub(crate) const UNRESOLVED: &str = "unresolved";
@@ -97,6 +98,12 @@ impl Case {
         self
     }
 
+    /// The covered process may run only what has a hash that is listed.
+    const fn hashed(mut self) -> Case {
+        self.actors = [HASHED, FREE];
+        self
+    }
+
     /// The covered process may not act on the system, nor on other processes.
     const fn confined(mut self) -> Case {
         self.actors = [CONFINED, FREE];
@@ -147,6 +154,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         device::CASES,
         exec::CASES,
         interpreter::CASES,
+        hash::CASES,
         subject::CASES,
         net::CASES,
         reached::CASES,

@@ -3,12 +3,13 @@
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 
-use super::Case;
+use super::{Case, hash};
 use crate::lab::{self, FREE, PARENT, TOUCHER};
 
 /// Whether this is the process that the rule is to be about.
@@ -94,6 +95,16 @@ pub(super) const CASES: &[Case] = &[
     })
     .by(FREE),
     Case::new("subject", "through a child", "no-read", in_child),
+    Case::new("subject", "by the hash of its program", "no-hashed", |at| {
+        let name = if is_covered(at) { "open/e" } else { "open/other" };
+        let mut command = Command::new(at.join(name));
+        command.arg0("busybox").arg("cat").arg(at.join("unreadable/f"));
+        let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let status = status.status()?;
+        if status.success() { Ok(()) } else { Err(io::Error::from_raw_os_error(1)) }
+    })
+    .by(FREE)
+    .after(hash::programs),
     Case::new("subject", "by a script", "no-script", |at| {
         let script = at.join(if is_covered(at) { "listed/s" } else { "open/s" });
         let status = Command::new(script).stdin(Stdio::null()).stderr(Stdio::null()).status()?;

@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use kernel::enforce::guard::{Identity, Judge, Request, Wanted};
+use kernel::enforce::guard::{Executed, Identity, Judge, Request, Wanted};
 use model::policy::{Operation, Verdict};
 use model::wire::{DENIAL_AUDIT, DENIAL_WOULD, RecDenial, Span};
 use policy::marking::Marking;
@@ -19,10 +19,11 @@ use policy::mounts::Mount;
 use policy::needs::ASKED;
 use policy::subjects::{Facts, Maps, Process};
 use policy::verdicts::{Answer, Layer};
-use policy::{Labels, Tables, Why};
+use policy::{Bits, Content, Labels, Tables, Why};
 use zerocopy::FromZeros;
 
 use super::host;
+use super::running::Running;
 use super::told::{Limit, Teller};
 use crate::policy::store::About;
 
@@ -45,6 +46,10 @@ pub(super) struct Policed {
     mounts: HashMap<u64, Vec<Mount>>,
     known: HashMap<Identity, Labels>,
     cgroups: PathBuf,
+    /// To whom rules about what a file holds say anything, when it is executed.
+    by_hash: Bits,
+    /// What the programs hold that run.
+    running: Running,
     teller: Teller,
     limit: Limit,
 }
@@ -77,7 +82,25 @@ impl Policed {
         let marking = Marking::new(&tables, &ASKED);
         let named = about.exact.iter().map(PathBuf::from).collect();
         let limit = Limit::default();
-        Ok(Policed { tables, marking, named, maps, mounts, known, cgroups, teller, limit })
+        let by_hash = by_hash(&tables);
+        let running = if tables.subjects.hashes.is_empty() {
+            Running::default()
+        } else {
+            Running::now().map_err(std::io::Error::other)?
+        };
+        Ok(Policed {
+            tables,
+            marking,
+            named,
+            maps,
+            mounts,
+            known,
+            cgroups,
+            by_hash,
+            running,
+            teller,
+            limit,
+        })
     }
 
     fn labels(&self, request: &Request) -> Labels {
@@ -119,10 +142,15 @@ impl Policed {
         for (pid, status) in line.iter().rev() {
             let path = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
             let executable = self.tables.label_path(path.as_os_str().as_bytes());
+            let hash = if self.tables.subjects.hashes.is_empty() {
+                Content::Other
+            } else {
+                self.running.content(*pid)
+            };
             let facts = Facts {
                 executable: executable.as_slice(),
                 script: &[],
-                hash: None,
+                hash,
                 user: maps.user(status.user),
                 group: maps.group(&status.groups),
                 cgroup: self.cgroup(*pid, &maps),
@@ -134,7 +162,7 @@ impl Policed {
     }
 
     /// What the nearest cgroup that rules know satisfies.
-    fn cgroup(&self, pid: u32, maps: &Maps) -> policy::Bits {
+    fn cgroup(&self, pid: u32, maps: &Maps) -> Bits {
         let text = proc_text(pid, "cgroup").unwrap_or_default();
         let path = text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
         let path = self.cgroups.join(path.trim_start_matches('/'));
@@ -184,6 +212,10 @@ impl Judge for Policed {
         self.marking.everywhere()
     }
 
+    fn executables(&self) -> bool {
+        !self.tables.things.hashes.is_empty() || !self.tables.subjects.hashes.is_empty()
+    }
+
     fn named(&self) -> Vec<PathBuf> {
         self.named.clone()
     }
@@ -212,15 +244,25 @@ impl Judge for Policed {
         }
     }
 
-    fn allows(&mut self, request: &Request) -> bool {
-        let labels = self.labels(request);
+    fn allows(&mut self, request: &Request, file: &mut Executed<'_>) -> bool {
+        let mut labels = self.labels(request);
+        let by_hash = request.wanted == Wanted::Execute && self.executables();
         // Where whole filesystems are marked, most files are nobody's business.
-        if !self.marking.decides(&labels) {
+        if !by_hash && !self.marking.decides(&labels) {
             return true;
         }
         // Who is gone already asks for nothing any more.
         let Some(subject) = self.subject(request.tid) else { return false };
         self.keep(request.file, &labels);
+        let of_program = !self.tables.subjects.hashes.is_empty();
+        let asked = self.by_hash.meets(&self.tables.subjects.bits(&subject));
+        if by_hash && (of_program || asked) {
+            let content = file.hash().map_or(Content::Unknown, Content::Is);
+            if of_program {
+                self.running.note(request.file, content);
+            }
+            labels = labels.with(&self.tables.label_content(&content), &self.tables.verdicts);
+        }
         let asked: &[Operation] = match request.wanted {
             Wanted::Execute => &[Operation::Execute],
             Wanted::Read | Wanted::Open { read: true, write: false } => &[Operation::Read],
@@ -250,6 +292,19 @@ impl Judge for Policed {
         // If anything is carried out at all, what cannot be decided is refused.
         !self.tables.verdicts.layers.first().is_some_and(is_about_files)
     }
+}
+
+/// To whom the labels of hashes say anything about executing.
+fn by_hash(tables: &Tables) -> Bits {
+    let labels = tables.things.hashes.iter().map(|one| one.1).chain([tables.things.unhashed]);
+    let row = |layer: &Layer, label: u32| {
+        let row = *layer.rows.get(label as usize)?.get(Operation::Execute as usize)?;
+        let row = tables.verdicts.rows.get(row as usize)?;
+        Some(row.deny | row.allow | row.except | row.audit)
+    };
+    let layers = &tables.verdicts.layers;
+    let all = labels.flat_map(|label| layers.iter().filter_map(move |layer| row(layer, label)));
+    all.fold(Bits::NONE, |all, one| all | one)
 }
 
 /// What `/proc` says of a thread.

@@ -15,6 +15,7 @@ mod judge;
 mod keeper;
 mod names;
 mod protect;
+mod running;
 mod thing;
 mod tier;
 mod told;

@@ -141,7 +141,7 @@ impl Tier for Lsm {
     }
 
     fn offer(&self) -> Offer {
-        Offer::lsm(self.0.lacks())
+        Offer::lsm(self.0.lacks(), self.0.no_hashes())
     }
 
     fn notes(&self) -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use model::policy::{Container, Mode, Object, Operation, Operations};
 use model::program::Severity;
-use policy::needs::{Needs, Past};
+use policy::needs::{Known, Needs};
 use policy::subjects;
 use serde::{Deserialize, Serialize};
 
@@ -94,7 +94,7 @@ struct Need {
     /// Operations.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     deny: Vec<String>,
-    /// What must be known of processes.
+    /// What must be known of processes and files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     know: Vec<String>,
 }
@@ -102,14 +102,14 @@ struct Need {
 impl Need {
     fn of(needs: &Needs) -> Need {
         let deny = needs.operations.iter().map(|one| one.name().to_owned());
-        let know = needs.past.iter().map(|one| one.text().to_owned());
+        let know = needs.known.iter().map(|one| one.text().to_owned());
         Need { deny: deny.collect(), know: know.collect() }
     }
 
     fn restore(&self) -> Needs {
-        let past = Past::ALL.into_iter();
-        let past = past.filter(|one| self.know.iter().any(|text| text == one.text()));
-        Needs { operations: operations(&self.deny), past: past.collect() }
+        let known = Known::ALL.into_iter();
+        let known = known.filter(|one| self.know.iter().any(|text| text == one.text()));
+        Needs { operations: operations(&self.deny), known: known.collect() }
     }
 }
 

@@ -95,16 +95,21 @@ impl Directory {
             let name = joined(below, entry.file_name());
             match entry.file_type() {
                 Some(Type::Directory) => self.list(&name, depth + 1, most, names)?,
-                Some(Type::File) if names.len() == most => {
-                    return Err(too_much(&self.path, most, "files"));
-                }
-                Some(Type::File) => names.push(name),
+                Some(Type::File) => self.tell(name, most, names)?,
                 _ => return Err(ReadError::NotRegular { path: shown(&self.path.join(name)) }),
             }
         }
         if names.len() == before && depth > 0 {
-            names.push(format!("{below}/"));
+            self.tell(format!("{below}/"), most, names)?;
         }
+        Ok(())
+    }
+
+    fn tell(&self, name: String, most: usize, names: &mut Vec<String>) -> Result<(), ReadError> {
+        if names.len() >= most {
+            return Err(too_much(&self.path, most, "files"));
+        }
+        names.push(name);
         Ok(())
     }
 
@@ -123,6 +128,14 @@ impl Directory {
             }
             errno => ReadError::Io { path: shown(&path), source: errno.into() },
         })
+    }
+
+    /// What a file holds where there is no `openat2`.
+    #[cfg(test)]
+    pub(crate) fn read_step_by_step(&self, name: &str) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        File::from(self.step_by_step(name, READ)?).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     fn step_by_step(&self, name: &str, flags: OFlag) -> Result<OwnedFd, Errno> {

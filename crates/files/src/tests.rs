@@ -118,3 +118,63 @@ fn a_fingerprint_changes_with_the_files_that_would_be_read_and_with_no_others() 
     fs::remove_file(path("below/b.toml")).unwrap();
     changes("its removal", true);
 }
+
+/// A directory with a file, another beside it, and links from the first to the second.
+fn beside() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    fs::create_dir_all(at("in/sub")).unwrap();
+    fs::create_dir(at("out")).unwrap();
+    fs::write(at("in/sub/a"), "inside").unwrap();
+    fs::write(at("out/a"), "outside").unwrap();
+    std::os::unix::fs::symlink("../out", at("in/link")).unwrap();
+    std::os::unix::fs::symlink("sub", at("in/within")).unwrap();
+    std::os::unix::fs::symlink("a", at("in/sub/b")).unwrap();
+    dir
+}
+
+#[test]
+fn no_name_leads_out_of_a_directory_with_openat2_and_without() {
+    let dir = beside();
+    let inside = Directory::open(&dir.path().join("in"), Trust::Owner).unwrap();
+    let out = dir.path().join("out/a");
+    let names = [
+        "../out/a",
+        "sub/../../out/a",
+        out.to_str().unwrap(),
+        "link/a",
+        "within/a",
+        "sub/b",
+        "sub/../sub/b",
+    ];
+    assert_eq!(inside.read("sub/a", 6).unwrap(), b"inside", "the control");
+    assert_eq!(inside.read_step_by_step("sub/a").unwrap(), b"inside", "the control");
+    for name in names {
+        let found = inside.read(name, 100).unwrap_err();
+        assert!(matches!(found, ReadError::NotRegular { .. }), "{name}: {found}");
+        let found = inside.read_step_by_step(name);
+        assert!(found.is_err(), "{name}: {found:?}");
+    }
+    let found = inside.read("sub", 100).unwrap_err();
+    assert!(matches!(found, ReadError::NotRegular { .. }), "a directory: {found}");
+    let found = inside.read("sub/a", 5).unwrap_err();
+    assert!(matches!(found, ReadError::TooMuch { limit: 5, .. }), "{found}");
+}
+
+#[test]
+fn a_directory_tells_all_of_its_files_or_why_not() {
+    let dir = beside();
+    let names = |name: &str, most| {
+        Directory::open(&dir.path().join(name), Trust::Owner).and_then(|it| it.names(most))
+    };
+    assert!(matches!(names("in", 9), Err(ReadError::NotRegular { .. })), "links");
+    assert_eq!(names("out", 9).unwrap(), ["a"]);
+    fs::write(dir.path().join("out/.hidden"), "").unwrap();
+    fs::create_dir(dir.path().join("out/empty")).unwrap();
+    assert_eq!(names("out", 9).unwrap(), [".hidden", "a", "empty/"]);
+    assert!(matches!(names("out", 1), Err(ReadError::TooMuch { what: "files", .. })));
+    let deep = dir.path().join("out").join("d/".repeat(MAX_DEPTH + 1));
+    fs::create_dir_all(&deep).unwrap();
+    fs::write(deep.join("f"), "").unwrap();
+    assert!(matches!(names("out", 9), Err(ReadError::TooMuch { .. })), "too deep");
+}

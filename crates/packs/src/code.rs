@@ -72,6 +72,7 @@ codes! {
     Equivocation, "E142", "same serial as the one installed, another content", "do not use it: its author signed two packs as one";
     Engine, "E143", "needs a newer version of this program", "update, or take an older version of the pack";
     Configuration, "E144", "trust or state file cannot be used", "mend the file";
+    Owner, "E145", "of another owner than the one installed", "do not use it unless its owner changed; then say `--force`";
     Kind, "E150", "rules of a kind that is not run", "take rules of the kinds `eql` and `sigma`";
     Rule, "E151", "a rule with an error", "mend the rule: `kestrel check` shows the place";
     NotListed, "E152", "rules and manifest disagree", "build the pack again";

@@ -24,6 +24,9 @@ pub struct Installed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
+    /// Ids of keys that vouched for it, those that introduced them included; none for a pack that its
+    /// directory vouched for.
+    pub keys: Vec<String>,
     /// Digest of its manifest.
     pub manifest: Sha256,
     /// Its serial.
@@ -41,8 +44,8 @@ pub enum Change {
     Same,
     /// It takes the place of an older one.
     Newer(Record),
-    /// It takes the place of a newer one, since that was forced.
-    RollBack(Record),
+    /// It takes the place of one that it may not take, since that was forced: a roll-back.
+    Forced(Record),
 }
 
 impl Change {
@@ -52,7 +55,7 @@ impl Change {
             Change::New => "new",
             Change::Same => "same",
             Change::Newer(_) => "newer",
-            Change::RollBack(_) => "rolled-back",
+            Change::Forced(_) => "forced",
         }
     }
 
@@ -60,7 +63,7 @@ impl Change {
     pub fn before(&self) -> Option<&Record> {
         match self {
             Change::New | Change::Same => None,
-            Change::Newer(record) | Change::RollBack(record) => Some(record),
+            Change::Newer(record) | Change::Forced(record) => Some(record),
         }
     }
 }
@@ -84,28 +87,39 @@ impl Installed {
         self.packs.get(id)
     }
 
-    /// What a pack would change; an older one, or another one of the same serial, is refused unless
-    /// it is forced.
+    /// What a pack would change. An older one, another one of the same serial, and one of another
+    /// owner are refused unless they are forced: ids are free to take, and a stranger's pack must not
+    /// put a trusted one out of use.
     pub fn change(&self, pack: &Verified, force: bool) -> Result<Change, Refusal> {
         let Some(known) = self.packs.get(&pack.manifest.id) else { return Ok(Change::New) };
         if known.manifest == pack.digest {
             return Ok(Change::Same);
         }
-        if pack.manifest.serial > known.serial {
-            return Ok(Change::Newer(known.clone()));
-        }
-        if force {
-            return Ok(Change::RollBack(known.clone()));
-        }
         let (serial, place) = (pack.manifest.serial, &pack.place);
-        let what = format!("serial {serial}, installed is {} ({})", known.serial, known.version);
-        let same = serial == known.serial;
-        Err(Refusal::new(if same { Code::Equivocation } else { Code::RollBack }, place, what))
+        let same_owner = known.keys.is_empty() || keys(pack).any(|key| known.keys.contains(&key));
+        let (code, what) = if !same_owner {
+            (Code::Owner, format!("installed is one signed by {}", known.keys.join(", ")))
+        } else if serial > known.serial {
+            return Ok(Change::Newer(known.clone()));
+        } else {
+            let same = serial == known.serial;
+            let what =
+                format!("serial {serial}, installed is {} ({})", known.serial, known.version);
+            (if same { Code::Equivocation } else { Code::RollBack }, what)
+        };
+        if force {
+            return Ok(Change::Forced(known.clone()));
+        }
+        Err(Refusal::new(code, place, what))
     }
 
     /// Notes a pack as installed.
     pub fn note(&mut self, pack: &Verified) {
+        let mut keys: Vec<String> = keys(pack).collect();
+        keys.sort();
+        keys.dedup();
         let record = Record {
+            keys,
             manifest: pack.digest,
             serial: pack.manifest.serial,
             version: pack.manifest.version.clone(),
@@ -127,4 +141,8 @@ impl Installed {
         file.as_file().sync_all().map_err(failed)?;
         file.persist(path).map(drop).map_err(|error| failed(error.error))
     }
+}
+
+fn keys(pack: &Verified) -> impl Iterator<Item = String> {
+    pack.vouched.keys.iter().map(ToString::to_string)
 }

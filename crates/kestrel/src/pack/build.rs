@@ -40,12 +40,14 @@ pub(super) fn run(directory: &Path, file: Option<&Path>) -> io::Result<Status> {
         output::complain(&format!("the manifest is another one: remove {old}, and sign it again"));
         return Ok(Status::Findings);
     }
-    let Some(file) = file else { return Ok(Status::Fine) };
-    let whole = super::sign::own(directory)
-        .and_then(|pack| pack.to_file().map_err(|refusal| vec![refusal]));
-    let bytes = match whole {
-        Ok(bytes) => bytes,
+    let own = match super::sign::own(directory) {
+        Ok(own) => own,
         Err(refused) => return Ok(complain(&refused)),
+    };
+    let Some(file) = file else { return Ok(Status::Fine) };
+    let bytes = match own.verified().to_file() {
+        Ok(bytes) => bytes,
+        Err(refused) => return Ok(complain(&[refused])),
     };
     replace(file, &bytes)?;
     let (shown, size, count) = (file.display(), bytes.len(), made.signatures.len());

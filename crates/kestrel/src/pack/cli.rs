@@ -112,7 +112,7 @@ pub(crate) struct Verify {
     /// Note this pack there as installed, if nothing is wrong with it
     #[arg(long, requires = "state")]
     pub(crate) record: bool,
-    /// Take an older version than the one that is installed
+    /// Take an older version than the one that is installed, or one of another owner
     #[arg(long, requires = "state")]
     pub(crate) force: bool,
     /// Form of the output

@@ -74,7 +74,7 @@ fn a_signed_pack_is_verified_and_an_older_one_is_refused_once_it_is_noted() {
     let (code, found) = verify("4.kpack", &["--record"]);
     assert_eq!((code, found["refusals"][0]["code"].as_str()), (1, Some("E141")), "{found}");
     let (code, found) = verify("4.kpack", &["--record", "--force"]);
-    assert_eq!((code, found["change"].as_str()), (0, Some("rolled-back")), "{found}");
+    assert_eq!((code, found["change"].as_str()), (0, Some("forced")), "{found}");
     assert_eq!(found["before"]["serial"], 5);
     let (code, found) = verify("5.kpack", &[]);
     assert_eq!((code, found["change"].as_str()), (0, Some("newer")), "what was forced is noted");
@@ -111,6 +111,20 @@ fn nobody_signs_rules_that_fail_their_tests_or_files_that_were_not_built() {
     version(&place, 9);
     let done = place.kestrel(&["pack", "sign", "p", "--key", "me.key"]);
     assert!(done.code == 1 && done.err.contains("[E119] p/pack.toml"), "{}", done.err);
+}
+
+#[test]
+fn nobody_signs_a_manifest_that_says_less_than_the_rules_do() {
+    let place = place();
+    std::fs::write(place.path().join("p/pack.toml"), format!("{SOURCE}fields = []\n")).unwrap();
+    for args in [
+        &["pack", "build", "p", "--file", "p.kpack"] as &[&str],
+        &["pack", "sign", "p", "--key", "me.key"],
+    ] {
+        let done = place.kestrel(args);
+        assert!(done.code == 1 && done.err.contains("[E153]"), "{args:?}: {}", done.err);
+    }
+    assert!(!place.path().join("p.kpack").exists());
 }
 
 #[test]

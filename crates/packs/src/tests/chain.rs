@@ -133,11 +133,22 @@ fn no_older_version_takes_the_place_of_a_newer_one() {
     assert_eq!(installed.change(&seven, false), Ok(Change::Same));
     let newer = installed.change(&version(8, "1.0.0"), false).unwrap();
     assert_eq!(newer.before().unwrap().serial, 7, "the serial decides, not the version");
-    let refused = |pack| installed.change(pack, false).unwrap_err().code;
+    let refused = |pack: &crate::Verified| installed.change(pack, false).unwrap_err().code;
     assert_eq!(refused(&six), Code::RollBack);
     assert_eq!(refused(&other), Code::Equivocation);
     let forced = installed.change(&six, true).unwrap();
-    assert_eq!((forced.as_str(), forced.before().unwrap().serial), ("rolled-back", 7));
+    assert_eq!((forced.as_str(), forced.before().unwrap().serial), ("forced", 7));
+    // A stranger takes no id that is taken, whatever the serial; the owner's next key does.
+    let other = Pen::new();
+    let source = SOURCE.replace("serial = 7", "serial = 99");
+    let taken = Pack::with(&[("pack.toml", &source), ("rules/one.toml", RULE)]);
+    taken.sign(&other);
+    let both = Ring::read(&introduced(&pen, &other), &trust("")).unwrap();
+    let alone = super::given::ring(&[&other], &trust(""));
+    let by = |ring| verify(&taken, ring).unwrap();
+    assert_eq!(refused(&by(&alone)), Code::Owner);
+    assert_eq!(installed.change(&by(&both), false).unwrap().as_str(), "newer");
+    assert_eq!(installed.change(&by(&alone), true).unwrap().as_str(), "forced");
     // The record outlives the program, and a broken one is not an empty one.
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("packs.json");

@@ -7,6 +7,14 @@ use crate::Code;
 use crate::frame::{Frame, MAGIC};
 use crate::limits::{MAX_MANIFEST, MAX_SIGNATURE, MAX_SIGNATURES};
 
+/// A sound one.
+const MANIFEST: &str = include_str!("../../../../fuzz/regressions/pack/manifest");
+
+#[test]
+fn the_manifest_that_is_changed_below_is_sound() {
+    assert_eq!(crate::Manifest::read(MANIFEST.as_bytes()).unwrap().id, "a");
+}
+
 fn header(numbers: &[u32], rest: &[u8]) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
     for number in numbers {
@@ -64,6 +72,20 @@ proptest! {
         let bytes = header(&[&[1], numbers.as_slice()].concat(), &rest);
         if let Ok(frame) = Frame::read("x", &bytes) {
             prop_assert_eq!(frame.write("x").unwrap(), bytes);
+        }
+    }
+
+    #[test]
+    fn a_changed_manifest_is_refused_or_is_another_one_in_the_same_form(
+        at in 0_usize..700,
+        cut in 0_usize..9,
+        put in "[ \\n\"0-9a-z{}\\[\\],:.\\\\-]{0,6}",
+    ) {
+        let mut text = MANIFEST.to_owned();
+        let (from, to) = (at.min(text.len()), (at + cut).min(text.len()));
+        text.replace_range(from..to, &put);
+        if let Ok(read) = crate::Manifest::read(text.as_bytes()) {
+            prop_assert_eq!(read.write(), text.into_bytes());
         }
     }
 

@@ -27,7 +27,7 @@ const POLL: Duration = Duration::from_millis(20);
 /// Rules that name files anywhere, or all but some: each file of a host would be asked about.
 const EVERYWHERE: &[&str] = &["no-secret", "only-listed", "listed", "only-strict", "strictly"];
 /// Rules for which each program of a host would be asked about when it is run.
-const BY_HASH: &[&str] = &["no-hash", "only-hashed", "by-hash"];
+const BY_HASH: &[&str] = &["no-hash", "only-hashed", "by-hash", "no-hashed"];
 const ASKED_OF_ALL: &str = "every file of the host would be asked about";
 
 /// `evade host --agent PATH [--alone] [--only WORD]`; `--alone`: no filesystem that is mounted here is

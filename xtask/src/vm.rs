@@ -46,7 +46,7 @@ pub(crate) enum Extent {
 
 /// A guest boots in seconds; the cases and a thousand reloads take some minutes under emulation, and an
 /// agent that is replaced by another build lets the kernel verify all programs each time.
-const GUEST_TIMEOUT: Duration = Duration::from_mins(50);
+const GUEST_TIMEOUT: Duration = Duration::from_hours(2);
 
 /// Runs the guest matrix and prints one row per kernel. `AEGIS_VM_CACHE` names the directory that
 /// keeps the kernels, `target/vm` by default.

@@ -1,7 +1,8 @@
 //! Reloads while others ask, and the death of who loaded.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 
@@ -12,7 +13,7 @@ use crate::tables;
 
 /// A process that begins when it is told to.
 const LATER: &str = "later";
-/// Processes that ask while policies are replaced: of each kind.
+/// Processes that ask for files while policies are replaced: of each kind.
 const PAIRS: usize = 3;
 
 /// Processes that run before there is a policy, and do nothing yet.
@@ -52,12 +53,36 @@ pub(crate) fn all(
     results
 }
 
-/// `evade hammer DENIED ALLOWED [later]`: opens both until it gets a line, and tells the wrong
-/// verdicts; later: it begins only when it gets a first line.
+/// What a hammer strikes: a file that it opens, or an address to which it connects a datagram socket.
+enum Nail<'a> {
+    File(&'a str),
+    Peer(SocketAddr),
+}
+
+impl Nail<'_> {
+    fn of(word: &str) -> Nail<'_> {
+        word.parse().map_or(Nail::File(word), Nail::Peer)
+    }
+
+    fn strike(&self) -> io::Result<()> {
+        match self {
+            Nail::File(path) => File::open(path).map(drop),
+            Nail::Peer(peer) => UdpSocket::bind("127.0.0.9:0")?.connect(peer),
+        }
+    }
+}
+
+/// `evade hammer DENIED ALLOWED [later]`: opens both files, or connects to both addresses, until it gets
+/// a line, and tells the wrong verdicts; later: it begins only when it gets a first line.
 pub(crate) fn strike(words: &[&str]) -> ExitCode {
     let [denied, allowed, when @ ..] = words else { return ExitCode::from(2) };
     let denies = *denied != "-";
+    let [denied, allowed] = [denied, allowed].map(|word| Nail::of(word));
     let (mut rounds, mut wrong) = (0_u64, 0_u64);
+    if let Err(error) = lab::enter() {
+        println!("{error}");
+        return ExitCode::from(2);
+    }
     println!("ready");
     if when.contains(&LATER) {
         std::io::stdin().lines().next();
@@ -67,9 +92,9 @@ pub(crate) fn strike(words: &[&str]) -> ExitCode {
     loop {
         for _ in 0..64 {
             rounds += 1;
-            let refused = File::open(denied).err().and_then(|error| error.raw_os_error());
-            wrong += u64::from(denies && refused != Some(1));
-            wrong += u64::from(File::open(allowed).is_err());
+            let refused = || denied.strike().err().and_then(|error| error.raw_os_error());
+            wrong += u64::from(denies && refused() != Some(1));
+            wrong += u64::from(allowed.strike().is_err());
         }
         if stop.is_finished() {
             break;
@@ -138,10 +163,15 @@ fn furnish() -> Result<[PathBuf; 2]> {
     Ok(["unreadable/f", "open/f"].map(|file| at.join(file)))
 }
 
-/// Both kinds of processes: the one whom the rule is about, and the other.
-fn start() -> Result<Vec<Hammer>> {
+/// Both kinds of processes: the one whom the rule is about, and the other; they ask for files and, one
+/// of each, for peers.
+pub(crate) fn start() -> Result<Vec<Hammer>> {
     let [denied, allowed] = furnish()?;
-    let mut hammers = Vec::new();
+    let [peer, other] = ["127.0.0.2:7720", "127.0.0.9:7720"].map(Path::new);
+    let mut hammers = vec![
+        Hammer::start(COVERED, &[peer, other])?,
+        Hammer::start(FREE, &[Path::new("-"), peer])?,
+    ];
     for _ in 0..PAIRS {
         hammers.push(Hammer::start(COVERED, &[&denied, &allowed])?);
         hammers.push(Hammer::start(FREE, &[Path::new("-"), &denied])?);
@@ -179,7 +209,7 @@ pub(crate) fn disperse(crowd: Vec<Hammer>) -> Result<u64> {
     Ok(rounds)
 }
 
-fn finish(hammers: Vec<Hammer>) -> Result<(u64, u64)> {
+pub(crate) fn finish(hammers: Vec<Hammer>) -> Result<(u64, u64)> {
     let mut all = (0, 0);
     for hammer in hammers {
         let (rounds, wrong) = hammer.stop()?;

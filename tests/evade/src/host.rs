@@ -17,6 +17,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::cases::{self, Case, UNRESOLVED};
+use crate::hammer;
 use crate::lab::{self, LAB, SCRATCH};
 use crate::run::{self, Outcome, Tier};
 
@@ -30,18 +31,35 @@ const EVERYWHERE: &[&str] = &["no-secret", "only-listed", "listed", "only-strict
 const BY_HASH: &[&str] = &["no-hash", "only-hashed", "by-hash", "no-hashed"];
 const ASKED_OF_ALL: &str = "every file of the host would be asked about";
 
-/// `evade host --agent PATH [--alone] [--only WORD]`; `--alone`: no filesystem that is mounted here is
-/// anybody else's.
+/// How often policies are replaced under load unless it is said: what a run of all tests has time for.
+const RELOADS: u32 = 20;
+const HAMMER: &str = "agent/reloads under load";
+
+/// What is asked for.
+struct Asked<'a> {
+    agent: &'a str,
+    only: &'a str,
+    reloads: u32,
+    /// No filesystem that is mounted here is anybody else's.
+    alone: bool,
+}
+
+/// `evade host --agent PATH [--alone] [--only WORD] [--reloads N]`
 pub(crate) fn command(words: &[&str]) -> Result<bool> {
     let alone = words.contains(&"--alone");
-    let named: Vec<&str> = words.iter().copied().filter(|word| *word != "--alone").collect();
-    let (agent, only) = match named.as_slice() {
-        ["--agent", agent] => (*agent, ""),
-        ["--agent", agent, "--only", word] => (*agent, *word),
-        _ => bail!("unknown options {words:?}"),
-    };
+    let mut asked = Asked { agent: "", only: "", reloads: RELOADS, alone };
+    let pairs: Vec<&str> = words.iter().copied().filter(|word| *word != "--alone").collect();
+    for pair in pairs.chunks(2) {
+        match pair {
+            ["--agent", agent] => asked.agent = agent,
+            ["--only", word] => asked.only = word,
+            ["--reloads", number] => asked.reloads = number.parse().context("a number")?,
+            _ => bail!("unknown options {words:?}"),
+        }
+    }
+    ensure!(!asked.agent.is_empty(), "--agent names the program");
     match std::env::var_os(SCRATCH) {
-        Some(_) => inside(agent, only, alone),
+        Some(_) => inside(&asked),
         None => around(words),
     }
 }
@@ -95,18 +113,19 @@ fn is_for_all(rule: &str, alone: bool) -> bool {
     EVERYWHERE.contains(&rule) || !alone && BY_HASH.contains(&rule)
 }
 
-fn inside(agent: &str, only: &str, alone: bool) -> Result<bool> {
-    let cases: Vec<&Case> = cases::all().filter(|case| case.id().contains(only)).collect();
+fn inside(asked: &Asked<'_>) -> Result<bool> {
+    let wanted = |case: &&Case| case.id().contains(asked.only);
+    let cases: Vec<&Case> = cases::all().filter(wanted).collect();
     unshare(CloneFlags::CLONE_NEWNS).context("mounts of its own")?;
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(None::<&str>, "/", None::<&str>, private, None::<&str>)?;
     lab::furnish(&cases)?;
     println!("TIER fallback");
-    let mut host = Host::start(agent, alone)?;
+    let mut host = Host::start(asked.agent, asked.alone)?;
     let (mut denied, mut lacks, mut failed, mut absent) = (0, 0, 0, 0);
     for case in &cases {
         let id = case.id();
-        let elsewhere = is_for_all(case.rule, alone).then_some(ASKED_OF_ALL).or(case.guest);
+        let elsewhere = is_for_all(case.rule, asked.alone).then_some(ASKED_OF_ALL).or(case.guest);
         if let Some(why) = elsewhere {
             absent += 1;
             println!("ELSE {id}: {why}");
@@ -137,6 +156,18 @@ fn inside(agent: &str, only: &str, alone: bool) -> Result<bool> {
             (Err(error), _) => {
                 failed += 1;
                 println!("FAIL {id}: {error:#}");
+            }
+        }
+    }
+    if HAMMER.contains(asked.only) {
+        match host.reloads(asked.reloads) {
+            Ok(said) => {
+                denied += 1;
+                println!("ok   {HAMMER}  {said}");
+            }
+            Err(error) => {
+                failed += 1;
+                println!("FAIL {HAMMER}: {error:#}");
             }
         }
     }
@@ -269,6 +300,28 @@ impl Host {
             Ok(answers)
         })?;
         last.context("nothing was asked")
+    }
+
+    /// The same policy, another one that says the same of what is asked for, and half of one.
+    fn reloads(&mut self, reloads: u32) -> Result<String> {
+        let same = fs::read_to_string(at("policy.yaml"))?;
+        let more = "    - {id: another, subject: covered, deny: read, files: [/nowhere/else]}\n";
+        let half = same.get(..same.len() / 2).context("no half of a policy")?;
+        let texts = [format!("{same}{more}"), same.clone(), half.to_owned()];
+        let hammers = hammer::start()?;
+        let mut refused = 0;
+        for (round, text) in (0..reloads).zip(texts.iter().cycle()) {
+            fs::write(at("policy.yaml"), text)?;
+            let output =
+                self.ask(&["policy", "apply", &at("policy.yaml").to_string_lossy()], true)?;
+            let is_half = round % 3 == 2;
+            ensure!(output.status.success() != is_half, "round {round}: {}", words(&output));
+            refused += u32::from(is_half);
+        }
+        let (rounds, wrong) = hammer::finish(hammers)?;
+        ensure!(wrong == 0, "{wrong} wrong verdicts in {rounds} rounds");
+        ensure!(rounds > u64::from(reloads), "only {rounds} rounds in {reloads} reloads");
+        Ok(format!("{reloads} reloads ({refused} broken), {rounds} rounds, 0 wrong"))
     }
 
     fn ask(&self, words: &[&str], state: bool) -> Result<Output> {

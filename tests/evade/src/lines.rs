@@ -443,12 +443,24 @@ const LINES: &[Line] = &[
     line(
         ACTING,
         "modules, BPF, rings",
-        &["act/load a module", "act/load a module from memory", "act/bpf", "act/make a ring"],
+        &[
+            "act/load a module",
+            "act/load a module from memory",
+            "act/let the kernel load a module",
+            "act/bpf",
+            "act/make a ring",
+        ],
     ),
     line(
         ACTING,
         "mounting in all ways",
-        &["act/mount", "act/mount in the new way", "act/unmount", "act/remount"],
+        &[
+            "act/mount",
+            "act/mount in the new way",
+            "act/unmount",
+            "act/remount",
+            "act/exchange the root",
+        ],
     ),
     line(
         ACTING,

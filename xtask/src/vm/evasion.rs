@@ -42,7 +42,8 @@ fn column(boot: &Boot) -> String {
 fn tried(log: &Path) -> Result<bool> {
     let file = std::fs::File::create(log).with_context(|| format!("making {}", log.display()))?;
     let mut command = sh::as_root(sh::release("evade"))?;
-    command.args(["host", "--agent"]).arg(sh::release("aegisbpf")).stdout(file);
+    command.args(["host", "--reloads", "1000", "--agent"]).arg(sh::release("aegisbpf"));
+    command.stdout(file);
     let passed = command.status().context("starting evade")?.success();
     let text = std::fs::read_to_string(log).unwrap_or_default();
     for line in text.lines().filter(|line| line.starts_with("FAIL ") || line.starts_with("RESULT "))

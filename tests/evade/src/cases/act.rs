@@ -3,6 +3,8 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -14,6 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags};
+use rustix::net::{AddressFamily, SocketType, socket};
 
 use super::Case;
 use crate::lab::{FREE, VICTIM};
@@ -103,10 +106,50 @@ fn again(at: &Path) -> io::Result<()> {
     Ok(mount(none, &at.join("open"), none, MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY, none)?)
 }
 
+/// A directory that is a mount, with another mount below it.
+fn two_roots(at: &Path) -> io::Result<()> {
+    tmpfs(at)?;
+    let below = at.join("open/new");
+    fs::create_dir(&below)?;
+    let none: Option<&str> = None;
+    Ok(mount(Some("tmpfs"), &below, Some("tmpfs"), MsFlags::empty(), none)?)
+}
+
+/// The first root of all cannot be exchanged, so this is not done from there.
+fn exchange_roots(at: &Path) -> io::Result<()> {
+    nix::unistd::chroot(&at.join("open"))?;
+    std::env::set_current_dir("/new")?;
+    Ok(nix::unistd::pivot_root(".", ".")?)
+}
+
+/// Who asks for a module says here where it looks whether that came to something.
+const ASKS: &str = "/lab/asks";
+
+/// What the kernel starts when it lacks a module leaves a file.
+fn loader(at: &Path) -> io::Result<()> {
+    let script = at.join("open/loader");
+    fs::write(&script, format!("#!/bin/busybox sh\nread at < {ASKS}\n: > $at\n"))?;
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+    fs::write("/proc/sys/kernel/modprobe", script.as_os_str().as_bytes())
+}
+
+/// A family of protocols that no kernel has built in lets it ask for a module.
+fn lacking(at: &Path) -> io::Result<()> {
+    let called = at.join("open/called");
+    fs::write(ASKS, format!("{}\n", called.display()))?;
+    match socket(AddressFamily::from_raw(AX25), SocketType::DGRAM, None) {
+        Err(_) if fs::exists(called)? => Ok(()),
+        Err(_) => Err(io::Error::from_raw_os_error(110)),
+        Ok(_) => Err(io::Error::other("this kernel has the family")),
+    }
+}
+
 fn apart(flags: CloneFlags) -> io::Result<()> {
     Ok(unshare(flags)?)
 }
 
+/// `AF_AX25`.
+const AX25: u16 = 3;
 const MODULE: &str = "/lib/modules/dummy.ko";
 
 fn module() -> io::Result<File> {
@@ -162,6 +205,10 @@ pub(super) const CASES: &[Case] = &[
         deeds::unload_module(c"dummy")
     })
     .confined(),
+    Case::new("act", "let the kernel load a module", "no-module", lacking)
+        .after(loader)
+        .silent()
+        .confined(),
     Case::new("act", "bpf", "no-bpf", |_| deeds::make_map().map(drop)).confined(),
     Case::new("act", "mount", "no-mount", |at| {
         tmpfs(at)?;
@@ -175,6 +222,7 @@ pub(super) const CASES: &[Case] = &[
     .after(tmpfs)
     .confined(),
     Case::new("act", "remount", "no-mount", again).after(tmpfs).confined(),
+    Case::new("act", "exchange the root", "no-mount", exchange_roots).after(two_roots).confined(),
     Case::new("act", "unshare", "no-namespace", |_| apart(CloneFlags::CLONE_NEWUTS)).confined(),
     Case::new("act", "unshare mounts", "no-namespace", |_| apart(CloneFlags::CLONE_NEWNS))
         .confined(),

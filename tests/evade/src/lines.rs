@@ -3,6 +3,7 @@
 //! A line is a kind of trick. Every case belongs to one, every line has a case or says why it has
 //! none; a test checks both.
 
+mod acting;
 mod agent;
 
 /// One kind of trick.
@@ -32,11 +33,10 @@ impl Line {
 const FILES: &str = "Reading and writing files";
 const RUNNING: &str = "Running programs";
 const NETWORK: &str = "The network";
-const ACTING: &str = "Acting on the system and on others";
 
 /// All lines.
 pub(crate) fn all() -> impl Iterator<Item = &'static Line> {
-    LINES.iter().chain(agent::LINES)
+    LINES.iter().chain(acting::LINES).chain(agent::LINES)
 }
 
 const LINES: &[Line] = &[
@@ -418,61 +418,6 @@ const LINES: &[Line] = &[
     )
     .note("the number of a cgroup has 64 bits and does not come again; who leaves is followed only \
            by a subject with descendants"),
-    line(ACTING, "a capability that the process has", &["act/use a capability"]),
-    line(
-        ACTING,
-        "tracing and reading memory, also of who slept since before the rule",
-        &[
-            "act/trace",
-            "act/be traced by who may not",
-            "act/read memory",
-            "act/open memory",
-            "act/trace who slept since before the rule",
-        ],
-    ),
-    line(
-        ACTING,
-        "signals, also by a descriptor of the process",
-        &[
-            "act/signal",
-            "act/signal by a descriptor of the process",
-            "act/signal who slept since before the rule",
-        ],
-    )
-    .note("signals that the kernel sends on behalf of somebody are not asked about"),
-    line(
-        ACTING,
-        "modules, BPF, rings",
-        &[
-            "act/load a module",
-            "act/load a module from memory",
-            "act/let the kernel load a module",
-            "act/bpf",
-            "act/make a ring",
-        ],
-    ),
-    line(
-        ACTING,
-        "mounting in all ways",
-        &[
-            "act/mount",
-            "act/mount in the new way",
-            "act/unmount",
-            "act/remount",
-            "act/exchange the root",
-        ],
-    ),
-    line(
-        ACTING,
-        "making and entering namespaces",
-        &[
-            "act/unshare",
-            "act/unshare mounts",
-            "act/a user namespace",
-            "act/clone into a namespace",
-            "act/enter a namespace",
-        ],
-    ),
 ];
 
 #[cfg(test)]

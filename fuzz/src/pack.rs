@@ -21,8 +21,7 @@ pub(crate) fn pack(data: &[u8]) {
 }
 
 fn judge(bytes: &[u8]) {
-    let path = Path::new("fuzz.kpack");
-    let open = || Untrusted::from_bytes(path, bytes);
+    let open = || Untrusted::from_bytes(Path::new("/fuzz"), "fuzz.kpack", bytes.to_vec());
     let (ring, trust, engine) = (Ring::default(), Trust::default(), Version::new(1, 0, 0));
     let now = Timestamp::UNIX_EPOCH;
     let stranger =

@@ -70,6 +70,9 @@ pub fn make(path: &Path, engine: &Version, now: Timestamp) -> Result<Made, Vec<R
     let names = directory.names(MAX_FILES + MAX_SIGNATURES + 1).map_err(read)?;
     let (signatures, names): (Vec<String>, Vec<String>) =
         names.into_iter().filter(|name| name != MANIFEST).partition(|name| is_signature(name));
+    if let Some(empty) = names.iter().find(|name| name.ends_with('/')) {
+        return Err(one(Refusal::new(Code::ExtraFile, empty, "a directory without a file")));
+    }
     name::check(names.iter().map(String::as_str)).map_err(one)?;
     let mut contents = Vec::new();
     for name in names {

@@ -61,7 +61,7 @@ impl Untrusted {
         let place = path.display().to_string();
         if !path.is_dir() {
             let bytes = files::read_bytes(path, MAX_PACK, trust).map_err(|error| unread(&error))?;
-            return Untrusted::from_bytes(path, &bytes);
+            return Untrusted::from_bytes(&real(path)?, &place, bytes);
         }
         let directory = Directory::open(path, trust).map_err(|error| unread(&error))?;
         let names =
@@ -79,25 +79,24 @@ impl Untrusted {
             let bytes = directory.read(name, MAX_SIGNATURE).map_err(|error| unread(&error))?;
             signatures.push((format!("{place}/{name}"), bytes));
         }
-        let path = path.to_owned();
+        let path = real(path)?;
         let files = Files::Directory(directory, names);
         Ok(Untrusted { place, path, manifest, signatures, files })
     }
 
-    /// The same from the bytes of a file.
-    pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Untrusted, Refusal> {
-        let place = path.display().to_string();
-        let frame = Frame::read(&place, bytes)?;
+    /// The same from the bytes of a file; `place` is what it is called in messages.
+    pub fn from_bytes(path: &Path, place: &str, mut bytes: Vec<u8>) -> Result<Untrusted, Refusal> {
+        let frame = Frame::read(place, &bytes)?;
         let numbered = frame.signatures.iter().zip(1..);
-        Ok(Untrusted {
-            signatures: numbered
-                .map(|(bytes, number)| (format!("{place}, signature {number}"), bytes.to_vec()))
-                .collect(),
-            manifest: frame.manifest.to_vec(),
-            files: Files::Joined(frame.files.to_vec()),
-            path: path.to_owned(),
-            place,
-        })
+        let signatures = numbered
+            .map(|(bytes, number)| (format!("{place}, signature {number}"), bytes.to_vec()))
+            .collect();
+        let manifest = frame.manifest.to_vec();
+        // The files stay where they are: of what nobody vouches for there are no two copies.
+        let before = bytes.len() - frame.files.len();
+        bytes.drain(..before);
+        let (place, path) = (place.to_owned(), path.to_owned());
+        Ok(Untrusted { place, path, manifest, signatures, files: Files::Joined(bytes) })
     }
 
     /// Checks signatures, then reads the manifest, then compares each file with it.
@@ -200,6 +199,12 @@ impl Untrusted {
         let refused: Vec<Refusal> = extra.chain(missing).take(MAX_REFUSALS).collect();
         if refused.is_empty() { Ok(()) } else { Err(refused) }
     }
+}
+
+/// Where it really is: a grant for a directory does not hold for what a link or `..` leads to.
+fn real(path: &Path) -> Result<PathBuf, Refusal> {
+    path.canonicalize()
+        .map_err(|error| Refusal::new(Code::Unreadable, &path.display().to_string(), error))
 }
 
 /// Cuts joined files at the sizes that were signed.

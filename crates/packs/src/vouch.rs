@@ -66,14 +66,14 @@ pub(crate) fn vouch(
     }
     let revoked = reasons.iter().any(|reason| reason.code == Code::Revoked);
     let enough = trusted.len() >= judge.ring.threshold.max(1);
-    let by_place = matches!(judge.place, Level::Shipped | Level::Local);
+    let by_place = !judge.place.terms().signature && !judge.strict;
     all.level = if enough && shipped {
         Level::Shipped
     } else if enough {
         Level::Signed
     } else if !strangers.is_empty() {
         Level::Untrusted
-    } else if by_place && !judge.strict && !revoked {
+    } else if by_place && !revoked {
         judge.place
     } else {
         return Err(refused(place, signatures.len(), trusted.len(), reasons, judge));

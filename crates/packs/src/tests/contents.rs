@@ -146,6 +146,34 @@ fn a_rule_does_only_what_was_granted() {
 }
 
 #[test]
+fn a_grant_for_a_directory_holds_for_what_is_really_there() {
+    let outer = tempfile::tempdir().unwrap();
+    let granted = outer.path().join("granted");
+    std::fs::create_dir(&granted).unwrap();
+    let pack = one("process where process.name == \"nc\"", "response = [\"kill\"]");
+    let pen = Pen::new();
+    pack.sign(&pen);
+    let text = format!("[[grant]]\ndirectory = {granted:?}\ncapabilities = [\"kill\"]");
+    let (trust, engine) = (trust(&text), engine());
+    let ring = ring(&[&pen], &trust);
+    let loaded = |path: &std::path::Path| {
+        let opened = crate::Untrusted::open(path, files::Trust::Owner).unwrap();
+        let pack = opened.verify(&judge(&ring, &engine)).unwrap().compile(&trust).unwrap();
+        pack.refusals().next().is_none()
+    };
+    let inside = granted.join("p.kpack");
+    std::fs::write(&inside, pack.to_file()).unwrap();
+    assert!(loaded(&inside), "the control");
+    assert!(!loaded(pack.path()), "elsewhere");
+    let link = granted.join("link");
+    std::os::unix::fs::symlink(pack.path(), &link).unwrap();
+    assert!(!loaded(&link), "a link out of it");
+    let outside = outer.path().join("p.kpack");
+    std::fs::copy(&inside, &outside).unwrap();
+    assert!(!loaded(&granted.join("../p.kpack")), "a way out of it");
+}
+
+#[test]
 fn state_and_regular_expressions_are_granted_by_level() {
     let sequence = || one("sequence by process.pid [process where true] [file where true]", "");
     let regex = || one("process where process.name regex \"n[ca]t?\"", "");

@@ -12,7 +12,7 @@ fn file(pen: &Pen) -> Vec<u8> {
 }
 
 fn refused(bytes: &[u8], ring: &crate::Ring) -> Vec<Code> {
-    let opened = Untrusted::from_bytes(Path::new("small.kpack"), bytes);
+    let opened = Untrusted::from_bytes(Path::new("/x"), "small.kpack", bytes.to_vec());
     codes(opened.map_err(|why| vec![why]).and_then(|pack| pack.verify(&judge(ring, &engine()))))
 }
 

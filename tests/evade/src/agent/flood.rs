@@ -25,7 +25,7 @@ pub(super) fn pour(file: &str, times: &str) -> Option<u64> {
 
 fn flood() -> Result<Child> {
     let mut command = Command::new(COVERED);
-    command.args(["attempt", "flood"]).arg(format!("{},{EACH}", at("two").display()));
+    command.args(["attempt", "flood"]).arg(format!("{},{EACH}", at("one").display()));
     command.stdout(Stdio::piped()).spawn().context("starting a flood")
 }
 
@@ -45,7 +45,7 @@ pub(super) fn million(scene: &mut Scene) -> Result<String> {
     let floods = [flood()?, flood()?];
     std::thread::sleep(BEGUN);
     let mut single = Vec::new();
-    for (deed, rule) in [(Deed::Connect, "peer"), (Deed::Read("two"), "two")] {
+    for (deed, rule) in [(Deed::Connect, "peer"), (Deed::Read("one"), "one")] {
         let (pid, said) = scene.act(COVERED, &deed)?;
         ensure!(said == "errno 1", "{deed:?} came to {said}");
         single.push((pid, rule));

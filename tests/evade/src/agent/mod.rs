@@ -26,11 +26,11 @@ type Case = (&'static str, fn(&mut Scene) -> Result<String>);
 const CASES: &[Case] = &[
     ("audit reports and denies nothing", policies::audit),
     ("a policy is in force when the agent answers", policies::enforced),
+    ("one denial in a flood of a million", flood::million),
     ("show reads back, why explains", policies::shown),
     ("mounts and links made later", policies::later),
     ("a file of policies that changes", policies::changed),
     ("broken policies change nothing", policies::broken),
-    ("one denial in a flood of a million", flood::million),
     ("rollback", policies::rolled_back),
     ("audit, after, and a mode of its own", policies::kinds),
     ("a policy that denies everything", policies::locked_out),

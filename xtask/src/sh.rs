@@ -59,6 +59,12 @@ fn path() -> std::ffi::OsString {
     path
 }
 
+/// Builds everything as it is shipped. Never a part of it: that would ask less of the libraries, and
+/// have them, and all that uses them, compiled anew.
+pub(crate) fn build_release() -> Result<()> {
+    run(cargo().args(["build", "--quiet", "--release", "--workspace"]))
+}
+
 /// Full path of a program, if it is installed.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path()).map(|dir| dir.join(program)).find(|file| file.is_file())

@@ -58,17 +58,7 @@ pub(crate) fn test(kernels: &[String], extent: Extent) -> Result<Outcome> {
         return Ok(Outcome::SKIP);
     }
     // What is shipped is what is tested: the release build, which `xtask test` has made already.
-    sh::run(sh::cargo().args([
-        "build",
-        "--quiet",
-        "--release",
-        "-p",
-        "agent",
-        "-p",
-        "provoke",
-        "-p",
-        "evade",
-    ]))?;
+    sh::build_release()?;
     let programs = ["aegisbpf", "provoke", "evade"].map(sh::release);
     let payload = Payload::new(&programs, extent)?;
     let all = kernels.is_empty() && extent == Extent::Whole;

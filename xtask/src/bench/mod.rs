@@ -59,10 +59,7 @@ pub(crate) fn command(args: &[String]) -> Result<ExitCode> {
 
 /// Builds what is measured, and with what.
 fn build() -> Result<()> {
-    let packages = ["agent", "bench-load", "evade"];
-    let packages = packages.iter().flat_map(|package| ["--package", package]);
-    sh::run(sh::cargo().args(["build", "--release"]).args(packages))
-        .context("cannot build what is to be measured")
+    sh::build_release().context("cannot build what is to be measured")
 }
 
 /// Machine, kernel and date: without them a number means nothing.

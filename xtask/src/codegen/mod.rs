@@ -92,8 +92,8 @@ Made by `cargo xtask codegen` from what `aegisbpf fields` prints. Do not edit.
 
 /// The reference of fields, as the agent prints it.
 fn fields() -> Result<String> {
-    let mut agent = sh::cargo();
-    agent.args(["run", "--release", "--quiet", "--package", "agent", "--"]);
+    sh::build_release()?;
+    let mut agent = sh::cmd(sh::release("aegisbpf"));
     let text = sh::capture(agent.args(["fields", "--output", "markdown"]))?;
     if !text.contains("process.executable") {
         bail!("`aegisbpf fields --output markdown` did not print the table of fields");

@@ -168,7 +168,12 @@ pub fn read_bytes(path: &Path, limit: u64, trust: Trust) -> Result<Vec<u8>, Read
 }
 
 /// All checks are made on the open file, so nothing can be exchanged between check and use.
-fn contents(file: File, path: &Path, limit: u64, trust: Trust) -> Result<Vec<u8>, ReadError> {
+pub(crate) fn contents(
+    file: File,
+    path: &Path,
+    limit: u64,
+    trust: Trust,
+) -> Result<Vec<u8>, ReadError> {
     let failed = |source: io::Error| ReadError::Io { path: shown(path), source };
     let about = file.metadata().map_err(failed)?;
     if !about.is_file() {

@@ -8,15 +8,16 @@ mod beneath;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, Metadata, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
 
+use beneath::contents;
 pub use beneath::{Directory, read_bytes};
 
 /// Bytes of one file. Callers may have lower limits of their own.
@@ -226,8 +227,7 @@ fn entries(
     Ok(all)
 }
 
-/// Reads one file as text. All checks are made on the open file, so nothing can be exchanged
-/// between check and use.
+/// Reads one file as text.
 fn read(path: &Path, follow: bool, trust: Trust) -> Result<String, ReadError> {
     let failed = |source| ReadError::Io { path: shown(path), source };
     // A pipe must not block the open.
@@ -241,26 +241,11 @@ fn read(path: &Path, follow: bool, trust: Trust) -> Result<String, ReadError> {
         }
         opened => opened.map_err(failed)?,
     };
-    let about = file.metadata().map_err(failed)?;
-    if !about.is_file() {
-        return Err(ReadError::NotRegular { path: shown(path) });
-    }
-    check_trust(path, &about, trust)?;
-    let bytes = read_bounded(file).map_err(failed)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(ReadError::TooMuch { path: shown(path), limit: MAX_BYTES, what: "bytes" });
-    }
+    let bytes = contents(file, path, MAX_BYTES, trust)?;
     String::from_utf8(bytes).map_err(|error| ReadError::NotText {
         path: shown(path),
         at: error.utf8_error().valid_up_to(),
     })
-}
-
-/// One byte more than allowed shows that there is too much.
-fn read_bounded(file: File) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 fn check_trust(path: &Path, about: &Metadata, trust: Trust) -> Result<(), ReadError> {

@@ -1,6 +1,6 @@
 //! What is read and what is refused, on a real directory.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;

@@ -20,6 +20,7 @@ pub mod action;
 pub mod alert;
 pub mod applies;
 pub mod capability;
+pub mod escape;
 pub mod field;
 pub mod interest;
 pub mod json;

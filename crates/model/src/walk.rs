@@ -57,14 +57,14 @@ impl Rule {
     pub fn all_filters<'a>(&'a self, program: &'a Program) -> Vec<&'a Filter> {
         let mut all: Vec<&Filter> = self.filters().collect();
         let mut asked = BTreeSet::new();
-        let mut look = |part: &Expr| asked.extend(lineage(part));
+        let mut look = |part: Part<'_>| asked.extend(lineage(part));
         let keys = self.steps().flat_map(|step| &step.by);
-        keys.for_each(|key| key.value.conditions(&mut look));
-        self.pipes.iter().for_each(|pipe| pipe.conditions(&mut look));
+        keys.for_each(|key| key.value.parts(&mut look));
+        self.pipes.iter().for_each(|pipe| pipe.parts(&mut look));
         let mut next = 0;
         loop {
             while let Some(filter) = all.get(next) {
-                filter.condition.each(&mut |part| asked.extend(lineage(part)));
+                filter.condition.parts(&mut |part| asked.extend(lineage(part)));
                 next += 1;
             }
             let found = |number: &u32| program.lineages.get(usize::try_from(*number).ok()?);
@@ -81,73 +81,70 @@ impl Rule {
     }
 }
 
-fn lineage(part: &Expr) -> Option<u32> {
+fn lineage(part: Part<'_>) -> Option<u32> {
     match part {
-        Expr::Lineage(_, number) => Some(*number),
+        Part::Condition(Expr::Lineage(_, number)) => Some(*number),
         _ => None,
     }
 }
 
+/// What conditions, values and pipes are made of.
+#[derive(Debug, Clone, Copy)]
+pub enum Part<'a> {
+    /// A condition.
+    Condition(&'a Expr),
+    /// A value.
+    Value(&'a Scalar),
+}
+
+/// Of all parts, passes on the values.
+fn values(visit: &mut dyn FnMut(&Scalar)) -> impl FnMut(Part<'_>) {
+    |part| {
+        if let Part::Value(scalar) = part {
+            visit(scalar);
+        }
+    }
+}
+
 impl Pipe {
-    /// Visits all conditions in it.
-    pub fn conditions(&self, visit: &mut dyn FnMut(&Expr)) {
+    /// Visits all conditions and values in it.
+    pub fn parts(&self, visit: &mut dyn FnMut(Part<'_>)) {
         match self {
             Pipe::Head(_) | Pipe::Tail(_) => {}
-            Pipe::Filter(condition) => condition.each(visit),
+            Pipe::Filter(condition) => condition.parts(visit),
             Pipe::Unique(scalars)
             | Pipe::Sort(scalars)
             | Pipe::Count(scalars)
-            | Pipe::UniqueCount(scalars) => {
-                for scalar in scalars {
-                    scalar.conditions(visit);
-                }
-            }
+            | Pipe::UniqueCount(scalars) => scalars.iter().for_each(|scalar| scalar.parts(visit)),
         }
     }
 
     /// Visits the values that it reads, and all that they are made of.
     pub fn walk(&self, visit: &mut dyn FnMut(&Scalar)) {
-        match self {
-            Pipe::Head(_) | Pipe::Tail(_) => {}
-            Pipe::Filter(condition) => condition.walk(visit),
-            Pipe::Unique(scalars)
-            | Pipe::Sort(scalars)
-            | Pipe::Count(scalars)
-            | Pipe::UniqueCount(scalars) => scalars.iter().for_each(|scalar| scalar.walk(visit)),
-        }
+        self.parts(&mut values(visit));
     }
 }
 
 impl Expr {
-    /// Visits the values that it is about, and all that they are made of. What a query over lineage
-    /// asks is not part of it.
-    pub fn walk(&self, visit: &mut dyn FnMut(&Scalar)) {
+    /// Visits it and all that it is made of. What a query over lineage asks is not part of it.
+    pub fn parts(&self, visit: &mut dyn FnMut(Part<'_>)) {
+        visit(Part::Condition(self));
         match self {
             Expr::Const(_) | Expr::Lineage(..) => {}
-            Expr::And(parts) | Expr::Or(parts) => parts.iter().for_each(|part| part.walk(visit)),
-            Expr::Not(inner) => inner.walk(visit),
-            Expr::Test(field, _) => visit(&Scalar::Field(*field)),
-            Expr::Computed(scalar, _) | Expr::Truth(scalar) => scalar.walk(visit),
+            Expr::And(parts) | Expr::Or(parts) => parts.iter().for_each(|part| part.parts(visit)),
+            Expr::Not(inner) => inner.parts(visit),
+            Expr::Test(field, _) => visit(Part::Value(&Scalar::Field(*field))),
+            Expr::Computed(scalar, _) | Expr::Truth(scalar) => scalar.parts(visit),
             Expr::Compare { left, right, .. } => {
-                left.walk(visit);
-                right.walk(visit);
+                left.parts(visit);
+                right.parts(visit);
             }
         }
     }
 
-    /// Visits it and all conditions that it is made of, those within values too.
-    pub fn each(&self, visit: &mut dyn FnMut(&Expr)) {
-        visit(self);
-        match self {
-            Expr::Const(_) | Expr::Lineage(..) | Expr::Test(..) => {}
-            Expr::And(parts) | Expr::Or(parts) => parts.iter().for_each(|part| part.each(visit)),
-            Expr::Not(inner) => inner.each(visit),
-            Expr::Computed(scalar, _) | Expr::Truth(scalar) => scalar.conditions(visit),
-            Expr::Compare { left, right, .. } => {
-                left.conditions(visit);
-                right.conditions(visit);
-            }
-        }
+    /// Visits the values that it is about, and all that they are made of.
+    pub fn walk(&self, visit: &mut dyn FnMut(&Scalar)) {
+        self.parts(&mut values(visit));
     }
 
     /// Whether it asks for an earlier member of a sequence.
@@ -159,19 +156,20 @@ impl Expr {
 }
 
 impl Scalar {
-    /// Visits all conditions that it is made of.
-    pub fn conditions(&self, visit: &mut dyn FnMut(&Expr)) {
+    /// Visits it and all that it is made of.
+    pub fn parts(&self, visit: &mut dyn FnMut(Part<'_>)) {
+        visit(Part::Value(self));
         match self {
-            Scalar::Element(inner, _) => inner.conditions(visit),
-            Scalar::Call { args, .. } => args.iter().for_each(|arg| arg.conditions(visit)),
+            Scalar::Element(inner, _) => inner.parts(visit),
+            Scalar::Call { args, .. } => args.iter().for_each(|arg| arg.parts(visit)),
             Scalar::Arithmetic(_, left, right) => {
-                left.conditions(visit);
-                right.conditions(visit);
+                left.parts(visit);
+                right.parts(visit);
             }
-            Scalar::Condition(condition) => condition.each(visit),
+            Scalar::Condition(condition) => condition.parts(visit),
             Scalar::Search { list, condition, .. } => {
-                list.conditions(visit);
-                condition.each(visit);
+                list.parts(visit);
+                condition.parts(visit);
             }
             Scalar::Literal(_)
             | Scalar::Null
@@ -181,26 +179,8 @@ impl Scalar {
         }
     }
 
-    /// Visits it and all that it is made of.
+    /// Visits it and all values that it is made of.
     pub fn walk(&self, visit: &mut dyn FnMut(&Scalar)) {
-        visit(self);
-        match self {
-            Scalar::Element(inner, _) => inner.walk(visit),
-            Scalar::Call { args, .. } => args.iter().for_each(|arg| arg.walk(visit)),
-            Scalar::Arithmetic(_, left, right) => {
-                left.walk(visit);
-                right.walk(visit);
-            }
-            Scalar::Condition(condition) => condition.walk(visit),
-            Scalar::Search { list, condition, .. } => {
-                list.walk(visit);
-                condition.walk(visit);
-            }
-            Scalar::Literal(_)
-            | Scalar::Null
-            | Scalar::Field(_)
-            | Scalar::Member(..)
-            | Scalar::Variable(_) => {}
-        }
+        self.parts(&mut values(visit));
     }
 }

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use files::ReadError;
+use model::escape::escaped;
 
 macro_rules! codes {
     ($($name:ident, $code:literal, $title:literal, $help:literal;)*) => {
@@ -127,21 +128,4 @@ pub(crate) fn unread(error: &ReadError) -> Refusal {
         ReadError::NotText { path, at } => (Code::Value, path, format!("not UTF-8 (byte {at})")),
     };
     Refusal::new(code, path, message)
-}
-
-/// Text of strangers without control characters, so that it cannot forge output.
-pub fn escaped(text: &str) -> String {
-    let plain = |one: char| !one.is_control() && !is_invisible(one);
-    if text.chars().all(plain) {
-        return text.to_owned();
-    }
-    let show = |one: char| {
-        if plain(one) { one.to_string() } else { one.escape_default().to_string() }
-    };
-    text.chars().map(show).collect()
-}
-
-/// Characters that turn or hide the text around them.
-fn is_invisible(one: char) -> bool {
-    matches!(one, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }

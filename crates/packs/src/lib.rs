@@ -42,7 +42,7 @@ mod untrusted;
 mod verified;
 mod vouch;
 
-pub use code::{Code, Refusal, escaped};
+pub use code::{Code, Refusal};
 pub use compiled::{Admitted, Compiled};
 pub use diff::{Change as Changed, Diff};
 pub use digest::Sha256;

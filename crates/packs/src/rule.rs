@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use lang::fmt;
 use lang::placement::{self, Place};
 use model::capability::{Capabilities, Capability};
+use model::escape::escaped;
 use model::program::{Expr, Function, Program, Query, Response, Rule, Scalar, Test};
+use model::walk::Part;
 
-use crate::code::escaped;
 use crate::manifest::Kind;
 
 /// One rule of a pack.
@@ -107,9 +108,8 @@ fn needs(rule: &Rule, place: Place, cost: Cost) -> Capabilities {
 
 fn cost(rule: &Rule, program: &Program) -> Cost {
     let mut cost = Cost { steps: remembered(rule), ..Cost::default() };
-    let mut look = |part: &Expr| match part {
-        Expr::Const(_) | Expr::And(_) | Expr::Or(_) | Expr::Not(_) => {}
-        Expr::Test(_, test) | Expr::Computed(_, test) => {
+    let mut look = |part: Part<'_>| match part {
+        Part::Condition(Expr::Test(_, test) | Expr::Computed(_, test)) => {
             cost.predicates += 1;
             match test {
                 Test::Wildcard { any, .. } => cost.wildcards += any.len(),
@@ -117,27 +117,21 @@ fn cost(rule: &Rule, program: &Program) -> Cost {
                 _ => {}
             }
         }
-        Expr::Compare { .. } | Expr::Truth(_) | Expr::Lineage(..) => cost.predicates += 1,
+        Part::Condition(Expr::Compare { .. } | Expr::Truth(_) | Expr::Lineage(..)) => {
+            cost.predicates += 1;
+        }
+        Part::Value(Scalar::Call { function: Function::Match, .. }) => cost.regexes += 1,
+        Part::Condition(Expr::Const(_) | Expr::And(_) | Expr::Or(_) | Expr::Not(_))
+        | Part::Value(_) => {}
     };
-    let filters = rule.all_filters(program);
-    let keys = || rule.steps().flat_map(|step| &step.by);
-    for filter in &filters {
-        filter.condition.each(&mut look);
+    for filter in rule.all_filters(program) {
+        filter.condition.parts(&mut look);
     }
-    keys().for_each(|key| key.value.conditions(&mut look));
+    for key in rule.steps().flat_map(|step| &step.by) {
+        key.value.parts(&mut look);
+    }
     for pipe in &rule.pipes {
-        pipe.conditions(&mut look);
-    }
-    let mut computed = |scalar: &Scalar| {
-        let is_regex = matches!(scalar, Scalar::Call { function: Function::Match, .. });
-        cost.regexes += usize::from(is_regex);
-    };
-    for filter in &filters {
-        filter.condition.walk(&mut computed);
-    }
-    keys().for_each(|key| key.value.walk(&mut computed));
-    for pipe in &rule.pipes {
-        pipe.walk(&mut computed);
+        pipe.parts(&mut look);
     }
     cost
 }
@@ -146,9 +140,8 @@ fn cost(rule: &Rule, program: &Program) -> Cost {
 fn remembered(rule: &Rule) -> usize {
     let lineage = |rule: &Rule| {
         let mut found = false;
-        rule.filters().for_each(|filter| {
-            filter.condition.each(&mut |part| found |= matches!(part, Expr::Lineage(..)));
-        });
+        let mut look = |part: Part<'_>| found |= matches!(part, Part::Condition(Expr::Lineage(..)));
+        rule.filters().for_each(|filter| filter.condition.parts(&mut look));
         usize::from(found)
     };
     let steps = match &rule.query {

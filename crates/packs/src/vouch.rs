@@ -60,7 +60,7 @@ pub(crate) fn vouch(
         shipped &= key.level == Level::Shipped;
         let owners = if key.level == Level::Untrusted { &mut strangers } else { &mut trusted };
         owners.insert(key.owner().clone());
-        let comment = crate::code::escaped(signature.comment());
+        let comment = model::escape::escaped(signature.comment());
         all.signers.push(Signer { key: id.clone(), comment });
         all.keys.extend(key.line.iter().cloned());
     }

@@ -109,10 +109,11 @@ impl Evidence {
 
     /// Takes in what the kernel told, ends processes that are to be ended, and tells the log.
     pub(super) fn take(&mut self, records: &[Vec<u8>], about: Option<&About>) {
-        let read = |bytes| RecDenial::read_from_prefix(bytes).ok().map(|read| read.0);
-        let news = news(records.iter().map(|bytes| read(bytes.as_slice())));
-        for (at, bytes) in records.iter().enumerate() {
-            let Some(record) = read(bytes) else {
+        let read = |bytes: &Vec<u8>| RecDenial::read_from_prefix(bytes).ok().map(|read| read.0);
+        let read: Vec<Option<RecDenial>> = records.iter().map(read).collect();
+        let news = news(&read);
+        for (at, (bytes, record)) in records.iter().zip(read).enumerate() {
+            let Some(record) = record else {
                 tracing::error!(bytes = bytes.len(), "a denial could not be read");
                 continue;
             };
@@ -198,9 +199,9 @@ impl Evidence {
 }
 
 /// Which records are told, by their places: of each process and rule the first one, then others.
-fn news(records: impl Iterator<Item = Option<RecDenial>>) -> BTreeSet<usize> {
+fn news(records: &[Option<RecDenial>]) -> BTreeSet<usize> {
     let (mut known, mut first, mut more) = (BTreeSet::new(), Vec::new(), Vec::new());
-    for (at, record) in records.enumerate() {
+    for (at, record) in records.iter().enumerate() {
         let Some(record) = record else { continue };
         let is_new = known.insert((record.rule, record.flags, record.h.pid, record.h.start));
         if is_new { first.push(at) } else { more.push(at) }
@@ -300,12 +301,13 @@ mod tests {
 
     #[test]
     fn nobody_hides_in_the_flood_of_another() {
-        let flood = || (0..1_000).map(|_| Some(record(1, 1)));
+        let flood = vec![Some(record(1, 1)); 1_000];
         let others = [Some(record(2, 1)), Some(record(1, 2)), None];
-        let both = news(flood().chain(others));
+        let both = news(&[&flood[..], &others].concat());
         assert!(both.contains(&1_000) && both.contains(&1_001), "{both:?}");
         assert_eq!(both.len(), TOLD);
-        assert_eq!(news(flood()).into_iter().collect::<Vec<_>>(), (0..TOLD).collect::<Vec<_>>());
-        assert_eq!(news((0..1_000).map(|pid| Some(record(pid, 1)))).len(), FIRST);
+        assert_eq!(news(&flood).into_iter().collect::<Vec<_>>(), (0..TOLD).collect::<Vec<_>>());
+        let many: Vec<_> = (0..1_000).map(|pid| Some(record(pid, 1))).collect();
+        assert_eq!(news(&many).len(), FIRST);
     }
 }

@@ -190,7 +190,6 @@ impl Policed {
         record.h.pid = status.as_ref().map_or(request.tid, |one| one.process);
         record.h.tid = request.tid;
         record.h.uid = status.as_ref().map_or(0, |one| one.user);
-        record.h.start = started(record.h.pid).unwrap_or_default().saturating_mul(TICK);
         record.generation = self.tables.generation;
         (record.dev, record.ino) = (request.file.device, request.file.inode);
         record.rule = policy::lint::decider(why).unwrap_or(u32::MAX);
@@ -202,6 +201,7 @@ impl Policed {
         record.path = Span { off, len: u16::try_from(path.len()).unwrap_or_default() };
         if let Some(untold) = self.limit.untold(&record, &self.teller) {
             record.untold = untold;
+            record.h.start = started(record.h.pid).unwrap_or_default().saturating_mul(TICK);
             self.teller.tell(&record, path);
         }
     }

@@ -19,8 +19,6 @@ const FLAGS: u32 = libc::FAN_CLASS_CONTENT
     | libc::FAN_UNLIMITED_MARKS
     | libc::FAN_UNLIMITED_QUEUE
     | libc::FAN_REPORT_TID;
-/// Events read at once: each holds a process, so few are taken before they are answered.
-const READ_BYTES: usize = EVENT_BYTES * 64;
 /// Bytes of `struct fanotify_event_metadata`.
 const EVENT_BYTES: usize = 24;
 /// Bytes of `struct inotify_event` before the name.
@@ -82,27 +80,28 @@ impl Group {
         }
     }
 
-    /// Takes the questions that wait.
-    pub(super) fn questions(&self) -> Result<Vec<Asked>, Error> {
-        let mut buffer = vec![0; READ_BYTES];
-        let taken = match read(&self.fd, &mut buffer) {
-            Ok(taken) => taken,
-            Err(nix::Error::EAGAIN | nix::Error::EINTR) => return Ok(Vec::new()),
-            Err(error) => return Err(Error::io("read fanotify events", error.into())),
-        };
-        let events = buffer.get(..taken).unwrap_or_default().chunks_exact(EVENT_BYTES);
-        Ok(events.filter_map(question).collect())
+    /// Takes the question that waits for longest. One alone: who is taken and not answered yet can be
+    /// answered by nobody else.
+    pub(super) fn question(&self) -> Result<Option<Asked>, Error> {
+        let mut event = [0; EVENT_BYTES];
+        match read(&self.fd, &mut event) {
+            Ok(_) => Ok(question(&event)),
+            Err(nix::Error::EAGAIN | nix::Error::EINTR) => Ok(None),
+            Err(error) => Err(Error::io("read a fanotify event", error.into())),
+        }
+    }
+
+    /// Takes all marks away: nobody is asked about any more, who waits still does.
+    pub(super) fn forget(&self) -> io::Result<()> {
+        for kind in [libc::FAN_MARK_INODE, libc::FAN_MARK_FILESYSTEM] {
+            sys::fanotify_mark(self.fd.as_fd(), libc::FAN_MARK_FLUSH | kind, 0, Path::new("/"))?;
+        }
+        Ok(())
     }
 
     /// Answers: the process goes on, or its call fails with `EPERM`.
     pub(super) fn answer(&self, asked: &Asked, allow: bool) -> Result<(), Error> {
         answer(self.fd.as_fd(), asked.file.as_raw_fd(), allow)
-    }
-
-    /// The same group for another thread.
-    pub(super) fn share(&self) -> Result<Group, Error> {
-        let fd = self.fd.try_clone();
-        Ok(Group { fd: fd.map_err(|error| Error::io("duplicate a fanotify group", error))? })
     }
 
     /// Answers a question by the number of its descriptor.

@@ -10,8 +10,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-use super::fanotify::{EXECUTE, Group, News, OPEN, On, READ};
+use super::fanotify::{EXECUTE, News, OPEN, On, READ};
 use super::guard::Judge;
+use super::guard_posts::Posts;
 use super::guard_request::Identity;
 use crate::error::Error;
 use crate::source::mountinfo::MountInfo;
@@ -87,7 +88,11 @@ impl Marks {
     }
 
     /// Marks whole filesystems, if names anywhere may be protected, or programs by what they hold.
-    pub(super) fn filesystems(&mut self, group: &Group, judge: &dyn Judge) -> Result<(), Error> {
+    pub(super) fn filesystems(
+        &mut self,
+        posts: &mut Posts,
+        judge: &dyn Judge,
+    ) -> Result<(), Error> {
         for (_, device, point) in &self.mounted {
             let without = self.without.contains(device);
             let mask = match (judge.everywhere() && !without, judge.executables()) {
@@ -99,7 +104,7 @@ impl Marks {
             if self.whole.contains(device) {
                 continue;
             }
-            match group.mark(On::Filesystem, mask, point) {
+            match posts.mark(On::Filesystem, mask, point) {
                 Ok(()) => self.whole.insert(*device),
                 // Mounted over: another place of it can be marked, or nobody can reach it.
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => continue,
@@ -115,7 +120,7 @@ impl Marks {
     }
 
     /// Takes note of new names and mounts.
-    pub(super) fn look(&mut self, group: &Group, judge: &mut dyn Judge) -> Result<(), Error> {
+    pub(super) fn look(&mut self, posts: &mut Posts, judge: &mut dyn Judge) -> Result<(), Error> {
         match self.news.names()? {
             Some(names) => self.waiting.extend(names),
             None => self.waiting.push(PathBuf::from("/")),
@@ -123,7 +128,7 @@ impl Marks {
         if self.mounts.changed() {
             let new = self.mounts(judge)?;
             self.waiting.extend(new);
-            if self.filesystems(group, judge).is_err() {
+            if self.filesystems(posts, judge).is_err() {
                 self.failed += 1;
             }
         }
@@ -152,13 +157,13 @@ impl Marks {
 
     /// Looks at one place: marks a file, or a directory, and lets what is in it wait as far as it may
     /// be protected.
-    pub(super) fn step(&mut self, group: &Group, judge: &mut dyn Judge) -> Result<(), Error> {
+    pub(super) fn step(&mut self, posts: &mut Posts, judge: &mut dyn Judge) -> Result<(), Error> {
         let Some(path) = self.waiting.pop() else { return Ok(()) };
         let Ok(about) = fs::symlink_metadata(&path) else { return Ok(()) };
         let file = Identity::of(&about);
         if about.is_file() && judge.concerns(&path) {
             judge.known(file, &path);
-            let marked = self.mark(group, On::File, OPEN | EXECUTE | READ, &path);
+            let marked = self.mark(posts, On::File, OPEN | EXECUTE | READ, &path);
             self.failed += u64::from(marked.is_err());
         } else if about.is_dir() {
             let everywhere = judge.everywhere();
@@ -166,7 +171,7 @@ impl Marks {
                 || !everywhere && judge.below(&path)
             {
                 if !everywhere {
-                    self.directory(group, judge, &path);
+                    self.directory(posts, judge, &path);
                 }
                 self.inside(judge, &path);
             }
@@ -179,9 +184,9 @@ impl Marks {
     }
 
     /// Before its entries are read: what is made in between is told of.
-    fn directory(&mut self, group: &Group, judge: &mut dyn Judge, path: &Path) {
+    fn directory(&mut self, posts: &mut Posts, judge: &mut dyn Judge, path: &Path) {
         if judge.children(path) {
-            let marked = self.mark(group, On::Children, OPEN | EXECUTE, path);
+            let marked = self.mark(posts, On::Children, OPEN | EXECUTE, path);
             self.failed += u64::from(marked.is_err());
         }
         self.failed += u64::from(self.news.watch(path).is_err());
@@ -202,9 +207,9 @@ impl Marks {
         }
     }
 
-    fn mark(&mut self, group: &Group, on: On, mask: u64, path: &Path) -> io::Result<()> {
+    fn mark(&mut self, posts: &mut Posts, on: On, mask: u64, path: &Path) -> io::Result<()> {
         self.made += 1;
-        group.mark(on, mask, path)
+        posts.mark(on, mask, path)
     }
 }
 

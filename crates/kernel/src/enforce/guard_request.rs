@@ -2,14 +2,17 @@
 
 use std::fs;
 use std::os::fd::AsRawFd;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use nix::libc;
 
 use super::fanotify::{Asked, EXECUTE, READ};
+use super::guard_layers::Layers;
+use crate::source::mountinfo::{self, Mount};
 
 /// What is wanted of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,14 +58,22 @@ pub struct Request {
     pub wanted: Wanted,
     /// Of what.
     pub file: Identity,
-    /// Its path inside of its filesystem, under the name by which it is opened; none if that could
-    /// not be found out.
-    pub inside: Option<PathBuf>,
+    /// Where it is, under the name by which it is opened; none if that could not be found out.
+    pub inside: Option<Inside>,
+}
+
+/// A place in a filesystem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inside {
+    /// The filesystem, as mounts tell it: files of an overlay may tell of another one.
+    pub device: u64,
+    /// The path from its root on.
+    pub path: PathBuf,
 }
 
 impl Request {
     /// Looks at the file and at the thread, which waits meanwhile.
-    pub(super) fn of(asked: &Asked) -> Option<Request> {
+    pub(super) fn of(asked: &Asked, layers: &Mutex<Layers>) -> Option<Request> {
         let number = asked.file.as_raw_fd();
         let about = fs::metadata(format!("/proc/self/fd/{number}")).ok()?;
         let wanted = match asked.mask {
@@ -74,13 +85,13 @@ impl Request {
             tid: asked.tid,
             wanted,
             file: Identity::of(&about),
-            inside: inside(number, asked.tid),
+            inside: inside(number, asked.tid, &about, layers),
         })
     }
 }
 
 /// A device as the kernel writes it in its own structures.
-fn kernel_device(device: u64) -> u64 {
+pub(super) fn kernel_device(device: u64) -> u64 {
     u64::from(libc::major(device)) << 20 | u64::from(libc::minor(device))
 }
 
@@ -110,45 +121,38 @@ fn opened(tid: u32) -> Wanted {
     }
 }
 
-/// The path of an open file inside of its filesystem: its path as the kernel writes it, without that
-/// of the mount it was opened through, behind the directory that this mount shows.
-fn inside(number: i32, tid: u32) -> Option<PathBuf> {
+/// Where an open file is: its path as the kernel writes it, without that of the mount it was opened
+/// through, behind the directory that this mount shows.
+fn inside(number: i32, tid: u32, about: &fs::Metadata, layers: &Mutex<Layers>) -> Option<Inside> {
+    let path = named(number)?;
+    if let Some(mount) = shown(number, tid) {
+        return behind(mount, &path);
+    }
+    let layers = &mut layers.lock().unwrap_or_else(PoisonError::into_inner);
+    let file = layers.find(tid, &path, about)?;
+    behind(shown(file.as_raw_fd(), tid)?, &named(file.as_raw_fd())?)
+}
+
+fn named(number: i32) -> Option<PathBuf> {
     let path = fs::read_link(format!("/proc/self/fd/{number}")).ok()?;
+    (!path.as_os_str().as_bytes().ends_with(b" (deleted)")).then_some(path)
+}
+
+fn behind(mount: Mount, path: &Path) -> Option<Inside> {
+    let rest = path.strip_prefix(&mount.point).ok()?;
+    let path = if rest.as_os_str().is_empty() { mount.root } else { mount.root.join(rest) };
+    Some(Inside { device: mount.dev, path })
+}
+
+/// The mount that a file was opened through, if it is in a table of mounts.
+fn shown(number: i32, tid: u32) -> Option<Mount> {
     let about = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).ok()?;
-    let mount = about.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim();
-    let own = mounted("/proc/self/mountinfo", mount);
-    let (root, point) = own.or_else(|| mounted(&format!("/proc/{tid}/mountinfo"), mount))?;
-    let rest = path.strip_prefix(&point).ok()?;
-    if rest.as_os_str().as_bytes().ends_with(b" (deleted)") {
-        return None;
-    }
-    Some(if rest.as_os_str().is_empty() { root } else { root.join(rest) })
+    let id = about.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim().parse().ok()?;
+    let own = mounted("/proc/self/mountinfo", id);
+    own.or_else(|| mounted(&format!("/proc/{tid}/mountinfo"), id))
 }
 
-/// The directory that a mount shows, and where.
-fn mounted(table: &str, mount: &str) -> Option<(PathBuf, PathBuf)> {
-    let text = fs::read_to_string(table).ok()?;
-    let mut lines = text.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    let line = lines.find(|words| words.first() == Some(&mount))?;
-    Some((unescaped(line.get(3)?), unescaped(line.get(4)?)))
-}
-
-/// Blanks and the like are written as their octal number.
-fn unescaped(text: &str) -> PathBuf {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, behind)) = rest.split_first() {
-        let octal = behind.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) if *first == b'\\' => {
-                bytes.push(byte);
-                rest = behind.get(3..).unwrap_or_default();
-            }
-            _ => {
-                bytes.push(*first);
-                rest = behind;
-            }
-        }
-    }
-    Path::new(&std::ffi::OsString::from_vec(bytes)).to_owned()
+fn mounted(table: &str, id: u32) -> Option<Mount> {
+    let lines = mountinfo::lines(table);
+    lines.iter().filter_map(|line| mountinfo::parse(line)).find(|mount| mount.id == id)
 }

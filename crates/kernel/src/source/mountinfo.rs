@@ -75,8 +75,16 @@ impl MountInfo {
     }
 }
 
+/// The lines of a table of mounts; none if it cannot be read.
+pub(crate) fn lines(table: &str) -> Vec<Vec<u8>> {
+    let mut text = Vec::new();
+    let read = File::open(table).and_then(|file| file.take(READ_MAX).read_to_end(&mut text));
+    let lines = text.split(|byte| *byte == b'\n').take(MOUNTS_MAX);
+    if read.is_ok() { lines.map(<[u8]>::to_vec).collect() } else { Vec::new() }
+}
+
 /// One line of mountinfo.
-fn parse(line: &[u8]) -> Option<Mount> {
+pub(crate) fn parse(line: &[u8]) -> Option<Mount> {
     let mut words = line.split(|b| *b == b' ');
     let id = number(words.next()?)?;
     let _parent = words.next()?;
@@ -110,7 +118,7 @@ fn flag(option: &[u8]) -> u32 {
 }
 
 /// Space, tab, newline and backslash are written as a backslash and three octal digits.
-fn unescape(word: &[u8]) -> Vec<u8> {
+pub(crate) fn unescape(word: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(word.len());
     let mut rest = word;
     while let Some((first, tail)) = rest.split_first() {

@@ -291,6 +291,72 @@ fn a_name_that_may_be_anywhere_is_protected_on_every_filesystem() {
     assert_eq!((counters.late, counters.unmarked), (0, 0));
 }
 
+/// An overlay over a directory, for as long as it is needed.
+struct Overlay(String);
+
+impl Overlay {
+    fn new(place: &Place, lower: &str, name: &str) -> Overlay {
+        use nix::mount::{MsFlags, mount};
+        let at = |part: &str| place.at(&format!("{name}-{part}"));
+        for part in ["upper", "work", "merged"] {
+            fs::create_dir_all(at(part)).unwrap();
+        }
+        let lower = place.at(lower);
+        let options = format!("lowerdir={lower},upperdir={},workdir={}", at("upper"), at("work"));
+        let (kind, point) = (Some("overlay"), at("merged"));
+        mount(kind, point.as_str(), kind, MsFlags::empty(), Some(options.as_str())).unwrap();
+        Overlay(point)
+    }
+}
+
+impl Drop for Overlay {
+    fn drop(&mut self) {
+        nix::mount::umount2(self.0.as_str(), nix::mount::MntFlags::MNT_DETACH).unwrap();
+    }
+}
+
+#[test]
+fn files_in_layers_are_asked_about_and_nobody_waits_for_ever() {
+    if skipped() {
+        return;
+    }
+    let place = Place::new();
+    let name = format!("x.layered-{}", std::process::id());
+    for file in [name.as_str(), "free", "written"] {
+        fs::write(place.at(&format!("open/{file}")), "content").unwrap();
+    }
+    let _one = Overlay::new(&place, "open", "one");
+    let _two = Overlay::new(&place, "one-merged", "two");
+    let pattern = Object::Path(format!("**/{name}"));
+    let rules = vec![rule("read", &[Operation::Read], &[pattern])];
+    let (guard, said) = place.guard_with(rules, Duration::ZERO);
+    for merged in ["one-merged", "two-merged"] {
+        let read = |file: &str| format!("read {}", place.at(&format!("{merged}/{file}")));
+        let acts = vec![read("free"); 10];
+        let acts: Vec<&str> = acts.iter().map(String::as_str).collect();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    assert_eq!(tried(&place.free, &place.scratch.path, &acts), [0; 10]);
+                });
+            }
+        });
+        let errno = place.denied(&read("free"));
+        let refused: Vec<_> = said.try_iter().filter(|one| !one.1).collect();
+        assert_eq!(
+            (errno, &refused[..]),
+            (0, &[][..]),
+            "{merged}: no rule about it, nor about its layers"
+        );
+        assert_eq!(place.denied(&read(&name)), EPERM, "{merged}");
+        assert_eq!(said.try_iter().filter(|one| !one.1).count(), 1, "{merged}: by the guard");
+        let write = format!("write {}", place.at(&format!("{merged}/written")));
+        assert_eq!(place.denied(&write), 0, "{merged}: copied up, and no rule about it");
+    }
+    let counters = guard.counters();
+    assert_eq!((counters.late, counters.unmarked), (0, 0));
+}
+
 #[test]
 fn a_filesystem_that_is_mounted_later_is_protected() {
     use nix::mount::{MntFlags, MsFlags, mount, umount2};

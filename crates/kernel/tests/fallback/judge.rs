@@ -39,12 +39,11 @@ impl Policed {
     fn labels(&self, request: &Request) -> Labels {
         let tables = &self.compiled.tables;
         let kept = self.kept.get(&request.file).copied().unwrap_or_default();
-        let named = match (&request.inside, self.mounts.get(&request.file.device)) {
-            (Some(inside), Some(mounts)) => {
-                tables.label_inside(mounts, inside.as_os_str().as_bytes())
-            }
-            _ => Labels::UNRESOLVED,
-        };
+        let place = request.inside.as_ref();
+        let shown = place.and_then(|place| Some((self.mounts.get(&place.device)?, &place.path)));
+        let named = shown.map_or(Labels::UNRESOLVED, |(mounts, path)| {
+            tables.label_inside(mounts, path.as_os_str().as_bytes())
+        });
         kept.with(&named, &tables.verdicts)
     }
 

@@ -105,13 +105,11 @@ impl Policed {
 
     fn labels(&self, request: &Request) -> Labels {
         let known = self.known.get(&request.file).copied().unwrap_or_default();
-        let mounts = self.mounts.get(&request.file.device).map_or(&[][..], Vec::as_slice);
-        let named = match &request.inside {
-            Some(path) if !mounts.is_empty() => {
-                self.tables.label_inside(mounts, path.as_os_str().as_bytes())
-            }
-            _ => Labels::UNRESOLVED,
-        };
+        let place = request.inside.as_ref();
+        let shown = place.and_then(|place| Some((self.mounts.get(&place.device)?, &place.path)));
+        let named = shown.map_or(Labels::UNRESOLVED, |(mounts, path)| {
+            self.tables.label_inside(mounts, path.as_os_str().as_bytes())
+        });
         // A file with labels of its own is known, whatever its name.
         let named = if named.unresolved && !known.as_slice().is_empty() { known } else { named };
         known.with(&named, &self.tables.verdicts)
@@ -179,7 +177,7 @@ impl Policed {
         (verdict, why): (Verdict, Why),
         flag: u32,
     ) {
-        let path = request.inside.as_deref().map(|path| path.as_os_str().as_bytes());
+        let path = request.inside.as_ref().map(|place| place.path.as_os_str().as_bytes());
         let path = path.unwrap_or_default();
         let status = Status::of(request.tid);
         let mut record = RecDenial::new_zeroed();

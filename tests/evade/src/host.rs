@@ -11,26 +11,19 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::cases::{self, Case, UNRESOLVED};
 use crate::hammer;
 use crate::lab::{self, LAB, SCRATCH};
+use crate::root;
 use crate::run::{self, Outcome, Tier};
 
 /// How long the agent may take for anything.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// How often something is looked at.
 const POLL: Duration = Duration::from_millis(20);
-/// Rules that name files anywhere, or all but some: each file of a host would be asked about.
-const EVERYWHERE: &[&str] = &["no-secret", "only-listed", "listed", "only-strict", "strictly"];
-/// Rules for which each program of a host would be asked about when it is run.
-const BY_HASH: &[&str] = &["no-hash", "only-hashed", "by-hash", "no-hashed"];
-const ASKED_OF_ALL: &str = "every file of the host would be asked about";
-
 /// How often policies are replaced under load unless it is said: what a run of all tests has time for.
 const RELOADS: u32 = 20;
 const HAMMER: &str = "agent/reloads under load";
@@ -40,16 +33,12 @@ struct Asked<'a> {
     agent: &'a str,
     only: &'a str,
     reloads: u32,
-    /// No filesystem that is mounted here is anybody else's.
-    alone: bool,
 }
 
-/// `evade host --agent PATH [--alone] [--only WORD] [--reloads N]`
+/// `evade host --agent PATH [--only WORD] [--reloads N]`
 pub(crate) fn command(words: &[&str]) -> Result<bool> {
-    let alone = words.contains(&"--alone");
-    let mut asked = Asked { agent: "", only: "", reloads: RELOADS, alone };
-    let pairs: Vec<&str> = words.iter().copied().filter(|word| *word != "--alone").collect();
-    for pair in pairs.chunks(2) {
+    let mut asked = Asked { agent: "", only: "", reloads: RELOADS };
+    for pair in words.chunks(2) {
         match pair {
             ["--agent", agent] => asked.agent = agent,
             ["--only", word] => asked.only = word,
@@ -64,18 +53,16 @@ pub(crate) fn command(words: &[&str]) -> Result<bool> {
     }
 }
 
-/// Does it all in a process whose mounts are its own, and cleans up whatever becomes of it.
+/// Does it all in a process whose root is its own, and cleans up whatever becomes of it.
 fn around(words: &[&str]) -> Result<bool> {
-    let root = cgroup_root().context("no cgroups of version 2 are mounted")?;
-    let scratch = root.join(format!("evade-{}", std::process::id()));
-    let new = !Path::new(LAB).exists();
+    let cgroups = cgroup_root().context("no cgroups of version 2 are mounted")?;
+    let scratch = cgroups.join(format!("evade-{}", std::process::id()));
     fs::create_dir(&scratch).with_context(|| format!("making {}", scratch.display()))?;
     let mut command = Command::new("/proc/self/exe");
-    let status = command.arg("host").args(words).env(SCRATCH, &scratch).status();
+    // As it is called behind the root that is exchanged.
+    let inside = Path::new(root::CGROUPS).join(scratch.file_name().unwrap_or_default());
+    let status = command.arg("host").args(words).env(SCRATCH, inside).status();
     remove(&scratch)?;
-    if new && let Err(error) = fs::remove_dir(LAB) {
-        eprintln!("evade: {LAB} stays: {error}");
-    }
     let status = status.context("starting the suite")?;
     ensure!(status.signal().is_none(), "the suite ended: {status}");
     Ok(status.success())
@@ -108,25 +95,17 @@ fn remove(group: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether a rule is not tried, since others would be asked about.
-fn is_for_all(rule: &str, alone: bool) -> bool {
-    EVERYWHERE.contains(&rule) || !alone && BY_HASH.contains(&rule)
-}
-
 fn inside(asked: &Asked<'_>) -> Result<bool> {
     let wanted = |case: &&Case| case.id().contains(asked.only);
     let cases: Vec<&Case> = cases::all().filter(wanted).collect();
-    unshare(CloneFlags::CLONE_NEWNS).context("mounts of its own")?;
-    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-    mount(None::<&str>, "/", None::<&str>, private, None::<&str>)?;
+    root::enter(Path::new(asked.agent))?;
     lab::furnish(&cases)?;
     println!("TIER fallback");
-    let mut host = Host::start(asked.agent, asked.alone)?;
+    let mut host = Host::start(root::AGENT)?;
     let (mut denied, mut lacks, mut failed, mut absent) = (0, 0, 0, 0);
     for case in &cases {
         let id = case.id();
-        let elsewhere = is_for_all(case.rule, asked.alone).then_some(ASKED_OF_ALL).or(case.guest);
-        if let Some(why) = elsewhere {
+        if let Some(why) = case.guest {
             absent += 1;
             println!("ELSE {id}: {why}");
             continue;
@@ -238,7 +217,7 @@ fn rules() -> Result<(String, Vec<Line>)> {
 
 impl Host {
     /// Starts the agent and puts in force, one by one, all rules that it takes.
-    fn start(program: &str, alone: bool) -> Result<Host> {
+    fn start(program: &str) -> Result<Host> {
         let (head, lines) = rules()?;
         for directory in ["rules", "run", "state"] {
             fs::create_dir(at(directory))?;
@@ -273,7 +252,7 @@ impl Host {
             Ok(host.ask(&["status"], false)?.status.success())
         })?;
         let mut taken: Vec<Line> = Vec::new();
-        for line in lines.into_iter().filter(|line| !is_for_all(&line.id, alone)) {
+        for line in lines {
             let id = line.id.clone();
             taken.push(line);
             fs::write(at("policy.yaml"), text(&head, &taken))?;

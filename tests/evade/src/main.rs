@@ -12,6 +12,7 @@
 //! | `lab` | the directories, the policy, the kernel half |
 //! | `lines` | the kinds of tricks, and the cases of each |
 //! | `host` | the same cases where no LSM program loads, with the agent itself |
+//! | `root` | a root of its own for that |
 //! | `table` | the table in the documentation, from what the suites printed |
 //! | `tables` | from the text of the policy to what the kernel half takes |
 //! | `own` | strangers meddle with the agent itself |
@@ -29,13 +30,14 @@ mod host;
 mod lab;
 mod lines;
 mod own;
+mod root;
 mod run;
 mod table;
 mod tables;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: evade guest [--only WORD] [--reloads N]\n       evade agent --agent PATH\n       evade host --agent PATH [--alone] [--only WORD]\n       evade own\n       evade table NAME=FILE…\n       evade count [TABLES…]\n       evade compile RULES FILE\n       evade do CASE DIRECTORY";
+const USAGE: &str = "usage: evade guest [--only WORD] [--reloads N]\n       evade agent --agent PATH\n       evade host --agent PATH [--only WORD] [--reloads N]\n       evade own\n       evade table NAME=FILE…\n       evade count [TABLES…]\n       evade compile RULES FILE\n       evade do CASE DIRECTORY";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

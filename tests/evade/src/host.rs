@@ -147,6 +147,7 @@ fn inside(asked: &Asked<'_>) -> Result<bool> {
             Err(error) => {
                 failed += 1;
                 println!("FAIL {HAMMER}: {error:#}");
+                eprintln!("{}", host.log());
             }
         }
     }
@@ -306,7 +307,7 @@ impl Host {
     fn ask(&self, words: &[&str], state: bool) -> Result<Output> {
         let mut command = Command::new(&self.program);
         command.args(words).args(directories().into_iter().take(if state { 4 } else { 2 }));
-        command.output().context("starting a command")
+        command.output().with_context(|| format!("starting a command: {}", self.log()))
     }
 
     #[expect(clippy::unused_self, reason = "it is the log of this agent")]

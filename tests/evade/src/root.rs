@@ -58,7 +58,9 @@ pub(crate) fn enter(agent: &Path) -> Result<()> {
             fs::copy(&library, to).with_context(|| format!("copying {}", library.display()))?;
         }
     }
-    symlink("busybox", root.join("bin/sh"))?;
+    for name in ["sh", "env"] {
+        symlink("busybox", root.join("bin").join(name))?;
+    }
     fs::write(root.join("etc/passwd"), USERS)?;
     fs::write(root.join("etc/group"), GROUPS)?;
     fs::copy("/etc/machine-id", root.join("etc/machine-id")).context("copying the machine's id")?;

@@ -5,11 +5,13 @@ use model::policy::{AllowList, Mode, Object, Operations, Policy, Rule, Subject, 
 use crate::error::{Error, number};
 use crate::labels::{Claim, Labels, Meaning, Threats};
 use crate::limits::RULES_MAX;
+use crate::makers;
+use crate::needs::Known;
 use crate::network::{self, Asked};
 use crate::paths::{self, Sizes};
 use crate::pattern::Pattern;
 use crate::subjects::{Selector, Selectors, Subjects, Symbols};
-use crate::tables::{Tables, Things};
+use crate::tables::{Created, Tables, Things};
 use crate::verdicts::{self, Answer, Effect, RuleInfo};
 
 /// Capabilities that tables have a label for; the kernel has 41.
@@ -104,12 +106,11 @@ impl Compiler {
 
     fn rule(&mut self, policy: &Policy, rule: &Rule, enforced: bool) -> Result<(), Error> {
         let (effect, answer) = self.effect(rule);
-        let grants = matches!(effect, Effect::Allow | Effect::Except | Effect::Expired);
         let info = RuleInfo {
             policy: policy.name.clone(),
             id: rule.id.clone(),
             place: rule.place.clone(),
-            bit: self.selectors.bit(&rule.subject, rule.after.as_ref(), grants)?,
+            bit: self.selectors.bit(&rule.subject, rule.after.as_ref(), grants(effect))?,
             operations: rule.operations,
             after: rule.after.as_ref().map_or(Operations::default(), |after| after.operations),
             sequence: rule.after.as_ref().and_then(|after| after.sequence.clone()),
@@ -117,17 +118,16 @@ impl Compiler {
             answer,
             enforced,
             list: false,
-            hashes: objects(rule).any(|object| matches!(object, Object::Hash(_))),
+            objects: known(rule),
         };
         let number = number(self.rules.len());
         self.rules.push(info);
         self.patterns(&rule.id)?;
-        let denies = effect == Effect::Deny;
         for object in &rule.objects {
-            self.object(&rule.id, object, Claim::Rule(number), denies)?;
+            self.object(&rule.id, object, Claim::Rule(number), effect)?;
         }
         for object in rule.after.iter().flat_map(|after| &after.objects) {
-            self.object(&rule.id, object, Claim::Trigger(number), false)?;
+            self.object(&rule.id, object, Claim::Trigger(number), Effect::Trigger)?;
         }
         Ok(())
     }
@@ -162,7 +162,7 @@ impl Compiler {
             answer: Answer::of(list.errno),
             enforced,
             list: true,
-            hashes: false,
+            objects: Vec::new(),
         };
         self.rules.push(info);
         self.patterns(&list.id)
@@ -188,8 +188,8 @@ impl Compiler {
         Ok(())
     }
 
-    fn selected(&mut self, rule: &str, subject: &Subject) -> Result<u8, Error> {
-        let bit = self.selectors.bit(subject, None, false)?;
+    fn selected(&mut self, rule: &str, subject: &Subject, grants: bool) -> Result<u8, Error> {
+        let bit = self.selectors.bit(subject, None, grants)?;
         self.patterns(rule)?;
         Ok(bit)
     }
@@ -199,22 +199,23 @@ impl Compiler {
         rule: &str,
         object: &Object,
         claim: Claim,
-        denies: bool,
+        effect: Effect,
     ) -> Result<(), Error> {
         match object {
             Object::Any => self.any.push(claim),
             Object::Path(text) => self.paths.add(pattern(rule, text)?, claim),
             Object::Hash(hash) => self.hashes.entry(*hash).or_default().push(claim),
             Object::CreatedBy(subject) => {
-                let bit = self.selected(rule, subject)?;
+                let bit = self.selected(rule, subject, grants(effect))?;
                 self.created.entry(bit).or_default().push(claim);
             }
             Object::Process(subject) => {
-                let bit = self.selected(rule, subject)?;
+                let bit = self.selected(rule, subject, false)?;
                 self.processes.entry(bit).or_default().push(claim);
             }
             Object::Peer(peer) => {
                 let (network, ports, protocol) = (peer.network, peer.ports, peer.protocol);
+                let denies = effect == Effect::Deny;
                 let asked = Asked { network, ports, protocol, claim, denies };
                 self.network.peer(&asked).map_err(|max| Error::Prefix {
                     rule: rule.to_owned(),
@@ -255,7 +256,14 @@ impl Compiler {
             things.processes.push((bit, labels.holds(claims)?));
         }
         for (bit, claims) in self.created {
-            things.created.push((bit, labels.holds(claims)?));
+            let Some(selector) = self.selectors.all.get(usize::from(bit)) else { continue };
+            let enforced = |claim: &Claim| {
+                let Claim::Rule(rule) = claim else { return false };
+                self.rules.get(*rule as usize).is_some_and(|rule| rule.enforced)
+            };
+            let in_force = claims.iter().any(|claim| denies(&claim) && enforced(claim));
+            let label = labels.holds(claims)?;
+            things.created.push(Created { bit, in_force, label, id: makers::id(selector) });
         }
         let symbols = Symbols::of(&self.selectors.all);
         let mut subjects = Subjects::of(&self.selectors.all, &symbols);
@@ -284,9 +292,24 @@ impl Compiler {
     }
 }
 
+/// Whether a rule of this effect allows something.
+fn grants(effect: Effect) -> bool {
+    matches!(effect, Effect::Allow | Effect::Except | Effect::Expired)
+}
+
 /// What a rule is about, and what arms it.
 fn objects(rule: &Rule) -> impl Iterator<Item = &Object> {
     rule.objects.iter().chain(rule.after.iter().flat_map(|after| &after.objects))
+}
+
+/// What must be known of files to tell whether a rule is about them, or armed by them.
+fn known(rule: &Rule) -> Vec<Known> {
+    let any = |is: fn(&Object) -> bool| objects(rule).any(is);
+    let found = [
+        (Known::Hash, any(|object| matches!(object, Object::Hash(_)))),
+        (Known::Maker, any(|object| matches!(object, Object::CreatedBy(_)))),
+    ];
+    found.into_iter().filter(|one| one.1).map(|one| one.0).collect()
 }
 
 fn pattern(rule: &str, text: &str) -> Result<Pattern, Error> {

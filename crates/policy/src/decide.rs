@@ -91,17 +91,17 @@ impl Tables {
 
     /// The labels of a process that a signal or a tracer is meant for.
     pub fn label_process(&self, target: &Process) -> Labels {
-        self.of_bits(&self.things.processes, target)
+        self.of_bits(self.things.processes.iter().copied(), target)
     }
 
     /// The labels of a file that a process makes.
     pub fn label_created(&self, creator: &Process) -> Labels {
-        self.of_bits(&self.things.created, creator)
+        self.of_bits(self.things.created.iter().map(|one| (one.bit, one.label)), creator)
     }
 
-    fn of_bits(&self, labels: &[(u8, u32)], process: &Process) -> Labels {
+    fn of_bits(&self, labels: impl Iterator<Item = (u8, u32)>, process: &Process) -> Labels {
         let bits = self.subjects.bits(process);
-        self.gather(labels.iter().filter(|one| bits.has(one.0)).map(|one| one.1))
+        self.gather(labels.filter(|one| bits.has(one.0)).map(|one| one.1))
     }
 
     fn gather(&self, labels: impl IntoIterator<Item = u32>) -> Labels {

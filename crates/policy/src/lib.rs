@@ -24,6 +24,7 @@
 //! | [`blob`] | tables as bytes |
 //! | [`explain`], [`plan`] | why a request is answered so; what policies need |
 //! | [`actor`], [`question`] | processes and requests in words |
+//! | [`makers`] | what subjects that make files are called in all generations |
 //! | [`needs`] | what a way of enforcing must be able to do for a rule |
 //! | [`lint`], [`diff`], [`edit`] | what is probably not meant; what changes; what would allow it |
 //!
@@ -43,6 +44,7 @@ pub mod explain;
 pub mod labels;
 pub mod limits;
 pub mod lint;
+pub mod makers;
 pub mod marking;
 pub mod mounts;
 pub mod needs;

@@ -22,12 +22,14 @@ pub enum Known {
     Hash,
     /// The same of who uses the network.
     HashOfPeer,
+    /// Who made a file.
+    Maker,
 }
 
 impl Known {
     /// All of them.
-    pub const ALL: [Known; 5] =
-        [Known::Script, Known::Deed, Known::Armed, Known::Hash, Known::HashOfPeer];
+    pub const ALL: [Known; 6] =
+        [Known::Script, Known::Deed, Known::Armed, Known::Hash, Known::HashOfPeer, Known::Maker];
 
     /// What rules say with it.
     pub fn text(self) -> &'static str {
@@ -37,6 +39,7 @@ impl Known {
             Known::Armed => "`after` in a rule about files",
             Known::Hash => "a hash",
             Known::HashOfPeer => "a `hash` as subject in a rule about the network",
+            Known::Maker => "`createdBy`",
         }
     }
 
@@ -50,6 +53,7 @@ impl Known {
             }
             Known::Hash => return None,
             Known::HashOfPeer => "programs of cgroups cannot hash a file",
+            Known::Maker => "only LSM programs are told who makes a file",
         })
     }
 }
@@ -79,8 +83,9 @@ pub fn of(rule: &RuleInfo, selectors: &[Selector]) -> Needs {
         (Known::Script, selector.is_some_and(|one| !one.subject.scripts.is_empty())),
         (Known::Deed, files(rule.after)),
         (Known::Armed, waits && files(rule.operations)),
-        (Known::Hash, hashed || rule.hashes),
+        (Known::Hash, hashed || rule.objects.contains(&Known::Hash)),
         (Known::HashOfPeer, hashed && network),
+        (Known::Maker, rule.objects.contains(&Known::Maker)),
     ];
     needs.known.extend(found.into_iter().filter(|one| one.1).map(|one| one.0));
     needs
@@ -137,6 +142,14 @@ mod tests {
         let of =
             needs(&[Execute], |rule| rule.objects = vec![model::policy::Object::Hash([7; 32])]);
         assert_eq!(of.known, [Known::Hash]);
+        let made = model::policy::Object::CreatedBy(Box::new(Subject {
+            users: vec!["1".into()],
+            ..Subject::default()
+        }));
+        assert_eq!(needs(&[Read], |rule| rule.objects = vec![made.clone()]).known, [Known::Maker]);
+        let trigger = Trigger { objects: vec![made], ..after(Read) };
+        let armed = needs(&[Connect], |rule| rule.after = Some(trigger));
+        assert_eq!(armed.known, [Known::Deed, Known::Maker]);
         let sequence = Trigger { sequence: Some("s".into()), ..Trigger::default() };
         assert_eq!(needs(&[Read], |rule| rule.after = Some(sequence)).known, [Known::Armed]);
     }

@@ -38,7 +38,20 @@ pub struct Things {
     /// Of processes that have the bit of a selector.
     pub processes: Vec<(u8, u32)>,
     /// Of files made by processes that have the bit of a selector.
-    pub created: Vec<(u8, u32)>,
+    pub created: Vec<Created>,
+}
+
+/// What follows for a file from who made it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Created {
+    /// The bit of the selector, in this generation.
+    pub bit: u8,
+    /// Whether a rule that is carried out denies such files.
+    pub in_force: bool,
+    /// The label of the file.
+    pub label: u32,
+    /// What the selector is called in all generations; never 0. See [`crate::makers`].
+    pub id: u64,
 }
 
 /// What is known of what a file holds, as SHA-256.

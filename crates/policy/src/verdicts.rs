@@ -7,6 +7,7 @@ use model::policy::{Errno, Operation, Operations, Place, Verdict};
 use crate::bits::Bits;
 use crate::error::number;
 use crate::labels::{Claim, Meaning, Rank};
+use crate::needs::Known;
 
 /// Operations that a label has a row for.
 pub const OPERATIONS: usize = Operation::ALL.len();
@@ -191,8 +192,8 @@ pub struct RuleInfo {
     pub enforced: bool,
     /// Whether it is an allow list: it denies what no rule allows.
     pub list: bool,
-    /// Whether it names files by their hash.
-    pub hashes: bool,
+    /// What must be known of files so that its objects can be told apart.
+    pub objects: Vec<Known>,
 }
 
 impl RuleInfo {

@@ -9,7 +9,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use anyhow::{Context, Result, ensure};
 
 use crate::lab::{self, COVERED, FREE, LAB, Lab};
-use crate::tables;
+use crate::{kept, tables};
 
 /// A process that begins when it is told to.
 const LATER: &str = "later";
@@ -32,6 +32,8 @@ pub(crate) const NAMES: &[&str] = &[
     "processes that ran before the rule",
     "what is only reported",
     "reloads under load",
+    "what was made before reloads, and between",
+    "a table of makers that is full",
     "kill -9 of the loader",
 ];
 
@@ -46,6 +48,10 @@ pub(crate) fn all(
     results.push(("what is only reported", report(lab)));
     if "reloads".contains(only) {
         results.push(("reloads under load", reload(lab, reloads)));
+    }
+    if "reloads".contains(only) || only == "made" {
+        results.push(("what was made before reloads, and between", kept::over_reloads(lab)));
+        results.push(("a table of makers that is full", kept::full(lab)));
     }
     if "kill".contains(only) {
         results.push(("kill -9 of the loader", kill(lab)));

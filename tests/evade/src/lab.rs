@@ -38,10 +38,14 @@ pub(crate) const TOUCHER: &str = "/lab/bin/toucher";
 pub(crate) const PARENT: &str = "/lab/bin/parent";
 /// The same program, which may not act on the system.
 pub(crate) const CONFINED: &str = "/lab/bin/confined";
+/// The same program, whose files are told apart.
+pub(crate) const MAKER: &str = "/lab/bin/maker";
 /// The same program, which is acted on.
 pub(crate) const VICTIM: &str = "/lab/bin/victim";
 /// Bytes of tables: small, so that reloads are fast.
 pub(crate) const BLOB_BYTES: u32 = 256 << 10;
+/// Files that are remembered by who made them: few, so that the table is full soon.
+pub(crate) const FILES: u32 = 8 << 10;
 /// In records: no rule decided.
 pub(crate) const NO_RULE: u32 = u32::MAX;
 /// How long a record may take.
@@ -76,7 +80,7 @@ pub(crate) struct Lab {
 
 /// Options of all loaders of the suite.
 pub(crate) fn options() -> Options {
-    Options { blob_bytes: BLOB_BYTES, ..Options::default() }
+    Options { blob_bytes: BLOB_BYTES, files: FILES, ..Options::default() }
 }
 
 /// The directory of a case for one of the two.
@@ -115,7 +119,9 @@ pub(crate) fn furnish(cases: &[&Case]) -> Result<()> {
     )
     .context("mounting the laboratory")?;
     fs::create_dir(Path::new(LAB).join("bin"))?;
-    for program in [COVERED, FREE, LIMITED, STRICT, HASHED, TOUCHER, PARENT, CONFINED, VICTIM] {
+    for program in
+        [COVERED, FREE, LIMITED, STRICT, HASHED, TOUCHER, PARENT, CONFINED, VICTIM, MAKER]
+    {
         fs::copy("/proc/self/exe", program).with_context(|| format!("copying to {program}"))?;
     }
     hash::furnish(Path::new(LAB)).context("making programs that rules know by their hash")?;

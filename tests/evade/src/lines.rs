@@ -246,6 +246,31 @@ const LINES: &[Line] = &[
         ],
     ),
     line(
+        FILES,
+        "known by who made it: other names, no name, replaced policies, a forgotten inode",
+        &[
+            "made/open",
+            "made/renamed by another",
+            "made/another name by another",
+            "made/written anew by another",
+            "made/moved with its directory",
+            "made/without a name, then a name",
+            "made/in memory only",
+            "made/by a child of its maker",
+            "made/run",
+            "made/a directory",
+            "made/a pipe",
+            "made/through an overlay",
+            "made/below an overlay",
+            "made/when the kernel has forgotten its inode",
+            "made/when its filesystem was mounted again",
+            "agent/what was made before reloads, and between",
+            "agent/a table of makers that is full",
+            "run/who made a file outlives the agent and its maps",
+        ],
+    )
+    .note("a copy is made by who copies, and what was there before the rule by nobody it knows"),
+    line(
         RUNNING,
         "another name: links, copies, first argument, name of the process",
         &[

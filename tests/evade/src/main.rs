@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `agent` | the agent itself, with the commands of an operator |
 //! | `cases` | the tricks, by area |
+//! | `kept` | files that are known by their maker, over reloads |
 //! | `lab` | the directories, the policy, the kernel half |
 //! | `lines` | the kinds of tricks, and the cases of each |
 //! | `host` | the same cases where no LSM program loads, with the agent itself |
@@ -27,6 +28,7 @@ mod cases;
 mod count;
 mod hammer;
 mod host;
+mod kept;
 mod lab;
 mod lines;
 mod own;
@@ -49,6 +51,10 @@ fn main() -> ExitCode {
         ["own"] => own::command(),
         ["meddle", rest @ ..] => return own::meddle(rest),
         ["wait"] => lab::wait().map(|()| true),
+        ["make", what, at] => {
+            cases::made::make(what, at.as_ref()).map(|()| true).map_err(Into::into)
+        }
+        ["tally", at] => cases::made::tally(at.as_ref()).map(|()| true).map_err(Into::into),
         ["do", case, directory] => return cases::perform(case, directory.as_ref()),
         ["host", rest @ ..] => host::command(rest),
         ["table", rest @ ..] => table::command(rest),

@@ -83,6 +83,7 @@ fn policy(lsm: bool) -> Json {
     // What only LSM programs know of processes is refused where none loads.
     let why = |one: Known| match (one, &offer.no_lsm) {
         (Known::Hash, _) => offer.no_hashes.clone(),
+        (Known::Maker, None) => offer.no_makers.clone(),
         (_, Some(_)) => one.why().map(str::to_owned),
         (_, None) => None,
     };

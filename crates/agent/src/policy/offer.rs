@@ -29,13 +29,12 @@ pub(crate) enum Refusal {
 }
 
 impl Offer {
-    /// All that LSM programs can do, but for these; and why no file can be hashed, if none can.
+    /// All that LSM programs can do and know, but for these.
     pub(crate) fn lsm(
         lacks: impl IntoIterator<Item = (Operation, String)>,
-        no_hashes: Option<String>,
+        unknown: impl IntoIterator<Item = (Known, String)>,
     ) -> Offer {
-        let unknown = no_hashes.map(|why| (Known::Hash, why)).into_iter().collect();
-        Offer { lacks: lacks.into_iter().collect(), unknown }
+        Offer { lacks: lacks.into_iter().collect(), unknown: unknown.into_iter().collect() }
     }
 
     /// Permission events and programs of cgroups.
@@ -57,7 +56,7 @@ impl Offer {
 
     /// Nothing, for one reason.
     pub(crate) fn nothing(why: &str) -> Offer {
-        Offer::lsm(Operation::ALL.iter().map(|one| (*one, why.to_owned())), None)
+        Offer::lsm(Operation::ALL.iter().map(|one| (*one, why.to_owned())), [])
     }
 
     /// For `policy show`, and for who applies policies.
@@ -120,6 +119,7 @@ impl Refusal {
             Refusal::Known(Known::Script, _) => "script",
             Refusal::Known(Known::Deed | Known::Armed, _) => "after",
             Refusal::Known(Known::Hash | Known::HashOfPeer, _) => "hash",
+            Refusal::Known(Known::Maker, _) => "createdBy",
         }
     }
 
@@ -163,11 +163,11 @@ mod tests {
         let offer = Offer::at_best(TierName::Fallback);
         let needs = Needs {
             operations: set(&[Operation::Read, Operation::Write, Operation::Delete]),
-            known: vec![Known::Script, Known::Hash],
+            known: vec![Known::Script, Known::Hash, Known::Maker],
         };
         let refused = offer.refuses(&needs, set(&[Operation::Delete]));
         let what: Vec<String> = refused.iter().map(Refusal::what).collect();
-        assert_eq!(what, ["`write`", "a `script` as subject"]);
+        assert_eq!(what, ["`write`", "a `script` as subject", "`createdBy`"]);
         assert!(refused[0].why().starts_with("partly: "), "{refused:?}");
         assert!(Offer::at_best(TierName::Lsm).refuses(&needs, set(&[])).is_empty());
         let none = Offer::nothing("no hook").refuses(&needs, set(&[]));
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn what_an_agent_says_is_understood() {
-        let unhashed = Offer::lsm([], Some("no IMA".to_owned()));
+        let unhashed = Offer::lsm([], [(Known::Hash, "no IMA".to_owned())]);
         assert_eq!(unhashed.refuses(&hashed(), set(&[])).len(), 1);
         assert_eq!(Offer::default().refuses(&hashed(), set(&[])), []);
         for offer in

@@ -43,7 +43,6 @@ fn of_object(object: &Object) -> Option<(&'static str, &'static str)> {
         Object::Process(subject) if !subject.hashes.is_empty() => {
             ("processes that are acted on, by hash,", "name the paths of their executables")
         }
-        Object::CreatedBy(_) => ("files by who created them", "name the directories"),
         _ => return None,
     })
 }
@@ -98,6 +97,7 @@ mod tests {
             "deny: connect, peers: [192.0.2.1]",
             "deny: connect, domains: ['example.org:443']",
             "deny: execute, files: [/a]",
+            "deny: read, createdBy: {executable: /b}",
             "subject: {executable: /b}, deny: read, files: [/a]",
             "subject: {container: {name: 0123456789ab}}, deny: read, files: [/a]",
             "subject: {container: {name: web}}, deny: read, files: [/a]",

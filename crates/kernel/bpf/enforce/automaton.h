@@ -8,7 +8,7 @@
 #ifndef AEGIS_AUTOMATON_H
 #define AEGIS_AUTOMATON_H
 
-#include "blob.h"
+#include "made.h"
 
 #define STATE_DEAD 0
 #define STATE_START 1
@@ -64,6 +64,8 @@ struct reading {
 	__u32 others; /* mounts show directories of the filesystem, too */
 	__u32 starts;
 	struct start start[STARTS_MAX];
+	struct made_key made;
+	struct makers by;
 	struct labels labels;
 	struct set hearers[USES +
 	                   1]; /* the last stays unused: a mask is all that the verifier needs */

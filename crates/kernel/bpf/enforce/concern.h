@@ -98,15 +98,15 @@ static long add_hearers(__u32 round, struct run *run)
 }
 
 /* Finds whom the labels that were found say anything to. */
-static __always_inline void find_hearers(const struct policy_head *head, struct reading *reading)
+static __always_inline void find_hearers(struct run *run)
 {
-	struct run run = {.head = head, .reading = reading};
+	struct reading *reading = run->reading;
 
 	for (__u32 use = 0; use < USES; use++)
 		for (__u32 i = 0; i < SUBJECT_WORDS; i++)
 			reading->hearers[use].words[i] = reading->labels.unresolved ? ~0ULL : 0;
 	if (reading->labels.count)
-		bpf_loop(LABELS_MAX * HEARER_ROUNDS, add_hearers, &run, 0);
+		bpf_loop(LABELS_MAX * HEARER_ROUNDS, add_hearers, run, 0);
 }
 
 #endif

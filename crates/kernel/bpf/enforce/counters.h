@@ -21,6 +21,7 @@ enum counter {
 	COUNT_ALIKE,      /* decisions like those just told of the same process, only counted */
 	COUNT_HASHED,     /* files that were read to be hashed */
 	COUNT_NO_HASH,    /* files whose hash could not be had */
+	COUNT_NOT_MADE,   /* files of which nobody can tell later who made them */
 	COUNTERS,
 };
 

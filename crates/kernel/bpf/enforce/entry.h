@@ -21,7 +21,7 @@ static __always_inline int refuse_entry(const struct asker *asker, struct dentry
 	dev = entry->d_sb->s_dev;
 	ino = peek_member(struct inode, as_number(inode), i_ino);
 	if (!as_number(inode) || operation == DO_CREATE)
-		label_path(dentry, NULL, NULL, &labels, asker->epoch);
+		label_path(dentry | HOW_NEW, NULL, NULL, &labels, asker->epoch);
 	else if (how)
 		label_path(dentry | how, bpf_inode_storage_get(&kept_labels, inode, 0, 0),
 		           bpf_inode_storage_get(&pins, inode, 0, 0), &labels, asker->epoch);

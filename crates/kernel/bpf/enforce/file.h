@@ -50,6 +50,9 @@ struct {
 
 /* Also label what may come below, and keep nothing: the file is a directory about to move. */
 #define HOW_MOVED 1
+/* Only label the name, whatever file has it now: another one is to get it. */
+#define HOW_NEW 2
+#define HOW (HOW_MOVED | HOW_NEW)
 
 /* A file's name in numbers: where the name of its directory is in memory, and hash and length as
  * the kernel has them. They are kept with the inode, so they need only tell its own names apart. */
@@ -125,6 +128,42 @@ static __always_inline void add_known(const struct policy_head *head, __u64 epoc
 				add_label(head, labels, pin->of[which].labels.label[i]);
 }
 
+/* Of the subjects that the tables say something about, one. */
+static long add_maker(__u32 at, struct run *run)
+{
+	const struct policy_head *head = run->head;
+	struct reading *reading = run->reading;
+	__u32 place = section(head, SECTION_CREATED) + MADE_WIDTH * at;
+	__u64 id = double_word(head, place + 2);
+
+	if (MADE_WIDTH * at >= head->sections[SECTION_CREATED].len)
+		return 1;
+	for (__u32 i = 0; i < MAKERS_MAX; i++)
+		if (reading->by.ids[i] == id)
+			add_label(head, &reading->labels, word(head, place + 1));
+	return 0;
+}
+
+/* Adds what follows from who made a file. All that it needs is in the buffer, for the room on the
+ * stack. */
+static __always_inline void add_made(struct run *run, __u64 dentry)
+{
+	struct reading *reading = run->reading;
+	__u64 inode = peek_member(struct dentry, dentry, d_inode);
+	struct makers *by;
+
+	if (!inode)
+		return;
+	take_made_key(inode, &reading->made);
+	by = bpf_map_lookup_elem(&made, &reading->made);
+	if (!by)
+		return;
+	reading->by = *by;
+	if (by->unknown)
+		reading->labels.unresolved = 1;
+	bpf_loop(SUBJECT_WORDS * 64, add_maker, run, 0);
+}
+
 /*
  * Finds the labels of what a dentry names and keeps them in `kept`, if that is given. What cannot
  * be read is unresolved. A function of its own to the verifier, which so follows it once.
@@ -132,8 +171,7 @@ static __always_inline void add_known(const struct policy_head *head, __u64 epoc
 __weak __noinline int label_path(__u64 dentry_and_how, struct kept *kept, const struct pin *pin,
                                  struct labels *labels, __u64 epoch)
 {
-	bool below = dentry_and_how & HOW_MOVED;
-	__u64 dentry = dentry_and_how & ~(__u64)HOW_MOVED;
+	__u64 dentry = dentry_and_how & ~(__u64)HOW;
 	__u64 parent = parent_of(dentry), name = name_of(dentry), moved = now.moves;
 	struct policy_head *head = policy_of(epoch);
 	struct run run = {.head = head};
@@ -151,11 +189,13 @@ __weak __noinline int label_path(__u64 dentry_and_how, struct kept *kept, const 
 	if (!reading)
 		return 0;
 	run.reading = reading;
+	reading->below = dentry_and_how & HOW_MOVED;
 	count(COUNT_LABELLED);
 	add_known(head, epoch, &reading->labels, kept, pin);
+	if (head->sections[SECTION_CREATED].len && !(dentry_and_how & HOW_NEW))
+		add_made(&run, dentry);
 	if (has_path(dentry)) {
-		reading->below = below;
-		if (read_path(dentry, epoch, reading)) {
+		if (read_path(dentry, epoch, &run)) {
 			bpf_loop(STARTS_MAX, read_start, &run, 0);
 		} else {
 			count(COUNT_NO_PATH);
@@ -164,8 +204,8 @@ __weak __noinline int label_path(__u64 dentry_and_how, struct kept *kept, const 
 		}
 	}
 	*labels = reading->labels;
-	if (kept && !below) {
-		find_hearers(head, reading);
+	if (kept && !reading->below) {
+		find_hearers(&run);
 		reading->epoch = epoch;
 		keep(kept, reading, parent, name, moved);
 	}

@@ -7,7 +7,7 @@
 #define AEGIS_POLICY_H
 
 #define POLICY_MAGIC 0x4c504741 /* "AGPL" reads backwards in memory as AGPL */
-#define POLICY_VERSION 2
+#define POLICY_VERSION 3
 /* Words of 64 bits of a set of subjects. */
 #define SUBJECT_WORDS 4
 /* Labels of one file. */

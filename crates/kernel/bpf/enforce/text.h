@@ -175,9 +175,9 @@ static long ascend(__u32 round, struct run *run)
  * Writes the path of a dentry into the end of the text, and where to begin to read it. False if it
  * could not be read whole.
  */
-static __always_inline bool read_path(__u64 dentry, __u64 epoch, struct reading *reading)
+static __always_inline bool read_path(__u64 dentry, __u64 epoch, struct run *run)
 {
-	struct run run = {.reading = reading};
+	struct reading *reading = run->reading;
 	__u64 sb = peek_member(struct dentry, dentry, d_sb);
 
 	reading->epoch = epoch;
@@ -187,7 +187,7 @@ static __always_inline bool read_path(__u64 dentry, __u64 epoch, struct reading 
 	reading->dentry = dentry;
 	reading->done = 0;
 	reading->from = reading->to = TEXT_BYTES - 1;
-	bpf_loop(DEPTH_MAX, ascend, &run, 0);
+	bpf_loop(DEPTH_MAX, ascend, run, 0);
 	return reading->done;
 }
 

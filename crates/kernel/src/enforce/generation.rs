@@ -11,11 +11,9 @@ use crate::error::Error;
 
 /// The first word of tables, and the version that the programs read.
 const MAGIC: u32 = 0x4c50_4741;
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Bytes of the head up to where the list of sections begins.
 const SECTIONS_AT: usize = 406 * 4;
-/// Sections that no program carries out yet: their numbers and what they hold.
-const REFUSED: &[(usize, &str)] = &[(26, "files by who created them")];
 /// Sections of hashes: of executables as subjects, and of what is executed.
 const HASHES: &[usize] = &[20, 23];
 /// Labels of a file.
@@ -130,13 +128,6 @@ fn check(tables: &[u8], room: u32) -> Result<(), Error> {
         return Err(refused(format!(
             "they have {bytes} bytes, the programs were loaded with room for {room}"
         )));
-    }
-    for (section, what) in REFUSED {
-        let length = word(tables, SECTIONS_AT + 8 * section + 4);
-        let length = length.ok_or_else(|| refused("they are shorter than their head"))?;
-        if length > 0 {
-            return Err(refused(format!("the kernel cannot tell {what}")));
-        }
     }
     Ok(())
 }
@@ -304,13 +295,10 @@ mod tests {
         other[0] = 0;
         assert!(reason(&other, 1 << 16).contains("begin"));
         let mut newer = tables();
-        newer[4] = 3;
-        assert!(reason(&newer, 1 << 16).contains("version 3"));
+        newer[4] = 4;
+        assert!(reason(&newer, 1 << 16).contains("version 4"));
         assert!(reason(&tables()[..1900], 1 << 16).contains("1900"));
         assert!(reason(&tables(), 1000).contains("room for 1000"));
-        let mut created = tables();
-        created[super::SECTIONS_AT + 8 * 26 + 4] = 2;
-        assert!(reason(&created, 1 << 16).contains("who created them"));
         let mut hashes = tables();
         assert!(!super::needs_hashes(&hashes));
         hashes[super::SECTIONS_AT + 8 * 20 + 4] = 16;

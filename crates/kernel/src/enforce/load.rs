@@ -9,7 +9,7 @@ use libbpf_rs::btf::types::{Func, FuncProto};
 use libbpf_rs::{MapCore, MapHandle, OpenMapMut, OpenObject, ReferencesType};
 
 use super::Options;
-use super::lsm_offer::{HASHING, NEEDED};
+use super::lsm_offer::{HASHING, MAKERS, NEEDED};
 use super::maps::{Maps, PINNED, inner};
 use super::pins::{self, named};
 use crate::error::Error;
@@ -28,6 +28,8 @@ const ARGUMENTS: &[(&str, usize)] = &[("enforce_times", 3), ("enforce_times_old"
 const FIND_ANEW: &str = "enforce_find_anew";
 /// Sizes of tables that are possible.
 const BLOB_SIZES: std::ops::RangeInclusive<u32> = 64 << 10..=64 << 20;
+/// Maps that begin as one of another layout: what it has is still true.
+const TAKEN_OVER: &[(&str, &str)] = &[("former_subjects", "subjects"), ("made", "made")];
 /// Directory of links that are not complete.
 const MAKING: &str = "making";
 
@@ -57,7 +59,7 @@ pub(super) fn open(options: &Options) -> Result<Opened, Error> {
     let resumed = left.iter().find(|set| set.join(&name).is_dir()).cloned();
     let set = match &resumed {
         Some(set) => set.clone(),
-        None => options.pins.join(pins::layout(&object::open(&OBJECT.0)?, options.blob_bytes)),
+        None => options.pins.join(pins::layout(&object::open(&OBJECT.0)?, options)),
     };
     left.retain(|other| *other != set);
     let former = former(&set, &left)?;
@@ -120,7 +122,7 @@ fn clear(pins: &Path, set: &Path, making: &Path) -> Result<(), Error> {
 /// Programs that were not attached when the others were.
 fn unpinned(links: &Path) -> Vec<(String, String)> {
     let reason = "it was not attached when the programs were loaded";
-    let programs = NEEDED.iter().map(|one| &one.0).chain(HASHING);
+    let programs = NEEDED.iter().map(|one| &one.0).chain(HASHING).chain(MAKERS);
     let programs = programs.filter(|program| !links.join(program).exists());
     let mut missing: Vec<(String, String)> =
         programs.map(|program| ((*program).to_owned(), reason.to_owned())).collect();
@@ -151,7 +153,7 @@ fn load(
                 program.set_autoload(false);
             }
         }
-        prepare(opened, options.blob_bytes, &template)?;
+        prepare(opened, options, &template)?;
         share(opened, set, former)
     })?;
     Ok((loaded, left))
@@ -174,7 +176,7 @@ fn refused(map: &OpenMapMut<'_>) -> impl Fn(libbpf_rs::Error) -> Error + use<> {
     move |error| Error::map("of the object", &format!("{name}: {error}"))
 }
 
-fn prepare(opened: &mut OpenObject, blob_bytes: u32, template: &MapHandle) -> Result<(), Error> {
+fn prepare(opened: &mut OpenObject, options: &Options, template: &MapHandle) -> Result<(), Error> {
     use std::os::fd::AsFd;
     for mut map in opened.maps_mut() {
         let (name, fail) = (map.name().to_string_lossy().into_owned(), refused(&map));
@@ -183,13 +185,17 @@ fn prepare(opened: &mut OpenObject, blob_bytes: u32, template: &MapHandle) -> Re
             continue;
         }
         if name == "generations" {
-            map.set_inner_map_fd(template.as_fd()).map_err(fail)?;
+            map.set_inner_map_fd(template.as_fd()).map_err(&fail)?;
         }
-        if name.ends_with(".rodata.blob")
-            && let Some(value) = map.initial_value_mut()
-        {
+        if name == "made" {
+            map.set_max_entries(options.files).map_err(fail)?;
+        }
+        let constants =
+            [(".rodata.blob", options.blob_bytes), (".rodata.made", options.files / 4 * 3)];
+        let constant = constants.iter().find(|one| name.ends_with(one.0));
+        if let Some((constant, value)) = constant.zip(map.initial_value_mut()) {
             // Each source of the object brings its copy of the constant.
-            let bytes = blob_bytes.to_ne_bytes();
+            let bytes = constant.1.to_ne_bytes();
             for (to, from) in value.iter_mut().zip(bytes.into_iter().cycle()) {
                 *to = from;
             }
@@ -198,23 +204,27 @@ fn prepare(opened: &mut OpenObject, blob_bytes: u32, template: &MapHandle) -> Re
     Ok(())
 }
 
-/// Lets the programs use maps that are pinned already, and what those of another layout knew of processes.
+/// Lets the programs use maps that are pinned already, and what those of another layout knew of processes
+/// and files.
 fn share(opened: &mut OpenObject, set: &Path, former: Option<&PathBuf>) -> Result<(), Error> {
-    let known = former.filter(|set| pins::means_the_same(set)).map(|set| set.join("subjects"));
+    let former = former.filter(|set| pins::means_the_same(set));
     for mut map in opened.maps_mut() {
         let (name, fail) = (map.name().to_string_lossy().into_owned(), refused(&map));
         let Some((_, pin)) = PINNED.iter().find(|(known, _)| is_called(&name, known)) else {
             continue;
         };
         let path = set.join(pin);
-        if let Some(known) = &known
-            && *pin == "former_subjects"
-            && !path.exists()
-            && MapHandle::from_pinned_path(known).map_err(&fail)?.value_size() == map.value_size()
-        {
-            // Pinned here at once: a map that is used again goes by the name that it was made with.
+        let taken = TAKEN_OVER.iter().find(|(to, _)| to == pin);
+        let known = former.zip(taken).map(|(set, (_, from))| set.join(from));
+        if let Some(known) = known.filter(|known| !path.exists() && known.exists()) {
             let mut known = MapHandle::from_pinned_path(known).map_err(&fail)?;
-            known.pin(&path).map_err(&fail)?;
+            let sizes = (known.key_size(), known.value_size());
+            if sizes == (map.key_size(), map.value_size())
+                && known.max_entries() >= map.max_entries()
+            {
+                // Pinned here at once: a map that is used again goes by the name that it was made with.
+                known.pin(&path).map_err(&fail)?;
+            }
         }
         if path.exists() {
             map.reuse_pinned_map(&path).map_err(fail)?;

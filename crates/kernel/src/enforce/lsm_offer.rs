@@ -54,6 +54,23 @@ pub(super) const NEEDED: &[(&str, Operation)] = &[
 pub(super) const HASHING: &[&str] =
     &["enforce_hash", "enforce_hash_interpreter", "enforce_interpreter", "enforce_path_truncate"];
 
+/// The programs by which rules about who made a file hold.
+pub(super) const MAKERS: &[&str] = &[
+    "enforce_making_file",
+    "enforce_making_directory",
+    "enforce_making_node",
+    "enforce_making_link",
+    "enforce_made",
+    "enforce_forget_file",
+    "enforce_forget_files",
+];
+
+/// Why what is known by these programs is not, if one of them is missing: the first reason.
+pub(super) fn without(missing: &[(String, String)], programs: &[&str]) -> Option<String> {
+    let found = missing.iter().find(|one| programs.contains(&one.0.as_str()));
+    found.map(|(program, reason)| format!("{program}: {reason}"))
+}
+
 /// The operations that cannot be denied without these programs, each with the first reason.
 pub(super) fn lacks(missing: &[(String, String)]) -> Vec<(Operation, String)> {
     let mut lacks: Vec<(Operation, String)> = Vec::new();
@@ -72,7 +89,7 @@ pub(super) fn lacks(missing: &[(String, String)]) -> Vec<(Operation, String)> {
 mod tests {
     use model::policy::Operation;
 
-    use super::{HASHING, NEEDED, lacks};
+    use super::{HASHING, MAKERS, NEEDED, lacks, without};
 
     #[test]
     fn an_operation_is_offered_only_with_all_of_its_programs() {
@@ -85,13 +102,20 @@ mod tests {
         assert!(lacks(&[("enforce_times".to_owned(), String::new())]).is_empty());
     }
 
+    #[test]
+    fn what_is_known_by_several_programs_is_not_without_one_of_them() {
+        let missing = [("enforce_made".to_owned(), "no such hook".to_owned())];
+        assert_eq!(without(&missing, MAKERS).as_deref(), Some("enforce_made: no such hook"));
+        assert_eq!(without(&missing, HASHING), None);
+    }
+
     /// A name that is no program would never be missing.
     #[test]
     fn each_needed_program_is_in_the_object() {
         let sources = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/bpf/enforce"));
         let texts = sources.unwrap().map(|one| std::fs::read_to_string(one.unwrap().path()));
         let text: String = texts.map(Result::unwrap).collect();
-        for program in NEEDED.iter().map(|one| &one.0).chain(HASHING) {
+        for program in NEEDED.iter().map(|one| &one.0).chain(HASHING).chain(MAKERS) {
             assert!(text.contains(&format!("BPF_PROG({program},")), "{program}");
         }
     }

@@ -20,6 +20,7 @@ pub(super) const PINNED: &[(&str, &str)] = &[
     ("armings", "armings"),
     ("kept_labels", "kept_labels"),
     ("pins", "pins"),
+    ("made", "made"),
     ("told_contents", "told_contents"),
     ("subjects", "subjects"),
     ("former_subjects", "former_subjects"),

@@ -47,7 +47,7 @@ pub use read::{Active, Counters, Denials};
 use model::policy::Operation;
 
 use crate::error::Error;
-use lsm_offer::HASHING;
+use lsm_offer::{HASHING, MAKERS};
 use maps::Maps;
 
 /// Where everything is pinned if nothing else is said.
@@ -55,6 +55,9 @@ pub const PINS: &str = "/sys/fs/bpf/aegisbpf";
 
 /// Bytes of tables that fit if nothing else is said: some 20,000 rules.
 const BLOB_BYTES: u32 = 8 << 20;
+
+/// Files that are remembered if nothing else is said; `MADE_MAX` in made.h.
+const FILES: u32 = 262_144;
 
 /// What the operator may set.
 #[derive(Debug, Clone)]
@@ -64,11 +67,14 @@ pub struct Options {
     /// Bytes that the tables of a generation may have, a power of two from 64 KiB to 64 MiB. Up to
     /// four generations exist at the same time.
     pub blob_bytes: u32,
+    /// Files that are remembered by who made them, 128 bytes each. With three quarters of it, whoever is
+    /// named by a rule that denies such files makes no more with a name; the rest is for files without.
+    pub files: u32,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { pins: PathBuf::from(PINS), blob_bytes: BLOB_BYTES }
+        Options { pins: PathBuf::from(PINS), blob_bytes: BLOB_BYTES, files: FILES }
     }
 }
 
@@ -124,10 +130,13 @@ impl Enforcer {
 
     /// Why files cannot be hashed here when they are executed: found by executing one. None if they can.
     pub fn no_hashes(&self) -> Option<String> {
-        let of = |(program, reason): &(String, String)| format!("{program}: {reason}");
-        let missing = self.missing.iter().find(|one| HASHING.contains(&one.0.as_str())).map(of);
         let tried = || self.hashes.get_or_init(|| crate::hashing::try_one().err()).clone();
-        missing.or_else(tried)
+        lsm_offer::without(&self.missing, HASHING).or_else(tried)
+    }
+
+    /// Why nobody can tell here who made a file. None if that is told.
+    pub fn no_makers(&self) -> Option<String> {
+        lsm_offer::without(&self.missing, MAKERS)
     }
 
     /// From now on who meddles with the agent is told, and denied if that is asked for. The program of
@@ -177,6 +186,11 @@ impl Enforcer {
     /// What was decided and what went wrong, since the programs were loaded.
     pub fn counters(&self) -> Result<Counters, Error> {
         Counters::read(&self.maps)
+    }
+
+    /// How many files are known by who made them; [`Options::files`] at most.
+    pub fn made(&self) -> Result<u64, Error> {
+        read::made(&self.maps)
     }
 
     /// The reader of what was denied. One at a time: a record is read once.

@@ -8,12 +8,14 @@ use model::policy::Operation;
 
 use super::guard_offer::{Extent, capabilities};
 use super::load::OBJECT;
-use super::lsm_offer::{NEEDED, lacks};
+use super::lsm_offer::{MAKERS, NEEDED, lacks, without};
 use super::{Enforcer, Options, PINS};
 use crate::error::Error;
 
 /// Bytes of tables that are never filled.
 const TRIED_BYTES: u32 = 64 << 10;
+/// Files that nobody makes meanwhile.
+const TRIED_FILES: u32 = 16;
 /// Without this program LSM programs are no way of enforcing.
 const OPENING: &str = "enforce_open";
 
@@ -39,6 +41,8 @@ pub struct Offer {
     pub no_lsm: Option<String>,
     /// Why no file can be hashed when it is executed, if none can.
     pub no_hashes: Option<String>,
+    /// Why nobody can tell who made a file, where LSM programs enforce and cannot.
+    pub no_makers: Option<String>,
     /// Each operation, in their order.
     pub operations: Vec<Row>,
 }
@@ -50,10 +54,11 @@ pub fn offer(lsm: bool, cgroup: Option<&Path>) -> Offer {
     match if lsm { try_lsm() } else { refused() } {
         Ok((missing, no_hashes)) => {
             let lacks = lacks(&missing);
+            let no_makers = without(&missing, MAKERS);
             let sections = sections();
             let of = |operation: &Operation| by_lsm(*operation, &sections, &lacks);
             let operations = Operation::ALL.iter().map(of).collect();
-            Offer { tier: "lsm", no_lsm: None, no_hashes, operations }
+            Offer { tier: "lsm", no_lsm: None, no_hashes, no_makers, operations }
         }
         Err(why) => {
             let all = capabilities(cgroup).into_iter().map(|one| Row {
@@ -63,7 +68,8 @@ pub fn offer(lsm: bool, cgroup: Option<&Path>) -> Offer {
                 why: one.why,
             });
             let operations = all.collect();
-            Offer { tier: "fallback", no_lsm: Some(why), no_hashes: None, operations }
+            let (no_hashes, no_makers) = (None, None);
+            Offer { tier: "fallback", no_lsm: Some(why), no_hashes, no_makers, operations }
         }
     }
 }
@@ -75,7 +81,7 @@ type Missing = Vec<(String, String)>;
 /// Gives those that are not attached here, and why no file can be hashed.
 fn try_lsm() -> Result<(Missing, Option<String>), String> {
     let pins = format!("{PINS}-try-{}", std::process::id());
-    let options = Options { pins: pins.into(), blob_bytes: TRIED_BYTES };
+    let options = Options { pins: pins.into(), blob_bytes: TRIED_BYTES, files: TRIED_FILES };
     let tried = Enforcer::open(options).and_then(|enforcer| {
         let found = (enforcer.missing().to_vec(), enforcer.no_hashes());
         enforcer.release()?;

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use libbpf_rs::{MapHandle, OpenMapImpl, OpenObject};
 
+use super::Options;
 use super::load::{OBJECT, is_called};
 use super::maps::{Maps, PINNED};
 use crate::error::Error;
@@ -35,9 +36,10 @@ pub(super) fn links(blob_bytes: u32) -> String {
 }
 
 /// How the maps of an object are laid out that are pinned.
-pub(super) fn layout(opened: &OpenObject, blob_bytes: u32) -> String {
+pub(super) fn layout(opened: &OpenObject, options: &Options) -> String {
     let mut hasher = DefaultHasher::new();
-    hasher.write_u32(blob_bytes);
+    hasher.write_u32(options.blob_bytes);
+    hasher.write_u32(options.files);
     for (known, pin) in PINNED {
         let is_it = |map: &OpenMapImpl<'_>| is_called(&map.name().to_string_lossy(), known);
         hasher.write(pin.as_bytes());
@@ -150,10 +152,13 @@ mod tests {
     #[test]
     fn maps_of_another_size_are_another_layout_and_the_same_maps_are_the_same() {
         let open = || ObjectBuilder::default().open_memory(&OBJECT.0).unwrap();
-        let bytes = 64 << 10;
-        let first = layout(&open(), bytes);
-        assert_eq!(first, layout(&open(), bytes));
-        assert_ne!(first, layout(&open(), 2 * bytes));
+        let options = Options { blob_bytes: 64 << 10, ..Options::default() };
+        let first = layout(&open(), &options);
+        assert_eq!(first, layout(&open(), &options));
+        let larger = Options { blob_bytes: 128 << 10, ..options.clone() };
+        assert_ne!(first, layout(&open(), &larger));
+        let fewer = Options { files: 16, ..options.clone() };
+        assert_ne!(first, layout(&open(), &fewer));
         for (known, _) in PINNED {
             let mut other = open();
             let mut map = other
@@ -162,7 +167,7 @@ mod tests {
                 .unwrap();
             let entries = map.max_entries();
             map.set_max_entries(entries + 1).unwrap();
-            assert_ne!(first, layout(&other, bytes), "{known}");
+            assert_ne!(first, layout(&other, &options), "{known}");
         }
         assert!(means_the_same(&Path::new("/pins").join(&first)));
         assert!(!means_the_same(Path::new("/pins/layout-0-0123456789abcdef")));

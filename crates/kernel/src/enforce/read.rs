@@ -68,6 +68,7 @@ counters! {
     alike "Decisions like many that the same process was just told of: only counted.",
     hashed "Files that were read to be hashed before they were executed.",
     no_hash "Executed files whose hash could not be had: all rules that deny by hash are about them.",
+    not_made "Files of which nobody can tell later who made them.",
 }
 
 impl Counters {
@@ -83,6 +84,18 @@ impl Counters {
         }
         Ok(counters)
     }
+}
+
+/// Bytes of `struct made_key` of made.h, and where `struct makers` has its count.
+const MADE_KEY: usize = 24;
+const MADE_COUNT_AT: usize = 32;
+
+/// How many files are known by who made them: the first key has it, once there was one.
+pub(super) fn made(maps: &Maps) -> Result<u64, Error> {
+    let first = maps.get("made")?.lookup(&[0; MADE_KEY], MapFlags::ANY);
+    let first = first.map_err(|error| Error::map("made", &error))?;
+    let count = first.as_deref().and_then(|value| value.get(MADE_COUNT_AT..)?.first_chunk());
+    Ok(count.map_or(0, |bytes| u64::from_ne_bytes(*bytes)))
 }
 
 /// Reads records of what was denied: `struct rec_denial` of wire.h.

@@ -16,7 +16,7 @@ impl Pins {
     }
 
     fn options(&self) -> Options {
-        Options { pins: self.0.clone(), blob_bytes: 64 << 10 }
+        Options { pins: self.0.clone(), blob_bytes: 64 << 10, ..Options::default() }
     }
 
     fn names(&self) -> Vec<String> {

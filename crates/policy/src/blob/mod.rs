@@ -33,7 +33,7 @@ use crate::verdicts::OPERATIONS;
 pub const MAGIC: u32 = 0x4c50_4741;
 
 /// Changes when any layout here does.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Words of a set of subjects.
 const SET: usize = 8;
@@ -91,7 +91,7 @@ sections! {
     Hashes 9 "No hash and the label without one; then a hash and its label, in order.",
     Capabilities 1 "The label of each capability.",
     Processes 2 "Bit of a subject; the label of processes that have it.",
-    Created 2 "Bit of a subject; the label of files that it makes.",
+    Created 4 "Bit of a subject | in force << 8; the label of files that it makes; its id.",
     NetsV4 3 "Prefix, address, class; in order.",
     NetsV6 6 "Prefix, address from the lowest word, class; in order.",
     Protocols 1 "Protocols that are told apart, in order.",

@@ -11,7 +11,7 @@ use crate::limits::{BYTES_MAX, NEEDLES_MAX};
 use crate::network::{Net, Network, Range};
 use crate::paths::{Anchored, Loose, Paths};
 use crate::subjects::{DIMENSIONS, Subjects};
-use crate::tables::{Tables, Things};
+use crate::tables::{Created, Tables, Things};
 use crate::verdicts::{Answer, Effect, Entry, Layer, OPERATIONS, Row, Verdicts};
 
 fn head(why: &'static str) -> Error {
@@ -297,13 +297,12 @@ impl Reader {
     }
 
     fn things(&self, labels: usize) -> Result<Things, Error> {
-        let bits = |section| {
-            let pairs = self.items(section, first::<2>)?;
-            let pairs =
-                pairs.into_iter().map(|[bit, label]| Some((u8::try_from(bit).ok()?, label)));
-            let pairs: Option<Vec<(u8, u32)>> = pairs.collect();
-            pairs.ok_or(bad(section, "more subjects than there are bits"))
-        };
+        let processes = self.items(Section::Processes, first::<2>)?.into_iter();
+        let processes = processes.map(|[bit, label]| Some((u8::try_from(bit).ok()?, label)));
+        let processes: Option<Vec<(u8, u32)>> = processes.collect();
+        let created: Option<Vec<Created>> =
+            self.items(Section::Created, created)?.into_iter().collect();
+        let few = |section| bad(section, "more subjects than there are bits");
         let (unhashed, hashes) =
             headed(self.items(Section::Hashes, |words| {
                 (hash(words), words.last().copied().unwrap_or(0))
@@ -312,11 +311,12 @@ impl Reader {
             hashes,
             unhashed: unhashed.map_or(0, |one| one.1),
             capabilities: self.numbers(Section::Capabilities, labels)?,
-            processes: bits(Section::Processes)?,
-            created: bits(Section::Created)?,
+            processes: processes.ok_or(few(Section::Processes))?,
+            created: created.ok_or(few(Section::Created))?,
         };
         let hashes = things.hashes.iter().map(|one| one.1).chain([things.unhashed]);
-        let bits = things.processes.iter().chain(&things.created).map(|one| one.1);
+        let created = things.created.iter().map(|one| one.label);
+        let bits = things.processes.iter().map(|one| one.1).chain(created);
         if hashes.chain(bits).any(|label| label as usize >= labels) {
             return Err(bad(Section::Hashes, "a label is too large"));
         }
@@ -370,6 +370,13 @@ impl Reader {
         }
         Ok(network)
     }
+}
+
+fn created(words: &[u32]) -> Option<Created> {
+    let [what, label, low, high] = first(words);
+    let [bit, in_force @ (0 | 1), 0, 0] = what.to_le_bytes() else { return None };
+    let id = u64::from(low) | u64::from(high) << 32;
+    (id != 0).then_some(Created { bit, in_force: in_force == 1, label, id })
 }
 
 fn entry(words: &[u32]) -> Option<Entry> {

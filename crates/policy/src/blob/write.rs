@@ -152,11 +152,13 @@ impl Writer {
         let hashes = headed(&without, &things.hashes);
         self.section(Section::Hashes, hashes.flat_map(|one| hash(&one.0).chain([one.1])));
         self.section(Section::Capabilities, things.capabilities.iter().copied());
-        for (section, list) in
-            [(Section::Processes, &things.processes), (Section::Created, &things.created)]
-        {
-            self.section(section, list.iter().flat_map(|one| [u32::from(one.0), one.1]));
-        }
+        let processes = things.processes.iter().flat_map(|one| [u32::from(one.0), one.1]);
+        self.section(Section::Processes, processes);
+        let created = things.created.iter().flat_map(|one| {
+            let [low, high] = low_high(one.id);
+            [u32::from(one.bit) | u32::from(one.in_force) << 8, one.label, low, high]
+        });
+        self.section(Section::Created, created);
     }
 
     fn network(&mut self, tables: &Tables) {

@@ -7,6 +7,7 @@
 mod build;
 mod flood;
 mod life;
+mod made;
 mod own;
 mod policies;
 mod rules;
@@ -46,6 +47,7 @@ const CASES: &[Case] = &[
     ("an agent without --enforce after one with it", life::audit_after),
     ("enforcement that ends with the agent", life::released),
     ("emergency disable without an agent", life::unpinned),
+    ("who made a file outlives the agent and its maps", made::outlives),
     ("a rule that denies", rules::alone),
     ("the last step of a sequence", rules::armed),
     ("how long a last step goes through", rules::window),

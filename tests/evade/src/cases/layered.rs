@@ -10,7 +10,7 @@ use super::Case;
 use super::file::{own_mounts, read};
 
 /// Mounts a directory as the lower layer, with the upper one in another place; gives what is merged.
-fn overlay(lower: &Path, upper: &Path) -> io::Result<PathBuf> {
+pub(super) fn overlay(lower: &Path, upper: &Path) -> io::Result<PathBuf> {
     let [changed, work, merged] = ["changed", "work", "merged"].map(|name| upper.join(name));
     for directory in [&changed, &work, &merged] {
         fs::create_dir_all(directory)?;

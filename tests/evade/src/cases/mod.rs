@@ -8,6 +8,7 @@ mod file;
 pub(crate) mod hash;
 mod interpreter;
 mod layered;
+pub(crate) mod made;
 mod memory;
 mod net;
 mod passed;
@@ -155,6 +156,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         exec::CASES,
         interpreter::CASES,
         hash::CASES,
+        made::CASES,
         subject::CASES,
         net::CASES,
         reached::CASES,

@@ -7,6 +7,7 @@ use kernel::enforce::cgroup::{self, Network};
 use kernel::enforce::guard::Guard;
 use kernel::enforce::guard_offer::{Capability, capabilities_of};
 use kernel::enforce::{self, Active, Arming, Counters, Enforcer, Generation, Mount};
+use policy::needs::Known;
 use policy::subjects::Maps;
 
 use super::Loaded;
@@ -141,7 +142,9 @@ impl Tier for Lsm {
     }
 
     fn offer(&self) -> Offer {
-        Offer::lsm(self.0.lacks(), self.0.no_hashes())
+        let hashes = self.0.no_hashes().map(|why| (Known::Hash, why));
+        let makers = self.0.no_makers().map(|why| (Known::Maker, why));
+        Offer::lsm(self.0.lacks(), hashes.into_iter().chain(makers))
     }
 
     fn notes(&self) -> Vec<String> {

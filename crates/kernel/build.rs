@@ -12,6 +12,8 @@ const CLANGS: &[&str] =
 const OLDEST: u32 = 15;
 /// Its own object: the tiny programs that find out what this kernel loads and attaches.
 const PROBE: &str = "probe";
+/// Its own object: what sees the answers of name servers, only while policies name domains.
+const ANSWERS: &str = "answers";
 /// Compiled for its checks of the wire format only.
 const ABI: &str = "abi";
 
@@ -39,7 +41,7 @@ fn main() -> Result<()> {
         let object = out.join(format!("{name}.o"));
         compile(&clang, &source, &object, name == ABI)?;
         match name.as_str() {
-            PROBE => drop(fs::copy(&object, out.join("probe.bpf.o"))?),
+            PROBE | ANSWERS => drop(fs::copy(&object, out.join(format!("{name}.bpf.o")))?),
             ABI => {}
             _ => linker.add_file(&object)?,
         }

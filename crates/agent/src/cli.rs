@@ -77,6 +77,9 @@ pub(crate) enum Command {
         #[arg(value_name = "NAME", required = true)]
         names: Vec<String>,
     },
+    /// Print the addresses in answers of name servers, for the privileged half
+    #[command(hide = true)]
+    ReadAnswers,
     /// The unprivileged half, started by `run`
     #[command(hide = true)]
     Worker(WorkerArgs),

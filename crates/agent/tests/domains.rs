@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::process::Command;
 
 use crate::lab::{root, until};
-use crate::policies::{code, document, err};
+use crate::policies::{document, err};
 use crate::prevention::{PATIENCE, Scene};
 
 /// Whether the program may connect to an address; if not, for the reason that we gave.
@@ -47,8 +47,5 @@ fn a_rule_about_a_name_holds_for_its_addresses_and_no_others() {
     let applied = scene.apply("q.yaml", &rule(&port), &[]);
     assert!(applied.status.success(), "{}", err(&applied));
     assert!(connects(&scene, "127.0.0.1"), "the rule is about another port");
-    let wide = scene.apply("w.yaml", &rule("['*.example.org']"), &[]);
-    assert_eq!(code(&wide), Some(1));
-    assert!(err(&wide).contains("wildcard"), "{}", err(&wide));
     assert!(agent.stop().success());
 }

@@ -2,6 +2,8 @@
 //! print `SKIP` and why when they are run without.
 
 #[cfg(test)]
+mod answers;
+#[cfg(test)]
 mod armed;
 #[cfg(test)]
 mod containers;

@@ -9,8 +9,10 @@
 //! | [`report`] | what `doctor` prints |
 //! | `inject`, `sink` | the way of user-space records into the rings |
 //! | `deeds`, `deeds_act` | with the feature of that name: what tests of prevention do |
+//! | [`answers`] | what name servers answered, for rules about domains |
 //! | [`rings`] | the worker's end of the rings |
 
+pub mod answers;
 pub mod bench;
 #[cfg(test)]
 mod budget;

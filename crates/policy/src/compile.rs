@@ -2,6 +2,7 @@
 
 use model::policy::{AllowList, Mode, Object, Operations, Policy, Rule, Subject, Verdict};
 
+use crate::domain;
 use crate::error::{Error, number};
 use crate::labels::{Claim, Labels, Meaning, Threats};
 use crate::limits::RULES_MAX;
@@ -308,8 +309,13 @@ fn known(rule: &Rule) -> Vec<Known> {
     let found = [
         (Known::Hash, any(|object| matches!(object, Object::Hash(_)))),
         (Known::Maker, any(|object| matches!(object, Object::CreatedBy(_)))),
+        (Known::Wildcard, any(is_wild)),
     ];
     found.into_iter().filter(|one| one.1).map(|one| one.0).collect()
+}
+
+fn is_wild(object: &Object) -> bool {
+    matches!(object, Object::Domain { name, .. } if domain::is_wild(name))
 }
 
 fn pattern(rule: &str, text: &str) -> Result<Pattern, Error> {

@@ -6,6 +6,7 @@ use model::policy::Operation;
 
 use crate::compile::Compiled;
 use crate::decide::Decision;
+use crate::domain;
 use crate::labels::{Claim, Meaning};
 use crate::subjects::Process;
 use crate::tables::Labels;
@@ -101,14 +102,9 @@ impl Compiled {
     }
 
     /// The classes of a name of the network, to be given with the addresses that it resolved to.
-    /// `*.` at the beginning of a rule's name fits one or more labels.
     pub fn classes_of(&self, name: &str) -> Vec<u32> {
-        let name = name.trim_end_matches('.').to_ascii_lowercase();
-        let fits = |wanted: &str| match wanted.strip_prefix('*') {
-            Some(end) => end.starts_with('.') && name.len() > end.len() && name.ends_with(end),
-            None => wanted == name,
-        };
-        self.names.iter().filter(|(wanted, _)| fits(wanted)).map(|one| one.1).collect()
+        let fits = |one: &&(String, u32)| domain::means(&one.0, name);
+        self.names.iter().filter(fits).map(|one| one.1).collect()
     }
 }
 

@@ -15,6 +15,7 @@
 //! | [`pattern`] | reads path patterns |
 //! | [`automaton`], [`paths`] | patterns as automata; labels of paths |
 //! | [`network`] | addresses, ports, names; labels of peers |
+//! | [`domain`] | which DNS names a rule means |
 //! | [`resolved`] | names whose addresses are known, as addresses |
 //! | [`subjects`] | selectors, and the bits of processes |
 //! | [`labels`], [`verdicts`] | what labels stand for; rows of masks |
@@ -38,6 +39,7 @@ pub mod blob;
 pub mod compile;
 pub mod decide;
 pub mod diff;
+pub mod domain;
 pub mod edit;
 pub mod error;
 pub mod explain;

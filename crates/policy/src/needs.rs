@@ -24,12 +24,21 @@ pub enum Known {
     HashOfPeer,
     /// Who made a file.
     Maker,
+    /// Which names there are below a domain.
+    Wildcard,
 }
 
 impl Known {
     /// All of them.
-    pub const ALL: [Known; 6] =
-        [Known::Script, Known::Deed, Known::Armed, Known::Hash, Known::HashOfPeer, Known::Maker];
+    pub const ALL: [Known; 7] = [
+        Known::Script,
+        Known::Deed,
+        Known::Armed,
+        Known::Hash,
+        Known::HashOfPeer,
+        Known::Maker,
+        Known::Wildcard,
+    ];
 
     /// What rules say with it.
     pub fn text(self) -> &'static str {
@@ -40,6 +49,7 @@ impl Known {
             Known::Hash => "a hash",
             Known::HashOfPeer => "a `hash` as subject in a rule about the network",
             Known::Maker => "`createdBy`",
+            Known::Wildcard => "a domain with a wildcard",
         }
     }
 
@@ -51,7 +61,7 @@ impl Known {
             Known::Armed => {
                 "the guard of files, which is asked instead, does not know who is armed"
             }
-            Known::Hash => return None,
+            Known::Hash | Known::Wildcard => return None,
             Known::HashOfPeer => "programs of cgroups cannot hash a file",
             Known::Maker => "only LSM programs are told who makes a file",
         })
@@ -86,6 +96,7 @@ pub fn of(rule: &RuleInfo, selectors: &[Selector]) -> Needs {
         (Known::Hash, hashed || rule.objects.contains(&Known::Hash)),
         (Known::HashOfPeer, hashed && network),
         (Known::Maker, rule.objects.contains(&Known::Maker)),
+        (Known::Wildcard, rule.objects.contains(&Known::Wildcard)),
     ];
     needs.known.extend(found.into_iter().filter(|one| one.1).map(|one| one.0));
     needs
@@ -150,6 +161,14 @@ mod tests {
         let trigger = Trigger { objects: vec![made], ..after(Read) };
         let armed = needs(&[Connect], |rule| rule.after = Some(trigger));
         assert_eq!(armed.known, [Known::Deed, Known::Maker]);
+        let named = |name: &str| {
+            let name = name.to_owned();
+            needs(&[Connect], |rule| {
+                rule.objects = vec![model::policy::Object::Domain { name, ports: None }];
+            })
+        };
+        assert_eq!(named("*.example.org").known, [Known::Wildcard]);
+        assert!(named("example.org").known.is_empty());
         let sequence = Trigger { sequence: Some("s".into()), ..Trigger::default() };
         assert_eq!(needs(&[Read], |rule| rule.after = Some(sequence)).known, [Known::Armed]);
     }

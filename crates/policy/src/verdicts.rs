@@ -192,7 +192,7 @@ pub struct RuleInfo {
     pub enforced: bool,
     /// Whether it is an allow list: it denies what no rule allows.
     pub list: bool,
-    /// What must be known of files so that its objects can be told apart.
+    /// What must be known so that its objects can be told apart.
     pub objects: Vec<Known>,
 }
 

@@ -84,6 +84,7 @@ fn policy(lsm: bool) -> Json {
     let why = |one: Known| match (one, &offer.no_lsm) {
         (Known::Hash, _) => offer.no_hashes.clone(),
         (Known::Maker, None) => offer.no_makers.clone(),
+        (Known::Wildcard, _) => kernel::answers::missing(),
         (_, Some(_)) => one.why().map(str::to_owned),
         (_, None) => None,
     };

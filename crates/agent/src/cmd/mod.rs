@@ -30,6 +30,10 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
                 .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
             Ok(Exit::Ok)
         }
+        Command::ReadAnswers => {
+            guard::read_answers().map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+            Ok(Exit::Ok)
+        }
         Command::Worker(args) => {
             log();
             worker::run(&args)

@@ -9,7 +9,7 @@ mod prevent;
 mod report;
 pub(crate) mod runtime;
 
-pub(crate) use prevent::resolve;
+pub(crate) use prevent::{read_answers, resolve};
 pub(crate) use report::{Doctor, failure};
 
 use std::os::fd::AsFd;
@@ -245,6 +245,8 @@ impl Guard<'_> {
         if let Some(worker) = worker {
             fds.push(PollFd::from_borrowed_fd(worker.socket(), PollFlags::IN));
         }
+        let fixed = fds.len();
+        fds.extend(self.prevention.fds().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         let limit = limit.map_or(SERVICE_PERIOD, |limit| limit.min(SERVICE_PERIOD));
         let limit = Some(Timespec {
             tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
@@ -259,8 +261,10 @@ impl Guard<'_> {
             }
         }
         let mut ready = fds.iter().map(|fd| !fd.revents().is_empty());
+        let heard = ready.clone().skip(fixed).any(|ready| ready);
         let mut next = || ready.next().unwrap_or(false);
-        Ok(Ready { signals: next(), sensors: next(), worker: next() })
+        let (signals, sensors) = (next(), next());
+        Ok(Ready { signals, sensors: sensors || heard, worker: worker.is_some() && next() })
     }
 
     fn service(&mut self) {

@@ -37,6 +37,12 @@ impl Offer {
         Offer { lacks: lacks.into_iter().collect(), unknown: unknown.into_iter().collect() }
     }
 
+    /// The same where answers of name servers are not seen, if they are not.
+    pub(crate) fn learning(mut self, no_answers: Option<String>) -> Offer {
+        self.unknown.extend(no_answers.map(|why| (Known::Wildcard, why)));
+        self
+    }
+
     /// Permission events and programs of cgroups.
     pub(crate) fn fallback(all: &[Capability]) -> Offer {
         let partly = all.iter().filter(|one| one.extent != Extent::Enforced);
@@ -120,6 +126,7 @@ impl Refusal {
             Refusal::Known(Known::Deed | Known::Armed, _) => "after",
             Refusal::Known(Known::Hash | Known::HashOfPeer, _) => "hash",
             Refusal::Known(Known::Maker, _) => "createdBy",
+            Refusal::Known(Known::Wildcard, _) => "domains",
         }
     }
 
@@ -179,9 +186,18 @@ mod tests {
         let unhashed = Offer::lsm([], [(Known::Hash, "no IMA".to_owned())]);
         assert_eq!(unhashed.refuses(&hashed(), set(&[])).len(), 1);
         assert_eq!(Offer::default().refuses(&hashed(), set(&[])), []);
-        for offer in
-            [unhashed, Offer::at_best(TierName::Fallback), Offer::nothing("x"), Offer::default()]
-        {
+        let needs = Needs { known: vec![Known::Wildcard], ..Needs::default() };
+        let unseen = Offer::at_best(TierName::Fallback).learning(Some("no cgroups".to_owned()));
+        let refused = unseen.refuses(&needs, set(&[]));
+        assert_eq!(refused.iter().map(Refusal::why).collect::<Vec<_>>(), ["no cgroups"]);
+        assert_eq!(Offer::at_best(TierName::Fallback).learning(None).refuses(&needs, set(&[])), []);
+        for offer in [
+            unseen,
+            unhashed,
+            Offer::at_best(TierName::Fallback),
+            Offer::nothing("x"),
+            Offer::default(),
+        ] {
             assert_eq!(Offer::of_document(&offer.document()), offer);
         }
     }

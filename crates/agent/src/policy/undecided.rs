@@ -37,9 +37,6 @@ pub(super) fn find(loaded: &Policies) -> Vec<Undecided> {
 
 fn of_object(object: &Object) -> Option<(&'static str, &'static str)> {
     Some(match object {
-        Object::Domain { name, .. } if name.starts_with("*.") => {
-            ("addresses by DNS names with a wildcard", "give each name, or the networks")
-        }
         Object::Process(subject) if !subject.hashes.is_empty() => {
             ("processes that are acted on, by hash,", "name the paths of their executables")
         }
@@ -79,7 +76,6 @@ mod tests {
     fn what_nobody_decides_is_named_and_what_is_like_it_is_not() {
         let hash = "ab".repeat(32);
         for (rule, what) in [
-            ("deny: connect, domains: ['*.example.org']", "addresses by DNS names with a wildcard"),
             (
                 &format!("deny: signal, processes: {{hash: {hash}}}"),
                 "processes that are acted on, by hash,",
@@ -95,7 +91,7 @@ mod tests {
             &format!("deny: execute, hashes: [{hash}]"),
             &format!("subject: {{hash: {hash}}}, deny: read, files: [/a]"),
             "deny: connect, peers: [192.0.2.1]",
-            "deny: connect, domains: ['example.org:443']",
+            "deny: connect, domains: ['example.org:443', '*.example.org']",
             "deny: execute, files: [/a]",
             "deny: read, createdBy: {executable: /b}",
             "subject: {executable: /b}, deny: read, files: [/a]",

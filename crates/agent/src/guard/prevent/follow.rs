@@ -62,7 +62,9 @@ pub(super) fn is_of(tables: &[u8], stored: &Stored) -> bool {
 impl Prevention {
     /// Rules about domains hold for the addresses that these have now.
     pub(super) fn follow_domains(&mut self, now: Instant) {
-        let Some(active) = self.active.as_ref().filter(|_| self.tier.is_some()) else { return };
+        let Some(active) = self.active.as_ref().filter(|_| self.tier.is_some()) else {
+            return self.names.domains.want(std::iter::empty());
+        };
         self.names.domains.want(active.stored.about.domains.iter().map(|one| one.0.as_str()));
         if !self.names.domains.follow(now) {
             return;
@@ -71,15 +73,20 @@ impl Prevention {
         let done = match self.names.addressed(&next.stored, &mut next.unknown) {
             Ok((tables, resolved)) => {
                 (next.tables, next.resolved) = (tables, resolved);
-                self.load_by(&next, |tier, generation| tier.apply(generation, &next))
+                // Nothing that files are judged by is another now.
+                self.load_by(&next, |tier, generation| tier.resolve(generation, &next))
             }
             Err(error) => Err(error),
         };
+        let ended = Instant::now();
+        self.names.domains.told((now, ended));
         if let Err(error) = done {
             tracing::error!(error, "rules about domains hold for their addresses of before");
             return;
         }
-        tracing::info!("domains of the policies have other addresses now");
+        let ms =
+            u64::try_from(ended.saturating_duration_since(now).as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(ms, "domains of the policies have other addresses now");
         self.active = Some(next);
     }
 

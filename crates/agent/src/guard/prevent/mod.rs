@@ -37,7 +37,7 @@ use crate::policy::store::{About, Change, Store, Stored, Who};
 use crate::proto::{Arm, Policy};
 use arms::Arms;
 use canary::{Canary, Verdict};
-pub(crate) use domains::resolve;
+pub(crate) use domains::{read_answers, resolve};
 use evidence::Evidence;
 pub(super) use keeper::Keeper;
 use names::Names;
@@ -288,6 +288,11 @@ impl Prevention {
         })
     }
 
+    /// What [`Prevention::service`] is worth to be called for at once when it can be read.
+    pub(super) fn fds(&self) -> impl Iterator<Item = std::os::fd::BorrowedFd<'_>> {
+        self.names.domains.fds()
+    }
+
     /// Looks after a trial; called several times a second.
     pub(super) fn service(&mut self) {
         let now = Instant::now();
@@ -465,6 +470,7 @@ impl Prevention {
             "would_deny": counters.map(|one| one.would_deny),
             "decisions_lost": counters.map(|one| one.lost),
             "unknown_names": self.active.as_ref().map_or(&[][..], |one| &one.unknown),
+            "domains": self.names.domains.document(),
             "trial_left_s": self.canary.as_ref().map(|one| one.left(Instant::now())),
             "trial_failed": self.reverted,
         })

@@ -144,7 +144,8 @@ impl Tier for Lsm {
     fn offer(&self) -> Offer {
         let hashes = self.0.no_hashes().map(|why| (Known::Hash, why));
         let makers = self.0.no_makers().map(|why| (Known::Maker, why));
-        Offer::lsm(self.0.lacks(), hashes.into_iter().chain(makers))
+        let unknown = hashes.into_iter().chain(makers);
+        Offer::lsm(self.0.lacks(), unknown).learning(kernel::answers::missing())
     }
 
     fn notes(&self) -> Vec<String> {
@@ -224,7 +225,7 @@ impl Tier for Fallback {
     }
 
     fn offer(&self) -> Offer {
-        Offer::fallback(&self.offer)
+        Offer::fallback(&self.offer).learning(kernel::answers::missing())
     }
 
     fn notes(&self) -> Vec<String> {

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use kernel::Tier;
-use kernel::enforce::guard_offer::Extent;
+use kernel::enforce::guard::offer::Extent;
 use kernel::enforce::offer::{Row, offer};
 use policy::needs::Known;
 use serde_json::{Value as Json, json};

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use kernel::enforce::guard_offer::{Capability, Extent};
+use kernel::enforce::guard::offer::{Capability, Extent};
 use model::policy::{Operation, Operations};
 use policy::needs::{Known, Needs};
 use serde_json::{Value as Json, json};
@@ -56,7 +56,7 @@ impl Offer {
     pub(crate) fn at_best(tier: TierName) -> Offer {
         match tier {
             TierName::Lsm => Offer::default(),
-            TierName::Fallback => Offer::fallback(&kernel::enforce::guard_offer::at_best()),
+            TierName::Fallback => Offer::fallback(&kernel::enforce::guard::offer::at_best()),
         }
     }
 

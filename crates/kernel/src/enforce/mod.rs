@@ -15,16 +15,8 @@
 mod arm;
 pub mod cgroup;
 mod cgroup_pins;
-mod fanotify;
 mod generation;
 pub mod guard;
-mod guard_hash;
-mod guard_layers;
-mod guard_marks;
-pub mod guard_offer;
-mod guard_post;
-mod guard_posts;
-mod guard_request;
 mod load;
 mod lsm_offer;
 mod maps;

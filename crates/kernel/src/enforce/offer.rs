@@ -6,7 +6,7 @@ use std::path::Path;
 use libbpf_rs::ObjectBuilder;
 use model::policy::Operation;
 
-use super::guard_offer::{Extent, capabilities};
+use super::guard::offer::{Extent, capabilities};
 use super::load::OBJECT;
 use super::lsm_offer::{MAKERS, NEEDED, lacks, without};
 use super::{Enforcer, Options, PINS};

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 
 use libbpf_rs::MapCore;
 
-use super::guard_hash::Hashes;
+use super::guard::hash::Hashes;
 use super::maps::Maps;
 use crate::error::Error;
 

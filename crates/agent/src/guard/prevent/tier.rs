@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use kernel::enforce::cgroup::{self, Network};
 use kernel::enforce::guard::Guard;
-use kernel::enforce::guard_offer::{Capability, capabilities_of};
+use kernel::enforce::guard::offer::{Capability, capabilities_of};
 use kernel::enforce::{self, Active, Arming, Counters, Enforcer, Generation, Mount};
 use policy::needs::Known;
 use policy::subjects::Maps;

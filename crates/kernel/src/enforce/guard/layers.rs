@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use nix::libc;
 
-use super::guard_request::kernel_device;
+use super::request::kernel_device;
 use crate::source::mountinfo;
 
 /// Directories that are remembered: the images of a host share them.

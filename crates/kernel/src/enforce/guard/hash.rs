@@ -48,14 +48,14 @@ pub(super) struct Held {
 
 /// Hashes that are remembered.
 #[derive(Debug, Default)]
-pub(super) struct Hashes {
+pub(in crate::enforce) struct Hashes {
     known: BTreeMap<Key, [u8; 32]>,
 }
 
 impl Hashes {
     /// The SHA-256 of a file that nobody has open for writing, as it is while it runs. None if it cannot
     /// be read, or is in memory only and can still be written.
-    pub(super) fn of(&mut self, file: &File) -> Option<[u8; 32]> {
+    pub(in crate::enforce) fn of(&mut self, file: &File) -> Option<[u8; 32]> {
         let about = file.metadata().ok()?;
         let key = (about.dev(), about.ino(), about.size(), about.ctime(), about.ctime_nsec());
         let kind = statfs::fstatfs(file).ok()?.filesystem_type();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use model::policy::Operation;
 
-use super::cgroup::{Network, Options, PROGRAMS};
+use super::super::cgroup::{Network, Options, PROGRAMS};
 use super::fanotify::{EXECUTE, Group, OPEN, On, READ};
 use crate::error::Error;
 

@@ -6,6 +6,15 @@
 //! operator said; when this process ends, the kernel lets through what waits and all that comes
 //! after it: that gap lasts until the guard is back.
 
+mod fanotify;
+pub(super) mod hash;
+mod layers;
+mod marks;
+pub mod offer;
+mod post;
+mod posts;
+mod request;
+
 use std::fmt;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -16,13 +25,13 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-pub use super::guard_hash::Executed;
-use super::guard_marks::Marks;
-use super::guard_post::{Common, Post, TICK, Totals};
-use super::guard_posts::{Posts, end};
-pub use super::guard_request::{Identity, Inside, Request, Wanted};
 pub use super::programs::running;
 use crate::error::Error;
+pub use hash::Executed;
+use marks::Marks;
+use post::{Common, Post, TICK, Totals};
+use posts::{Posts, end};
+pub use request::{Identity, Inside, Request, Wanted};
 
 /// How long a request may wait for the guard.
 pub const DEADLINE: Duration = Duration::from_secs(2);

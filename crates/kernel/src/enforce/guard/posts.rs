@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use nix::libc;
 use nix::sys::statfs::{self, FsType, statfs};
 
+use super::DEADLINE;
 use super::fanotify::On;
-use super::guard::DEADLINE;
-use super::guard_layers::layers_of;
-use super::guard_post::{Common, Post};
+use super::layers::layers_of;
+use super::post::{Common, Post};
 use crate::error::Error;
 
 /// How long threads have to answer who still waits; those that wait for a filesystem that does not

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use nix::libc;
 
 use super::fanotify::{Asked, EXECUTE, READ};
-use super::guard_layers::Layers;
+use super::layers::Layers;
 use crate::source::mountinfo::{self, Mount};
 
 /// What is wanted of a file.

@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::fanotify::{Asked, Group};
-use super::guard::{DEADLINE, Judge};
-use super::guard_hash::{Executed, Held};
-use super::guard_layers::Layers;
-use super::guard_request::Request;
+use super::hash::{Executed, Held};
+use super::layers::Layers;
+use super::request::Request;
+use super::{DEADLINE, Judge};
 use crate::error::Error;
 
 /// How often who watches looks, and who answers for its end, in milliseconds.

@@ -10,10 +10,10 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
+use super::Judge;
 use super::fanotify::{EXECUTE, News, OPEN, On, READ};
-use super::guard::Judge;
-use super::guard_posts::Posts;
-use super::guard_request::Identity;
+use super::posts::Posts;
+use super::request::Identity;
 use crate::error::Error;
 use crate::source::mountinfo::MountInfo;
 

@@ -13,6 +13,8 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::process::setpriority_process;
+use rustix::thread::gettid;
 
 use super::fanotify::{Asked, Group};
 use super::hash::{Executed, Held};
@@ -25,6 +27,8 @@ use crate::error::Error;
 pub(super) const TICK: u16 = 100;
 /// How often who steps in looks whether it is still needed, in milliseconds.
 const HELP: u16 = 5;
+/// Whoever asks waits for these threads, also where all CPUs are busy.
+const NICE: i32 = -10;
 /// Questions that are answered before marks are looked after again.
 const ROUND: usize = 64;
 
@@ -130,9 +134,14 @@ impl Post {
         let of = |name: String| Builder::new().name(name);
         let failed = |error| Error::io("start a thread of the guard", error);
         let (first, second) = (Arc::clone(self), Arc::clone(self));
-        let watch = of(format!("{name}-late")).spawn(move || second.watch()).map_err(failed)?;
+        let watch = of(format!("{name}-late")).spawn(move || {
+            hurry();
+            second.watch();
+        });
+        let watch = watch.map_err(failed)?;
         let serve = of(name.to_owned()).spawn(move || {
             let _over = End(&first);
+            hurry();
             serve(&first);
         });
         Ok([serve.map_err(failed)?, watch])
@@ -240,6 +249,11 @@ impl Post {
             }
         }
     }
+}
+
+/// Takes precedence over other threads of this host; without the right to, it is as they are.
+fn hurry() {
+    let _as_others = setpriority_process(Some(gettid()), NICE);
 }
 
 /// Says that the thread that answers has ended, however it did.

@@ -105,15 +105,39 @@ pub(crate) fn command(wanted: &[String]) -> Result<ExitCode> {
         bail!("no stage `{unknown}`; there are: {}", names.join(" "));
     }
     let start = Instant::now();
+    let wanted = |stage: &&Stage| wanted.is_empty() || wanted.iter().any(|name| name == stage.0);
+    let stages: Vec<&Stage> = stages::STAGES.iter().filter(wanted).collect();
+    let beside = stages.iter().any(|stage| stage.0 == stages::WAITING);
+    let (later, now): (Vec<&Stage>, Vec<&Stage>) =
+        stages.into_iter().partition(|stage| beside && stage.0 == stages::BESIDE);
     let mut total = Outcome::default();
-    for stage in stages::STAGES {
-        if wanted.is_empty() || wanted.iter().any(|name| name == stage.0) {
-            total += one(stage, &mut std::io::stdout())?;
-        }
+    for stage in now {
+        let others = if stage.0 == stages::WAITING { &later[..] } else { &[] };
+        total += side_by_side(stage, others)?;
     }
     println!("{:.0} s", start.elapsed().as_secs_f64());
     println!("{total}");
     Ok(if total.failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Runs a stage and others beside it; what those say comes after it.
+fn side_by_side(stage: &Stage, others: &[&Stage]) -> Result<Outcome> {
+    std::thread::scope(|scope| {
+        let beside = |other: &&Stage| {
+            let mut said = Vec::new();
+            one(other, &mut said).map(|outcome| (outcome, said))
+        };
+        let others: Vec<_> =
+            others.iter().map(|other| scope.spawn(move || beside(other))).collect();
+        let mut total = one(stage, &mut std::io::stdout())?;
+        for other in others {
+            let died = |_| anyhow::anyhow!("a stage beside {} died", stage.0);
+            let (outcome, said) = other.join().map_err(died)??;
+            std::io::stdout().write_all(&said)?;
+            total += outcome;
+        }
+        Ok(total)
+    })
 }
 
 /// Runs one stage and writes its line, and what is to be known of its failures.

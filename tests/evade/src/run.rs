@@ -68,6 +68,7 @@ pub(crate) fn command(words: &[&str]) -> Result<bool> {
         }
     }
     println!("{:?}", lab.enforcer.counters()?);
+    println!("not run: {:?}", lab.enforcer.not_run());
     lab.enforcer.release()?;
     let passed = cases.len() - skipped;
     if failed > 0 || passed == 0 {

@@ -43,6 +43,7 @@ struct now {
 	__u64 epoch;   /* in force; 0: nothing is enforced */
 	__u64 moves;   /* directories renamed since the programs were loaded first */
 	__u64 hashing; /* whether files are hashed when they are executed */
+	__u64 missed;  /* written by programs: whether `missed` of subjects.h was ever needed */
 };
 
 volatile struct now now __weak SEC(".data.now");

@@ -9,15 +9,10 @@ int enforce_find_anew(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
 	struct subject *subject;
-	__u32 pid;
 
 	if (!task)
 		return 0;
 	subject = bpf_task_storage_get(&subjects, task, 0, 0);
-	if (subject)
-		outdate(subject);
-	pid = task->tgid;
-	subject = bpf_map_lookup_elem(&spare_subjects, &pid);
 	if (subject)
 		outdate(subject);
 	return 0;

@@ -142,22 +142,28 @@ static __always_inline void note_content(struct subject *subject, __u64 inode)
 		subject->content.state = now.hashing ? CONTENT_UNKNOWN : CONTENT_NONE;
 }
 
+/* The storage of a process cannot be had: it is told what it missed as soon as it can. */
+static __noinline int miss(__u32 pid, __u64 what)
+{
+	__u64 *before = bpf_map_lookup_elem(&missed, &pid), all = what | (before ? *before : 0);
+
+	bpf_map_update_elem(&missed, &pid, &all, BPF_ANY);
+	__sync_fetch_and_or(&now.missed, 1);
+	return 0;
+}
+
 /* The new program is in place; what follows from it is found when it first asks for something. */
 SEC("lsm/bprm_committed_creds")
 int BPF_PROG(enforce_execed, struct linux_binprm *bprm)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct subject *subject = bpf_task_storage_get(&subjects, task->group_leader, 0, 0);
-	struct policy_head *head;
+	struct subject *subject = bpf_task_storage_get(&subjects, task->group_leader, 0,
+	                                               BPF_LOCAL_STORAGE_GET_F_CREATE);
 
 	if (!subject)
-		return 0;
+		return miss(task->tgid, MISSED_EXEC);
 	note_content(subject, peek_member(struct file, as_number(bprm->file), f_inode));
-	for (__u32 i = 0; i < SUBJECT_WORDS; i++)
-		subject->ancestors.words[i] |= subject->ancestor.words[i];
-	head = policy_of(subject->past);
-	if (head)
-		inherit(head, subject);
+	succeed(subject);
 	if (as_number(bprm->filename) != as_number(bprm->interp))
 		subject->script = subject->next_script;
 	else
@@ -194,19 +200,23 @@ SEC("fexit/commit_creds")
 int BPF_PROG(enforce_creds)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct subject *subject = bpf_task_storage_get(&subjects, task->group_leader, 0, 0);
+	struct subject *subject = bpf_task_storage_get(&subjects, task->group_leader, 0,
+	                                               BPF_LOCAL_STORAGE_GET_F_CREATE);
 
-	if (subject)
-		outdate(subject);
+	if (!subject)
+		return miss(task->tgid, MISSED_CHANGE);
+	outdate(subject);
 	return 0;
 }
 
 SEC("tp_btf/cgroup_attach_task")
 int BPF_PROG(enforce_cgroup_move, struct cgroup *to, const char *path, struct task_struct *task)
 {
-	struct subject *subject = bpf_task_storage_get(&subjects, task->group_leader, 0, 0);
+	struct subject *subject = bpf_task_storage_get(&subjects, task->group_leader, 0,
+	                                               BPF_LOCAL_STORAGE_GET_F_CREATE);
 
-	if (subject)
-		outdate(subject);
+	if (!subject)
+		return miss(task->tgid, MISSED_CHANGE);
+	outdate(subject);
 	return 0;
 }

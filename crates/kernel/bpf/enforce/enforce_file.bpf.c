@@ -82,7 +82,7 @@ static __always_inline int refuse_file(struct file *file, __u32 operations, __u3
 	/* One number from here on, not what it was made of. */
 	barrier_var(operations);
 	subject = bpf_task_storage_get(&subjects, task->group_leader, 0, 0);
-	if (subject && subject->epoch == epoch) {
+	if (subject && subject->epoch == epoch && !now.missed) {
 		if (!(subject->concern & operations))
 			return 0;
 		if (possible && !(subject->plain & operations)) {

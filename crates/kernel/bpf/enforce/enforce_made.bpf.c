@@ -11,8 +11,8 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define ENOSPC 28
-/* Names that one thread is about to make: a filesystem on others makes its own below. */
-#define NOTES 4
+/* Names that are about to be made at the same moment; what came to nothing goes first. */
+#define NOTES 8192
 /* A device number without a device, of a filesystem that is gone once it is unmounted. */
 #define MINORS (1U << MINOR_BITS)
 
@@ -20,22 +20,22 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
  * without. Set by the loader. */
 const volatile __u32 made_named SEC(".rodata.made") = MADE_MAX / 4 * 3;
 
-struct note {
+/* A filesystem on others makes its own below, so one thread may be about to make several. */
+struct note_key {
+	__u64 thread;
 	__u64 dentry;
+};
+
+struct note {
 	__u64 name;
 	struct makers by;
 };
 
-struct notes {
-	__u64 next;
-	struct note of[NOTES];
-};
-
 struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct notes);
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, NOTES);
+	__type(key, struct note_key);
+	__type(value, struct note);
 } notes SEC(".maps");
 
 struct finding {
@@ -128,27 +128,17 @@ static __noinline bool is_full(void)
 /* A name is about to be made. Whose files could not be told apart makes none. */
 static __noinline int note(__u64 dentry)
 {
-	struct notes *all;
-	struct makers by;
+	struct note_key key = {.thread = bpf_get_current_pid_tgid(), .dentry = dentry};
+	struct note one = {.name = name_of(dentry)};
 	bool in_force = false;
-	struct note *one;
 
-	if (!find_makers(&by, &in_force))
+	if (!find_makers(&one.by, &in_force))
 		return 0;
-	all = bpf_task_storage_get(&notes, bpf_get_current_task_btf(), 0,
-	                           BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!all || is_full()) {
+	if (is_full() || bpf_map_update_elem(&notes, &key, &one, BPF_ANY)) {
 		count(COUNT_NOT_MADE);
 		if (in_force)
 			return -ENOSPC;
 	}
-	if (!all)
-		return 0;
-	one = &all->of[MASKED(all->next, NOTES - 1)];
-	all->next++;
-	one->dentry = dentry;
-	one->name = name_of(dentry);
-	one->by = by;
 	return 0;
 }
 
@@ -204,8 +194,9 @@ static __noinline int mark_unnamed(__u64 inode)
 SEC("lsm/d_instantiate")
 int BPF_PROG(enforce_made, struct dentry *entry, struct inode *made_inode)
 {
-	__u64 dentry = as_number(entry), inode = as_number(made_inode), name;
-	struct notes *all;
+	__u64 dentry = as_number(entry), inode = as_number(made_inode);
+	struct note_key key = {.thread = bpf_get_current_pid_tgid(), .dentry = dentry};
+	struct note *note;
 
 	if (!inode)
 		return 0;
@@ -213,18 +204,12 @@ int BPF_PROG(enforce_made, struct dentry *entry, struct inode *made_inode)
 		mark_unnamed(inode);
 		return 0;
 	}
-	all = bpf_task_storage_get(&notes, bpf_get_current_task_btf(), 0, 0);
-	if (!all)
+	note = bpf_map_lookup_elem(&notes, &key);
+	if (!note)
 		return 0;
-	name = name_of(dentry);
-	for (__u32 i = 0; i < NOTES; i++) {
-		struct note *one = &all->of[i];
-
-		if (one->dentry != dentry || one->name != name)
-			continue;
-		one->dentry = 0;
-		mark(inode, &one->by);
-	}
+	if (note->name == name_of(dentry))
+		mark(inode, &note->by);
+	bpf_map_delete_elem(&notes, &key);
 	return 0;
 }
 

@@ -380,21 +380,53 @@ static __always_inline void executable_labels(struct task_struct *task, struct l
 		            epoch);
 }
 
-/* A place for the bits of a process when task storage cannot be had. */
+/* A place for the bits of a process when task storage cannot be had. It is good for one question:
+ * nobody tells it what becomes of the process. */
 static __always_inline struct subject *spare_subject(void)
 {
-	__u32 pid = bpf_get_current_pid_tgid() >> 32;
-	struct subject *spare = bpf_map_lookup_elem(&spare_subjects, &pid);
-	__u32 zero = 0;
-	struct subject *empty;
+	__u32 pid = bpf_get_current_pid_tgid() >> 32, zero = 0;
+	struct subject *empty = bpf_map_lookup_elem(&no_subject, &zero);
 
-	if (spare)
-		return spare;
-	empty = bpf_map_lookup_elem(&no_subject, &zero);
 	if (!empty)
 		return NULL;
-	bpf_map_update_elem(&spare_subjects, &pid, empty, BPF_NOEXIST);
+	bpf_map_update_elem(&spare_subjects, &pid, empty, BPF_ANY);
 	return bpf_map_lookup_elem(&spare_subjects, &pid);
+}
+
+/* What a process is must be found anew. */
+static __always_inline void outdate(struct subject *subject)
+{
+	__sync_fetch_and_add(&subject->changes, 1);
+	subject->epoch = 0;
+}
+
+/* Another program is in place, which has the one before among its ancestors. */
+static __always_inline void succeed(struct subject *subject)
+{
+	struct policy_head *head = policy_of(subject->past);
+
+	for (__u32 i = 0; i < SUBJECT_WORDS; i++)
+		subject->ancestors.words[i] |= subject->ancestor.words[i];
+	if (head)
+		inherit(head, subject);
+}
+
+/* Tells a process what it missed. The script that it runs, if it does, stays unknown. */
+static __noinline int catch_up(struct subject *subject)
+{
+	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+	__u64 *what = bpf_map_lookup_elem(&missed, &pid);
+
+	if (!subject || !what)
+		return 0;
+	if (*what & MISSED_EXEC) {
+		succeed(subject);
+		clear_set(&subject->script);
+		subject->content.state = now.hashing ? CONTENT_UNKNOWN : CONTENT_NONE;
+	}
+	outdate(subject);
+	bpf_map_delete_elem(&missed, &pid);
+	return 0;
 }
 
 /* A process that is looked at for the first time is who it was to a build before. Its own function,
@@ -418,8 +450,11 @@ static __noinline struct subject *renew_subject(__u64 epoch)
 
 	subject = bpf_task_storage_get(&subjects, task->group_leader, 0,
 	                               BPF_LOCAL_STORAGE_GET_F_CREATE);
+	/* What was missed is for the storage alone: a spare is found anew in any case. */
 	if (!subject)
 		subject = spare_subject();
+	else if (now.missed)
+		catch_up(subject);
 	if (!subject) {
 		count(COUNT_NO_SUBJECT);
 		return NULL;
@@ -446,16 +481,9 @@ static __always_inline struct subject *current_subject(__u64 epoch)
 	struct subject *subject;
 
 	subject = bpf_task_storage_get(&subjects, task->group_leader, 0, 0);
-	if (subject && subject->epoch == epoch)
+	if (subject && subject->epoch == epoch && !now.missed)
 		return subject;
 	return renew_subject(epoch);
-}
-
-/* What a process is must be found anew. */
-static __always_inline void outdate(struct subject *subject)
-{
-	__sync_fetch_and_add(&subject->changes, 1);
-	subject->epoch = 0;
 }
 
 #endif

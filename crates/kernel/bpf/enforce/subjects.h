@@ -48,6 +48,18 @@ struct {
 	__type(value, struct subject);
 } spare_subjects __weak SEC(".maps");
 
+/* What became of a process while its storage could not be had: up to 6.1 a program that was
+ * preempted in the middle of storage keeps all others on its CPU from theirs. */
+#define MISSED_CHANGE 1
+#define MISSED_EXEC 2
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, __u64);
+} missed __weak SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

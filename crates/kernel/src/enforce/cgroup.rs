@@ -42,6 +42,7 @@ const UNUSED: &[&str] = &[
     "pins",
     "subjects",
     "spare_subjects",
+    "missed",
     "no_subject",
 ];
 /// The programs, and the operations that each is needed for. What processes pass on comes first.

@@ -25,6 +25,7 @@ pub(super) const PINNED: &[(&str, &str)] = &[
     ("subjects", "subjects"),
     ("former_subjects", "former_subjects"),
     ("spare_subjects", "spare_subjects"),
+    ("missed", "missed"),
     ("denials", "denials"),
     ("counters", "counters"),
     ("protection", "protection"),

@@ -180,6 +180,14 @@ impl Enforcer {
         Counters::read(&self.maps)
     }
 
+    /// Programs of this kernel that were not run since they, or another process on the same CPU that
+    /// was preempted, ran already; how often. Up to Linux 6.1 that lets a request through.
+    pub fn not_run(&self) -> Vec<(String, u64)> {
+        let all = libbpf_rs::query::ProgInfoIter::default();
+        let missed = all.filter(|program| program.recursion_misses > 0);
+        missed.map(|one| (one.name.to_string_lossy().into_owned(), one.recursion_misses)).collect()
+    }
+
     /// How many files are known by who made them; [`Options::files`] at most.
     pub fn made(&self) -> Result<u64, Error> {
         read::made(&self.maps)

@@ -89,26 +89,38 @@ fn layers(line: &[u8]) -> Vec<PathBuf> {
             b"upperdir" | b"workdir" => vec![value.to_vec()],
             _ => Vec::new(),
         };
-        found.extend(directories.into_iter().map(|path| OsString::from_vec(path).into()));
+        found.extend(directories.iter().map(|path| plain(path)));
     }
     // Other paths were relative to a directory that nobody knows any more.
     found.retain(|path: &PathBuf| path.is_absolute());
     found
 }
 
-/// The parts between separators that no backslash stands before.
+/// The parts between separators that no backslash stands before; as they are written.
 fn split(text: &[u8], separator: u8) -> Vec<Vec<u8>> {
     let (mut parts, mut part, mut bytes) = (Vec::new(), Vec::new(), text.iter());
     while let Some(byte) = bytes.next() {
-        match *byte {
-            b'\\' => part.extend(bytes.next()),
-            byte if byte == separator => parts.push(std::mem::take(&mut part)),
-            byte => part.push(byte),
+        if *byte == separator {
+            parts.push(std::mem::take(&mut part));
+            continue;
+        }
+        part.push(*byte);
+        if *byte == b'\\' {
+            part.extend(bytes.next());
         }
     }
     parts.push(part);
     parts.retain(|part| !part.is_empty());
     parts
+}
+
+/// What a backslash stands before, without it.
+fn plain(text: &[u8]) -> PathBuf {
+    let (mut plain, mut bytes) = (Vec::with_capacity(text.len()), text.iter());
+    while let Some(byte) = bytes.next() {
+        plain.extend(if *byte == b'\\' { bytes.next() } else { Some(byte) });
+    }
+    OsString::from_vec(plain).into()
 }
 
 #[cfg(test)]

@@ -45,12 +45,19 @@ pub(super) fn skips(log: &str) -> impl Iterator<Item = &str> {
     log.lines().map(str::trim).filter(|line| line.starts_with("SKIP ") && line.contains(": "))
 }
 
-/// Lines that name what failed, each once: of `provoke` and the like at the start of a line, of the
-/// test runners wherever they put it. What a test prints is indented, and is not meant.
+/// Lines of cargo that say how far it is, and would hide in what it was stopped.
+pub(super) fn is_progress(line: &str) -> bool {
+    let verb = line.trim_start().split(' ').next().unwrap_or_default();
+    line.starts_with(' ') && ["Compiling", "Checking", "Downloaded", "Downloading"].contains(&verb)
+}
+
+/// Lines that name what failed, each once: of `provoke`, of compilers and the like at the start of a
+/// line, of the test runners wherever they put it. What a test prints is indented, and is not meant.
 pub(super) fn failures(log: &str) -> Vec<&str> {
     let mut lines: Vec<&str> = Vec::new();
     for line in log.lines() {
-        let own = line.starts_with("FAIL ") || line.starts_with("not ok ");
+        let own =
+            ["FAIL ", "not ok ", "error: ", "error["].iter().any(|word| line.starts_with(word));
         if (own || names_failure(line.trim())) && !lines.contains(&line.trim()) {
             lines.push(line.trim());
         }
@@ -119,17 +126,26 @@ mod tests {
     }
 
     #[test]
+    fn how_far_cargo_is_hides_nothing() {
+        assert!(is_progress("   Compiling boon v0.6.1"));
+        assert!(!is_progress("  No space left on device (os error 28)"));
+        assert!(!is_progress("Compiling"));
+    }
+
+    #[test]
     fn what_failed_is_named_once_and_what_tests_print_is_not_meant() {
         let log = "ok exec/program\nFAIL attributes/times: expected nothing, got: [\n    FAIL self-test\n\
                    \x20  FAIL [ 1.2s] (3/9) agent::agent reload\n   TIMEOUT [ 60s] (4/9) fuzz x\n\
                    SIGABRT [ 0.1s] (5/9) lang y\n   FAIL [ 1.2s] (3/9) agent::agent reload\n\
-                   test tests::a ... FAILED\ntest tests::b ... ok\nFAILED: a [b]\n";
+                   test tests::a ... FAILED\ntest tests::b ... ok\nFAILED: a [b]\n\
+                   error: could not compile `boon`\n  error: said by a test\n";
         let expected = [
             "FAIL attributes/times: expected nothing, got: [",
             "FAIL [ 1.2s] (3/9) agent::agent reload",
             "TIMEOUT [ 60s] (4/9) fuzz x",
             "SIGABRT [ 0.1s] (5/9) lang y",
             "test tests::a ... FAILED",
+            "error: could not compile `boon`",
         ];
         assert_eq!(failures(log), expected);
     }

@@ -141,6 +141,20 @@ fn operations_that_a_tier_lacks_are_named_and_accepted_by_name() {
 }
 
 #[test]
+fn an_errno_that_a_tier_does_not_return_is_named() {
+    let desk = Desk::new();
+    let rule = "id: a, subject: {user: '7'}, errno: EACCES";
+    let file = |what: &str| desk.policy("p", &format!("  rules: [{{{rule}, {what}}}]\n"));
+    let lint = |tier: &str, file: &Path| policy(&["lint", "--tier", tier], &[file]);
+    let read = file("deny: read, files: /srv/x");
+    assert_eq!(code(&lint("lsm", &read)), Some(0));
+    let found = out(&lint("fallback", &read));
+    assert!(found.contains("[W024]") && found.contains("EPERM"), "{found}");
+    let connect = file("deny: connect, peers: 192.0.2.1");
+    assert_eq!(code(&lint("fallback", &connect)), Some(0), "programs of cgroups return it");
+}
+
+#[test]
 fn what_only_lsm_programs_know_of_processes_is_named_and_cannot_be_accepted() {
     let desk = Desk::new();
     let cases = [

@@ -30,6 +30,7 @@ macro_rules! codes {
                 Code::NeverReached,
                 Code::TooWide,
                 Code::UnknownName,
+                Code::OtherErrno,
             ];
 
             /// `E` or `W` and three digits; never reused.
@@ -98,6 +99,7 @@ codes! {
     NeverReached, "W021", Warning, "a rule decides nothing";
     TooWide, "W022", Warning, "a pattern fits nearly everything";
     UnknownName, "W023", Warning, "a name that this host does not know";
+    OtherErrno, "W024", Warning, "a file is denied by another errno";
 }
 
 /// How bad a diagnostic is.

@@ -146,6 +146,16 @@ pub(crate) fn degraded(ready: &mut Ready, offer: &Offer) {
         );
     }
     for info in &ready.compiled.rules {
+        if offer.answers_otherwise(info) {
+            let message = format!("`{}` denies files by EPERM here", info.id);
+            let label = "the guard of files has no other answer".to_owned();
+            ready.loaded.note(
+                Code::OtherErrno,
+                &info.place,
+                (&info.id, "errno"),
+                (message, label, None),
+            );
+        }
         let needs = policy::needs::of(info, &ready.compiled.selectors);
         for refusal in offer.refuses(&needs, ready.accepted) {
             ready.loaded.note(

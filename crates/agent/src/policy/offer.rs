@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use kernel::enforce::guard::offer::{Capability, Extent};
 use model::policy::{Operation, Operations};
-use policy::needs::{Known, Needs};
+use policy::needs::{ASKED, Known, Needs};
+use policy::verdicts::{Answer, Effect, RuleInfo};
 use serde_json::{Value as Json, json};
 
 use crate::cli::policy::TierName;
@@ -17,6 +18,8 @@ pub(crate) struct Offer {
     lacks: BTreeMap<Operation, String>,
     /// What nobody knows of processes and files, and why.
     unknown: BTreeMap<Known, String>,
+    /// Whether a file is always denied by `EPERM`, whatever its rule says.
+    one_errno: bool,
 }
 
 /// Something that a rule needs and does not get.
@@ -34,7 +37,8 @@ impl Offer {
         lacks: impl IntoIterator<Item = (Operation, String)>,
         unknown: impl IntoIterator<Item = (Known, String)>,
     ) -> Offer {
-        Offer { lacks: lacks.into_iter().collect(), unknown: unknown.into_iter().collect() }
+        let (lacks, unknown) = (lacks.into_iter().collect(), unknown.into_iter().collect());
+        Offer { lacks, unknown, one_errno: false }
     }
 
     /// The same where answers of name servers are not seen, if they are not.
@@ -49,7 +53,7 @@ impl Offer {
         let lacks =
             partly.map(|one| (one.operation, format!("{}: {}", one.extent.name(), one.why)));
         let unknown = Known::ALL.iter().filter_map(|one| Some((*one, one.why()?.to_owned())));
-        Offer { lacks: lacks.collect(), unknown: unknown.collect() }
+        Offer { lacks: lacks.collect(), unknown: unknown.collect(), one_errno: true }
     }
 
     /// What a way of enforcing can do where the kernel refuses nothing of it.
@@ -73,6 +77,7 @@ impl Offer {
         json!({
             "operations": Json::Object(why.collect()),
             "unknown": Json::Object(unknown.collect()),
+            "one_errno": self.one_errno,
         })
     }
 
@@ -86,7 +91,15 @@ impl Offer {
             let why = document.get("unknown")?.get(one.text())?.as_str()?;
             Some((*one, why.to_owned()))
         });
-        Offer { lacks: lacks.collect(), unknown: unknown.collect() }
+        let one_errno = document.get("one_errno").and_then(Json::as_bool).unwrap_or_default();
+        Offer { lacks: lacks.collect(), unknown: unknown.collect(), one_errno }
+    }
+
+    /// Whether a rule asks for an errno that whoever opens a file does not get.
+    pub(crate) fn answers_otherwise(&self, rule: &RuleInfo) -> bool {
+        let plain = matches!(rule.answer, Answer::Perm | Answer::Kill);
+        let denies = rule.enforced && rule.effect == Effect::Deny && !plain;
+        self.one_errno && denies && ASKED.iter().any(|one| rule.operations.has(*one))
     }
 
     /// Operations that are not wholly there.

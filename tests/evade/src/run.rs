@@ -58,15 +58,14 @@ pub(crate) fn command(words: &[&str]) -> Result<bool> {
         let rounds = hammer::disperse(crowd)?;
         println!("crowd: {rounds} rounds, 0 wrong");
     }
-    for (name, verdict) in hammer::all(&mut lab, running, reloads, only) {
-        match verdict {
-            Ok(said) => println!("ok   agent/{name}  {said}"),
-            Err(error) => {
-                failed += 1;
-                println!("FAIL agent/{name}: {error:#}");
-            }
+    let mut tell = |name: &str, verdict: Result<String>| match verdict {
+        Ok(said) => println!("ok   agent/{name}  {said}"),
+        Err(error) => {
+            failed += 1;
+            println!("FAIL agent/{name}: {error:#}");
         }
-    }
+    };
+    hammer::all(&mut lab, running, reloads, only, &mut tell);
     println!("{:?}", lab.enforcer.counters()?);
     println!("not run: {:?}", lab.enforcer.not_run());
     lab.enforcer.release()?;

@@ -132,8 +132,11 @@ pub(crate) fn install(packages: &[Package]) -> Result<()> {
     if sh::find("apt-get").is_none() {
         bail!("there is no apt-get here: install the equivalents of {} yourself", names.join(" "));
     }
+    // A list that is some weeks old names versions that the mirror has replaced since. Without a
+    // network, what apt has in its cache may still do.
+    let lists = sh::run(apt()?.arg("update"));
     if !names.iter().all(|name| known_to_apt(name)) {
-        sh::run(apt()?.arg("update")).context("package lists could not be fetched")?;
+        lists.context("package lists could not be fetched")?;
     }
     sh::run(apt()?.args(["install", "-y", "--no-install-recommends"]).args(&names))
         .with_context(|| format!("packages could not be installed: {}", names.join(" ")))?;

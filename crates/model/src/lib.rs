@@ -8,7 +8,7 @@
 //! | [`value`] | what a field holds, and [`value::Fields`], the door to an event of any origin |
 //! | [`program`], [`walk`], [`partial`], [`pattern`] | what rule text compiles to, ways through it, where it can match, how patterns are read |
 //! | [`policy`] | who may do what to which things |
-//! | [`capability`] | what a rule may do |
+//! | [`capability`], [`script`] | what a rule may do; functions of strangers that rules ask |
 //! | [`alert`] | what a match becomes |
 //! | [`op`], [`interest`] | operations, and what of them the rules need |
 //! | [`action`], [`names`] | what operations and the kernel's numbers are called |
@@ -31,6 +31,7 @@ pub mod partial;
 pub mod pattern;
 pub mod policy;
 pub mod program;
+pub mod script;
 pub mod tiers;
 pub mod value;
 pub mod walk;

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use crate::field::FieldId;
+use crate::script::Script;
 
 /// All rules of a load, in the order in which they were read.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +17,8 @@ pub struct Program {
     pub fields: Vec<String>,
     /// Queries over the lineage of a process, named by [`Expr::Lineage`].
     pub lineages: Vec<Filter>,
+    /// Scripts whose functions conditions ask, named by [`Expr::Script`].
+    pub scripts: Vec<Script>,
 }
 
 /// One rule: what it is about and when it matches.
@@ -293,6 +296,15 @@ pub enum Expr {
     /// Whether a relative of the process, or the process itself, had an event that satisfies a
     /// filter of [`Program::lineages`].
     Lineage(Relation, u32),
+    /// What a function of a script says; never unknown.
+    Script {
+        /// Number in [`Program::scripts`].
+        script: u32,
+        /// Number in [`Script::functions`].
+        function: u32,
+        /// What it is given.
+        args: Vec<Scalar>,
+    },
 }
 
 /// Whose events a lineage query is about.

@@ -42,7 +42,8 @@ usage: cargo xtask COMMAND
                       look for inputs that break a parser or the engine
   dist [man|completions]
                       man pages and shell completions of the binaries
-  vm-test [KERNEL…]   the agent in guest kernels; with --smoke what there is time for
+  vm-test [KERNEL…]   the agent in guest kernels; with --smoke what there is time for, with --only WORD
+                      the tricks of that name
   setup [--list]      install, or only list, the Debian packages that are missing
 ";
 
@@ -75,11 +76,14 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `xtask vm-test [--smoke] [KERNEL…]`
+/// `xtask vm-test [--smoke | --only WORD] [KERNEL…]`
 fn vm_test(args: &[String]) -> Result<ExitCode> {
     let outcome = match args {
-        [smoke, kernels @ ..] if smoke == "--smoke" => vm::test(kernels, vm::Extent::Smoke)?,
-        kernels => vm::test(kernels, vm::Extent::Whole)?,
+        [smoke, kernels @ ..] if smoke == "--smoke" => vm::test(kernels, &vm::Extent::Smoke)?,
+        [only, word, kernels @ ..] if only == "--only" => {
+            vm::test(kernels, &vm::Extent::Only(word.clone()))?
+        }
+        kernels => vm::test(kernels, &vm::Extent::Whole)?,
     };
     println!("{outcome}");
     Ok(if outcome.failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })

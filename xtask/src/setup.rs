@@ -76,6 +76,12 @@ pub(crate) const PACKAGES: &[Package] = &[
         "checks the style of the C code",
     ),
     package("busybox-static", Need::Test, Probe::Program("busybox"), "userland of the test guests"),
+    package(
+        "xfsprogs",
+        Need::Test,
+        Probe::File("/usr/sbin/mkfs.xfs"),
+        "a filesystem that clones files, in the guests",
+    ),
     package("xz-utils", Need::Test, Probe::Program("xz"), "unpacks the guests' kernel modules"),
     package(
         "python3-venv",

@@ -23,6 +23,7 @@ const MODULES: &[&str] = &[
     "loop",
     "binfmt_misc",
     "libcrc32c",
+    "xfs",
     "udp_tunnel",
     "ip6_udp_tunnel",
     "sctp",
@@ -129,9 +130,12 @@ impl Payload {
         let modules = modules(kernel, &mut archive)?;
         archive.file("/modules", 0o644, modules.as_bytes());
         let expect = expectations(version);
-        let mut cases = format!("setsid provoke host --agent /bin/aegisbpf {module} {expect}\n");
+        let mut cases = String::new();
+        if self.provokes() {
+            cases = format!("setsid provoke host --agent /bin/aegisbpf {module} {expect}\n");
+        }
         for suite in self.suites_of_evasion(boot) {
-            cases.extend(["setsid evade ", suite, "\n"]);
+            cases.extend(["setsid evade ", &suite, "\n"]);
         }
         if boot.counts {
             COUNT.clone_into(&mut cases);
@@ -140,21 +144,28 @@ impl Payload {
         Ok(archive.finish())
     }
 
-    fn suites_of_evasion(&self, boot: &Boot) -> &'static [&'static str] {
-        match (self.extent, boot.crowded) {
+    fn suites_of_evasion(&self, boot: &Boot) -> Vec<String> {
+        let suites: &[&str] = match (&self.extent, boot.crowded) {
             _ if !prevents(&boot.version) || boot.counts => &[],
+            (Extent::Only(word), _) => return vec![format!("guest --reloads 20 --only '{word}'")],
             (Extent::Smoke, false) => &["guest --reloads 60", "agent --agent /bin/aegisbpf --few"],
             (Extent::Smoke, true) => &["guest --reloads 20 --crowded"],
             (Extent::Whole, false) => {
                 &["guest --reloads 1000", "own", "agent --agent /bin/aegisbpf"]
             }
             (Extent::Whole, true) => &["guest --reloads 60 --crowded"],
-        }
+        };
+        suites.iter().map(|suite| (*suite).to_owned()).collect()
+    }
+
+    /// Whether every operation is performed, to see what is told of it.
+    fn provokes(&self) -> bool {
+        !matches!(self.extent, Extent::Only(_))
     }
 
     /// How many suites run in this guest, each of which must say that it ended well.
     pub(super) fn suites(&self, boot: &Boot) -> usize {
-        1 + self.suites_of_evasion(boot).len()
+        usize::from(self.provokes()) + self.suites_of_evasion(boot).len()
     }
 }
 

@@ -140,7 +140,10 @@ fn text(found: &Json) -> String {
         "cgroup v2",
         at("/facts/cgroup2").unwrap_or("not mounted: no cgroup hooks, no containers"),
     );
-    line("bpffs", at("/facts/bpffs").unwrap_or("not mounted (not needed: nothing is pinned)"));
+    line(
+        "bpffs",
+        at("/facts/bpffs").unwrap_or("not mounted (the agent does it when something is pinned)"),
+    );
     let operations = found.get("operations").and_then(Json::as_array).cloned().unwrap_or_default();
     let taxing: Vec<&str> = operations
         .iter()

@@ -34,6 +34,7 @@ impl Pins {
             hasher.write_u64(*one);
         }
         let own = root.join(format!("{:016x}", hasher.finish()));
+        super::bpffs::provide(&own)?;
         fs::create_dir_all(&own).map_err(|error| named("create", &own, error))?;
         Ok(Pins { root: root.to_owned(), own })
     }

@@ -93,6 +93,7 @@ fn begin(
     let making = set.join(MAKING);
     pins::remove(&making)?;
     let begun = || -> Result<Vec<(String, String)>, Error> {
+        super::bpffs::provide(&making)?;
         fs::create_dir_all(&making).map_err(|error| named("create", &making, error))?;
         let hooks = Hooks::read();
         let (loaded, left) = load(options, set, former, &hooks)?;

@@ -13,6 +13,7 @@
 //! ```
 
 mod arm;
+mod bpffs;
 pub mod cgroup;
 mod cgroup_pins;
 mod generation;
@@ -31,6 +32,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 pub use arm::Arming;
+pub use bpffs::provide;
 pub use generation::{Carry, Generation, Id, IdKind, Mount, Pin};
 pub use pins::{release, sets};
 pub use protect::Protection;

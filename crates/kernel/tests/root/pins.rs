@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kernel::enforce::{Enforcer, Options, sets};
+use kernel::enforce::{Enforcer, Options, provide, sets};
 
 use super::harness::skipped;
 
@@ -57,6 +57,7 @@ fn what_another_build_has_pinned_stays_when_a_loader_fails() {
         return;
     }
     let pins = Pins::new("other");
+    provide(&pins.0).unwrap();
     let other = "layout-0-0000000000000000";
     fs::create_dir_all(pins.0.join(other)).unwrap();
     match Enforcer::open(pins.options()) {

@@ -3,21 +3,15 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use kernel::deeds;
 
 use super::Case;
+use super::disk::{HOST, busybox};
 use super::file::bytes;
 
 /// A block device with a file behind it.
 const DISK: &str = "/dev/loop0";
-
-fn busybox(words: &[&str]) -> io::Result<()> {
-    let mut command = Command::new("/bin/busybox");
-    let done = command.args(words).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
-    if done.success() { Ok(()) } else { Err(io::Error::other(format!("{words:?}: {done}"))) }
-}
 
 /// Attaches a file to the device, unless one is; without such a device the case is absent.
 fn disk(at: &Path) -> io::Result<()> {
@@ -35,8 +29,6 @@ fn there(path: &str) -> io::Result<&Path> {
     let path = Path::new(path);
     if path.exists() { Ok(path) } else { Err(io::Error::from_raw_os_error(19)) }
 }
-
-const HOST: &str = "devices of a host are left alone";
 
 pub(super) const CASES: &[Case] = &[
     Case::new("device", "memory of the machine", "no-device", |_| {

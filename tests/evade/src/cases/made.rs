@@ -14,6 +14,7 @@ use nix::sys::stat::Mode;
 use rustix::fs::{AtFlags, CWD, MemfdFlags, OFlags};
 
 use super::Case;
+use super::disk::{HOST, busybox};
 use super::exec::run;
 use super::file::{bytes, input, read};
 use super::layered::overlay;
@@ -124,12 +125,6 @@ fn in_memory(_: &Path) -> io::Result<Stdio> {
     Ok(file.into())
 }
 
-fn busybox(words: &[&str]) -> io::Result<()> {
-    let mut command = Command::new("/bin/busybox");
-    let done = command.args(words).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
-    if done.success() { Ok(()) } else { Err(io::Error::other(format!("{words:?}: {done}"))) }
-}
-
 /// The device of a directory: two cases need one, for two processes each. They stay, as the guest goes.
 fn device(at: &Path) -> &'static str {
     let name = at.to_string_lossy();
@@ -179,8 +174,6 @@ fn read_disk(at: &Path) -> io::Result<()> {
     must(&at.join("open/other"))?;
     read(&made(at))
 }
-
-const DISK: &str = "devices of a host are left alone";
 
 pub(super) const CASES: &[Case] = &[
     Case::new("made", "open", "no-made", |at| {
@@ -259,8 +252,8 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new("made", "when the kernel has forgotten its inode", "no-made", read_disk)
         .after(|at| on_disk(at, drop_caches))
-        .guest(DISK),
+        .guest(HOST),
     Case::new("made", "when its filesystem was mounted again", "no-made", read_disk)
         .after(|at| on_disk(at, mount_again))
-        .guest(DISK),
+        .guest(HOST),
 ];

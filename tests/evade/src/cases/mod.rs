@@ -3,6 +3,7 @@
 mod act;
 pub(crate) mod cgroup;
 mod device;
+mod disk;
 mod exec;
 mod file;
 pub(crate) mod hash;
@@ -150,6 +151,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         file::CASES,
         layered::CASES,
         passed::CASES,
+        disk::CASES,
         memory::CASES,
         write::CASES,
         device::CASES,

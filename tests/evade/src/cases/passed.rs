@@ -131,8 +131,4 @@ pub(super) const CASES: &[Case] = &[
         fs::write(secret(at), "secret\n")?;
         symlink(at.join("open/f"), at.join("open/link"))
     }),
-    Case::new("passed", "a clone of the file", "no-read", |at| {
-        let to = File::create(at.join("open/clone"))?;
-        Ok(rustix::fs::ioctl_ficlone(&to, File::open(secret(at))?)?)
-    }),
 ];

@@ -16,11 +16,13 @@
 //! | `signature`, `keys`, `vouch` | formats of minisign and SSH; known keys; whose word is enough |
 //! | `trust`, `level` | what the operator grants, and what each level of trust allows |
 //! | `untrusted`, `verified`, `compiled` | the three types |
+//! | `bundle` | policies in the same envelope |
 //! | `rule`, `diff` | what a reviewer reads |
 //! | `installed` | no way back to an older version |
 //! | `make` | the author's side |
 #![forbid(unsafe_code)]
 
+mod bundle;
 mod code;
 mod compiled;
 mod diff;
@@ -42,6 +44,7 @@ mod untrusted;
 mod verified;
 mod vouch;
 
+pub use bundle::{Bundle, FILE, Purpose, is_pack};
 pub use code::{Code, Refusal};
 pub use compiled::{Admitted, Compiled};
 pub use diff::{Change as Changed, Diff};
@@ -52,6 +55,7 @@ pub use level::{Level, Terms, table};
 pub use make::{Made, SOURCE, make, signature_file};
 pub use manifest::{FileEntry, Kind, Manifest, RuleEntry};
 pub use name::MANIFEST;
+pub use semver::Version;
 pub use rule::{Cost, RuleView};
 pub use signature::{KEY_NAMESPACE, KeyId, NAMESPACE};
 pub use trust::{Grant, KeyTerms, Subject, Trust};

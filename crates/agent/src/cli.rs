@@ -175,6 +175,9 @@ pub(crate) struct RunArgs {
     /// attempts are only told. Needs LSM programs
     #[arg(long, requires = "enforce")]
     pub(crate) self_protect: bool,
+    /// File with more rules about what is a secret and is not shown
+    #[arg(long, value_name = "FILE")]
+    pub(crate) redact: Option<PathBuf>,
     /// Print no alerts; they remain available through `aegisbpf alerts`
     #[arg(long)]
     pub(crate) no_alerts: bool,

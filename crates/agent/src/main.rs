@@ -8,6 +8,7 @@
 //! | [`policy`] | policies on their way from files to what is enforced |
 //! | [`proto`] | the only messages that the two exchange |
 //! | [`client`] | how commands reach a running agent |
+//! | [`redact`] | takes secrets out of what is shown |
 //! | [`render`] | lines and tables for people |
 //! | [`exit`] | exit codes |
 #![forbid(unsafe_code)]
@@ -19,6 +20,7 @@ mod exit;
 mod guard;
 mod policy;
 mod proto;
+mod redact;
 mod render;
 mod worker;
 

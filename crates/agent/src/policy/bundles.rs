@@ -118,7 +118,11 @@ pub(crate) fn read(store: &Store, paths: &[PathBuf], vouch: &Vouch) -> Result<Re
     let operator = Operator::open(vouch)?;
     if operator.signed_only && !plain.is_empty() {
         let refuse = |path: &PathBuf| {
-            Refusal::new(Code::Plain, &path.display().to_string(), "plain files, without signatures")
+            Refusal::new(
+                Code::Plain,
+                &path.display().to_string(),
+                "plain files, without signatures",
+            )
         };
         return Err(plain.iter().map(refuse).collect());
     }

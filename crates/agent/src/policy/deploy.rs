@@ -176,9 +176,7 @@ fn note_refusal(
 ) {
     let active = store.active().ok().flatten();
     let before = active.and_then(|one| Some((one, store.about(one).ok()?.sha256)));
-    let refusal = |one: &Refusal| {
-        json!({ "code": one.code.as_str(), "place": one.place, "message": one.message })
-    };
+    let refusal = |one: &Refusal| json!({ "code": one.code.as_str(), "place": one.place, "message": one.message });
     let change = Change {
         action: "apply-refused",
         who,

@@ -14,10 +14,9 @@ use rustix::time::{ClockId, clock_gettime};
 use super::arms::Arms;
 use super::board::{Board, Figures, Reload};
 use super::control::untaxed;
-use super::health::{Health, processor_time};
+use super::health::processor_time;
 use super::hub::Command;
 use super::link::{Asker, Link, News};
-use super::output::Output;
 use super::publisher::Publisher;
 use super::reload::{Fresh, Reloader};
 use super::resolver::Resolver;
@@ -70,7 +69,7 @@ impl Worker {
     pub(crate) fn new(
         engine: Engine,
         rules_want: Interest,
-        (output, health, arms): (Output, Health, Arms),
+        (publisher, arms): (Publisher, Arms),
         (args, seen): (&RunArgs, Seen),
         board: Arc<Board>,
         guard: Asker,
@@ -79,7 +78,7 @@ impl Worker {
         Worker {
             engine,
             resolver: Resolver::new(),
-            publisher: Publisher::new(output, health, args),
+            publisher,
             rules_want,
             asked: Interest::default(),
             subscriptions: 0,

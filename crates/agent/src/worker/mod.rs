@@ -44,12 +44,14 @@ use kernel::rings::Rings;
 use crate::cli::{Format, WorkerArgs};
 use crate::exit::{Exit, Failure};
 use crate::guard;
+use crate::redact::Redactor;
 use board::Board;
 use control::Control;
 use events::Worker;
 use health::Health;
 use link::{Link, News};
 use output::Output;
+use publisher::Publisher;
 
 /// Results that the pipes of a rule hold back: the end that they wait for never comes.
 const ROWS_MAX: usize = 4_096;
@@ -62,6 +64,7 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
         tracing::debug!(%error, "the process keeps its name");
     }
     let (link, news) = Link::open()?;
+    let redactor = Redactor::open(args.run.redact.as_deref())?;
     let mut wanted = args.run.clone();
     // Rules that were broken while the agent ran must not end it: the sound ones go on.
     wanted.keep_going |= args.restarts > 0;
@@ -86,11 +89,13 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
         Format::Compact => queue::text_notice,
         Format::Json => queue::json_notice,
     };
+    let output = Output::start(notice, args.restarts > 0)?;
+    let publisher = Publisher::new(output, health, redactor, &args.run);
     let (commands, waiting) = sync_channel(control::COMMANDS_MAX);
     let mut worker = Worker::new(
         engine,
         engine::interest::of(&program),
-        (Output::start(notice, args.restarts > 0)?, health, arms::Arms::of(&program)),
+        (publisher, arms::Arms::of(&program)),
         (&args.run, seen.clone()),
         Arc::clone(&board),
         link.asker(),

@@ -11,7 +11,7 @@ mod verify;
 use std::io;
 use std::path::Path;
 
-use packs::{Bundle, Compiled, Judge, Purpose, Level, Refusal, Ring, Trust, Untrusted, Verified};
+use packs::{Bundle, Compiled, Judge, Level, Purpose, Refusal, Ring, Trust, Untrusted, Verified};
 use semver::Version;
 use serde_json::{Value, json};
 
@@ -81,7 +81,9 @@ impl Judges {
     /// Reads what was verified.
     fn read(&self, verified: Verified, given: &Judged) -> Result<Looked, Vec<Refusal>> {
         match verified.manifest().kind {
-            Purpose::Rules => verified.compile(&self.trust).map(|rules| Looked::Rules(Box::new(rules))),
+            Purpose::Rules => {
+                verified.compile(&self.trust).map(|rules| Looked::Rules(Box::new(rules)))
+            }
             Purpose::Policy => policies(verified, given).map(|all| Looked::Policies(Box::new(all))),
         }
     }

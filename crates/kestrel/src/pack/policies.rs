@@ -14,11 +14,7 @@ use crate::cli::Form;
 use crate::output::{self, Status, style};
 
 /// What is shown of a bundle that was verified, and of what it changes here.
-pub(super) fn verified(
-    bundle: &Bundle,
-    change: Option<&Change>,
-    form: Form,
-) -> io::Result<Status> {
+pub(super) fn verified(bundle: &Bundle, change: Option<&Change>, form: Form) -> io::Result<Status> {
     let pack = bundle.verified();
     let count = bundle.policies().policies.len();
     if form == Form::Json {
@@ -62,7 +58,11 @@ pub(super) fn inspect(bundle: &Bundle, form: Form) -> io::Result<Status> {
     let name = style::NAME;
     let size: u64 = manifest.files.iter().map(|file| file.size).sum();
     let mut out = anstream::stdout().lock();
-    writeln!(out, "{name}{}{name:#} {}, serial {}", manifest.id, manifest.version, manifest.serial)?;
+    writeln!(
+        out,
+        "{name}{}{name:#} {}, serial {}",
+        manifest.id, manifest.version, manifest.serial
+    )?;
     writeln!(out, "holds     policies")?;
     writeln!(out, "level     {}{}", pack.level().as_str(), show::signers(pack))?;
     writeln!(out, "until     {}", manifest.not_after)?;
@@ -72,7 +72,11 @@ pub(super) fn inspect(bundle: &Bundle, form: Form) -> io::Result<Status> {
     for policy in policies {
         let (rules, lists) = (policy.rules.len(), policy.allow_lists.len());
         let title = model::escape::escaped(&policy.name);
-        writeln!(out, "\n{name}{title}{name:#}: {rules} rules, {lists} allow lists, {}", mode(policy))?;
+        writeln!(
+            out,
+            "\n{name}{title}{name:#}: {rules} rules, {lists} allow lists, {}",
+            mode(policy)
+        )?;
         for rule in &policy.rules {
             let id = model::escape::escaped(&rule.id);
             writeln!(out, "  {id} ({})", rule.severity.as_str())?;

@@ -96,9 +96,7 @@ pub(super) fn list<S: AsRef<str>>(all: &[S]) -> String {
 
 /// All files of a pack.
 pub(super) fn files(pack: &Verified) -> Value {
-    let one = |file: &packs::FileEntry| {
-        json!({ "path": file.path, "size": file.size, "sha256": file.sha256.to_string() })
-    };
+    let one = |file: &packs::FileEntry| json!({ "path": file.path, "size": file.size, "sha256": file.sha256.to_string() });
     pack.manifest().files.iter().map(one).collect()
 }
 

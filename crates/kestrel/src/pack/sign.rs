@@ -9,7 +9,8 @@ use std::path::Path;
 use base64ct::{Base64, Encoding};
 use minisign::{PublicKey, SecretKey, SecretKeyBox};
 use packs::{
-    Bundle, Code, Compiled, Judge, Level, Purpose, Refusal, Ring, Trust, Untrusted, Verified, limits,
+    Bundle, Code, Compiled, Judge, Level, Purpose, Refusal, Ring, Trust, Untrusted, Verified,
+    limits,
 };
 
 use super::build::replace;

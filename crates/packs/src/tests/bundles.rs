@@ -5,7 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use super::given::*;
-use crate::{Bundle, Change, Code, Installed, Judge, Level, Refusal, Ring, Trust, Untrusted, is_pack};
+use crate::{
+    Bundle, Change, Code, Installed, Judge, Level, Refusal, Ring, Trust, Untrusted, is_pack,
+};
 
 const SOURCE: &str = "id = \"base\"\nkind = \"policy\"\nversion = \"1.0.0\"\nserial = 7\n\
                       not_after = \"2030-01-01T00:00:00Z\"\nmin_engine = \"0.1.0\"\n";

@@ -153,7 +153,11 @@ const ATTACKS: &[Attack] = &[
     ("both keys revoked", revoked, "E134"),
     ("a key whose time is over", expired, "E136"),
     ("an unknown key", |d| fs::remove_file(key(d, 1)).unwrap(), "E136"),
-    ("both keys unknown", |d| [0, 1].iter().for_each(|n| fs::remove_file(key(d, *n)).unwrap()), "E132"),
+    (
+        "both keys unknown",
+        |d| [0, 1].iter().for_each(|n| fs::remove_file(key(d, *n)).unwrap()),
+        "E132",
+    ),
     ("one of two signatures missing", |d| fs::remove_file(first(d)).unwrap(), "E136"),
     ("both missing", unsigned, "E130"),
     ("one signs another header", header, "E133"),

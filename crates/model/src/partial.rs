@@ -63,6 +63,8 @@ fn value(condition: &Expr, words: &Action, origin: Origin) -> Option<bool> {
         Expr::Or(any) => decide(any, words, origin, true),
         // Computed from fields that are not known.
         Expr::Computed(..) | Expr::Compare { .. } | Expr::Truth(_) | Expr::Lineage(..) => None,
+        // What a stranger says is known only when asked.
+        Expr::Script { .. } => None,
         Expr::Test(id, _) if origin == Origin::Live && field::field(*id).is_none() => Some(false),
         Expr::Test(field, test) => {
             let mut result = Some(false);

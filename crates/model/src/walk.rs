@@ -139,6 +139,7 @@ impl Expr {
                 left.parts(visit);
                 right.parts(visit);
             }
+            Expr::Script { args, .. } => args.iter().for_each(|arg| arg.parts(visit)),
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`audit`] | who was let in with what, and what was refused |
 //! | [`cli`], [`cmd`] | the command line, one file a command |
 //! | [`guard`] | the privileged half: sensors, supervision of the worker |
 //! | [`worker`] | the other half: rings, engine, outputs, control socket |
@@ -13,6 +14,7 @@
 //! | [`exit`] | exit codes |
 #![forbid(unsafe_code)]
 
+mod audit;
 mod cli;
 mod client;
 mod cmd;

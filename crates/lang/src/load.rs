@@ -113,11 +113,21 @@ pub fn load_in(files: impl IntoIterator<Item = (String, String)>, dialect: Diale
         load.file(name, text);
     }
     load.correlations();
-    load.loaded.program.fields = load.schema.fields().to_vec();
-    load.loaded.program.lineages = load.schema.lineages;
-    let mut loaded = load.loaded;
-    review(&mut loaded);
-    loaded
+    load.finish()
+}
+
+/// Reads groups of rule files into one program. Rules of one group know nothing of those of another:
+/// no correlation counts or silences them. Of two with the same id, the one that comes first stays.
+pub fn load_groups(groups: impl IntoIterator<Item = Vec<(String, String)>>) -> Loaded {
+    let mut load = Load::default();
+    for group in groups {
+        for (name, text) in group {
+            load.file(name, text);
+        }
+        load.correlations();
+        load.targets.clear();
+    }
+    load.finish()
 }
 
 /// What is kept while files are read.
@@ -133,6 +143,14 @@ struct Load {
 }
 
 impl Load {
+    fn finish(self) -> Loaded {
+        let Load { mut loaded, schema, .. } = self;
+        loaded.program.fields = schema.fields().to_vec();
+        loaded.program.lineages = schema.lineages;
+        review(&mut loaded);
+        loaded
+    }
+
     fn file(&mut self, name: String, text: String) {
         let FoundFile { format, rules, correlations, mut found } =
             formats::read(&name, &text, &mut self.schema);

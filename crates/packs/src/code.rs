@@ -113,7 +113,7 @@ impl fmt::Display for Refusal {
 }
 
 /// What the reader of files says, in our terms.
-pub(crate) fn unread(error: &ReadError) -> Refusal {
+pub fn unread(error: &ReadError) -> Refusal {
     let (code, path, message) = match error {
         ReadError::Io { path, source } => (Code::Unreadable, path, source.to_string()),
         ReadError::NotRegular { path } => {

@@ -45,7 +45,7 @@ mod verified;
 mod vouch;
 
 pub use bundle::{Bundle, FILE, Purpose, is_pack};
-pub use code::{Code, Refusal};
+pub use code::{Code, Refusal, unread};
 pub use compiled::{Admitted, Compiled};
 pub use diff::{Change as Changed, Diff};
 pub use digest::Sha256;

@@ -106,6 +106,14 @@ fn arguments(args: &RunArgs, started: u64, restarts: u32) -> Vec<std::ffi::OsStr
     for dir in &args.rules {
         list.extend(["--rules".into(), dir.clone().into()]);
     }
+    for dir in &args.packs {
+        list.extend(["--packs".into(), dir.clone().into()]);
+    }
+    for (name, path) in [("--keys", &args.keys), ("--trust", &args.trust)] {
+        if let Some(path) = path {
+            list.extend([name.into(), path.clone().into()]);
+        }
+    }
     let output = match args.output {
         Format::Compact => "compact",
         Format::Json => "json",
@@ -131,6 +139,7 @@ fn arguments(args: &RunArgs, started: u64, restarts: u32) -> Vec<std::ffi::OsStr
         ("--audit", args.audit),
         ("--enforce", args.enforce),
         ("--keep-going", args.keep_going),
+        ("--strict", args.strict),
         ("--events", args.events),
         ("--no-alerts", args.no_alerts),
         ("--no-watch", args.no_watch),
@@ -147,7 +156,7 @@ mod tests {
 
     #[test]
     fn the_worker_gets_all_that_the_operator_said() {
-        let words = "aegisbpf run --rules a --rules b --keep-going --runtime-dir /r -o compact \
+        let words = "aegisbpf run --rules a --rules b --packs k --packs l --keys n --trust t --strict --keep-going --runtime-dir /r -o compact \
                      --events --no-alerts --no-watch --max-alerts 7 --policy p --enforce \
                      --state-dir /s --redact /f --cgroup /c --on-exit release";
         let Verb::Run(run) = Cli::parse_from(words.split_whitespace()).command else { panic!() };

@@ -101,12 +101,6 @@ impl Redactor {
         }
     }
 
-    /// The same for a text that stands alone.
-    pub(crate) fn text(&self, text: &str) -> Option<String> {
-        let places = self.places(text);
-        (!places.is_empty()).then(|| without(text, &places))
-    }
-
     fn object(&self, object: &mut Map<String, Json>, found: &mut BTreeSet<String>, depth: usize) {
         // The line is the arguments with spaces between them: what separates them is lost there, so it
         // is made anew from what is left of them.

@@ -23,6 +23,7 @@ use super::resolver::Resolver;
 use super::settle::Settling;
 use super::snapshot;
 use super::watch::Seen;
+use crate::audit::Audit;
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
 use crate::proto::{Request, WATCH_MAX};
@@ -70,7 +71,7 @@ impl Worker {
         engine: Engine,
         rules_want: Interest,
         (publisher, arms): (Publisher, Arms),
-        (args, seen): (&RunArgs, Seen),
+        (args, seen, audit): (&RunArgs, Seen, Arc<Audit>),
         board: Arc<Board>,
         guard: Asker,
     ) -> Worker {
@@ -85,7 +86,7 @@ impl Worker {
             malformed: 0,
             board,
             guard,
-            reloader: Reloader::new(args, seen),
+            reloader: Reloader::new(args, seen, audit),
             settling: Settling::default(),
             arms,
             show_events: args.events,

@@ -20,6 +20,7 @@ mod host;
 mod hub;
 mod link;
 mod output;
+mod packs;
 mod policies;
 mod publisher;
 mod queue;
@@ -41,6 +42,7 @@ use std::sync::mpsc::sync_channel;
 use engine::{Engine, Limits};
 use kernel::rings::Rings;
 
+use crate::audit::Audit;
 use crate::cli::{Format, WorkerArgs};
 use crate::exit::{Exit, Failure};
 use crate::guard;
@@ -70,7 +72,8 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     wanted.keep_going |= args.restarts > 0;
     let seen = watch::Seen::default();
     seen.note(&wanted);
-    let rules = rules::read(&wanted)?;
+    let audit = Arc::new(Audit::at(&wanted.state_dir));
+    let rules = rules::read(&wanted, rules::When::Start, &audit)?;
     let board = Arc::new(Board::new());
     board.put_rules(rules.set());
     let health = Health::new(rules.infos(), args.run.max_alerts);
@@ -96,7 +99,7 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
         engine,
         engine::interest::of(&program),
         (publisher, arms::Arms::of(&program)),
-        (&args.run, seen.clone()),
+        (&args.run, seen.clone(), audit),
         Arc::clone(&board),
         link.asker(),
     );

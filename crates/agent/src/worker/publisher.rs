@@ -123,7 +123,7 @@ impl Publisher {
     pub(super) fn notices(&mut self, notices: Vec<Notice>) {
         for notice in notices {
             let Some(info) = self.health.infos().get(notice.rule) else { continue };
-            let (id, limit) = (&info.id, self.health.limit());
+            let (id, limit) = (&info.id, self.health.limit(notice.rule));
             let (action, message, details) = match notice.what {
                 What::Slow(cost) => (
                     "rule_slow",

@@ -1,12 +1,14 @@
 //! The audit log: who was let in with what, what was refused, and what went beyond its terms. Lines
 //! are only ever added; the file is root's alone.
 
+use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value as Json};
 
@@ -17,18 +19,30 @@ const FILE_MAX: u64 = 16 << 20;
 /// Bytes of one line: what strangers name is part of it.
 const LINE_MAX: usize = 16 << 10;
 
+/// Things of which it is known when they were told last; then all are told again.
+const SEEN_MAX: usize = 1_024;
+/// How long the same is not told again.
+const MINUTE: Duration = Duration::from_mins(1);
+
 /// Where lines go.
 #[derive(Debug)]
 pub(crate) struct Audit {
     path: PathBuf,
     writing: Mutex<()>,
+    /// What was told when, and how much of the same was left out since.
+    seen: Mutex<HashMap<String, (Instant, u64)>>,
     lost: AtomicU64,
 }
 
 impl Audit {
     /// The log of a state directory, which need not exist.
     pub(crate) fn at(state: &Path) -> Audit {
-        Audit { path: state.join(FILE), writing: Mutex::new(()), lost: AtomicU64::new(0) }
+        Audit {
+            path: state.join(FILE),
+            writing: Mutex::new(()),
+            seen: Mutex::default(),
+            lost: AtomicU64::new(0),
+        }
     }
 
     /// Adds a line: what happened, and what is to be known of it. What cannot be written is told in
@@ -57,6 +71,30 @@ impl Audit {
             self.lost.fetch_add(1, Ordering::Relaxed);
             tracing::error!(path = %self.path.display(), %error, "the audit log lacks a line");
         }
+    }
+
+    /// The same for what somebody can make happen over and over: one line in a minute about the same,
+    /// which tells how many were left out before it.
+    pub(crate) fn note_of(&self, of: &str, action: &str, mut about: Json) {
+        let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let key = format!("{action} {of}");
+        let now = Instant::now();
+        if seen.len() >= SEEN_MAX && !seen.contains_key(&key) {
+            seen.clear();
+        }
+        match seen.get_mut(&key) {
+            Some((time, more)) if now.duration_since(*time) < MINUTE => {
+                *more += 1;
+                return;
+            }
+            Some((time, more)) => {
+                about["left_out"] = std::mem::take(more).into();
+                *time = now;
+            }
+            None => drop(seen.insert(key, (now, 0))),
+        }
+        drop(seen);
+        self.note(action, about);
     }
 
     /// Lines that could not be written.
@@ -112,6 +150,19 @@ mod tests {
         assert_eq!(lines(&path).len(), 1);
         assert_eq!(fs::metadata(path.with_extension("jsonl.1")).unwrap().len(), FILE_MAX);
         assert_eq!(audit.lost(), 0);
+    }
+
+    #[test]
+    fn what_is_done_over_and_over_is_told_once_a_minute() {
+        let dir = tempfile::tempdir().unwrap();
+        let audit = Audit::at(dir.path());
+        for _ in 0..100 {
+            audit.note_of("a", "arm-refused", json!({ "rule": "a" }));
+        }
+        audit.note_of("b", "arm-refused", json!({ "rule": "b" }));
+        let found = lines(&dir.path().join(FILE));
+        let rules: Vec<&str> = found.iter().filter_map(|line| line["rule"].as_str()).collect();
+        assert_eq!(rules, ["a", "b"]);
     }
 
     #[test]

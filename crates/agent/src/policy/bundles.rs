@@ -1,14 +1,19 @@
 //! Signed bundles of policies: verified against the operator's keys, and never put in the place of a
-//! newer one by accident.
+//! newer one by accident. Packs of rules are taken, too: what their rules deny comes into force here,
+//! if they may.
 //!
 //! A bundle has the envelope of packs ([`packs::Bundle`]). Which versions were in force is a record in
 //! the store, and stands with each generation, too: a crash between the two loses nothing.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use files::Text;
+use model::capability::{Capabilities, Capability};
+use model::program::Response;
 use packs::{
-    Bundle, Change, Code, Installed, Judge, Level, Record, Refusal, Ring, Trust, Untrusted, Version,
+    Admitted, Change, Code, Compiled, Installed, Judge, Kind, Level, Purpose, Record, Refusal,
+    Ring, Trust, Untrusted, Verified, Version,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
@@ -48,6 +53,42 @@ pub(crate) struct Source {
     pub(crate) change: String,
     /// What the record keeps of it.
     pub(crate) record: Record,
+    /// If it is a pack of rules: those that may deny, and all that each may. What is not among them
+    /// comes into no table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) granted: Option<Vec<Granted>>,
+}
+
+/// A rule of a pack that may deny.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Granted {
+    /// Its id.
+    pub(crate) rule: String,
+    /// Words of what it may do.
+    pub(crate) may: Vec<String>,
+}
+
+/// What a rule may do: the operator's own words may do anything, a pack's what was granted.
+pub(crate) fn may(sources: &[Source], file: &str, rule: &str) -> Capabilities {
+    let is_of = |source: &&Source| {
+        file.strip_prefix(&source.place).is_some_and(|below| below.starts_with('/'))
+    };
+    let Some(granted) = sources.iter().find(is_of).and_then(|one| one.granted.as_ref()) else {
+        return Capabilities::all();
+    };
+    // One rule of a pack may become several of a policy, told apart by a number.
+    let is_it = |one: &&Granted| {
+        let rest = rule.strip_prefix(one.rule.as_str());
+        rest.is_some_and(|rest| {
+            rest.is_empty() || rest.strip_prefix('.').is_some_and(|n| n.parse::<u32>().is_ok())
+        })
+    };
+    granted.iter().find(is_it).map_or(Capabilities::NONE, |one| words(&one.may))
+}
+
+/// The set that these words stand for.
+pub(crate) fn words(words: &[String]) -> Capabilities {
+    words.iter().filter_map(|word| Capability::from_name(word)).collect()
 }
 
 impl Source {
@@ -78,6 +119,7 @@ pub(crate) struct Read {
 
 /// The operator's files, read.
 struct Operator {
+    trust: Trust,
     ring: Ring,
     engine: Version,
     /// Whether plain files are refused.
@@ -95,7 +137,8 @@ impl Operator {
             Some(path) => Ring::open(&path, &trust)?,
         };
         let named = vouch.keys.is_some() || vouch.trust.is_some();
-        Ok(Operator { ring, engine: engine()?, signed_only: named || trust.signed_policies })
+        let signed_only = named || trust.signed_policies;
+        Ok(Operator { trust, ring, engine: engine()?, signed_only })
     }
 }
 
@@ -129,9 +172,9 @@ pub(crate) fn read(store: &Store, paths: &[PathBuf], vouch: &Vouch) -> Result<Re
     let installed = known(store).map_err(|refusal| vec![refusal])?;
     let mut read = Read { plain, ..Read::default() };
     for path in packs {
-        let bundle = open(&path, &operator, Level::Untrusted, files::Trust::Owner)?.trusted()?;
-        let change = installed.change(bundle.verified(), vouch.older).map_err(|why| vec![why])?;
-        read.add(&path, &bundle, Some(&change));
+        let verified = open(&path, &operator, Level::Untrusted, files::Trust::Owner)?;
+        let change = installed.change(&verified, vouch.older).map_err(|why| vec![why])?;
+        read.put(&path, verified, &operator, (Some(&change), true))?;
     }
     Ok(read)
 }
@@ -147,9 +190,8 @@ pub(crate) fn look(paths: &[PathBuf], vouch: &Vouch) -> Result<Read, Vec<Refusal
     let named = vouch.keys.is_some() || vouch.trust.is_some();
     let place = if named { Level::Untrusted } else { Level::Local };
     for path in packs {
-        let bundle = open(&path, &operator, place, files::Trust::Anyone)?;
-        let bundle = if named { bundle.trusted()? } else { bundle };
-        read.add(&path, &bundle, None);
+        let verified = open(&path, &operator, place, files::Trust::Anyone)?;
+        read.put(&path, verified, &operator, (None, named))?;
     }
     Ok(read)
 }
@@ -163,19 +205,49 @@ fn open(
     operator: &Operator,
     place: Level,
     trust: files::Trust,
-) -> Result<Bundle, Vec<Refusal>> {
+) -> Result<Verified, Vec<Refusal>> {
     let (ring, engine) = (&operator.ring, &operator.engine);
     let judge = Judge { ring, now: jiff::Timestamp::now(), engine, place, strict: false };
     let opened = Untrusted::open(path, trust).map_err(|refusal| vec![refusal])?;
-    opened.verify(&judge)?.policies()
+    opened.verify(&judge)
 }
 
 impl Read {
-    fn add(&mut self, path: &Path, bundle: &Bundle, change: Option<&Change>) {
-        let (verified, place) = (bundle.verified(), path.display().to_string());
+    /// Takes in what a pack has to say of policies.
+    fn put(
+        &mut self,
+        path: &Path,
+        verified: Verified,
+        operator: &Operator,
+        (change, trusted): (Option<&Change>, bool),
+    ) -> Result<(), Vec<Refusal>> {
+        match verified.manifest().kind {
+            Purpose::Policy => {
+                let bundle = verified.policies()?;
+                let bundle = if trusted { bundle.trusted()? } else { bundle };
+                self.add(path, bundle.verified(), (bundle.texts(), None), change);
+            }
+            Purpose::Rules => {
+                let rules = verified.compile(&operator.trust)?;
+                let granted = granted(&rules, path)?;
+                self.add(path, rules.verified(), (texts(&rules), Some(granted)), change);
+            }
+        }
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        path: &Path,
+        verified: &Verified,
+        (texts, granted): (Vec<(String, String)>, Option<Vec<Granted>>),
+        change: Option<&Change>,
+    ) {
+        let place = path.display().to_string();
         let named = |(name, text)| Text { name: format!("{place}/{name}"), text };
-        self.texts.extend(bundle.texts().into_iter().map(named));
+        self.texts.extend(texts.into_iter().map(named));
         self.sources.push(Source {
+            granted,
             id: verified.manifest().id.clone(),
             level: verified.level().as_str().to_owned(),
             signers: verified.signers().iter().map(|one| one.key.to_string()).collect(),
@@ -184,6 +256,41 @@ impl Read {
             place,
         });
     }
+}
+
+/// Rules of a pack that deny, and may.
+fn granted(rules: &Compiled, path: &Path) -> Result<Vec<Granted>, Vec<Refusal>> {
+    let denies = |one: &&Admitted| one.view.needs.has(Capability::Deny);
+    let all = rules.rules().iter().filter(denies);
+    let (may, may_not): (Vec<&Admitted>, Vec<&Admitted>) =
+        all.partition(|one| one.refused.is_none() && one.may.permits(Response::DENY));
+    if may.is_empty() {
+        let refused: Vec<Refusal> = may_not.iter().filter_map(|one| one.refused.clone()).collect();
+        if refused.is_empty() {
+            let what = "it has rules, and none of them denies anything";
+            return Err(vec![Refusal::new(Code::Purpose, &path.display().to_string(), what)]);
+        }
+        return Err(refused);
+    }
+    for one in may_not {
+        tracing::warn!(rule = one.view.id, refused = ?one.refused, "it denies nothing");
+    }
+    let words = |may: Capabilities| may.words().into_iter().map(str::to_owned).collect();
+    let granted = |one: &Admitted| Granted { rule: one.view.id.clone(), may: words(one.may) };
+    Ok(may.into_iter().map(granted).collect())
+}
+
+/// Names and texts of the rule files of a pack that rules of policies come from.
+fn texts(rules: &Compiled) -> Vec<(String, String)> {
+    let verified = rules.verified();
+    let names: BTreeSet<&str> = rules
+        .rules()
+        .iter()
+        .filter(|one| one.view.kind == Kind::Eql)
+        .map(|one| one.view.file.as_str())
+        .collect();
+    let text = |name: &str| str::from_utf8(verified.file(name)?).ok().map(str::to_owned);
+    names.into_iter().filter_map(|name| Some((name.to_owned(), text(name)?))).collect()
 }
 
 /// Which bundles were in force: by the record, and by the generation that is.

@@ -80,18 +80,17 @@ pub(crate) fn prepare(
     generation: u64,
     by: &dyn Enforce,
 ) -> Result<Ready, Stop> {
-    let (verified, bundles) = if wanted.again {
-        (Verified::again(in_force(store)?), bundles_in_force(store)?)
+    let verified = if wanted.again {
+        Verified::again(in_force(store)?)
     } else {
         let read = bundles::read(store, &load::paths(&wanted.paths), &wanted.vouch);
         let read = read.map_err(Stop::Unverified)?;
         let how = (Trust::Owner, &wanted.expected);
-        (Verified::bundled(read.texts, &read.plain, how)?, read.sources)
+        Verified::bundled(read, how)?
     };
     let options = Options { generation, mode: by.mode(), now: load::now() };
     let mut ready = with_adhoc(store, verified, &options)?;
     advice::lint(&mut ready);
-    ready.bundles = bundles;
     ready.accepted = wanted.accepted;
     if wanted.again {
         ready.accepted.0 |= accepted_before(store)?.0;
@@ -107,18 +106,11 @@ pub(crate) fn prepare(
     Ok(ready)
 }
 
-/// The texts of what is in force; none if nothing is.
-pub(crate) fn in_force(store: &Store) -> Result<Vec<files::Text>, Failure> {
-    match store.active()? {
-        Some(active) => store.sources(&store.about(active)?),
-        None => Ok(Vec::new()),
-    }
-}
-
-/// The signed bundles that what is in force came in.
-fn bundles_in_force(store: &Store) -> Result<Vec<bundles::Source>, Failure> {
-    let active = store.active()?.map(|active| store.about(active)).transpose()?;
-    Ok(active.map(|about| about.bundles).unwrap_or_default())
+/// The texts of what is in force and the bundles they came in; none if nothing is.
+pub(crate) fn in_force(store: &Store) -> Result<(Vec<files::Text>, Vec<bundles::Source>), Failure> {
+    let Some(active) = store.active()? else { return Ok((Vec::new(), Vec::new())) };
+    let about = store.about(active)?;
+    Ok((store.sources(&about)?, about.bundles))
 }
 
 /// What was accepted when that was put in force.
@@ -216,9 +208,9 @@ pub(crate) fn rollback(
     let about = store.about(target)?;
     let texts = store.sources(&about)?;
     let options = Options { generation: locked.next()?, mode: by.mode(), now: load::now() };
-    let mut ready = with_adhoc(store, Verified::again(texts), &options)?;
+    let verified = Verified::again((texts, about.bundles.clone()));
+    let mut ready = with_adhoc(store, verified, &options)?;
     ready.accepted = about.accepted();
-    ready.bundles = about.bundles;
     let who = Who::me();
     let staged = locked.stage(&ready, &who)?;
     let active = go(store, &locked, &staged, by, ("rollback", &who, reason))?;

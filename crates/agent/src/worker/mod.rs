@@ -77,6 +77,7 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     let board = Arc::new(Board::new());
     board.put_rules(rules.set());
     let health = Health::new(rules.infos(), args.run.max_alerts);
+    let arms = arms::Arms::of(&rules.loaded.program, &rules.terms);
     let program = Arc::new(rules.loaded.program);
     let about = status::About {
         started: args.started,
@@ -98,7 +99,7 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     let mut worker = Worker::new(
         engine,
         engine::interest::of(&program),
-        (publisher, arms::Arms::of(&program)),
+        (publisher, arms),
         (&args.run, seen.clone(), audit),
         Arc::clone(&board),
         link.asker(),

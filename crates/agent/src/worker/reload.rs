@@ -100,10 +100,10 @@ fn read(args: &RunArgs, audit: &Audit) -> Result<Fresh, Failure> {
     let rules = rules::read(args, rules::When::Reload, audit)?;
     let (mut set, infos) = (rules.set(), rules.infos());
     set.reload = Some(Reload::now(None));
+    let arms = Arms::of(&rules.loaded.program, &rules.terms);
     let program = Arc::new(rules.loaded.program);
     let prepared = Prepared::new(Arc::clone(&program))
         .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
-    let arms = Arms::of(&program);
     Ok(Fresh { prepared, interest: engine::interest::of(&program), set, infos, arms })
 }
 

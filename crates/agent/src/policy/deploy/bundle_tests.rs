@@ -342,6 +342,75 @@ fn what_was_in_force_is_known_when_the_record_is_lost() {
     assert_eq!(code(apply(&store, &desk.wanted(), &mut kernel)), "E144", "broken is not empty");
 }
 
+/// A pack of rules: one that denies a file, a sequence whose last step is denied, one that alerts.
+fn rules(desk: &Desk) {
+    let rule = |id: &str, response: &str, query: &str| {
+        format!(
+            "[[rule]]\nid = \"{id}\"\nname = \"n\"\ndescription = \"d\"\nseverity = \
+             \"low\"\nresponse = [{response}]\nquery = '''{query}'''\n"
+        )
+    };
+    let open =
+        |path: &str| format!("file where event.action == \"open\" and file.path == \"{path}\"");
+    let steps = format!(
+        "sequence by process.entity_id with maxspan=1s [{}] [network where event.action == \
+         \"connection_attempted\"]",
+        open("/srv/a")
+    );
+    let text = rule("file", "\"deny\"", &open("/srv/one"))
+        + &rule("steps", "\"deny\"", &steps)
+        + &rule("alerts", "", &open("/srv/two"));
+    drop(fs::remove_dir_all(desk.at("b")));
+    fs::create_dir_all(desk.at("b/rules")).unwrap();
+    fs::write(desk.at("b/pack.toml"), SOURCE.replace("kind = \"policy\"\n", "")).unwrap();
+    fs::write(desk.at("b/rules/one.toml"), text).unwrap();
+    let engine = bundles::engine().unwrap();
+    let made = packs::make(&desk.at("b"), &engine, jiff::Timestamp::now()).unwrap();
+    fs::write(desk.at("b/manifest.json"), made.manifest).unwrap();
+    desk.pens.iter().for_each(|pen| desk.sign(pen));
+}
+
+#[test]
+fn rules_of_a_pack_deny_what_was_granted_and_nothing_else() {
+    let desk = Desk::new();
+    let (store, mut kernel) = (desk.store(), Kernel::default());
+    rules(&desk);
+    // State is not given to who only signed; without it the sequence is refused as well.
+    assert_eq!(code(apply(&store, &desk.wanted(), &mut kernel)), "E155", "nothing is granted");
+    assert_eq!((store.active().unwrap(), kernel.0.len()), (None, 0));
+    let grant = |rules: &str, words: &str| {
+        format!(
+            "[[grant]]\nkey = \"{}\"\nrules = [{rules}]\ncapabilities = [{words}]\n",
+            id(&desk.pens[0])
+        )
+    };
+    desk.trust(&grant("\"file\"", "\"deny\", \"inline\""));
+    assert_eq!(code(apply(&store, &desk.wanted(), &mut kernel)), "in force");
+    let about = store.about(1).unwrap();
+    let names = |about: &crate::policy::store::About| {
+        about.rules.iter().map(|one| one.id.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&about), ["file"], "{:?}", about.bundles);
+    assert!(about.rules[0].may().permits("deny") && !about.rules[0].may().permits("kill"));
+    assert_eq!(about.arms("steps").unwrap_err(), "the rule is not among the policies in force");
+    // It stays so when it is made anew, whoever asks.
+    let again = Wanted { again: true, ..Wanted::default() };
+    assert_eq!(code(apply(&store, &again, &mut kernel)), "in force");
+    assert_eq!(names(&store.about(2).unwrap()), ["file"]);
+    // With the grant the sequence is followed, too.
+    let all = "\"deny\", \"inline\", \"state\"";
+    desk.trust(&grant("", all));
+    assert_eq!(code(apply(&store, &desk.wanted(), &mut kernel)), "in force");
+    let mut about = store.about(3).unwrap();
+    assert_eq!(names(&about), ["file", "steps"]);
+    assert_eq!(about.arms("steps"), Ok(()));
+    // The guard asks again, by what it has read itself.
+    let text = serde_json::to_string(&about).unwrap().replace("\"deny\",", "");
+    about = serde_json::from_str(&text).unwrap();
+    let refused = about.arms("steps").unwrap_err();
+    assert!(refused.starts_with("the rule may not deny, only alert"), "{refused}");
+}
+
 #[test]
 fn plain_files_go_on_where_the_operator_named_no_keys() {
     let desk = Desk::new();

@@ -32,7 +32,7 @@ impl Terms {
         Terms::of(Level::Local, Capabilities::all())
     }
 
-    fn of(level: Level, may: Capabilities) -> Terms {
+    pub(crate) fn of(level: Level, may: Capabilities) -> Terms {
         // Whom the operator trusts raises as many as the operator says (`--max-alerts`).
         let alerts = level.terms().alerts;
         let alerts = if alerts < Level::Local.terms().alerts { alerts.into() } else { 0 };

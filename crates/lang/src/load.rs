@@ -113,13 +113,19 @@ pub fn load_in(files: impl IntoIterator<Item = (String, String)>, dialect: Diale
     let mut load = Load::default();
     load.schema.dialect = dialect;
     load.group(files.into_iter().collect());
-    load.loaded.scripts = load.declared.origins;
-    load.loaded.program.fields = load.schema.fields().to_vec();
-    load.loaded.program.lineages = load.schema.lineages;
-    load.loaded.program.scripts = load.schema.scripts;
-    let mut loaded = load.loaded;
-    review(&mut loaded);
-    loaded
+    load.finish()
+}
+
+/// Reads groups of rule files into one program. Rules of one group know nothing of those of another:
+/// no correlation counts or silences them, and no query asks another's script. Of two with the same
+/// id, the one that comes first stays.
+pub fn load_groups(groups: impl IntoIterator<Item = Vec<(String, String)>>) -> Loaded {
+    let mut load = Load::default();
+    for group in groups {
+        load.group(group);
+        load.targets.clear();
+    }
+    load.finish()
 }
 
 /// What is kept while files are read.
@@ -136,6 +142,16 @@ struct Load {
 }
 
 impl Load {
+    fn finish(self) -> Loaded {
+        let Load { mut loaded, schema, declared, .. } = self;
+        loaded.program.fields = schema.fields().to_vec();
+        loaded.program.lineages = schema.lineages;
+        loaded.program.scripts = schema.scripts;
+        loaded.scripts = declared.origins;
+        review(&mut loaded);
+        loaded
+    }
+
     /// Reads files that know each other.
     fn group(&mut self, files: Vec<(String, String)>) {
         // A script may be declared in another file than the rule that asks it.

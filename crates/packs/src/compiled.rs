@@ -6,6 +6,7 @@ use lang::{Code as RuleCode, Format, Level as Severity, Loaded};
 use model::capability::Capabilities;
 use model::program::Program;
 
+use crate::bundle::Purpose;
 use crate::code::{Code, Refusal};
 use crate::limits::MAX_REFUSALS;
 use crate::manifest::{Kind, Manifest};
@@ -35,6 +36,7 @@ pub struct Admitted {
 
 impl Compiled {
     pub(crate) fn new(verified: Verified, trust: &Trust) -> Result<Compiled, Vec<Refusal>> {
+        verified.purpose(Purpose::Rules).map_err(|refusal| vec![refusal])?;
         let (loaded, mut refused) = load(&verified);
         let views = views(&loaded);
         refused.extend(listed(&verified, &views));
@@ -53,6 +55,11 @@ impl Compiled {
     /// What it was compiled from.
     pub fn verified(&self) -> &Verified {
         &self.verified
+    }
+
+    /// The same, kept.
+    pub fn into_verified(self) -> Verified {
+        self.verified
     }
 
     /// All rules in the order of the program.

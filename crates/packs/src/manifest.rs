@@ -9,6 +9,7 @@ use model::capability::{Capabilities, Capability};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
+use crate::bundle::Purpose;
 use crate::code::{Code, Refusal};
 use crate::digest::Sha256;
 use crate::limits::{
@@ -33,6 +34,9 @@ pub struct Manifest {
     pub format: u32,
     /// Lower-case words joined by hyphens.
     pub id: String,
+    /// What it is the manifest of; not written for rules.
+    #[serde(default, skip_serializing_if = "Purpose::is_rules")]
+    pub kind: Purpose,
     /// The oldest engine that runs it as it is meant.
     pub min_engine: Version,
     /// From then on it is refused.
@@ -154,6 +158,9 @@ impl Manifest {
         name::check(self.files.iter().map(|file| file.path.as_str()))?;
         self.check_sizes()?;
         self.check_order()?;
+        if self.kind == Purpose::Policy && !(self.rules.is_empty() && self.fields.is_empty()) {
+            return wrong(Code::Value, "policies have neither `rules` nor `fields`".to_owned());
+        }
         self.rules.iter().try_for_each(|rule| self.check_rule(rule))
     }
 

@@ -44,6 +44,13 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// What a rule may keep that is given no more than `kept` by itself.
+    pub(super) fn quota(self, kept: usize) -> usize {
+        self.partials_per_rule.min(kept).max(1)
+    }
+}
+
 /// A rule matched.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {

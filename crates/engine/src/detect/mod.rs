@@ -218,8 +218,8 @@ impl Detector {
     pub fn finish(&mut self, out: &mut Vec<Found>) {
         let Detector { compiled, all } = self;
         all.due(compiled, i64::MAX, out);
-        let names = names(compiled, all.names, all.limits);
         for (rule, (state, plan)) in (0u32..).zip(all.states.iter_mut().zip(compiled.plans())) {
+            let names = names(compiled, all.names, (all.limits, plan));
             state.finish(plan, rule, names, &mut all.scratch, out);
         }
     }
@@ -435,7 +435,7 @@ impl Rules {
             event,
             lineage,
             seed: Seed(self.limits.seed),
-            quota: self.limits.partials_per_rule.max(1),
+            quota: self.limits.quota(plan.kept),
             scratch: &mut self.scratch,
             now: &mut self.now,
         };
@@ -466,12 +466,13 @@ impl Rules {
     }
 }
 
-fn names(
-    compiled: &Compiled,
+fn names<'c>(
+    compiled: &'c Compiled,
     [count, percent]: [Option<field::FieldId>; 2],
-    limits: Limits,
-) -> pipes::Names<'_> {
-    pipes::Names { compiled, count, percent, seed: Seed(limits.seed), rows: limits.rows }
+    (limits, plan): (Limits, &plan::Plan),
+) -> pipes::Names<'c> {
+    let rows = limits.rows.min(plan.kept);
+    pipes::Names { compiled, count, percent, seed: Seed(limits.seed), rows }
 }
 
 /// Identity of an alert: the same rule and events give the same, in each run.

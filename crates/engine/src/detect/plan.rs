@@ -25,6 +25,8 @@ pub(crate) struct Plan {
     pub(super) asked: Vec<(Relation, u32)>,
     pub(super) three: bool,
     pub(super) silent: bool,
+    /// What it may keep at most, whatever all others may.
+    pub(super) kept: usize,
     /// Names the rule in alert ids, and recognizes it after a reload.
     pub(super) id: String,
     pub(super) digest: u64,
@@ -124,6 +126,7 @@ impl Plan {
             asked: builder.asked(),
             three: rule.logic == Logic::ThreeValued,
             silent: rule.meta.silent,
+            kept: rule.meta.kept.and_then(|kept| kept.try_into().ok()).unwrap_or(usize::MAX),
             id: rule.meta.id.clone(),
             digest: digest(&format!("{} {numbers:?}", text(rule, program)), program),
         })

@@ -33,8 +33,13 @@ pub(super) fn run(directory: &Path, file: Option<&Path>) -> io::Result<Status> {
     }
     let name = style::NAME;
     let state = if made.unchanged { "as it was" } else { "written" };
-    let tests = made.tests.len();
-    writeln!(anstream::stdout(), "{name}{}{name:#}: {state}; {tests} tests pass", path.display())?;
+    let (tests, policies) = (made.tests.len(), made.policies.policies.len());
+    let what = match policies {
+        0 => format!("{tests} tests pass"),
+        1 => "1 policy".to_owned(),
+        many => format!("{many} policies"),
+    };
+    writeln!(anstream::stdout(), "{name}{}{name:#}: {state}; {what}", path.display())?;
     if !made.unchanged && !made.signatures.is_empty() {
         let old = made.signatures.join(", ");
         output::complain(&format!("the manifest is another one: remove {old}, and sign it again"));
@@ -45,7 +50,7 @@ pub(super) fn run(directory: &Path, file: Option<&Path>) -> io::Result<Status> {
         Err(refused) => return Ok(complain(&refused)),
     };
     let Some(file) = file else { return Ok(Status::Fine) };
-    let bytes = match own.verified().to_file() {
+    let bytes = match own.to_file() {
         Ok(bytes) => bytes,
         Err(refused) => return Ok(complain(&[refused])),
     };

@@ -3,18 +3,19 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use packs::{Admitted, Changed, Compiled, Diff, Refusal};
+use packs::{Admitted, Changed, Code, Compiled, Diff, Refusal};
 use serde_json::{Value, json};
 
 use super::cli::Judged;
-use super::{Judges, complain, refusals, show};
+use super::{Judges, Looked, complain, policies, refusals, show};
 use crate::cli::Form;
 use crate::output::{self, Status, style};
 
 /// Shows one pack.
 pub(super) fn inspect(path: &Path, given: &Judged, form: Form) -> io::Result<Status> {
     let pack = match Judges::open(given).and_then(|judges| judges.look(path, given)) {
-        Ok(pack) => pack,
+        Ok(Looked::Rules(pack)) => pack,
+        Ok(Looked::Policies(bundle)) => return policies::inspect(&bundle, form),
         Err(refused) => return refuse(&refused, form),
     };
     match form {
@@ -29,7 +30,14 @@ pub(super) fn diff(old: &Path, new: &Path, given: &Judged, form: Form) -> io::Re
     let both = Judges::open(given)
         .and_then(|judges| Ok((judges.look(old, given)?, judges.look(new, given)?)));
     let (old, new) = match both {
-        Ok(both) => both,
+        Ok((Looked::Rules(old), Looked::Rules(new))) => (old, new),
+        Ok((Looked::Policies(old), Looked::Policies(new))) => {
+            return policies::diff(&old, &new, form);
+        }
+        Ok(_) => {
+            let what = "one has rules, the other policies";
+            return refuse(&[Refusal::new(Code::Purpose, &new.display().to_string(), what)], form);
+        }
         Err(refused) => return refuse(&refused, form),
     };
     let diff = Diff::new(&old, &new);
@@ -50,17 +58,14 @@ fn refuse(refused: &[Refusal], form: Form) -> io::Result<Status> {
 
 fn inspected(pack: &Compiled) -> Value {
     let manifest = pack.verified().manifest();
-    let mut shown = show::head(pack);
-    let files = manifest.files.iter().map(
-        |file| json!({ "path": file.path, "size": file.size, "sha256": file.sha256.to_string() }),
-    );
+    let mut shown = show::head(pack.verified());
     let more = [
         ("capabilities", json!(manifest.capabilities)),
         ("needs", json!(pack.needs().words())),
         ("fields", json!(manifest.fields)),
         ("attack", json!(pack.attack())),
         ("cost", show::cost(pack.cost())),
-        ("files", files.collect()),
+        ("files", show::files(pack.verified())),
         ("rules", pack.rules().iter().map(show::rule).collect()),
     ];
     if let Some(all) = shown.as_object_mut() {
@@ -81,7 +86,7 @@ fn inspected_text(pack: &Compiled) -> io::Result<()> {
     )?;
     let size: u64 = manifest.files.iter().map(|file| file.size).sum();
     let lines = [
-        ("level", format!("{}{}", verified.level().as_str(), show::signers(pack))),
+        ("level", format!("{}{}", verified.level().as_str(), show::signers(pack.verified()))),
         ("until", manifest.not_after.to_string()),
         ("engine", format!("{} or later", manifest.min_engine)),
         ("asks for", show::list(&manifest.capabilities)),
@@ -132,8 +137,8 @@ fn compared(old: &Compiled, new: &Compiled, diff: &Diff) -> Value {
         json!({ "id": id, "what": what, "before": before, "after": after })
     });
     let mut shown = json!({
-        "old": show::head(old),
-        "new": show::head(new),
+        "old": show::head(old.verified()),
+        "new": show::head(new.verified()),
         "changed_rules": changed.collect::<Vec<_>>(),
         "changed_files": diff.changed_files,
         "cost": { "old": show::cost(old.cost()), "new": show::cost(new.cost()) },
@@ -145,14 +150,9 @@ fn compared(old: &Compiled, new: &Compiled, diff: &Diff) -> Value {
 }
 
 fn compared_text(old: &Compiled, new: &Compiled, diff: &Diff) -> io::Result<()> {
-    let (was, is) = (old.verified().manifest(), new.verified().manifest());
-    let (name, good, bad) = (style::NAME, style::GOOD, style::BAD);
+    let (good, bad) = (style::GOOD, style::BAD);
     let mut out = anstream::stdout().lock();
-    writeln!(
-        out,
-        "{name}{}{name:#} {} (serial {}) -> {name}{}{name:#} {} (serial {})",
-        was.id, was.version, was.serial, is.id, is.version, is.serial
-    )?;
+    show::both(&mut out, old.verified(), new.verified())?;
     if diff.is_empty() {
         return writeln!(out, "nothing that a rule does has changed");
     }

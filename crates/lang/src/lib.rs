@@ -9,6 +9,7 @@
 //! | `lexer`, `parser`, `ast` | query text into a syntax tree |
 //! | `lower`, `literal`, `function` | syntax tree into a condition, names and types checked |
 //! | `words` | warnings about literals |
+//! | `script` | scripts that queries may ask |
 //! | `event` | events of rule tests |
 //! | `elastic`, `sigma` | rules in the formats of others |
 //! | `leave` | rules left out after all were read |
@@ -41,6 +42,7 @@ pub mod policy;
 mod query;
 pub mod render;
 mod schema;
+mod script;
 mod sigma;
 #[cfg(test)]
 mod statements;
@@ -55,3 +57,4 @@ pub use formats::Format;
 pub use load::{Loaded, Origin, RuleTest, Source, load, load_groups, load_in};
 pub use query::{CompiledQuery, query};
 pub use schema::{Schema, Unknown};
+pub use script::{Refusal, ScriptOrigin};

@@ -117,7 +117,9 @@ fn cost(rule: &Rule, program: &Program) -> Cost {
                 _ => {}
             }
         }
-        Part::Condition(Expr::Compare { .. } | Expr::Truth(_) | Expr::Lineage(..)) => {
+        Part::Condition(
+            Expr::Compare { .. } | Expr::Truth(_) | Expr::Lineage(..) | Expr::Script { .. },
+        ) => {
             cost.predicates += 1;
         }
         Part::Value(Scalar::Call { function: Function::Match, .. }) => cost.regexes += 1,

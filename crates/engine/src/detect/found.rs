@@ -1,5 +1,6 @@
 //! What a detector takes and gives.
 
+use model::script::Said;
 use model::value::{Fields, Node};
 use smallvec::SmallVec;
 
@@ -63,6 +64,8 @@ pub struct Found {
     pub time: i64,
     /// What `count` or `unique_count` said.
     pub counted: Option<Counted>,
+    /// What the scripts that it asks said about the event that completed it.
+    pub said: Vec<Said>,
 }
 
 /// A result of `count` or `unique_count`.

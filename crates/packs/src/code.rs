@@ -77,7 +77,7 @@ codes! {
     Purpose, "E146", "signed as something else", "load packs of rules with `aegisbpf run --packs`, put policies in force with `aegisbpf policy apply`";
     Stranger, "E147", "policies of somebody who is not trusted", "have them signed by a trusted key, or trust the one that signed them";
     Plain, "E148", "not a signed pack", "give a pack or bundle that is signed; this agent was told to take no other";
-    Kind, "E150", "rules of a kind that is not run", "take rules of the kinds `eql` and `sigma`";
+    Kind, "E150", "rules of a kind that is not run at this level", "have the pack signed by a trusted key, or take one whose rules are of other kinds";
     Rule, "E151", "a rule with an error", "mend the rule: `kestrel check` shows the place";
     NotListed, "E152", "rules and manifest disagree", "build the pack again";
     Field, "E153", "a rule reads a field that the manifest does not declare", "declare it in `pack.toml`, or leave `fields` out to have them found";

@@ -105,7 +105,7 @@ impl Level {
             Level::Shipped | Level::Local => TRUSTED,
             Level::Signed => Terms { signature: true, given: Capabilities::ALERT, ..TRUSTED },
             Level::Untrusted => Terms {
-                kinds: Kind::RUN,
+                kinds: &[Kind::Eql, Kind::Sigma, Kind::Wasm],
                 // Wasm is separated from us by its own machine, Lua by a library in C.
                 scripts: &[ScriptKind::Wasm],
                 signature: true,

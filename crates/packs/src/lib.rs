@@ -17,7 +17,7 @@
 //! | `trust`, `level` | what the operator grants, and what each level of trust allows |
 //! | `untrusted`, `verified`, `compiled` | the three types |
 //! | `bundle` | policies in the same envelope |
-//! | `rule`, `diff` | what a reviewer reads |
+//! | `rule`, `script`, `diff` | what a reviewer reads |
 //! | `installed` | no way back to an older version |
 //! | `make` | the author's side |
 #![forbid(unsafe_code)]
@@ -36,6 +36,7 @@ mod make;
 mod manifest;
 mod name;
 mod rule;
+mod script;
 mod signature;
 #[cfg(test)]
 mod tests;
@@ -56,6 +57,7 @@ pub use make::{Made, SOURCE, make, signature_file};
 pub use manifest::{FileEntry, Kind, Manifest, RuleEntry};
 pub use name::MANIFEST;
 pub use rule::{Cost, RuleView};
+pub use script::{ScriptView, beside, grant as grant_scripts};
 pub use semver::Version;
 pub use signature::{KEY_NAMESPACE, KeyId, NAMESPACE};
 pub use trust::{Grant, KeyTerms, Subject, Trust};

@@ -22,6 +22,7 @@ use crate::digest::Sha256;
 use crate::limits::{MAX_FILE, MAX_FILES, MAX_SIGNATURES};
 use crate::manifest::{FileEntry, Manifest, RuleEntry};
 use crate::name::{self, MANIFEST};
+use crate::script;
 use crate::signature::Signature;
 use crate::untrusted::is_signature;
 
@@ -153,13 +154,23 @@ fn rules(contents: &[(String, Vec<u8>)]) -> Result<Loaded, Vec<Refusal>> {
             .map_err(|_| vec![Refusal::new(Code::Rule, name, "not UTF-8")])?;
         texts.push((name.clone(), text));
     }
-    let loaded = lang::load(texts);
+    let mut loaded = lang::load(texts);
+    let file = |name: &str| {
+        let found = contents.iter().find(|(known, _)| known == name);
+        found.map(|(_, bytes)| bytes.as_slice())
+    };
+    let missing = script::fill(&mut loaded, &file, &str::to_owned);
+    // The author tests the rules with all that they ask for; what they may is said where they run.
+    for script in &mut loaded.program.scripts {
+        script.may = script.asks;
+    }
     let errors = loaded.diagnostics.iter().filter(|found| found.code.level() == Level::Error);
     let refused: Vec<Refusal> = errors
         .map(|found| {
             let what = format!("{}: {}", found.code.as_str(), found.message);
             Refusal::new(Code::Rule, &found.file, what)
         })
+        .chain(missing)
         .collect();
     if refused.is_empty() { Ok(loaded) } else { Err(refused) }
 }

@@ -81,15 +81,15 @@ pub enum Kind {
     Eql,
     /// Sigma YAML.
     Sigma,
-    /// A Wasm module.
+    /// EQL that asks a Wasm module.
     Wasm,
-    /// A Luau script.
+    /// EQL that asks a Luau script.
     Lua,
 }
 
 impl Kind {
     /// Those that are run.
-    pub const RUN: &'static [Kind] = &[Kind::Eql, Kind::Sigma];
+    pub const RUN: &'static [Kind] = &[Kind::Eql, Kind::Sigma, Kind::Wasm, Kind::Lua];
 
     /// The word used in manifests.
     pub fn as_str(self) -> &'static str {
@@ -205,10 +205,6 @@ impl Manifest {
         if self.files.binary_search_by(|file| file.path.cmp(&rule.file)).is_err() {
             let what = format!("the rule `{}` is in `{}`, which is not listed", rule.id, rule.file);
             return Err(Refusal::new(Code::NotListed, MANIFEST, what));
-        }
-        if !Kind::RUN.contains(&rule.kind) {
-            let what = format!("the rule `{}` is `{}`", rule.id, rule.kind.as_str());
-            return Err(Refusal::new(Code::Kind, &rule.file, what));
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("policy", &["model"]),
     ("packs", &["model", "lang", "files"]),
     ("agent", &["model", "kernel", "lang", "engine", "files", "packs", "policy"]),
-    ("kestrel", &["model", "lang", "engine", "files", "packs"]),
+    ("kestrel", &["model", "lang", "engine", "files", "packs", "script"]),
     ("fuzz", &["model", "lang", "engine", "kestrel", "packs"]),
     ("provoke", &["model"]),
     ("evade", &["model", "kernel", "lang", "policy"]),

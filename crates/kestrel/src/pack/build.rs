@@ -9,7 +9,7 @@ use packs::{Code, MANIFEST, Made, Refusal};
 
 use super::{complain, engine};
 use crate::output::{self, Status, style};
-use crate::test;
+use crate::{scripts, test};
 
 /// Writes the manifest, and the pack as one file if that is wanted and its signatures are of this
 /// manifest.
@@ -64,6 +64,11 @@ pub(super) fn run(directory: &Path, file: Option<&Path>) -> io::Result<Status> {
 fn failed_tests(made: &Made, directory: &Path) -> Vec<Refusal> {
     let place = directory.display().to_string();
     let refuse = |what: String| Refusal::new(Code::Rule, &place, what);
+    let refused = scripts::refusals(&made.program);
+    if !refused.is_empty() {
+        let told = |one: script::Refused| format!("{}: {}; {}", one.code, one.message, one.help);
+        return refused.into_iter().map(|one| refuse(told(one))).collect();
+    }
     match Compiled::new(Arc::new(made.program.clone())) {
         Err(error) => vec![refuse(error.to_string())],
         Ok(compiled) => {

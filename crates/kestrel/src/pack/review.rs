@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use packs::{Admitted, Changed, Code, Compiled, Diff, Refusal};
+use model::script::Script;
+use packs::{Admitted, Changed, Code, Compiled, Diff, Refusal, ScriptView};
 use serde_json::{Value, json};
 
 use super::cli::Judged;
@@ -67,6 +68,7 @@ fn inspected(pack: &Compiled) -> Value {
         ("cost", show::cost(pack.cost())),
         ("files", show::files(pack.verified())),
         ("rules", pack.rules().iter().map(show::rule).collect()),
+        ("scripts", scripts(pack).map(|(view, code)| show::script(view, code)).collect()),
     ];
     if let Some(all) = shown.as_object_mut() {
         all.extend(more.map(|(key, value)| (key.to_owned(), value)));
@@ -113,13 +115,19 @@ fn inspected_text(pack: &Compiled) -> io::Result<()> {
             writeln!(out, "  {bad}not loaded{bad:#}: {why}")?;
         }
     }
-    Ok(())
+    scripts(pack).try_for_each(|(view, code)| show::script_in_words(&mut out, view, code))
+}
+
+/// What is told of each script, and the script.
+fn scripts(pack: &Compiled) -> impl Iterator<Item = (&ScriptView, &Script)> {
+    pack.scripts().iter().zip(&pack.program().scripts)
 }
 
 /// The parts of a difference that are lists of what came and went.
-fn parts(diff: &Diff) -> [(&'static str, &Changed); 6] {
+fn parts(diff: &Diff) -> [(&'static str, &Changed); 7] {
     [
         ("rule", &diff.rules),
+        ("script", &diff.scripts),
         ("capability", &diff.capabilities),
         ("field", &diff.fields),
         ("attack", &diff.attack),
@@ -141,6 +149,9 @@ fn compared(old: &Compiled, new: &Compiled, diff: &Diff) -> Value {
         "new": show::head(new.verified()),
         "changed_rules": changed.collect::<Vec<_>>(),
         "changed_files": diff.changed_files,
+        "changed_scripts": diff.changed_scripts.iter()
+            .map(|(name, what)| json!({ "name": name, "what": what }))
+            .collect::<Vec<_>>(),
         "cost": { "old": show::cost(old.cost()), "new": show::cost(new.cost()) },
     });
     if let Some(all) = shown.as_object_mut() {
@@ -178,6 +189,9 @@ fn compared_text(old: &Compiled, new: &Compiled, diff: &Diff) -> io::Result<()> 
                 writeln!(out, "    {mark} {line}")?;
             }
         }
+    }
+    for (name, what) in &diff.changed_scripts {
+        writeln!(out, "~ script {name}: {}", what.join(", "))?;
     }
     let (before, after) = (old.cost(), new.cost());
     if before != after {

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use packs::{Admitted, Change, Cost, Verified};
+use model::escape::escaped;
+use model::script::Script;
+use packs::{Admitted, Change, Cost, ScriptView, Verified};
 use serde_json::{Value, json};
 
 use crate::output::style;
@@ -48,7 +50,71 @@ pub(super) fn rule(rule: &Admitted) -> Value {
         "refused": rule.refused.as_ref().map(ToString::to_string),
         "placement": view.place.as_str(),
         "cost": cost(view.cost),
+        "scripts": view.scripts,
     })
+}
+
+/// One script: what a reviewer reads before its code. `code` is the script itself.
+pub(super) fn script(view: &ScriptView, code: &Script) -> Value {
+    let ScriptView { budget, .. } = view;
+    let patterns = |all: &[(String, String)]| -> Value {
+        all.iter().map(|(name, text)| (name.clone(), escaped(text))).collect()
+    };
+    json!({
+        "name": view.name,
+        "kind": view.kind.as_str(),
+        "file": view.file,
+        "size": view.size,
+        "sha256": view.sha256.to_string(),
+        "imports": script::imports(code),
+        "functions": view.functions,
+        "fields": view.fields,
+        "regexes": patterns(&view.regexes),
+        "globs": patterns(&view.globs),
+        "asks": view.asks.words(),
+        "may": view.may.words(),
+        "budget": {
+            "work": budget.work,
+            "memory": budget.memory,
+            "entries": budget.entries,
+            "bytes": budget.bytes,
+            "alerts": budget.alerts,
+            "violations": budget.violations,
+        },
+    })
+}
+
+/// The same for people.
+pub(super) fn script_in_words(
+    out: &mut impl Write,
+    view: &ScriptView,
+    code: &Script,
+) -> io::Result<()> {
+    let (name, kind) = (style::NAME, view.kind.as_str());
+    let ScriptView { size, budget, may, asks, .. } = view;
+    writeln!(out, "\n{name}script {}{name:#} ({kind}, {size} bytes)", view.name)?;
+    writeln!(out, "  {}, SHA-256 {}", view.file, view.sha256)?;
+    writeln!(out, "  imports   {}", list(&script::imports(code)))?;
+    writeln!(out, "  asked     {}", list(&view.functions))?;
+    writeln!(out, "  reads     {}", list(&view.fields))?;
+    for (what, all) in [("regex", &view.regexes), ("glob", &view.globs)] {
+        for (name, text) in all {
+            writeln!(out, "  {what:<9} {name}: {}", escaped(text))?;
+        }
+    }
+    writeln!(out, "  asks for  {asks}; may {may}")?;
+    let kib = |bytes: usize| bytes >> 10;
+    writeln!(
+        out,
+        "  budget    {} units of work a call, {} KiB, {} entries of {} KiB, {} alerts a minute, {} \
+         violations",
+        budget.work,
+        kib(budget.memory),
+        budget.entries,
+        kib(budget.bytes),
+        budget.alerts,
+        budget.violations
+    )
 }
 
 /// What is counted of its cost.
@@ -58,16 +124,21 @@ pub(super) fn cost(cost: Cost) -> Value {
         "wildcards": cost.wildcards,
         "regexes": cost.regexes,
         "steps": cost.steps,
+        "questions": cost.questions,
     })
 }
 
 /// The same for people.
 pub(super) fn cost_in_words(cost: Cost) -> String {
-    let Cost { predicates, wildcards, regexes, steps } = cost;
-    format!(
+    let Cost { predicates, wildcards, regexes, steps, questions } = cost;
+    let mut text = format!(
         "{predicates} predicates, {wildcards} wildcard patterns, {regexes} regular expressions, \
          {steps} remembered steps"
-    )
+    );
+    if questions > 0 {
+        _ = write!(text, ", {questions} questions to scripts");
+    }
+    text
 }
 
 /// Who vouches, as the rest of a line.

@@ -69,11 +69,11 @@ pub(super) fn table(lua: &Lua, kit: &Kit, fields: &[String], meter: &Arc<Meter>)
     event(lua, &host, fields, meter)?;
     host.set("globs", kit.glob_names.clone())?;
     host.set("glob", glob(lua, meter)?)?;
-    if kit.may.has(Capability::Regex) {
+    if kit.asks.has(Capability::Regex) {
         host.set("regexes", kit.regex_names.clone())?;
         host.set("regex", regex(lua, meter)?)?;
     }
-    if kit.may.has(Capability::State) {
+    if kit.asks.has(Capability::State) {
         state(lua, &host, meter)?;
     }
     said(lua, &host, meter)?;

@@ -33,7 +33,7 @@ pub(crate) enum Command {
     /// Show whether an agent runs, what it sees and what it lost
     Status(ClientArgs),
     /// List the rules that run, what they found and what they cost
-    Rules(ClientArgs),
+    Rules(RulesArgs),
     /// Let the running agent read its rules again; the old ones stay if anything is wrong
     Reload(ClientArgs),
     /// Look at policies, and find out what they would do
@@ -221,6 +221,35 @@ pub(crate) struct ClientArgs {
     /// Form of the answer
     #[arg(short, long, value_name = "FORM", default_value = "text")]
     pub(crate) output: Output,
+}
+
+/// Options of `rules`.
+#[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct RulesArgs {
+    /// What to do; without it, list them.
+    #[command(subcommand)]
+    pub(crate) command: Option<RulesCommand>,
+    /// How to reach the agent.
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// What can be done about rules that run.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum RulesCommand {
+    /// Ask a script again that is in quarantine
+    Release {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        script: String,
+        /// Why, for those who read the audit log
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+        /// Runtime directory of the agent
+        #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
+        runtime_dir: PathBuf,
+    },
 }
 
 /// Options of `doctor`.

@@ -13,7 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("files", &["model"]),
     ("policy", &["model"]),
     ("packs", &["model", "lang", "files"]),
-    ("agent", &["model", "kernel", "lang", "engine", "files", "packs", "policy"]),
+    ("agent", &["model", "kernel", "lang", "engine", "files", "packs", "policy", "script"]),
     ("kestrel", &["model", "lang", "engine", "files", "packs", "script"]),
     ("fuzz", &["model", "lang", "engine", "kestrel", "packs"]),
     ("provoke", &["model"]),

@@ -46,6 +46,9 @@ pub(crate) fn document(
     if threat.len() > 1 {
         event.insert("threat".to_owned(), threat.into());
     }
+    if !matched.said.is_empty() {
+        put(&mut event, "kestrel", "script", model::json::said(matched.said));
+    }
     if let Some(events) = events {
         event.insert("events".to_owned(), events.into());
     }
@@ -125,7 +128,8 @@ mod tests {
             object(json!({ "event": { "sequence": number }, "process": process }))
         };
         let earlier = [(3, Arc::new(event(3, "a")))];
-        let matched = Match { rule: &rule, id: 1, members: &[2, 3, 9], earlier: &earlier, said: &[] };
+        let matched =
+            Match { rule: &rule, id: 1, members: &[2, 3, 9], earlier: &earlier, said: &[] };
         let last = event(9, "b");
         let ancestors = ancestors(&last);
         assert_eq!(ancestors, [json!({ "name": "init" })]);

@@ -44,6 +44,14 @@ pub(crate) struct Figures {
     pub(crate) unresolved: u64,
     /// Connected readers of events and alerts.
     pub(crate) clients: u64,
+    /// Questions to scripts.
+    pub(crate) script_calls: u64,
+    /// What scripts did beyond their terms.
+    pub(crate) script_violations: u64,
+    /// Scripts in quarantine.
+    pub(crate) script_quarantined: u64,
+    /// Lines that could not be written to the audit log.
+    pub(crate) audit_lost: u64,
 }
 
 /// The rules that run.

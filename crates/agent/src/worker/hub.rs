@@ -65,12 +65,25 @@ pub(crate) enum Command {
     Recent(Stream, oneshot::Sender<Vec<Line>>),
     /// The rules are to be read again.
     Reload(Answer),
+    /// A script in quarantine is to be asked again; whether there is one.
+    Release {
+        /// Its name.
+        name: String,
+        /// The user who asks for it.
+        who: u32,
+        /// Why.
+        reason: String,
+        /// Whether it was released.
+        answer: oneshot::Sender<bool>,
+    },
+    /// Figures of scripts for Prometheus.
+    Metrics(oneshot::Sender<String>),
     /// What the rules found and cost.
     Rules(oneshot::Sender<RuleList>),
 }
 
 /// The rules that run, and what is known of each.
-pub(crate) type RuleList = (Arc<[RuleInfo]>, Vec<Figures>);
+pub(crate) type RuleList = (Arc<[RuleInfo]>, Vec<Figures>, Vec<Json>);
 
 /// Clients and the recent past.
 #[derive(Debug)]

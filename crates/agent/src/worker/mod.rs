@@ -27,6 +27,7 @@ mod queue;
 mod reload;
 mod resolver;
 mod rules;
+mod scripts;
 mod settle;
 mod snapshot;
 mod status;
@@ -87,8 +88,15 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     // Whoever acts on the host must not be able to tell which join keys meet.
     let seed = RandomState::new().hash_one(());
     let limits = Limits { seed, rows: ROWS_MAX, ..Limits::default() };
-    let engine = Engine::with(Arc::clone(&program), host::identity::read(), limits)
-        .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
+    let scripts::Ready { runtime, infos } = rules.scripts;
+    let host = host::identity::read();
+    let engine = match runtime {
+        None => Engine::with(Arc::clone(&program), host, limits),
+        Some(runtime) => {
+            Engine::with_scripts(Arc::clone(&program), host, limits, Box::new(runtime))
+        }
+    };
+    let engine = engine.map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
     let notice = match args.run.output {
         Format::Compact => queue::text_notice,
         Format::Json => queue::json_notice,
@@ -99,7 +107,7 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     let mut worker = Worker::new(
         engine,
         engine::interest::of(&program),
-        (publisher, arms),
+        (publisher, arms, infos),
         (&args.run, seen.clone(), audit),
         Arc::clone(&board),
         link.asker(),

@@ -12,6 +12,7 @@ use super::health::{COST_BUDGET_NS, Health, Notice, What};
 use super::hub::{Hub, text};
 use super::output::Output;
 use super::queue::Line;
+use super::scripts::Told;
 use crate::cli::{Format, RunArgs};
 use crate::redact::Redactor;
 use crate::render::{alert, compact, denial, health};
@@ -153,6 +154,13 @@ impl Publisher {
             tracing::warn!(rule = id, "{message}");
             self.tell(health::document(action, &message, Some(rule), &details));
         }
+    }
+
+    /// Tells that a script is in quarantine.
+    pub(super) fn script(&mut self, told: &Told) {
+        let Told { name, message, details } = told;
+        tracing::warn!(script = name, "{message}");
+        self.tell(health::document("kestrel-script-quarantine", message, None, details));
     }
 
     /// Tells that the rules stay as they were.

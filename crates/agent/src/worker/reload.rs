@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::arms::Arms;
 use super::board::{Reload, RuleInfo, RuleSet};
 use super::rules;
+use super::scripts;
 use super::watch::Seen;
 use crate::audit::Audit;
 use crate::cli::RunArgs;
@@ -36,6 +37,8 @@ pub(crate) struct Fresh {
     pub(crate) set: RuleSet,
     /// For the health of rules.
     pub(crate) infos: Arc<[RuleInfo]>,
+    /// The scripts that they ask.
+    pub(crate) scripts: Arc<[scripts::Info]>,
     /// For the guard.
     pub(crate) arms: Arms,
 }
@@ -102,9 +105,14 @@ fn read(args: &RunArgs, audit: &Audit) -> Result<Fresh, Failure> {
     set.reload = Some(Reload::now(None));
     let arms = Arms::of(&rules.loaded.program, &rules.terms);
     let program = Arc::new(rules.loaded.program);
-    let prepared = Prepared::new(Arc::clone(&program))
-        .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
-    Ok(Fresh { prepared, interest: engine::interest::of(&program), set, infos, arms })
+    let scripts::Ready { runtime, infos: script_infos } = rules.scripts;
+    let prepared = match runtime {
+        None => Prepared::new(Arc::clone(&program)),
+        Some(runtime) => Prepared::with_scripts(Arc::clone(&program), Box::new(runtime)),
+    };
+    let prepared = prepared.map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
+    let interest = engine::interest::of(&program);
+    Ok(Fresh { prepared, interest, set, infos, scripts: script_infos, arms })
 }
 
 #[cfg(test)]

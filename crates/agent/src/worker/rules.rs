@@ -10,6 +10,7 @@ use model::program::Rule;
 
 use super::board::{LeftOut, RuleInfo, RuleSet};
 use super::packs::{self, Admitted, Terms};
+use super::scripts;
 use crate::audit::Audit;
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
@@ -30,6 +31,8 @@ pub(crate) struct Rules {
     pub(crate) loaded: Loaded,
     /// What each of them may do and use, in the order of the program.
     pub(crate) terms: Vec<Terms>,
+    /// What runs the scripts that they ask.
+    pub(crate) scripts: scripts::Ready,
     /// Where they came from.
     pub(crate) directories: Vec<PathBuf>,
     /// How many findings kept a rule out (`--keep-going`).
@@ -120,7 +123,8 @@ pub(crate) fn read(args: &RunArgs, when: When, audit: &Audit) -> Result<Rules, F
     for error in &unreadable {
         tracing::warn!(%error, "rules left out");
     }
-    let Admitted { mut loaded, terms, left_out: not_admitted } = packs::admit(&packs, texts);
+    let Admitted { mut loaded, terms, scripts, left_out: not_admitted } =
+        packs::admit(&packs, texts);
     let refused = loaded.diagnostics.iter().filter(|one| one.is_error()).count();
     show(&mut loaded);
     if refused > 0 && !keep {
@@ -137,7 +141,7 @@ pub(crate) fn read(args: &RunArgs, when: When, audit: &Audit) -> Result<Rules, F
     left_out.extend(wrong(&loaded, &unreadable));
     left_out.truncate(LEFT_OUT_MAX);
     let directories = directories.into_iter().chain(packs::origins(&packs)).collect();
-    let rules = Rules { loaded, terms, directories, refused, left_out };
+    let rules = Rules { loaded, terms, scripts, directories, refused, left_out };
     if rules.loaded.program.rules.is_empty() {
         let dirs = rules.set().directories.join(", ");
         tracing::warn!(directories = dirs, "no rules: there will be no alerts");

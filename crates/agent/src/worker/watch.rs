@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::packs;
-use super::rules::{EXTENSIONS, directories};
+use super::rules::directories;
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
 
@@ -60,7 +60,7 @@ pub(crate) fn start(args: &RunArgs, seen: Seen, changed: Arc<AtomicBool>) -> Res
 
 /// What all files look like that decide which rules run.
 fn print(args: &RunArgs) -> u64 {
-    let rules = files::fingerprint(&directories(args), EXTENSIONS);
+    let rules = files::fingerprint(&directories(args), PACKED);
     let packs = files::fingerprint(&packs::watched(args), PACKED);
     rules ^ packs.rotate_left(1)
 }

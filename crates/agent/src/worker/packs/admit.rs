@@ -1,6 +1,6 @@
 //! One program of all packs and plain files, each rule within its terms.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ::packs::Level;
 use files::Text;
@@ -9,6 +9,7 @@ use model::capability::Capabilities;
 
 use super::{Pack, Packs};
 use crate::worker::board::LeftOut;
+use crate::worker::scripts;
 
 /// What a rule may do and use, and by whose word.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub(crate) struct Admitted {
     pub(crate) loaded: Loaded,
     /// The terms of each rule, in the order of the program.
     pub(crate) terms: Vec<Terms>,
+    /// What runs the scripts that they ask.
+    pub(crate) scripts: scripts::Ready,
     /// Rules and packs that do not run.
     pub(crate) left_out: Vec<LeftOut>,
 }
@@ -72,14 +75,11 @@ pub(crate) fn admit(packs: &Packs, plain: Vec<Text>) -> Admitted {
     let (strange, own): (Vec<Diagnostic>, Vec<Diagnostic>) =
         std::mem::take(&mut loaded.diagnostics).into_iter().partition(is_pack);
     loaded.diagnostics = own;
-    left_out.extend(strange.iter().filter(|one| one.is_error()).map(|one| LeftOut {
-        id: one.rule.clone(),
-        file: one.file.clone(),
-        reason: format!("{}: {}", one.code.as_str(), one.message),
-    }));
-    let mut terms = Vec::new();
+    left_out.extend(strange.iter().filter(|one| one.is_error()).map(told));
+    let mut terms = BTreeMap::new();
     let mut gone = BTreeSet::new();
-    for (number, (rule, origin)) in loaded.program.rules.iter().zip(&loaded.origins).enumerate() {
+    for (number, (rule, origin)) in loaded.program.rules.iter_mut().zip(&loaded.origins).enumerate()
+    {
         let (found, reason) = match files.get(&origin.file) {
             None => (Terms::plain(), None),
             Some((pack, file)) => of_pack(packs.loaded.get(*pack), file, &rule.meta.id),
@@ -89,39 +89,32 @@ pub(crate) fn admit(packs: &Packs, plain: Vec<Text>) -> Admitted {
             let (id, file) = (Some(rule.meta.id.clone()), origin.file.clone());
             left_out.push(LeftOut { id, file, reason });
         }
-        terms.push(found);
+        rule.meta.kept = Some(found.level.terms().kept);
+        terms.insert(rule.meta.id.clone(), found);
     }
-    for (rule, terms) in loaded.program.rules.iter_mut().zip(&terms) {
-        rule.meta.kept = Some(terms.level.terms().kept);
+    for (id, counts) in loaded.leave_out(&gone) {
+        let reason = format!("it counts `{counts}`, which does not run");
+        left_out.push(LeftOut { id: Some(id), file: String::new(), reason });
     }
-    let stays = stay(&mut loaded, &gone, &mut left_out);
-    let mut number = 0..terms.len();
-    terms.retain(|_| number.next().is_some_and(|number| stays.contains(&number)));
-    Admitted { loaded, terms, left_out }
+    let source = |file: &str| files.get(file).cloned();
+    let scripts = scripts::prepare(&mut loaded, packs, &source, &terms);
+    let (strange, own): (Vec<Diagnostic>, Vec<Diagnostic>) =
+        std::mem::take(&mut loaded.diagnostics).into_iter().partition(is_pack);
+    loaded.diagnostics = own;
+    left_out.extend(strange.iter().filter(|one| one.is_error()).map(told));
+    // Ids are unique in a program.
+    let rules = loaded.program.rules.iter();
+    let terms = rules.filter_map(|rule| terms.remove(&rule.meta.id)).collect();
+    Admitted { loaded, terms, scripts, left_out }
 }
 
-/// Takes rules out; says which stay, by their old numbers.
-fn stay(
-    loaded: &mut Loaded,
-    gone: &BTreeSet<usize>,
-    left_out: &mut Vec<LeftOut>,
-) -> BTreeSet<usize> {
-    let before: Vec<(String, String)> = loaded
-        .program
-        .rules
-        .iter()
-        .zip(&loaded.origins)
-        .map(|(rule, origin)| (rule.meta.id.clone(), origin.file.clone()))
-        .collect();
-    for (id, counts) in loaded.leave_out(gone) {
-        let file = before.iter().find(|(other, _)| *other == id).map(|(_, file)| file.clone());
-        let reason = format!("it counts `{counts}`, which does not run");
-        left_out.push(LeftOut { id: Some(id), file: file.unwrap_or_default(), reason });
+/// A finding about a rule of a pack, which does not run.
+fn told(one: &Diagnostic) -> LeftOut {
+    LeftOut {
+        id: one.rule.clone(),
+        file: one.file.clone(),
+        reason: format!("{}: {}", one.code.as_str(), one.message),
     }
-    let ids: BTreeSet<&str> = loaded.program.rules.iter().map(|one| one.meta.id.as_str()).collect();
-    // Ids are unique in a program.
-    let stays = before.iter().enumerate().filter(|(_, (id, _))| ids.contains(id.as_str()));
-    stays.map(|(number, _)| number).collect()
 }
 
 fn level(pack: &Pack) -> Level {

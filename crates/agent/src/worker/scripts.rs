@@ -313,3 +313,52 @@ impl Watch {
         out
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn incident(cause: &'static str, quarantined: bool) -> Incident {
+        Incident { script: 0, number: 7, time: 1, cause, detail: "it did".to_owned(), quarantined }
+    }
+
+    fn audited(state: &Path) -> Vec<String> {
+        let text = std::fs::read_to_string(state.join("audit.jsonl")).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<Json>(line).unwrap());
+        lines.map(|line| line["action"].as_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn what_a_script_does_beyond_its_terms_is_counted_written_down_and_told_when_it_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let audit = Audit::at(dir.path());
+        let info = Info {
+            name: "packed".to_owned(),
+            kind: "wasm",
+            file: "r.toml: packed.wasm".to_owned(),
+            pack: Some("p 1.0.0".to_owned()),
+            level: "untrusted",
+            may: vec!["alert"],
+            rules: vec!["one".to_owned()],
+            loaded: true,
+        };
+        let mut watch = Watch::default();
+        watch.replace([info].into());
+        assert_eq!(
+            watch.take(vec![incident("refused", false), incident("trap", false)], &audit),
+            []
+        );
+        let told = watch.take(vec![incident("trap", true)], &audit);
+        assert_eq!(told.len(), 1);
+        assert!(told[0].message.contains("trap: it did") && told[0].details["pack"] == "p 1.0.0");
+        // The same is written once a minute; the end always.
+        assert_eq!(
+            audited(dir.path()),
+            ["action-refused", "script-violation", "script-quarantined"]
+        );
+        let counted: Vec<_> = watch.violations.iter().map(|((_, cause), n)| (*cause, *n)).collect();
+        assert_eq!(counted, [("refused", 1), ("trap", 2)]);
+        assert_eq!((watch.named("packed"), watch.named("other")), (vec![0], vec![]));
+        assert_eq!(watch.take(vec![Incident { script: 9, ..incident("trap", true) }], &audit), []);
+    }
+}

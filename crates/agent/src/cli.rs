@@ -33,7 +33,7 @@ pub(crate) enum Command {
     /// Show whether an agent runs, what it sees and what it lost
     Status(ClientArgs),
     /// List the rules that run, what they found and what they cost
-    Rules(ClientArgs),
+    Rules(RulesArgs),
     /// Let the running agent read its rules again; the old ones stay if anything is wrong
     Reload(ClientArgs),
     /// Look at policies, and find out what they would do
@@ -131,7 +131,22 @@ pub(crate) struct RunArgs {
     /// [default: /usr/lib/aegisbpf/rules and /etc/aegisbpf/rules.d, those that exist]
     #[arg(long, value_name = "DIR")]
     pub(crate) rules: Vec<PathBuf>,
-    /// Start although some rules are malformed, without those
+    /// Pack of rules, or directory with packs; may be given several times
+    /// [default: /usr/lib/aegisbpf/packs and /etc/aegisbpf/packs.d, those that exist]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) packs: Vec<PathBuf>,
+    /// Directory of public keys that may have signed packs and policies
+    /// [default: /etc/aegisbpf/keys, if it exists]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keys: Option<PathBuf>,
+    /// Who is trusted with what: threshold, revoked keys, grants
+    /// [default: /etc/aegisbpf/trust.toml, if it exists]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trust: Option<PathBuf>,
+    /// Treat all rules as those of strangers: signed packs only, no action but alerts, small budgets
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Start although some rules are malformed or refused, without those
     #[arg(long)]
     pub(crate) keep_going: bool,
     /// Directory for the lock and the control socket
@@ -175,6 +190,9 @@ pub(crate) struct RunArgs {
     /// attempts are only told. Needs LSM programs
     #[arg(long, requires = "enforce")]
     pub(crate) self_protect: bool,
+    /// File with more rules about what is a secret and is not shown
+    #[arg(long, value_name = "FILE")]
+    pub(crate) redact: Option<PathBuf>,
     /// Print no alerts; they remain available through `aegisbpf alerts`
     #[arg(long)]
     pub(crate) no_alerts: bool,
@@ -203,6 +221,35 @@ pub(crate) struct ClientArgs {
     /// Form of the answer
     #[arg(short, long, value_name = "FORM", default_value = "text")]
     pub(crate) output: Output,
+}
+
+/// Options of `rules`.
+#[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct RulesArgs {
+    /// What to do; without it, list them.
+    #[command(subcommand)]
+    pub(crate) command: Option<RulesCommand>,
+    /// How to reach the agent.
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// What can be done about rules that run.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum RulesCommand {
+    /// Ask a script again that is in quarantine
+    Release {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        script: String,
+        /// Why, for those who read the audit log
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+        /// Runtime directory of the agent
+        #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
+        runtime_dir: PathBuf,
+    },
 }
 
 /// Options of `doctor`.

@@ -75,6 +75,15 @@ pub(crate) fn post(runtime_dir: &Path, path: &str) -> Result<Answer, Failure> {
     ask(runtime_dir, "POST", path, ANSWER_WAIT)
 }
 
+/// The same with a query.
+pub(crate) fn post_query(
+    runtime_dir: &Path,
+    path: &str,
+    query: &[(&str, String)],
+) -> Result<Answer, Failure> {
+    ask(runtime_dir, "POST", &target(path, query), ANSWER_WAIT)
+}
+
 /// The same for what may load programs.
 pub(crate) fn post_and_load(runtime_dir: &Path, path: &str) -> Result<Answer, Failure> {
     ask(runtime_dir, "POST", path, LOAD_WAIT)

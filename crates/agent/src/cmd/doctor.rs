@@ -36,6 +36,8 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
     if let Some(found) = found.as_object_mut() {
         found.insert("facts".to_owned(), facts());
         found.insert("policy".to_owned(), policy(report.tier == Tier::Lsm));
+        let (backend, why) = script::Backend::pick();
+        found.insert("wasm".to_owned(), json!({ "backend": backend.as_str(), "why": why }));
     }
     let mut out = anstream::stdout().lock();
     match args.output {
@@ -144,6 +146,9 @@ fn text(found: &Json) -> String {
         "bpffs",
         at("/facts/bpffs").unwrap_or("not mounted (the agent does it when something is pinned)"),
     );
+    if let (Some(backend), Some(why)) = (at("/wasm/backend"), at("/wasm/why")) {
+        line("Wasm", &format!("{backend} ({why})"));
+    }
     let operations = found.get("operations").and_then(Json::as_array).cloned().unwrap_or_default();
     let taxing: Vec<&str> = operations
         .iter()

@@ -4,14 +4,21 @@ use std::io::Write;
 
 use serde_json::Value as Json;
 
-use crate::cli::{ClientArgs, Output};
+use crate::cli::{Output, RulesArgs, RulesCommand};
 use crate::client;
 use crate::exit::{Exit, Failure};
 use crate::render::escape::piece;
 use crate::render::table;
 
 /// Shows them, those first that have something wrong, then those that found most.
-pub(crate) fn run(args: &ClientArgs) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &RulesArgs) -> Result<Exit, Failure> {
+    if let Some(RulesCommand::Release { script, reason, runtime_dir }) = &args.command {
+        let query = [("script", script.clone()), ("reason", reason.clone())];
+        client::post_query(runtime_dir, "/v1/rules/release", &query)?.json()?;
+        writeln!(anstream::stdout(), "{} is asked again", piece(script))?;
+        return Ok(Exit::Ok);
+    }
+    let args = &args.client;
     let rules = client::get(&args.runtime_dir, "/v1/rules", &[])?.json()?;
     let mut out = anstream::stdout().lock();
     match args.output {
@@ -19,6 +26,37 @@ pub(crate) fn run(args: &ClientArgs) -> Result<Exit, Failure> {
         Output::Text => write!(out, "{}", text(&rules))?,
     }
     Ok(Exit::Ok)
+}
+
+/// A list of words, or a dash.
+fn words(of: &Json, name: &str) -> String {
+    let all = of.get(name).and_then(Json::as_array).into_iter().flatten();
+    let all: Vec<String> = all.filter_map(Json::as_str).map(piece).collect();
+    if all.is_empty() { "-".to_owned() } else { all.join(",") }
+}
+
+/// The scripts that rules ask, and how they fare.
+fn scripts(all: &[Json]) -> String {
+    if all.is_empty() {
+        return String::new();
+    }
+    let row = |one: &Json| {
+        let text = |name: &str| one.get(name).and_then(Json::as_str).map(piece).unwrap_or_default();
+        let count =
+            |name: &str| one.get(name).and_then(Json::as_u64).unwrap_or_default().to_string();
+        let state = [text("state"), text("quarantined")].join(" ").trim_end().to_owned();
+        vec![
+            state,
+            count("calls"),
+            count("violations"),
+            text("kind"),
+            text("level"),
+            words(one, "may"),
+            text("name"),
+        ]
+    };
+    let heading = ["script", "calls", "violations", "kind", "level", "may", "name"];
+    format!("\n{}", table::plain(&heading, all.iter().map(row)))
 }
 
 fn text(list: &Json) -> String {
@@ -41,6 +79,10 @@ fn text(list: &Json) -> String {
             number(rule, "cost_ns").map_or_else(|| "?".to_owned(), |cost| format!("{cost} ns")),
             text("format"),
             text("placement"),
+            text("level"),
+            rule.get("pack").and_then(Json::as_str).map_or_else(|| "-".to_owned(), piece),
+            words(rule, "signers"),
+            words(rule, "may"),
             text("id"),
             text("name"),
         ]
@@ -53,6 +95,10 @@ fn text(list: &Json) -> String {
         "an event",
         "format",
         "placement",
+        "level",
+        "pack",
+        "signed by",
+        "may",
         "id",
         "name",
     ];
@@ -60,7 +106,9 @@ fn text(list: &Json) -> String {
         let text = |name: &str| word(one, name).unwrap_or_default();
         format!("left out  {} {}: {}\n", text("file"), text("id"), text("reason"))
     });
-    table::plain(&heading, rules.iter().map(row)) + &left_out.collect::<String>()
+    table::plain(&heading, rules.iter().map(row))
+        + &scripts(array("scripts"))
+        + &left_out.collect::<String>()
 }
 
 #[cfg(test)]

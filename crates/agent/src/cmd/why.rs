@@ -27,7 +27,7 @@ const PROC_MAX: u64 = 64 << 10;
 pub(crate) fn run(args: &WhyArgs) -> Result<Exit, Failure> {
     let store = Store::at(&args.dirs.state_dir);
     let texts = deploy::in_force(&store)?;
-    if texts.is_empty() {
+    if texts.0.is_empty() {
         return Err(Failure::new(Exit::Failed, "no policy is in force")
             .help("`aegisbpf policy apply` puts one in force"));
     }

@@ -7,11 +7,15 @@ use std::time::{Duration, Instant};
 use files::{Text, Trust};
 use lang::Code;
 use lang::policy::Policies;
-use model::policy::{Mode, Operations, Place, Policy};
+use model::capability::Capability;
+use model::policy::{Mode, Operations, Place, Policy, Verdict};
+use model::program::Response;
 use policy::{Compiled, Options};
 use sha2::{Digest, Sha256};
 
 use super::POLICIES_DIR;
+use super::bundles::{self, Vouch};
+use super::deploy::Stop;
 
 /// Extensions of policy files.
 pub(crate) const EXTENSIONS: &[&str] = &["yaml", "yml", "toml"];
@@ -44,6 +48,8 @@ pub(crate) struct Untrusted {
 #[derive(Debug)]
 pub(crate) struct Verified {
     texts: Vec<Text>,
+    /// The signed bundles that some of them came in.
+    bundles: Vec<bundles::Source>,
 }
 
 /// Policies without a mistake, and their tables.
@@ -55,6 +61,8 @@ pub(crate) struct Ready {
     pub(crate) loaded: Policies,
     /// The tables.
     pub(crate) compiled: Compiled,
+    /// The signed bundles that some of them came in.
+    pub(crate) bundles: Vec<bundles::Source>,
     /// How they were compiled.
     pub(crate) options: Options,
     /// Seconds since 1970 at which one of the texts ends; [`i64::MAX`] if none does.
@@ -136,7 +144,7 @@ impl Untrusted {
                 listed(text, list)?;
             }
         }
-        Ok(Verified { texts: self.texts })
+        Ok(Verified { texts: self.texts, bundles: Vec::new() })
     }
 }
 
@@ -159,8 +167,21 @@ fn listed(text: &Text, list: &str) -> Result<(), Box<Refused>> {
 
 impl Verified {
     /// Texts from the store: they were verified when they came there.
-    pub(crate) fn again(texts: Vec<Text>) -> Verified {
-        Verified { texts }
+    pub(crate) fn again((texts, bundles): (Vec<Text>, Vec<bundles::Source>)) -> Verified {
+        Verified { texts, bundles }
+    }
+
+    /// Texts of signed bundles, and beside them those of plain files.
+    pub(crate) fn bundled(
+        read: bundles::Read,
+        (trust, expected): (Trust, &Expected),
+    ) -> Result<Verified, Box<Refused>> {
+        let bundles::Read { mut texts, sources, plain } = read;
+        if !plain.is_empty() || texts.is_empty() {
+            let plain = Untrusted::read(&paths(&plain), trust)?.verify(expected)?;
+            texts.extend(plain.texts);
+        }
+        Ok(Verified { texts, bundles: sources })
     }
 
     /// With this text in the place of the one of that name, or without it.
@@ -178,6 +199,7 @@ impl Verified {
         if loaded.has_errors() {
             return Err(Box::new(Refused(loaded)));
         }
+        self.withhold(&mut loaded);
         if options.mode == Mode::Audit {
             // Nothing is carried out that the operator did not ask for when the agent was started.
             loaded.policies.iter_mut().for_each(|policy| policy.mode = None);
@@ -185,11 +207,12 @@ impl Verified {
         let reading = start.elapsed();
         match policy::compile(&loaded.policies, options) {
             Ok(compiled) => {
-                let (texts, options) = (self.texts, *options);
+                let (texts, bundles, options) = (self.texts, self.bundles, *options);
                 Ok(Ready {
                     texts,
                     loaded,
                     compiled,
+                    bundles,
                     options,
                     until: i64::MAX,
                     accepted: Operations::default(),
@@ -201,6 +224,19 @@ impl Verified {
                 not_compiled(&mut loaded, &error);
                 Err(Box::new(Refused(loaded)))
             }
+        }
+    }
+}
+
+impl Verified {
+    /// Takes out what rules of packs deny without being granted that, or end without that.
+    fn withhold(&self, loaded: &mut Policies) {
+        for policy in loaded.policies.iter_mut().filter(|one| one.name == lang::policy::RULES) {
+            policy.rules.retain(|rule| {
+                let may = bundles::may(&self.bundles, &rule.place.file, &rule.id);
+                let ends = rule.verdict == Verdict::Kill;
+                may.permits(Response::DENY) && (!ends || may.has(Capability::Kill))
+            });
         }
     }
 }
@@ -231,9 +267,10 @@ fn place_of(policies: &[Policy], id: &str) -> Option<Place> {
 
 impl Ready {
     /// All steps for commands that only look: anybody's files, no digests.
-    pub(crate) fn look(given: &[PathBuf]) -> Result<Ready, Box<Refused>> {
-        let read = Untrusted::read(&paths(given), Trust::Anyone)?;
-        read.verify(&Expected::default())?.compile(&looking())
+    pub(crate) fn look(given: &[PathBuf], vouch: &Vouch) -> Result<Ready, Stop> {
+        let read = bundles::look(given, vouch).map_err(Stop::Unverified)?;
+        let how = (Trust::Anyone, &Expected::default());
+        Ok(Verified::bundled(read, how)?.compile(&looking())?)
     }
 }
 

@@ -7,6 +7,7 @@ use lang::placement::{self, Place};
 use model::program::{Program, Query, Response};
 
 use super::link::Asker;
+use super::packs::Terms;
 use crate::proto::{Arm, Request};
 
 /// Times are told in steps of so many ns, rounded up: who takes the first steps over and over makes
@@ -24,13 +25,17 @@ pub(crate) struct Arms {
 
 impl Arms {
     /// The sequences of a program that ask for `deny` and that the kernel can end.
-    pub(crate) fn of(program: &Program) -> Arms {
-        let rules = (0..).zip(&program.rules).filter_map(|(number, rule)| {
-            let Query::Sequence(sequence) = &rule.query else { return None };
-            let denies = rule.meta.responses.iter().any(|one| one.action == Response::DENY);
-            let armed = denies && placement::of(rule, program).place == Place::Armed;
-            armed.then(|| (number, (rule.meta.id.clone(), sequence.maxspan)))
-        });
+    pub(crate) fn of(program: &Program, terms: &[Terms]) -> Arms {
+        let rules =
+            (0..).zip(program.rules.iter().zip(terms)).filter_map(|(number, (rule, terms))| {
+                if !terms.may.permits(Response::DENY) {
+                    return None;
+                }
+                let Query::Sequence(sequence) = &rule.query else { return None };
+                let denies = rule.meta.responses.iter().any(|one| one.action == Response::DENY);
+                let armed = denies && placement::of(rule, program).place == Place::Armed;
+                armed.then(|| (number, (rule.meta.id.clone(), sequence.maxspan)))
+            });
         Arms { rules: rules.collect(), told: HashMap::new() }
     }
 
@@ -97,7 +102,10 @@ mod tests {
             "{:?}",
             loaded.diagnostics
         );
-        let arms = Arms::of(&loaded.program);
+        let terms = |may| vec![Terms::of(packs::Level::Signed, may); 3];
+        let alert = terms(model::capability::Capabilities::ALERT);
+        assert!(Arms::of(&loaded.program, &alert).rules.is_empty(), "none of them may");
+        let arms = Arms::of(&loaded.program, &terms(model::capability::Capabilities::all()));
         assert_eq!(arms.rules.len(), 1);
         assert_eq!(arms.rules[&0], ("denies".to_owned(), Some(1_000_000_000)));
     }

@@ -44,6 +44,14 @@ pub(crate) struct Figures {
     pub(crate) unresolved: u64,
     /// Connected readers of events and alerts.
     pub(crate) clients: u64,
+    /// Questions to scripts.
+    pub(crate) script_calls: u64,
+    /// What scripts did beyond their terms.
+    pub(crate) script_violations: u64,
+    /// Scripts in quarantine.
+    pub(crate) script_quarantined: u64,
+    /// Lines that could not be written to the audit log.
+    pub(crate) audit_lost: u64,
 }
 
 /// The rules that run.
@@ -79,6 +87,16 @@ pub(crate) struct RuleInfo {
     pub(crate) placement: &'static str,
     /// It raises no alerts of its own: only correlations count it.
     pub(crate) silent: bool,
+    /// `shipped`, `signed`, `local` or `untrusted`.
+    pub(crate) level: &'static str,
+    /// Id and version of its pack.
+    pub(crate) pack: Option<String>,
+    /// Keys that signed the pack.
+    pub(crate) signers: Vec<String>,
+    /// What it may do.
+    pub(crate) may: Vec<&'static str>,
+    /// Alerts that it may raise in a minute; 0: as many as any.
+    pub(crate) max_alerts: u64,
 }
 
 /// A rule, or a whole file, that does not run.

@@ -7,6 +7,8 @@
 //! | `GET /v1/status` | one object |
 //! | `GET /v1/doctor` | one object: what is attached now |
 //! | `GET /v1/rules` | one object: the rules that run, what they found and cost, and those left out |
+//! | `POST /v1/rules/release` | `script=NAME`, `reason=TEXT`: asks a script in quarantine again; 409: there is none |
+//! | `GET /v1/metrics` | figures of scripts as Prometheus reads them |
 //! | `GET /v1/events` | JSON lines; `follow=true`, `kinds=a,b`, `where=EQL` |
 //! | `GET /v1/alerts` | JSON lines; `follow=true` |
 //! | `GET /v1/policy` | one object: which policies are in force, read back from the kernel |
@@ -54,6 +56,8 @@ use crate::proto;
 const CLIENT_QUEUE: Bounds = Bounds { lines: 2048, bytes: 2 * 1024 * 1024 };
 /// How long the guard may take to count, or to attach what a client asked for.
 const GUARD_WAIT: Duration = Duration::from_secs(5);
+/// Letters of a reason.
+const REASON_MAX: usize = 1_000;
 /// Commands that wait for the event thread; it takes them several times a second.
 pub(crate) const COMMANDS_MAX: usize = CLIENTS_MAX * 2;
 
@@ -106,6 +110,8 @@ fn serve(listener: std::os::unix::net::UnixListener, control: Control) -> std::i
             .route("/v1/status", get(get_status))
             .route("/v1/doctor", get(get_doctor))
             .route("/v1/rules", get(get_rules))
+            .route("/v1/rules/release", post(post_release))
+            .route("/v1/metrics", get(get_metrics))
             .route("/v1/events", get(get_events))
             .route("/v1/alerts", get(get_alerts))
             .route("/v1/reload", post(post_reload))
@@ -166,10 +172,50 @@ async fn get_rules(State(control): Shared) -> Response {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is busy; try again");
     }
     match list.await {
-        Ok((infos, figures)) => {
+        Ok((infos, figures, scripts)) => {
             let left_out = control.board.rules().left_out;
-            axum::Json(status::rules(&infos, &figures, &left_out)).into_response()
+            axum::Json(status::rules(&infos, &figures, &left_out, &scripts)).into_response()
         }
+        Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending"),
+    }
+}
+
+/// Which script is to be asked again, and why.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Release {
+    script: String,
+    #[serde(default)]
+    reason: String,
+}
+
+async fn post_release(
+    State(control): Shared,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Query(wanted): Query<Release>,
+) -> Response {
+    let (answer, released) = oneshot::channel();
+    let Release { script: name, reason } = wanted;
+    let reason: String = reason.chars().take(REASON_MAX).collect();
+    let missing = format!("no script `{name}` is in quarantine");
+    let who = peer.0.unwrap_or(u32::MAX);
+    if control.events.try_send(Command::Release { name, who, reason, answer }).is_err() {
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is busy; try again");
+    }
+    match released.await {
+        Ok(true) => axum::Json(json!({ "released": true })).into_response(),
+        Ok(false) => refuse(StatusCode::CONFLICT, &missing),
+        Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending"),
+    }
+}
+
+async fn get_metrics(State(control): Shared) -> Response {
+    let (answer, text) = oneshot::channel();
+    if control.events.try_send(Command::Metrics(answer)).is_err() {
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is busy; try again");
+    }
+    match text.await {
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
         Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending"),
     }
 }

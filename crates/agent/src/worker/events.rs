@@ -14,16 +14,17 @@ use rustix::time::{ClockId, clock_gettime};
 use super::arms::Arms;
 use super::board::{Board, Figures, Reload};
 use super::control::untaxed;
-use super::health::{Health, processor_time};
+use super::health::processor_time;
 use super::hub::Command;
 use super::link::{Asker, Link, News};
-use super::output::Output;
 use super::publisher::Publisher;
 use super::reload::{Fresh, Reloader};
 use super::resolver::Resolver;
+use super::scripts;
 use super::settle::Settling;
 use super::snapshot;
 use super::watch::Seen;
+use crate::audit::Audit;
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
 use crate::proto::{Request, WATCH_MAX};
@@ -62,6 +63,8 @@ pub(crate) struct Worker {
     reloader: Reloader,
     settling: Settling,
     arms: Arms,
+    scripts: scripts::Watch,
+    audit: Arc<Audit>,
     show_events: bool,
 }
 
@@ -70,8 +73,8 @@ impl Worker {
     pub(crate) fn new(
         engine: Engine,
         rules_want: Interest,
-        (output, health, arms): (Output, Health, Arms),
-        (args, seen): (&RunArgs, Seen),
+        (publisher, arms, scripts): (Publisher, Arms, Arc<[scripts::Info]>),
+        (args, seen, audit): (&RunArgs, Seen, Arc<Audit>),
         board: Arc<Board>,
         guard: Asker,
     ) -> Worker {
@@ -79,16 +82,18 @@ impl Worker {
         Worker {
             engine,
             resolver: Resolver::new(),
-            publisher: Publisher::new(output, health, args),
+            publisher,
             rules_want,
             asked: Interest::default(),
             subscriptions: 0,
             malformed: 0,
             board,
             guard,
-            reloader: Reloader::new(args, seen),
+            reloader: Reloader::new(args, seen, Arc::clone(&audit)),
             settling: Settling::default(),
             arms,
+            scripts: watch_of(scripts),
+            audit,
             show_events: args.events,
         }
     }
@@ -245,10 +250,22 @@ impl Worker {
                 }
             }
             Command::Reload(answer) => self.reloader.ask(Some(answer)),
+            Command::Release { name, who, reason, answer } => {
+                if answer.send(self.release(&name, who, &reason)).is_err() {
+                    tracing::debug!("a client left while it asked");
+                }
+            }
+            Command::Metrics(answer) => {
+                if answer.send(self.scripts.metrics(self.engine.scripts())).is_err() {
+                    tracing::debug!("a client left while it asked");
+                }
+            }
             Command::Rules(answer) => {
                 let health = &self.publisher.health;
                 let figures = health.figures(self.engine.counters());
-                if answer.send((Arc::clone(health.infos()), figures)).is_err() {
+                let infos = Arc::clone(health.infos());
+                let scripts = self.scripts.list(self.engine.scripts());
+                if answer.send((infos, figures, scripts)).is_err() {
                     tracing::debug!("a client left while it asked");
                 }
             }
@@ -261,10 +278,13 @@ impl Worker {
     fn take_rules(&mut self) -> Result<(), Failure> {
         let Some((result, clients)) = self.reloader.result() else { return Ok(()) };
         let answer = match result {
-            Ok(Fresh { prepared, interest, set, infos, arms }) => {
+            Ok(Fresh { prepared, interest, set, infos, scripts, arms }) => {
+                self.take_incidents();
+                self.scripts.keep_calls(self.engine.scripts());
                 self.arms = arms;
                 warn_of_watches(&interest);
                 self.engine.swap(prepared);
+                self.scripts.replace(scripts);
                 self.publisher.health.replace(infos);
                 self.rules_want = interest;
                 self.subscribe()?;
@@ -288,7 +308,31 @@ impl Worker {
         Ok(())
     }
 
+    /// Tells what scripts did beyond their terms since the last time.
+    fn take_incidents(&mut self) {
+        if self.scripts.is_empty() {
+            return;
+        }
+        for told in self.scripts.take(self.engine.scripts().incidents(), &self.audit) {
+            self.publisher.script(&told);
+        }
+    }
+
+    /// Asks a script again that was in quarantine; whether there was one of that name.
+    fn release(&mut self, name: &str, who: u32, reason: &str) -> bool {
+        let mut released = false;
+        for number in self.scripts.named(name) {
+            released |= self.engine.scripts().release(number);
+        }
+        if released {
+            let about = serde_json::json!({ "script": name, "uid": who, "reason": reason });
+            self.audit.note("script-released", about);
+        }
+        released
+    }
+
     fn tick(&mut self) -> Result<(), Failure> {
+        self.take_incidents();
         self.publisher.hub.tidy();
         self.publisher.output.tidy();
         self.subscribe()?;
@@ -297,7 +341,9 @@ impl Worker {
     }
 
     /// Lets the control socket know how far we are.
-    pub(crate) fn publish_figures(&self) {
+    pub(crate) fn publish_figures(&mut self) {
+        let (script_calls, script_violations, script_quarantined) =
+            self.scripts.sums(self.engine.scripts());
         let (stats, publisher) = (self.engine.stats(), &self.publisher);
         let [rules_slow, rules_noisy] = publisher.health.ailing();
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
@@ -319,8 +365,18 @@ impl Worker {
             members_evicted: stats.documents_evicted,
             unresolved: stats.table.unresolved,
             clients: count(publisher.hub.clients()),
+            script_calls,
+            script_violations,
+            script_quarantined,
+            audit_lost: self.audit.lost(),
         });
     }
+}
+
+fn watch_of(scripts: Arc<[scripts::Info]>) -> scripts::Watch {
+    let mut watch = scripts::Watch::default();
+    watch.replace(scripts);
+    watch
 }
 
 fn warn_of_watches(interest: &Interest) {

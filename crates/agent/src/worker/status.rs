@@ -58,7 +58,12 @@ fn mode(board: &Board) -> Json {
 }
 
 /// What `aegisbpf rules` shows.
-pub(crate) fn rules(infos: &[RuleInfo], figures: &[Figures], left_out: &[LeftOut]) -> Json {
+pub(crate) fn rules(
+    infos: &[RuleInfo],
+    figures: &[Figures],
+    left_out: &[LeftOut],
+    scripts: &[Json],
+) -> Json {
     let rules = infos.iter().zip(figures).map(|(info, figures)| {
         let mut rule = json!(info);
         let more = json!({
@@ -81,6 +86,7 @@ pub(crate) fn rules(infos: &[RuleInfo], figures: &[Figures], left_out: &[LeftOut
     json!({
         "budget_ns": COST_BUDGET_NS,
         "rules": rules.collect::<Vec<_>>(),
+        "scripts": scripts,
         "left_out": left_out,
     })
 }

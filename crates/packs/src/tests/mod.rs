@@ -1,6 +1,7 @@
 //! Packs made, signed and attacked.
 
 mod attacks;
+mod bundles;
 mod chain;
 mod contents;
 mod docs;

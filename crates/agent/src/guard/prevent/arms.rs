@@ -64,9 +64,8 @@ impl Arms {
         about: &About,
         tier: &mut dyn Tier,
     ) -> Result<(), String> {
-        if bits(about, &arm.rule).is_empty() {
-            return Err("the rule is not among the policies in force".to_owned());
-        }
+        // The worker's word is not enough: the guard asks what it has read itself.
+        about.arms(&arm.rule)?;
         let process = (arm.pid, arm.start);
         if self.processes.len() >= ARMED_MAX && !self.processes.contains_key(&process) {
             return Err(format!("{ARMED_MAX} processes are armed already"));

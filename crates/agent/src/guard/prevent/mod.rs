@@ -30,6 +30,7 @@ use policy::subjects::Maps;
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
+use crate::audit::Audit;
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
 use crate::policy::offer::Offer;
@@ -82,6 +83,7 @@ pub(super) struct Prevention {
     looked: Instant,
     evidence: Evidence,
     arms: Arms,
+    audit: Audit,
 }
 
 impl Prevention {
@@ -102,6 +104,7 @@ impl Prevention {
             looked: Instant::now(),
             evidence: Evidence::default(),
             arms: Arms::default(),
+            audit: Audit::at(&args.state_dir),
         }
     }
 
@@ -251,6 +254,8 @@ impl Prevention {
         if let Err(reason) = done {
             let (rule, pid) = (&arm.rule, arm.pid);
             tracing::warn!(rule, pid, reason, "the last step of a sequence is not denied");
+            let about = serde_json::json!({ "rule": rule, "pid": pid, "reason": reason });
+            self.audit.note_of(rule, "arm-refused", about);
         }
     }
 
@@ -375,7 +380,8 @@ impl Prevention {
             let generation = after.as_ref().map(|one| one.0);
             let (who, reason) = (&Who::me(), Some(reason.as_str()));
             let action = "trial-failed";
-            locked.log(&Change { action, who, reason, before, after, enforced_by: by })?;
+            let bundles = serde_json::Value::Null;
+            locked.log(&Change { action, who, reason, before, after, bundles, enforced_by: by })?;
             locked.point(generation)
         };
         let thread = std::thread::Builder::new().name("store".into()).spawn(move || {

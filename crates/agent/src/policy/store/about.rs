@@ -1,12 +1,14 @@
 //! What is known of a generation besides its tables.
 
+use model::capability::Capabilities;
 use model::policy::{Container, Mode, Object, Operation, Operations};
-use model::program::Severity;
+use model::program::{Response, Severity};
 use policy::needs::{Known, Needs};
 use policy::subjects;
 use serde::{Deserialize, Serialize};
 
 use super::Who;
+use crate::policy::bundles;
 use crate::policy::load::{self, Ready};
 use crate::policy::offer::Offer;
 
@@ -32,6 +34,9 @@ pub(crate) struct About {
     pub(crate) policies: Vec<String>,
     /// Its files.
     pub(crate) sources: Vec<Source>,
+    /// The signed bundles that some of its files came in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) bundles: Vec<bundles::Source>,
     /// Its rules and allow lists, by their numbers in the tables.
     pub(crate) rules: Vec<Rule>,
     /// Its subjects as texts, by their bits: who has one keeps it in the next generation.
@@ -80,6 +85,9 @@ pub(crate) struct Rule {
     /// If it is the last step of a sequence, the rule that the engine follows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) sequence: Option<String>,
+    /// What it may do, if it came in a pack; the operator's own words may do anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    may: Option<Vec<String>>,
     /// Its subject, by its bit.
     #[serde(default)]
     pub(crate) bit: u8,
@@ -186,6 +194,20 @@ impl Symbols {
     }
 }
 
+impl Rule {
+    /// What it may do, asked before each act.
+    pub(crate) fn may(&self) -> Capabilities {
+        self.may.as_deref().map_or(Capabilities::all(), bundles::words)
+    }
+}
+
+/// The words of what a rule may do, if that is not everything.
+fn may(sources: &[bundles::Source], file: &str, rule: &str) -> Option<Vec<String>> {
+    let may = bundles::may(sources, file, rule);
+    let words = || may.words().into_iter().map(str::to_owned).collect();
+    (may != Capabilities::all()).then(words)
+}
+
 impl About {
     pub(super) fn of(ready: &Ready, who: &Who) -> About {
         let compiled = &ready.compiled;
@@ -199,6 +221,7 @@ impl About {
             line: rule.place.line,
             enforced: rule.enforced,
             sequence: rule.sequence.clone(),
+            may: may(&ready.bundles, &rule.place.file, &rule.id),
             bit: rule.bit,
             needs: Need::of(&policy::needs::of(rule, &compiled.selectors)),
         });
@@ -216,12 +239,26 @@ impl About {
             until: (until != i64::MAX).then_some(until),
             policies: ready.loaded.policies.iter().map(|one| one.name.clone()).collect(),
             sources: sources.collect(),
+            bundles: ready.bundles.clone(),
             rules: rules.collect(),
             selectors: compiled.selectors.iter().map(|one| format!("{one:?}")).collect(),
             symbols: Symbols::of(&compiled.symbols),
             domains: compiled.names.clone(),
             accepted: ready.accepted.iter().map(|one| one.name().to_owned()).collect(),
             exact: exact(ready),
+        }
+    }
+
+    /// Whether a sequence of that id may have its last step denied; if not, why.
+    pub(crate) fn arms(&self, rule: &str) -> Result<(), String> {
+        let mut last =
+            self.rules.iter().filter(|one| one.sequence.as_deref() == Some(rule)).peekable();
+        if last.peek().is_none() {
+            return Err("the rule is not among the policies in force".to_owned());
+        }
+        match last.find(|one| !one.may().permits(Response::DENY)) {
+            Some(one) => Err(format!("the rule may not deny, only {}", one.may())),
+            None => Ok(()),
         }
     }
 

@@ -218,7 +218,7 @@ pub(super) fn single() -> impl Strategy<Value = Arc<Program>> {
     let plain = event(rich()).prop_map(|rule| Rule { pipes: Vec::new(), ..rule });
     prop::collection::vec(plain, 1..4).prop_map(|rules| {
         let fields = DOCUMENT.map(str::to_owned).to_vec();
-        Arc::new(Program { rules, fields, lineages: Vec::new() })
+        Arc::new(Program { rules, fields, ..Program::default() })
     })
 }
 

@@ -1,0 +1,364 @@
+//! Scripts of the rules that run: their code is read, their terms are set, they are loaded, and what
+//! becomes of them is told.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use ::packs::{Code, Level};
+use ::script::{Backend, Runtime};
+use files::Trust;
+use lang::{Loaded, Refusal};
+use model::script::{Incident, Script, Scripts, Standing};
+use serde_json::{Value as Json, json};
+
+use super::packs::{Packs, Terms};
+use crate::audit::Audit;
+
+/// Scripts that are shown and counted one by one, as many as a program has.
+const CAUSES_MAX: usize = 64;
+
+/// A script as `aegisbpf rules` shows it.
+#[derive(Debug, Clone)]
+pub(crate) struct Info {
+    /// Its name in queries.
+    pub(crate) name: String,
+    /// `wasm` or `lua`.
+    pub(crate) kind: &'static str,
+    /// Its file.
+    pub(crate) file: String,
+    /// Id and version of its pack.
+    pub(crate) pack: Option<String>,
+    /// How far its author is trusted.
+    pub(crate) level: &'static str,
+    /// What it may do.
+    pub(crate) may: Vec<&'static str>,
+    /// Rules that ask it.
+    pub(crate) rules: Vec<String>,
+    /// Whether it is run at all.
+    pub(crate) loaded: bool,
+}
+
+/// Scripts that are ready.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    /// What runs them; none if there are none.
+    pub(crate) runtime: Option<Runtime>,
+    /// What they are, in the order of the program.
+    pub(crate) infos: Arc<[Info]>,
+}
+
+/// Reads and loads all scripts of a program. Rules that ask one that is not run are left out, and the
+/// findings say why.
+pub(crate) fn prepare(
+    loaded: &mut Loaded,
+    packs: &Packs,
+    source: &dyn Fn(&str) -> Option<(usize, String)>,
+    terms: &BTreeMap<String, Terms>,
+) -> Ready {
+    if loaded.program.scripts.is_empty() {
+        return Ready { runtime: None, infos: Arc::default() };
+    }
+    let (mut refused, mut infos) = (Vec::new(), Vec::new());
+    let asked: Vec<Vec<String>> = asked(loaded);
+    let origins = loaded.scripts.clone();
+    grant(loaded, packs, source, terms);
+    for (number, (script, origin)) in loaded.program.scripts.iter_mut().zip(&origins).enumerate() {
+        let pack = source(&origin.file);
+        let whose = pack.as_ref().and_then(|(pack, _)| packs.loaded.get(*pack));
+        let level = whose.map_or(Level::Local, |pack| pack.compiled.verified().level());
+        let rules = asked.get(number).map(Vec::as_slice).unwrap_or_default();
+        let read = if level.terms().scripts.contains(&script.kind) {
+            match (&pack, whose) {
+                (Some((_, file)), Some(whose)) => packed(whose.compiled.verified(), file, script),
+                _ => plain(&origin.file, script),
+            }
+        } else {
+            let (kind, level) = (script.kind.as_str(), level.as_str());
+            Err(format!("[{}] it is `{kind}`, and {level}", Code::Level.as_str()))
+        };
+        match read {
+            Ok(code) => script.code = code,
+            Err(message) => {
+                let help =
+                    "put the file beside the rule file, and see that nobody else can write it";
+                refused.push(Refusal { script: number, message, help: help.to_owned() });
+            }
+        }
+        infos.push(Info {
+            name: script.name.clone(),
+            kind: script.kind.as_str(),
+            file: format!("{}: {}", origin.file, script.file),
+            pack: whose.map(|pack| {
+                let manifest = pack.compiled.verified().manifest();
+                format!("{} {}", manifest.id, manifest.version)
+            }),
+            level: level.as_str(),
+            may: script.may.words(),
+            rules: rules.to_vec(),
+            loaded: true,
+        });
+    }
+    let (runtime, more) = Runtime::load(&loaded.program, Backend::pick().0);
+    let known: Vec<usize> = refused.iter().map(|one| one.script).collect();
+    for one in more {
+        let script = usize::try_from(one.script).unwrap_or(usize::MAX);
+        if !known.contains(&script) {
+            let message = format!("[{}] {}", one.code, one.message);
+            refused.push(Refusal { script, message, help: one.help.to_owned() });
+        }
+    }
+    for one in &refused {
+        if let Some(info) = infos.get_mut(one.script) {
+            info.loaded = false;
+        }
+    }
+    loaded.refuse_scripts(&refused);
+    Ready { runtime: Some(runtime), infos: infos.into() }
+}
+
+/// What scripts may do and use: several rules may ask one, and it may do what each of them may.
+fn grant(
+    loaded: &mut Loaded,
+    packs: &Packs,
+    source: &dyn Fn(&str) -> Option<(usize, String)>,
+    terms: &BTreeMap<String, Terms>,
+) {
+    let levels: Vec<Level> = loaded
+        .scripts
+        .iter()
+        .map(|origin| {
+            let pack = source(&origin.file).and_then(|(pack, _)| packs.loaded.get(pack));
+            pack.map_or(Level::Local, |pack| pack.compiled.verified().level())
+        })
+        .collect();
+    let rules = loaded.program.rules.iter();
+    let may: Vec<_> = rules.map(|rule| terms.get(&rule.meta.id).map(|terms| terms.may)).collect();
+    let budget = |script: usize| levels.get(script).map(|level| level.terms().budget);
+    ::packs::grant_scripts(&mut loaded.program, &budget, &|rule| may.get(rule).copied().flatten());
+}
+
+/// Ids of the rules that ask each script.
+fn asked(loaded: &Loaded) -> Vec<Vec<String>> {
+    let program = &loaded.program;
+    let asks = |script: &Script| {
+        let rules = program.rules.iter();
+        let asks = rules
+            .filter(|rule| rule.scripts(program).into_iter().any(|one| std::ptr::eq(one, script)));
+        asks.map(|rule| rule.meta.id.clone()).collect()
+    };
+    program.scripts.iter().map(asks).collect()
+}
+
+/// The code of a script of a pack: bytes that were verified with the rest.
+fn packed(pack: &::packs::Verified, rules: &str, script: &Script) -> Result<Arc<[u8]>, String> {
+    let name = ::packs::beside(rules, &script.file);
+    let code = pack.file(&name).ok_or_else(|| format!("the pack has no file `{name}`"))?;
+    Ok(code.into())
+}
+
+/// The code of a script beside a plain rule file.
+fn plain(rules: &str, script: &Script) -> Result<Arc<[u8]>, String> {
+    let directory = Path::new(rules).parent().filter(|path| !path.as_os_str().is_empty());
+    let directory = files::Directory::open(directory.unwrap_or(Path::new(".")), Trust::Owner);
+    let code = directory.and_then(|directory| directory.read(&script.file, files::MAX_BYTES));
+    code.map(Into::into).map_err(|error| error.to_string())
+}
+
+/// What scripts did beyond their terms, counted by script and cause.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    infos: Arc<[Info]>,
+    violations: BTreeMap<(String, &'static str), u64>,
+    calls_before: u64,
+}
+
+/// What is to be told of a script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// Its name.
+    pub(crate) name: String,
+    /// The sentence.
+    pub(crate) message: String,
+    /// The same for programs.
+    pub(crate) details: Json,
+}
+
+impl Watch {
+    /// Other scripts run from here on.
+    pub(crate) fn replace(&mut self, infos: Arc<[Info]>) {
+        self.infos = infos;
+    }
+
+    /// Whether there are any.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.infos.is_empty()
+    }
+
+    /// Counts incidents, writes them down, and says which scripts are in quarantine since.
+    pub(crate) fn take(&mut self, incidents: Vec<Incident>, audit: &Audit) -> Vec<Told> {
+        let mut told = Vec::new();
+        for incident in incidents {
+            let at = usize::try_from(incident.script).unwrap_or(usize::MAX);
+            let Some(info) = self.infos.get(at) else { continue };
+            let key = (info.name.clone(), incident.cause);
+            if self.violations.len() < CAUSES_MAX * self.infos.len().max(1)
+                || self.violations.contains_key(&key)
+            {
+                *self.violations.entry(key).or_default() += 1;
+            }
+            let about = json!({
+                "script": info.name,
+                "kind": info.kind,
+                "pack": info.pack,
+                "level": info.level,
+                "rules": info.rules,
+                "cause": incident.cause,
+                "detail": incident.detail,
+                "event": incident.number,
+            });
+            let action = match incident.cause {
+                "refused" => "action-refused",
+                _ => "script-violation",
+            };
+            audit.note_of(&format!("{} {}", info.name, incident.cause), action, about.clone());
+            if incident.quarantined && incident.cause != "refused" && incident.cause != "state" {
+                audit.note("script-quarantined", about.clone());
+                let (name, cause, detail) = (&info.name, incident.cause, &incident.detail);
+                told.push(Told {
+                    name: name.clone(),
+                    message: format!(
+                        "script `{name}` is in quarantine ({cause}: {detail}): rules that ask it \
+                         find nothing until `aegisbpf rules release {name}`"
+                    ),
+                    details: about,
+                });
+            }
+        }
+        told
+    }
+
+    /// The numbers of scripts of this name.
+    pub(crate) fn named(&self, name: &str) -> Vec<u32> {
+        let numbered = (0_u32..).zip(self.infos.iter());
+        numbered.filter(|(_, info)| info.name == name).map(|(number, _)| number).collect()
+    }
+
+    /// How all scripts fare, for `aegisbpf rules`.
+    pub(crate) fn list(&self, scripts: &dyn Scripts) -> Vec<Json> {
+        let numbered = (0_u32..).zip(self.infos.iter());
+        numbered.map(|(number, info)| self.one(info, &scripts.standing(number))).collect()
+    }
+
+    fn one(&self, info: &Info, standing: &Standing) -> Json {
+        let causes = self.violations.iter().filter(|((name, _), _)| *name == info.name);
+        let causes: serde_json::Map<String, Json> =
+            causes.map(|((_, cause), count)| ((*cause).to_owned(), (*count).into())).collect();
+        let state = match (&standing.quarantined, info.loaded) {
+            (_, false) => "refused",
+            (Some(_), _) => "quarantined",
+            (None, _) => "ok",
+        };
+        json!({
+            "name": info.name,
+            "kind": info.kind,
+            "file": info.file,
+            "pack": info.pack,
+            "level": info.level,
+            "may": info.may,
+            "rules": info.rules,
+            "state": state,
+            "quarantined": standing.quarantined,
+            "calls": standing.calls,
+            "work": standing.work,
+            "violations": standing.violations,
+            "causes": causes,
+            "remembered": { "entries": standing.entries, "bytes": standing.bytes },
+        })
+    }
+
+    /// Sums for the status: calls, violations, and how many are in quarantine.
+    pub(crate) fn sums(&self, scripts: &dyn Scripts) -> (u64, u64, u64) {
+        let mut sums = (self.calls_before, self.violations.values().sum(), 0);
+        for (number, _) in (0_u32..).zip(self.infos.iter()) {
+            let standing = scripts.standing(number);
+            sums.0 += standing.calls;
+            sums.2 += u64::from(standing.quarantined.is_some());
+        }
+        sums
+    }
+
+    /// Calls up to now are kept: those of the next runtime begin at nothing.
+    pub(crate) fn keep_calls(&mut self, scripts: &dyn Scripts) {
+        self.calls_before = self.sums(scripts).0;
+    }
+
+    /// The figures in the form of Prometheus. Names of scripts are bounded in number and length by
+    /// what a program may have.
+    pub(crate) fn metrics(&self, scripts: &dyn Scripts) -> String {
+        use std::fmt::Write;
+        let (calls, _, quarantined) = self.sums(scripts);
+        let mut out = format!(
+            "# TYPE aegisbpf_script_calls_total counter\naegisbpf_script_calls_total {calls}\n\
+             # TYPE aegisbpf_script_quarantined gauge\naegisbpf_script_quarantined {quarantined}\n\
+             # TYPE aegisbpf_script_violations_total counter\n"
+        );
+        for ((script, cause), count) in &self.violations {
+            // Writing to a text does not fail.
+            _ = writeln!(
+                out,
+                "aegisbpf_script_violations_total{{script=\"{script}\",cause=\"{cause}\"}} {count}"
+            );
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn incident(cause: &'static str, quarantined: bool) -> Incident {
+        Incident { script: 0, number: 7, time: 1, cause, detail: "it did".to_owned(), quarantined }
+    }
+
+    fn audited(state: &Path) -> Vec<String> {
+        let text = std::fs::read_to_string(state.join("audit.jsonl")).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<Json>(line).unwrap());
+        lines.map(|line| line["action"].as_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn what_a_script_does_beyond_its_terms_is_counted_written_down_and_told_when_it_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let audit = Audit::at(dir.path());
+        let info = Info {
+            name: "packed".to_owned(),
+            kind: "wasm",
+            file: "r.toml: packed.wasm".to_owned(),
+            pack: Some("p 1.0.0".to_owned()),
+            level: "untrusted",
+            may: vec!["alert"],
+            rules: vec!["one".to_owned()],
+            loaded: true,
+        };
+        let mut watch = Watch::default();
+        watch.replace([info].into());
+        assert_eq!(
+            watch.take(vec![incident("refused", false), incident("trap", false)], &audit),
+            []
+        );
+        let told = watch.take(vec![incident("trap", true)], &audit);
+        assert_eq!(told.len(), 1);
+        assert!(told[0].message.contains("trap: it did") && told[0].details["pack"] == "p 1.0.0");
+        // The same is written once a minute; the end always.
+        assert_eq!(
+            audited(dir.path()),
+            ["action-refused", "script-violation", "script-quarantined"]
+        );
+        let counted: Vec<_> = watch.violations.iter().map(|((_, cause), n)| (*cause, *n)).collect();
+        assert_eq!(counted, [("refused", 1), ("trap", 2)]);
+        assert_eq!((watch.named("packed"), watch.named("other")), (vec![0], vec![]));
+        assert_eq!(watch.take(vec![Incident { script: 9, ..incident("trap", true) }], &audit), []);
+    }
+}

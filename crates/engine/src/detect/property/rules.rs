@@ -240,6 +240,6 @@ pub(super) fn program() -> impl Strategy<Value = Arc<Program>> {
         }
         rules[0].meta.silent = silent;
         let fields = DOCUMENT.map(str::to_owned).to_vec();
-        Arc::new(Program { rules, fields, lineages: vec![f, g, h] })
+        Arc::new(Program { rules, fields, lineages: vec![f, g, h], ..Program::default() })
     })
 }

@@ -1,11 +1,5 @@
 //! What scripts can do, and what they cannot.
 #![cfg(test)]
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "helpers of tests fail as tests do"
-)]
 
 mod authors;
 mod backends;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /* Programs that call themselves what only the kernel's own threads are called. */
 #include "kestrel.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * Functions of the host for scripts of kestrel in C, version 1 of the ABI.
  *
@@ -43,7 +44,8 @@ KESTREL_IMPORT(value_f64) double kestrel_value_f64(int32_t value);
 /* Bytes of the text of a text, integer or address; 0 for anything else. */
 KESTREL_IMPORT(value_len) int32_t kestrel_value_len(int32_t value);
 /* Copies that text from `offset` on, at most `cap` bytes; how many it copied. */
-KESTREL_IMPORT(value_copy) int32_t kestrel_value_copy(int32_t value, int32_t offset, int32_t ptr, int32_t cap);
+KESTREL_IMPORT(value_copy)
+	int32_t kestrel_value_copy(int32_t value, int32_t offset, void *ptr, int32_t cap);
 /* Elements of a list; 0 of an absent value, 1 of any other. */
 KESTREL_IMPORT(value_count) int32_t kestrel_value_count(int32_t value);
 /* Handle of an element; -1 if there is none. Any other value is a list of itself. */
@@ -54,30 +56,38 @@ KESTREL_IMPORT(event_time) int64_t kestrel_event_time(void);
  * text or of an element's. */
 KESTREL_IMPORT(regex) int32_t kestrel_regex(int32_t regex, int32_t value);
 /* The same for bytes of the module's memory. */
-KESTREL_IMPORT(regex_text) int32_t kestrel_regex_text(int32_t regex, int32_t ptr, int32_t len);
+KESTREL_IMPORT(regex_text)
+	int32_t kestrel_regex_text(int32_t regex, const void *ptr, int32_t len);
 /* 1 if the wildcard pattern is the whole of the value's text or of an element's. */
 KESTREL_IMPORT(glob) int32_t kestrel_glob(int32_t glob, int32_t value);
 /* The same for bytes of the module's memory. */
-KESTREL_IMPORT(glob_text) int32_t kestrel_glob_text(int32_t glob, int32_t ptr, int32_t len);
+KESTREL_IMPORT(glob_text)
+	int32_t kestrel_glob_text(int32_t glob, const void *ptr, int32_t len);
 /* Copies what is remembered under a key, at most `cap` bytes; how long it is, -1 if there is
  * nothing. */
-KESTREL_IMPORT(state_get) int32_t kestrel_state_get(int32_t key, int32_t key_len, int32_t ptr, int32_t cap);
+KESTREL_IMPORT(state_get)
+	int32_t kestrel_state_get(const void *key, int32_t key_len, void *ptr, int32_t cap);
 /* Remembers a value for so many milliseconds of event time. 1; 0 if it is larger than all of
  * the state. */
-KESTREL_IMPORT(state_put) int32_t kestrel_state_put(int32_t key, int32_t key_len, int32_t ptr, int32_t len, int64_t ttl_ms);
+KESTREL_IMPORT(state_put)
+	int32_t kestrel_state_put(const void *key, int32_t key_len, const void *ptr, int32_t len, int64_t ttl_ms);
 /* Begins an alert text, which goes with the alert of the rule. 0 to 4 is informational to
  * critical, -1 leaves it to the rule. 1. */
-KESTREL_IMPORT(emit) int32_t kestrel_emit(int32_t severity, int32_t ptr, int32_t len);
+KESTREL_IMPORT(emit) int32_t kestrel_emit(int32_t severity, const void *ptr, int32_t len);
 /* Adds a text to the alert text begun last; 0 if none was begun. */
-KESTREL_IMPORT(emit_text) int32_t kestrel_emit_text(int32_t name, int32_t name_len, int32_t ptr, int32_t len);
+KESTREL_IMPORT(emit_text)
+	int32_t kestrel_emit_text(const void *name, int32_t name_len, const void *ptr, int32_t len);
 /* The same with an integer. */
-KESTREL_IMPORT(emit_i64) int32_t kestrel_emit_i64(int32_t name, int32_t name_len, int64_t number);
+KESTREL_IMPORT(emit_i64)
+	int32_t kestrel_emit_i64(const void *name, int32_t name_len, int64_t number);
 /* The same with a float. */
-KESTREL_IMPORT(emit_f64) int32_t kestrel_emit_f64(int32_t name, int32_t name_len, double number);
+KESTREL_IMPORT(emit_f64)
+	int32_t kestrel_emit_f64(const void *name, int32_t name_len, double number);
 /* The same with a boolean. */
-KESTREL_IMPORT(emit_bool) int32_t kestrel_emit_bool(int32_t name, int32_t name_len, int32_t flag);
+KESTREL_IMPORT(emit_bool)
+	int32_t kestrel_emit_bool(const void *name, int32_t name_len, int32_t flag);
 /* Asks for an action (`deny`, `kill`, `quarantine`) by its name. 1 if it is granted; else 0,
  * and the refusal is told. */
-KESTREL_IMPORT(request) int32_t kestrel_request(int32_t ptr, int32_t len);
+KESTREL_IMPORT(request) int32_t kestrel_request(const void *ptr, int32_t len);
 
 #endif

@@ -233,20 +233,24 @@ mod tests {
 
     #[test]
     fn the_header_declares_each_function_with_its_type() {
-        let word = |kind| match kind {
-            I32 => "int32_t",
-            I64 => "int64_t",
-            F64 => "double",
+        let word = |import: &Import, name: &str, kind| match (name, kind) {
+            ("ptr", I32) if ["value_copy", "state_get"].contains(&import.name) => "void *",
+            ("ptr" | "key" | "name", I32) => "const void *",
+            (_, I32) => "int32_t ",
+            (_, I64) => "int64_t ",
+            (_, F64) => "double ",
         };
         let line = |import: &Import| {
-            let mut list = params(import, |name, kind| format!("{} {name}", word(kind)));
+            let mut list =
+                params(import, |name, kind| format!("{}{name}", word(import, name, kind)));
             if list.is_empty() {
                 list.push_str("void");
             }
             let name = import.name;
-            format!("KESTREL_IMPORT({name}) {} kestrel_{name}({list});", word(import.result))
+            let result = word(import, "", import.result);
+            format!("KESTREL_IMPORT({name}) {result}kestrel_{name}({list});")
         };
-        agree(HEADER, line, "KESTREL_IMPORT(");
+        agree(&HEADER.replace("\n\t", " "), line, "\nKESTREL_IMPORT(");
     }
 
     #[test]

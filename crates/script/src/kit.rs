@@ -22,6 +22,8 @@ pub(crate) struct Kit {
     pub(crate) globs: Vec<Vec<u8>>,
     /// Names of the wildcard patterns.
     pub(crate) glob_names: Vec<String>,
+    /// What it asked for: it is given nothing else.
+    pub(crate) asks: Capabilities,
     /// What the script may do.
     pub(crate) may: Capabilities,
     /// What it may use.
@@ -99,6 +101,7 @@ impl Kit {
             regex_names: script.regexes.iter().map(|(name, _)| name.clone()).collect(),
             globs: script.globs.iter().map(|(_, text)| text.clone().into_bytes()).collect(),
             glob_names: script.globs.iter().map(|(name, _)| name.clone()).collect(),
+            asks: script.asks,
             may: script.may,
             budget: script.budget,
         })
@@ -114,6 +117,7 @@ impl Kit {
             regex_names: Vec::new(),
             globs: Vec::new(),
             glob_names: Vec::new(),
+            asks: script.asks,
             may: script.may,
             budget: script.budget,
         }

@@ -351,7 +351,7 @@ impl Lower<'_> {
         let mut refuse = |code, message: String, help: &str| {
             self.found.push(Diagnostic::new(code, place.clone(), message).help(help));
         };
-        if self.schema.lenient() {
+        if self.schema.foreign {
             let message = "a rule of Elastic asks no scripts".to_owned();
             refuse(Code::Script, message, "write the rule in a rule file of our own form");
             return None;

@@ -37,16 +37,13 @@ const EVENTS: usize = 2_000;
 fn events() -> String {
     let mut text = String::new();
     for number in 0..EVENTS {
-        let (process, place) = (number * 7 % 61, ["/tmp/x", "/usr/bin/x", "/tmpx", "/tmp/a b"][number % 4]);
+        let (process, place) =
+            (number * 7 % 61, ["/tmp/x", "/usr/bin/x", "/tmpx", "/tmp/a b"][number % 4]);
         let time = 1_700_000_000_000_u64 + number as u64 * 13;
-        let (category, action) = if number % 3 == 2 {
-            ("network", "connection_attempted")
-        } else {
-            ("process", "exec")
-        };
-        let executable = if number % 11 == 0 { String::new() } else {
-            format!(",\"executable\":\"{place}\"")
-        };
+        let (category, action) =
+            if number % 3 == 2 { ("network", "connection_attempted") } else { ("process", "exec") };
+        let executable =
+            if number % 11 == 0 { String::new() } else { format!(",\"executable\":\"{place}\"") };
         writeln!(
             text,
             "{{\"@timestamp\":{time},\"event\":{{\"category\":\"{category}\",\"action\":\"{action}\"}},\
@@ -91,8 +88,18 @@ fn a_native_rule_wasm_on_both_back_ends_and_luau_give_the_same_bytes() {
     let module = wat::parse_str(WAT).unwrap();
     let all = [
         ("native", native, vec![], vec![]),
-        ("compiled", table("own.wasm") + &asks, vec![("own.wasm", module.as_slice())], vec!["--wasm", "native"]),
-        ("pulley", table("own.wasm") + &asks, vec![("own.wasm", module.as_slice())], vec!["--wasm", "pulley"]),
+        (
+            "compiled",
+            table("own.wasm") + &asks,
+            vec![("own.wasm", module.as_slice())],
+            vec!["--wasm", "native"],
+        ),
+        (
+            "pulley",
+            table("own.wasm") + &asks,
+            vec![("own.wasm", module.as_slice())],
+            vec!["--wasm", "pulley"],
+        ),
         ("luau", table("own.luau") + &asks, vec![("own.luau", LUAU.as_bytes())], vec![]),
     ];
     let mut first: Option<Vec<u8>> = None;
@@ -128,7 +135,8 @@ fn a_script_that_is_refused_is_told_at_its_table_and_takes_only_its_rules_along(
     let module = wat::parse_str(WAT).unwrap();
     let sound = check(&[("own.wasm", &module)]);
     assert!(sound.contains("3 rules in 1 files: 0 errors"), "the control: {sound}");
-    let wasi = wat::parse_str(r#"(module (import "wasi_snapshot_preview1" "fd_write" (func)))"#).unwrap();
+    let wasi =
+        wat::parse_str(r#"(module (import "wasi_snapshot_preview1" "fd_write" (func)))"#).unwrap();
     for (files, code) in [
         (vec![], "cannot be read"),
         (vec![("own.wasm", b"no module".as_slice())], "S003"),
@@ -153,17 +161,29 @@ fn what_a_script_says_goes_with_the_alert_of_the_rule_that_asked() {
                   size = #name })\n        request(\"kill\")\n        return name == \"nc\"\n    end,\n}\n";
     let table = "[[script]]\nname = \"own\"\nfile = \"own.luau\"\n";
     let ask = |id: &str, more: &str| {
-        format!("[[rule]]\nid = \"{id}\"\nname = \"{id}\"\ndescription = \"d\"\nseverity = \"low\"\n\
-                 query = '''process where {more}'''\n")
+        format!(
+            "[[rule]]\nid = \"{id}\"\nname = \"{id}\"\ndescription = \"d\"\nseverity = \"low\"\n\
+                 query = '''process where {more}'''\n"
+        )
     };
-    let rules = table.to_owned() + &ask("asks", "own.f(process.name)") + &ask("asks-not", "process.pid == 1");
+    let rules = table.to_owned()
+        + &ask("asks", "own.f(process.name)")
+        + &ask("asks-not", "process.pid == 1");
     let directory = directory(&rules, &[("own.luau", script.as_bytes())]);
     let event = "{\"event\":{\"category\":\"process\"},\"process\":{\"name\":\"nc\",\"pid\":1}}\n";
     fs::write(directory.path().join("e.ndjson"), event).unwrap();
-    let run = |form: &str| kestrel(directory.path(), &["run", "--rules", "rules.toml", "--events", "e.ndjson", "-o", form]);
+    let run = |form: &str| {
+        kestrel(
+            directory.path(),
+            &["run", "--rules", "rules.toml", "--events", "e.ndjson", "-o", form],
+        )
+    };
     let output = run("ndjson");
-    let lines: Vec<serde_json::Value> = String::from_utf8(output.stdout.clone()).unwrap().lines()
-        .map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<serde_json::Value> = String::from_utf8(output.stdout.clone())
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     let expected = serde_json::json!({ "script": [
         { "message": "seen nc\\u{1b}[2J", "severity": "critical", "fields": { "size": 2 } },
         { "request": "kill", "granted": false },
@@ -171,7 +191,11 @@ fn what_a_script_says_goes_with_the_alert_of_the_rule_that_asked() {
     let of = |id: &str| lines.iter().find(|line| line["rule"]["id"] == id).unwrap();
     assert_eq!(of("asks")["kestrel"], expected, "{}", said(&output));
     assert_eq!(of("asks-not").get("kestrel"), None, "the neighbour's is its own");
-    assert!(said(&output).contains("script `own`: refused"), "the request is told: {}", said(&output));
+    assert!(
+        said(&output).contains("script `own`: refused"),
+        "the request is told: {}",
+        said(&output)
+    );
     let text = said(&run("text"));
     assert!(text.contains(r"[seen nc\u{1b}[2J]") && text.contains("[may not kill]"), "{text}");
 }

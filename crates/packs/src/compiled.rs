@@ -118,11 +118,8 @@ fn load(verified: &Verified) -> (Loaded, Vec<Refusal>) {
         }
     }
     let mut loaded = lang::load(texts);
-    refused.extend(script::fill(
-        &mut loaded,
-        &|name| verified.file(name),
-        &|file| at(verified, file),
-    ));
+    refused
+        .extend(script::fill(&mut loaded, &|name| verified.file(name), &|file| at(verified, file)));
     let strict = !verified.level().terms().costly;
     for found in &loaded.diagnostics {
         let code = match (found.code, found.code.level()) {
@@ -146,9 +143,7 @@ pub(crate) fn views(loaded: &Loaded) -> Vec<RuleView> {
     };
     let pairs = program.rules.iter().zip(&loaded.origins);
     pairs
-        .map(|(rule, origin)| {
-            RuleView::new(rule, program, &origin.file, kind(rule, origin.format))
-        })
+        .map(|(rule, origin)| RuleView::new(rule, program, &origin.file, kind(rule, origin.format)))
         .collect()
 }
 

@@ -116,10 +116,7 @@ fn change(old: &[String], new: &[String]) -> Change {
 }
 
 /// Scripts that are in both, and what of them is another, in words.
-fn changed_scripts(
-    old: &[ScriptView],
-    new: &[ScriptView],
-) -> Vec<(String, Vec<&'static str>)> {
+fn changed_scripts(old: &[ScriptView], new: &[ScriptView]) -> Vec<(String, Vec<&'static str>)> {
     let mut changed: Vec<(String, Vec<&'static str>)> = Vec::new();
     for is in new {
         let Some(was) = old.iter().find(|was| was.name == is.name) else { continue };

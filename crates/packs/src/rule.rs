@@ -133,9 +133,7 @@ fn cost(rule: &Rule, program: &Program) -> Cost {
                 _ => {}
             }
         }
-        Part::Condition(
-            Expr::Compare { .. } | Expr::Truth(_) | Expr::Lineage(..),
-        ) => {
+        Part::Condition(Expr::Compare { .. } | Expr::Truth(_) | Expr::Lineage(..)) => {
             cost.predicates += 1;
         }
         Part::Condition(Expr::Script { .. }) => cost.questions += 1,

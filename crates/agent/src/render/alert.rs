@@ -125,7 +125,8 @@ mod tests {
             object(json!({ "event": { "sequence": number }, "process": process }))
         };
         let earlier = [(3, Arc::new(event(3, "a")))];
-        let matched = Match { rule: &rule, id: 1, members: &[2, 3, 9], earlier: &earlier, said: &[] };
+        let matched =
+            Match { rule: &rule, id: 1, members: &[2, 3, 9], earlier: &earlier, said: &[] };
         let last = event(9, "b");
         let ancestors = ancestors(&last);
         assert_eq!(ancestors, [json!({ "name": "init" })]);

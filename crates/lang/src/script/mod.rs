@@ -118,13 +118,7 @@ impl Declared {
     }
 
     /// Whether no other script has the name; the diagnostic names both places.
-    fn unique(
-        &mut self,
-        file: &str,
-        table: &mut Table<'_, '_>,
-        name: &str,
-        place: &Span,
-    ) -> bool {
+    fn unique(&mut self, file: &str, table: &mut Table<'_, '_>, name: &str, place: &Span) -> bool {
         let mut own = self.scripts.iter().zip(&self.origins).skip(self.first);
         let Some((_, origin)) = own.find(|(script, _)| script.name == name) else { return true };
         let message = format!("there is another script `{name}`");
@@ -293,7 +287,13 @@ fn check(key: &str, pattern: &str) -> Result<(), String> {
     }
     model::pattern::regex(&[pattern.to_owned()], false).map(drop).map_err(|error| {
         // The last line says what is wrong, those before show where.
-        error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+        error
+            .to_string()
+            .lines()
+            .last()
+            .unwrap_or_default()
+            .trim_start_matches("error: ")
+            .to_owned()
     })
 }
 

@@ -70,8 +70,10 @@ fn all_dialects_and_forms_ask_scripts() {
         ("classic", "process where arraySearch(process.args, it, packed.g(it)) and Q == true"),
         ("classic", "sequence [process where true] as a [file where packed.g(a.process.pid)]"),
     ] {
-        let query = query.replace('Q', ask).replace("by process.pid [process where packed.f(process.name)] !",
-            "by process.pid with maxspan=1m [process where packed.f(process.name)] !");
+        let query = query.replace('Q', ask).replace(
+            "by process.pid [process where packed.f(process.name)] !",
+            "by process.pid with maxspan=1m [process where packed.f(process.name)] !",
+        );
         let text = rule("r", &query) + &format!("dialect = \"{dialect}\"\n");
         let loaded = one(TABLE.to_owned() + &text);
         assert_eq!(errors(&loaded), [], "{query}");
@@ -101,7 +103,9 @@ fn scripts_are_known_in_all_files_of_a_load_and_in_no_other_group() {
     assert_eq!((errors(&together), together.program.rules.len()), (vec![], 1), "in any order");
     let apart = load_groups([vec![declares()], vec![asks()]]);
     assert_eq!(errors(&apart), [("E022", "no function `packed.f`")], "a stranger's is not known");
-    let own = |name: &str| named(name, TABLE.to_owned() + &rule(&name[..1], "process where packed.f(process.name)"));
+    let own = |name: &str| {
+        named(name, TABLE.to_owned() + &rule(&name[..1], "process where packed.f(process.name)"))
+    };
     let both = load_groups([vec![own("x.toml")], vec![own("y.toml")]]);
     assert_eq!((errors(&both), both.program.scripts.len()), (vec![], 2), "each has its own");
     let asked = |at: usize| match &both.program.rules[at].query {
@@ -114,7 +118,10 @@ fn scripts_are_known_in_all_files_of_a_load_and_in_no_other_group() {
     assert_eq!((asked(0), asked(1)), (0, 1));
     let twice = load([own("x.toml"), declares()]);
     let found = twice.diagnostics.iter().find(|one| one.code == Code::Script).unwrap();
-    assert_eq!((found.file.as_str(), found.message.as_str()), ("c.toml", "there is another script `packed`"));
+    assert_eq!(
+        (found.file.as_str(), found.message.as_str()),
+        ("c.toml", "there is another script `packed`")
+    );
     assert!(found.help.as_ref().unwrap().contains("x.toml"), "both places are named");
 }
 
@@ -161,7 +168,10 @@ fn mistakes_are_told_where_they_are() {
     ] {
         let loaded = one(TABLE.to_owned() + &rule("r", query));
         let found = errors(&loaded);
-        assert!(matches!(found.as_slice(), [(has, text)] if *has == code && text.contains(message)), "{query}: {found:?}");
+        assert!(
+            matches!(found.as_slice(), [(has, text)] if *has == code && text.contains(message)),
+            "{query}: {found:?}"
+        );
     }
     let near = one(TABLE.to_owned() + &rule("r", "process where paked.f(process.name)"));
     let help = near.diagnostics.iter().find_map(|one| one.help.clone());
@@ -183,8 +193,12 @@ fn a_refused_script_takes_its_rules_along_and_no_others() {
     let found = errors(&loaded);
     assert_eq!(found, [("E047", "S003: no module"), ("E047", "the script `packed` is not run")]);
     let source = &loaded.sources[0].text;
-    let places: Vec<&str> = loaded.diagnostics.iter().filter(|one| one.is_error())
-        .map(|one| &source[one.span.clone()]).collect();
+    let places: Vec<&str> = loaded
+        .diagnostics
+        .iter()
+        .filter(|one| one.is_error())
+        .map(|one| &source[one.span.clone()])
+        .collect();
     assert_eq!(places[0], "\"lib/packed.wasm\"");
     assert!(places[1].contains("packed.f"), "{places:?}");
 }

@@ -46,14 +46,23 @@ const GRANT: &str = "[[grant]]\nkey = \"KEY\"\ncapabilities = [\"kill\", \"state
 fn a_script_is_a_file_of_the_pack_and_its_needs_are_those_of_its_rules() {
     let pack = pack("wasm", "fields = [\"user.id\"]\ncapabilities = [\"state\"]", "");
     let manifest = pack.manifest();
-    for wanted in ["\"rules/lib/own.wasm\"", "\"kind\": \"wasm\"", "\"kind\": \"eql\"", "\"user.id\"", "\"state\""] {
+    for wanted in [
+        "\"rules/lib/own.wasm\"",
+        "\"kind\": \"wasm\"",
+        "\"kind\": \"eql\"",
+        "\"user.id\"",
+        "\"state\"",
+    ] {
         assert!(manifest.contains(wanted), "{wanted}: {manifest}");
     }
     let compiled = judged(&pack, Level::Local, "").unwrap();
     assert_eq!(left_out(&compiled), []);
     let [script] = compiled.scripts() else { panic!() };
     assert_eq!((script.file.as_str(), script.size), ("rules/lib/own.wasm", 12));
-    assert_eq!((script.functions.as_slice(), script.asks), (["is_it".to_owned()].as_slice(), script.may));
+    assert_eq!(
+        (script.functions.as_slice(), script.asks),
+        (["is_it".to_owned()].as_slice(), script.may)
+    );
     assert_eq!(script.budget, Level::Local.terms().budget);
     assert_eq!(&*compiled.program().scripts[0].code, b"what it does");
     let rule = &compiled.rules()[0].view;

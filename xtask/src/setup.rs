@@ -67,8 +67,8 @@ pub(crate) const PACKAGES: &[Package] = &[
         "libbpf reads objects",
     ),
     package("zlib1g-dev", Need::Build, Probe::File("/usr/include/zlib.h"), "needed by libelf"),
+    package("g++", Need::Build, Probe::Program("c++"), "compiles Luau; builds libFuzzer"),
     package("bpftool", Need::Test, Probe::Program("bpftool"), "reads type information for codegen"),
-    package("g++", Need::Test, Probe::Program("c++"), "builds libFuzzer"),
     package(
         "clang-format-19",
         Need::Test,
@@ -93,6 +93,16 @@ pub(crate) const PACKAGES: &[Package] = &[
     package("openssh-server", Need::Test, Probe::File("/usr/sbin/sshd"), "logins to record"),
     package("minisign", Need::Test, Probe::Program("minisign"), "signs packs and checks ours"),
     package("openssh-client", Need::Test, Probe::Program("ssh-keygen"), "the same with SSH keys"),
+    package("lld-14", Need::Test, Probe::Program("wasm-ld-14"), "links scripts in C and Rust"),
+    // Debian's own, beside rustup's: it has the target that ours lacks, and comes later in PATH.
+    package("rustc", Need::Test, Probe::File("/usr/bin/rustc"), "compiles scripts in Rust"),
+    package(
+        "libstd-rust-dev-wasm32",
+        Need::Test,
+        Probe::File("/usr/lib/rustlib/wasm32-unknown-unknown"),
+        "its library for WebAssembly",
+    ),
+    package("npm", Need::Test, Probe::Program("npm"), "fetches the compiler of AssemblyScript"),
     package("curl", Need::Test, Probe::Program("curl"), "asks the web server"),
     package("redis-server", Need::Test, Probe::Program("redis-server"), "a load to measure"),
     package("redis-tools", Need::Test, Probe::Program("redis-benchmark"), "drives that load"),

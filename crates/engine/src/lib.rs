@@ -35,8 +35,8 @@ mod variables;
 pub mod view;
 
 pub use detect::{Counted, Counters, Detector, Event, Found, Kin, Kindred, Limits};
-pub use eval::NoScripts;
 pub use engine::{Engine, Prepared, Questions, Stats};
+pub use eval::NoScripts;
 pub use facts::{Fact, Question};
 pub use host::Host;
 pub use lineage::ANCESTORS_MAX;

@@ -46,13 +46,13 @@ Examples:
 const NEW: &str = "\
 Examples:
   kestrel new hidden/ --language c
-  kestrel new hidden/ --language luau && kestrel test hidden/";
+  kestrel new hidden/ --language luau && kestrel test hidden/rules";
 const BUILD: &str = "\
-A module is made of the source that has its name and the ending .c, .ts, .rs or .wat, by the compiler
-that is installed; .wat needs none.
+rules/NAME.wasm is made of src/NAME.c, .ts, .rs or .wat by the compiler that is installed; .wat needs
+none.
 
 Examples:
-  kestrel build hidden/ && kestrel test hidden/";
+  kestrel build hidden/ && kestrel test hidden/rules";
 const COMPLETIONS: &str = "\
 Examples:
   kestrel completions bash > /usr/share/bash-completion/completions/kestrel
@@ -193,10 +193,10 @@ pub(crate) enum Command {
         #[arg(short, long, value_enum)]
         language: Language,
     },
-    /// Compile the scripts that rules name from the sources beside them
+    /// Compile the scripts of rules from their sources
     #[command(after_help = BUILD)]
     Build {
-        /// The directory of the rules
+        /// The directory with `src` and `rules`
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },

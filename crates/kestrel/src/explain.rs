@@ -83,8 +83,7 @@ fn events(
     let Some(compiled) = rules.compile() else { return Ok(1) };
     let program = &rules.loaded.program;
     let scripts = scripts::start(program);
-    let mut detector =
-        Detector::with_scripts(Arc::clone(&compiled), Limits::default(), scripts);
+    let mut detector = Detector::with_scripts(Arc::clone(&compiled), Limits::default(), scripts);
     let mut events = Ordered::new(Lines::open(path)?, rules::names(&compiled), Order::Input);
     let (mut number, mut found) = (0, Vec::new());
     while number < EVENTS_MAX

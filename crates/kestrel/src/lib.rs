@@ -83,7 +83,7 @@ fn command(command: Command) -> io::Result<Status> {
             form: output,
         }),
         Command::Convert { paths, output } => convert::run(&paths, output),
-        Command::New { directory, language } => author::new(&directory, language),
+        Command::New { directory, language } => author::new(&directory, language.into()),
         Command::Build { directory } => author::build(&directory),
         Command::Pack(given) => pack::run(given),
         Command::Completions { shell } => manual::completions(shell),

@@ -72,8 +72,7 @@ pub(crate) fn holds(
         one => std::slice::from_ref(one),
     };
     let (late, alone): (Vec<&Expr>, Vec<_>) = parts.iter().partition(|part| part.names_member());
-    let is_true =
-        |part: &&Expr| value_of(&answers.within(part), rule.logic, event) == Some(true);
+    let is_true = |part: &&Expr| value_of(&answers.within(part), rule.logic, event) == Some(true);
     let fits = has_category(filter, event) && alone.iter().all(is_true);
     (!fits || late.is_empty()).then_some(fits)
 }

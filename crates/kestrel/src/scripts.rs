@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 use engine::NoScripts;
 use files::Directory;
 use lang::{Loaded, Refusal};
-use model::program::{Program, Rule};
 use model::escape::escaped;
+use model::program::{Program, Rule};
 use model::script::{Incident, Kind, Script, Scripts};
 use script::limits::{MAX_MODULE_BYTES, MAX_SOURCE_BYTES};
 use script::{Backend, Refused, Runtime};
@@ -103,7 +103,9 @@ pub(crate) fn start_for(program: &Program, rule: &Rule) -> Box<dyn Scripts> {
     if asked.is_empty() {
         return Box::new(NoScripts);
     }
-    let is_asked = |script: &Script| asked.iter().any(|one| one.name == script.name && one.code == script.code);
+    let is_asked = |script: &Script| {
+        asked.iter().any(|one| one.name == script.name && one.code == script.code)
+    };
     let scripts = program.scripts.iter().map(|script| {
         let mut script = script.clone();
         if !is_asked(&script) {

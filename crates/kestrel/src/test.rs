@@ -108,8 +108,8 @@ fn failure(
     let program = compiled.program();
     let mut decided = Vec::new();
     let events_of = events.iter().zip(&done.answers);
-    for (event, answers, filter) in events_of
-        .flat_map(|(event, answers)| rule.filters().map(move |one| (event, answers, one)))
+    for (event, answers, filter) in
+        events_of.flat_map(|(event, answers)| rule.filters().map(move |one| (event, answers, one)))
     {
         if events.len() > 1 && predicates::holds(filter, rule, event, answers) == Some(!alert) {
             continue;
@@ -150,8 +150,7 @@ impl Done {
     fn of(compiled: &Arc<Compiled>, (number, rule): (usize, &Rule), events: &[Event]) -> Done {
         let program = compiled.program();
         let scripts = scripts::start_for(program, rule);
-        let mut detector =
-            Detector::with_scripts(Arc::clone(compiled), Limits::default(), scripts);
+        let mut detector = Detector::with_scripts(Arc::clone(compiled), Limits::default(), scripts);
         let mut answers = Vec::new();
         let mut found = raised(&mut detector, events, &mut |detector| {
             answers.push(Answers::of(detector, rule, program));

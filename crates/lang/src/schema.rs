@@ -32,6 +32,8 @@ pub struct Schema {
     pub lineages: Vec<Filter>,
     /// Scripts that queries may ask; becomes `Program.scripts`.
     pub scripts: Vec<Script>,
+    /// The rule at hand is in a format of others, which knows no scripts.
+    pub(crate) foreign: bool,
     /// The first of them that the files at hand declare: they know no others.
     pub(crate) first_script: usize,
     /// Names of scripts that there are and that cannot be asked, with the reason.

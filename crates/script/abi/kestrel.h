@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * Functions of the host for scripts of kestrel in C, version 1 of the ABI.
  *

@@ -67,7 +67,10 @@ fn a_flood_of_unique_keys_stays_within_the_bound_and_blinds_nobody() {
 #[test]
 fn a_rule_that_is_given_less_keeps_less_and_its_neighbour_what_it_had() {
     let query = "sequence by process.pid [a] [b]";
-    let both = program(&[(Dialect::Elastic, query), (Dialect::Elastic, "sequence by process.pid [a] [c]")]);
+    let both = program(&[
+        (Dialect::Elastic, query),
+        (Dialect::Elastic, "sequence by process.pid [a] [c]"),
+    ]);
     let mut strangers = both.program().as_ref().clone();
     strangers.rules[0].meta.kept = Some(10);
     let compiled = Arc::new(Compiled::new(Arc::new(strangers)).unwrap());

@@ -48,12 +48,7 @@ impl Rules {
     }
 
     /// Puts what scripts said about an event to the matches that it completed.
-    pub(super) fn tell_said(
-        &self,
-        compiled: &Compiled,
-        number: u64,
-        found: Option<&mut [Found]>,
-    ) {
+    pub(super) fn tell_said(&self, compiled: &Compiled, number: u64, found: Option<&mut [Found]>) {
         if self.scratch.asking.is_silent() {
             return;
         }

@@ -67,7 +67,11 @@ fn sequences_samples_joins_and_lineage_ask_scripts() {
         (EQL, "sequence by process.pid [a] [any where event.action == \"b\" and Q]", "a b"),
         (EQL, "sample by process.pid [any where event.action == \"a\" and Q] [b]", "b a"),
         (CLASSIC, "join by process.pid [any where event.action == \"a\" and Q] [b]", "b a"),
-        (CLASSIC, "any where event.action == \"b\" and child of [any where event.action == \"a\" and Q]", "a2<1 b3<2"),
+        (
+            CLASSIC,
+            "any where event.action == \"b\" and child of [any where event.action == \"a\" and Q]",
+            "a2<1 b3<2",
+        ),
         (EQL, "any where event.action == \"a\" and (event.action == \"x\" or Q)", "a"),
         (CLASSIC, "any where arrayCount(process.pid, it, one.even(it, \"x\")) == 1 and Q", "a1"),
     ] {
@@ -77,7 +81,8 @@ fn sequences_samples_joins_and_lineage_ask_scripts() {
     let until = "sequence by process.pid [a] [b] until [any where event.action == \"u\" and Q]";
     assert_eq!(run(&[(EQL, &until.replace('Q', yes))], "a u b").0.len(), 0, "it ended");
     assert_eq!(run(&[(EQL, &until.replace('Q', no))], "a u b").0.len(), 1);
-    let missing = "sequence by process.pid with maxspan=9s [a] ![any where event.action == \"x\" and Q] [b]";
+    let missing =
+        "sequence by process.pid with maxspan=9s [a] ![any where event.action == \"x\" and Q] [b]";
     assert_eq!(run(&[(EQL, &missing.replace('Q', yes))], "a x b").0.len(), 0);
     assert_eq!(run(&[(EQL, &missing.replace('Q', no))], "a x b").0.len(), 1);
     let late = "sequence [a] as first [any where event.action == \"b\" and one.even(first.process.pid, process.pid)]";
@@ -130,7 +135,10 @@ fn a_reload_hands_on_what_scripts_remember() {
 
 #[test]
 fn a_rule_goes_on_after_a_reload_unless_its_script_changed() {
-    let rule = (EQL, "sequence by process.pid [any where event.action == \"a\" and one.even(process.pid, \"x\")] [b]");
+    let rule = (
+        EQL,
+        "sequence by process.pid [any where event.action == \"a\" and one.even(process.pid, \"x\")] [b]",
+    );
     for (code, expected) in [("same", 1), ("other", 0)] {
         let mut program = (**scripted(&[rule]).program()).clone();
         let make = |program: &model::program::Program| {

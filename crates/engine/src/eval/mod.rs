@@ -56,9 +56,9 @@ use model::program::{Expr, Program, Query, Relation};
 use model::value::{Fields, Value};
 
 use asking::Asking;
+pub use asking::NoScripts;
 use class::{Classes, bit};
 use column::Column;
-pub use asking::NoScripts;
 pub use explain::{Blame, answered, blame, value_of};
 pub(crate) use memory::hash as quick_hash;
 pub(crate) use node::Node;

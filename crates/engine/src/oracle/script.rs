@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use model::program::Scalar;
 use model::script::{Ask, Emitted, Incident, Said, Scripts, Standing};
 
-use super::value::{Bound, Own, values, whole};
 use super::At;
+use super::value::{Bound, Own, values, whole};
 
 /// Scripts for tests: their answer depends on nothing but the question, and they count.
 #[derive(Debug, Clone, Default)]
@@ -82,7 +82,13 @@ fn letters(value: &Own) -> usize {
 }
 
 /// What a script answers to a question.
-pub(super) fn holds(at: At<'_>, script: u32, function: u32, args: &[Scalar], bound: &Bound) -> bool {
+pub(super) fn holds(
+    at: At<'_>,
+    script: u32,
+    function: u32,
+    args: &[Scalar],
+    bound: &Bound,
+) -> bool {
     let args: Vec<Own> = args.iter().map(|arg| argument(at, arg, bound)).collect();
     answer(script, function, &args)
 }
@@ -91,10 +97,7 @@ pub(super) fn holds(at: At<'_>, script: u32, function: u32, args: &[Scalar], bou
 fn argument(at: At<'_>, arg: &Scalar, bound: &Bound) -> Own {
     let computed = matches!(
         arg,
-        Scalar::Call { .. }
-            | Scalar::Arithmetic(..)
-            | Scalar::Condition(_)
-            | Scalar::Search { .. }
+        Scalar::Call { .. } | Scalar::Arithmetic(..) | Scalar::Condition(_) | Scalar::Search { .. }
     );
     if !computed {
         return whole(at, arg, bound);

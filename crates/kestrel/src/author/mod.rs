@@ -1,7 +1,9 @@
-//! The author's side of scripts: `kestrel new` and `kestrel build`.
+//! The author's side of scripts: `kestrel new` and `kestrel build`. What a language needs is known by
+//! the crate that runs scripts; here it is looked for, written and run.
 
 mod build;
 mod new;
+mod tools;
 
 pub(crate) use build::run as build;
 pub(crate) use new::run as new;
@@ -23,18 +25,15 @@ pub(crate) enum Language {
     Luau,
 }
 
-impl Language {
-    const ALL: &'static [Language] =
-        &[Language::C, Language::Assemblyscript, Language::Rust, Language::Wat];
-
-    /// The ending of its sources.
-    fn ending(self) -> &'static str {
-        match self {
-            Language::C => "c",
-            Language::Assemblyscript => "ts",
-            Language::Rust => "rs",
-            Language::Wat => "wat",
-            Language::Luau => "luau",
+impl From<Language> for script::author::Language {
+    fn from(name: Language) -> script::author::Language {
+        use script::author::Language as Known;
+        match name {
+            Language::C => Known::C,
+            Language::Assemblyscript => Known::AssemblyScript,
+            Language::Rust => Known::Rust,
+            Language::Wat => Known::Wat,
+            Language::Luau => Known::Luau,
         }
     }
 }

@@ -12,8 +12,8 @@ use serde_json::json;
 use super::batch::{Batch, Filters, Flight, Place, Timed};
 use super::{Ended, Sink, Stream};
 use crate::alert::{Alert, Head, Member};
-use crate::scripts;
 use crate::input::{self, Names, Position, Source, Waiting};
+use crate::scripts;
 
 /// Nobody attacks a recording while it is replayed, and each run shall be the same.
 pub(super) const SEED: u64 = 0;

@@ -4,8 +4,8 @@ mod document;
 mod said;
 mod time;
 
-pub use said::said;
 pub use document::{Document, DocumentError};
+pub use said::said;
 pub use time::{parse_time, time};
 
 use serde_json::{Map, Value as Json};

@@ -61,8 +61,7 @@ mod tests {
             severity: Some(Severity::High),
             fields: vec![("n\n".to_owned(), Node::Str(b"\xff\x07".as_slice().into()))],
         };
-        let plain =
-            Emitted { message: "c".to_owned(), severity: None, fields: vec![] };
+        let plain = Emitted { message: "c".to_owned(), severity: None, fields: vec![] };
         let request = Request { action: "kill".to_owned(), granted: false };
         let all = [Said { alerts: vec![alert, plain], requests: vec![request] }, Said::default()];
         let expected = json!([

@@ -9,3 +9,4 @@ mod flips;
 mod framing;
 mod given;
 mod keys;
+mod scripts;

@@ -197,7 +197,7 @@ fn said(lua: &Lua, host: &Table, meter: &Arc<Meter>) -> Result<()> {
             move |_, (message, severity, fields): (LuaString, Option<LuaString>, Option<Table>)| {
                 let severity = named(severity.as_ref()).map_err(|stop| stopped(&own, stop))?;
                 desk(&own, |call, desk| desk.emit(call, severity, &message.as_bytes()))?;
-                let mut added = sorted(fields).map_err(|stop| stopped(&own, stop))?;
+                let mut added = sorted(fields.as_ref()).map_err(|stop| stopped(&own, stop))?;
                 added.sort_by(|(one, _), (other, _)| one.cmp(other));
                 for (name, node) in added {
                     desk(&own, |call, desk| desk.add(call, &name, node.clone()).map(|_| ()))?;
@@ -223,9 +223,9 @@ fn named(word: Option<&LuaString>) -> std::result::Result<Option<Severity>, Stop
 }
 
 /// Fields of an alert text. The order of a table is nobody's promise, so they are sorted afterwards.
-fn sorted(fields: Option<Table>) -> std::result::Result<Vec<(Vec<u8>, model::value::Node)>, Stop> {
+fn sorted(fields: Option<&Table>) -> std::result::Result<Vec<(Vec<u8>, model::value::Node)>, Stop> {
     let mut added = Vec::new();
-    for pair in fields.iter().flat_map(Table::pairs::<LuaString, Seen>) {
+    for pair in fields.into_iter().flat_map(Table::pairs::<LuaString, Seen>) {
         let wrong = || Stop::new(Cause::Argument, "fields are names with booleans, numbers, texts");
         let (name, value) = pair.map_err(|_| wrong())?;
         added.push((name.as_bytes().to_vec(), value::told(&value).ok_or_else(wrong)?));

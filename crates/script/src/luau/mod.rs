@@ -131,12 +131,6 @@ impl Vm {
             Err(error) => (Err(stop(&error)), work),
         }
     }
-
-    /// Bytes of its VM.
-    #[cfg(test)]
-    pub(crate) fn used(&self) -> usize {
-        self.running.lua.used_memory()
-    }
 }
 
 /// A text that needs no copy of ours, or anything else.

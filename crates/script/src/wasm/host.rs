@@ -31,13 +31,11 @@ pub(super) fn linker(engine: &Engine) -> Result<Linker<Guest>> {
 /// Takes fuel for what the host does. What is not there ends the call.
 fn charge(host: &mut Host<'_>, units: u64) -> Result<()> {
     let left = host.get_fuel()?;
-    match left.checked_sub(units) {
-        Some(left) => host.set_fuel(left),
-        None => {
-            host.set_fuel(0)?;
-            Err(Stop::new(Cause::Budget, "the work of the call is used up").into())
-        }
+    if let Some(left) = left.checked_sub(units) {
+        return host.set_fuel(left);
     }
+    host.set_fuel(0)?;
+    Err(Stop::new(Cause::Budget, "the work of the call is used up").into())
 }
 
 /// Work for so many bytes.

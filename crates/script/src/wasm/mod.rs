@@ -6,6 +6,7 @@
 
 mod guest;
 mod host;
+mod instance;
 mod scan;
 
 use model::script::Script;
@@ -13,7 +14,7 @@ use wasmparser::WasmFeatures;
 use wasmtime::{Config, Engine, InstancePre, Linker, Module, OptLevel};
 
 use guest::Guest;
-pub(crate) use guest::Instance;
+pub(crate) use instance::Instance;
 
 use crate::Backend;
 use crate::limits::WASM_STACK_BYTES;

@@ -83,7 +83,13 @@ fn transcript(backend: Backend) -> String {
     assert_eq!(bench.refused, []);
     let texts: Vec<String> = (0..24).map(|n| format!("/tmp/{}", "x".repeat(n))).collect();
     let mut values: Vec<Value<'_>> = texts.iter().map(|text| Value::str(text)).collect();
-    values.extend([Value::Int(-1), Value::Float(-0.0), Value::Float(f64::NAN), Value::Null]);
+    values.extend([
+        Value::str("four"),
+        Value::Int(-1),
+        Value::Float(-0.0),
+        Value::Float(f64::NAN),
+        Value::Null,
+    ]);
     values.push(Value::List(List::Nul(b"a\0/tmp\0/tmp/long\0")));
     let mut told = String::new();
     for round in 0..3 {

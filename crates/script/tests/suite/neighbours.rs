@@ -1,7 +1,5 @@
 //! A thousand sound scripts beside hostile ones: their verdicts are what they are without.
 
-use std::time::{Duration, Instant};
-
 use model::script::{Kind, Script, Scripts};
 use model::value::Value;
 
@@ -93,9 +91,7 @@ fn a_thousand_neighbours_are_not_disturbed() {
     let (alone, _) = verdicts(Vec::new());
     assert!(alone.iter().filter(|yes| **yes).count() > 100, "some say yes");
     assert!(alone.iter().filter(|yes| !**yes).count() > 100, "and some no");
-    let start = Instant::now();
     let (beside, mut bench) = verdicts(hostile());
-    let took = start.elapsed();
     assert!(alone == beside, "the verdicts differ");
     assert_eq!(bench.refused.len(), 2, "too many functions, and a source that is none");
     let bad = u32::try_from(hostile().len()).unwrap();
@@ -107,5 +103,4 @@ fn a_thousand_neighbours_are_not_disturbed() {
             assert!(standing.quarantined.is_some(), "{script}: {standing:?}");
         }
     }
-    assert!(took < Duration::from_secs(120), "{took:?}");
 }

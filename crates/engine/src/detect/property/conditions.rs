@@ -210,7 +210,12 @@ pub(super) fn related(queries: u32) -> impl Strategy<Value = Expr> {
     let relation = prop::sample::select(vec![Child, Descendant, Event]);
     let lineage =
         (relation, 0..queries).prop_map(|(relation, query)| Expr::Lineage(relation, query));
-    combined(prop_oneof![2 => letters().boxed(), 2 => lineage.boxed(), 1 => asked().boxed()])
+    combined(prop_oneof![letters(), lineage])
+}
+
+/// The same, and questions to scripts, which pipes have not.
+pub(super) fn asking(queries: u32) -> impl Strategy<Value = Expr> {
+    combined(prop_oneof![3 => related(queries).boxed(), 1 => asked().boxed()])
 }
 
 /// Letters, and a comparison with an earlier member.

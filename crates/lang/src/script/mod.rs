@@ -80,8 +80,12 @@ impl Declared {
         } else {
             for (keys, span) in tables {
                 let mut table = Table::new(keys, span);
-                self.declare(file, &mut table);
-                found.append(&mut table.finish());
+                let name = self.declare(file, &mut table);
+                let mut wrong = table.finish();
+                if let (Some(name), true) = (name, wrong.iter().any(Diagnostic::is_error)) {
+                    self.broken.entry(name).or_insert_with(|| "its table has an error".to_owned());
+                }
+                found.append(&mut wrong);
             }
         }
         if !found.is_empty() {
@@ -89,33 +93,28 @@ impl Declared {
         }
     }
 
-    fn declare(&mut self, file: &str, table: &mut Table<'_, '_>) {
+    /// Takes a table; says which name it has, if that is its own.
+    fn declare(&mut self, file: &str, table: &mut Table<'_, '_>) -> Option<String> {
         let name = name(table);
         let code = code(table);
         let (fields, patterns) = (fields(table), ["regexes", "globs"].map(|key| texts(table, key)));
         let asks = capabilities(table);
-        let Some((name, place)) = name else { return };
-        let Some((path, kind, at)) = code else {
-            self.broken.entry(name).or_insert_with(|| "its table has an error".to_owned());
-            return;
-        };
+        let (name, place) = name?;
+        let Some((path, kind, at)) = code else { return Some(name) };
         if !self.unique(file, table, &name, &place) {
-            return;
+            return None;
         }
         if self.scripts.len() >= MAX_SCRIPTS {
             let message = format!("more than {MAX_SCRIPTS} scripts");
             table.found.push(Diagnostic::new(Code::Limit, place, message));
-            self.broken.insert(name, "there are too many".to_owned());
-            return;
-        }
-        if table.found.iter().any(Diagnostic::is_error) {
-            self.broken.insert(name.clone(), "its table has an error".to_owned());
+            return Some(name);
         }
         let [regexes, globs] = patterns;
-        let base = Script::new(name, kind, path);
+        let base = Script::new(name.clone(), kind, path);
         self.scripts.push(Script { fields, regexes, globs, asks, ..base });
         let file = file.to_owned();
         self.origins.push(ScriptOrigin { file, name: place, code: at });
+        Some(name)
     }
 
     /// Whether no other script has the name; the diagnostic names both places.
@@ -351,7 +350,7 @@ impl Lower<'_> {
         let mut refuse = |code, message: String, help: &str| {
             self.found.push(Diagnostic::new(code, place.clone(), message).help(help));
         };
-        if self.schema.lenient() {
+        if self.schema.foreign {
             let message = "a rule of Elastic asks no scripts".to_owned();
             refuse(Code::Script, message, "write the rule in a rule file of our own form");
             return None;
@@ -403,3 +402,6 @@ fn is_function(text: &str) -> bool {
         && !text.starts_with(|first: char| first.is_ascii_digit())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,6 +79,7 @@ fn program(text: &str, dialect: Dialect) -> Option<Program> {
         rules: vec![compiled?.rule(RuleMeta { id: "fuzz".to_owned(), ..RuleMeta::default() })],
         fields: schema.fields().to_vec(),
         lineages: schema.lineages,
+        ..Program::default()
     })
 }
 

@@ -131,7 +131,22 @@ pub(crate) struct RunArgs {
     /// [default: /usr/lib/aegisbpf/rules and /etc/aegisbpf/rules.d, those that exist]
     #[arg(long, value_name = "DIR")]
     pub(crate) rules: Vec<PathBuf>,
-    /// Start although some rules are malformed, without those
+    /// Pack of rules, or directory with packs; may be given several times
+    /// [default: /usr/lib/aegisbpf/packs and /etc/aegisbpf/packs.d, those that exist]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) packs: Vec<PathBuf>,
+    /// Directory of public keys that may have signed packs and policies
+    /// [default: /etc/aegisbpf/keys, if it exists]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keys: Option<PathBuf>,
+    /// Who is trusted with what: threshold, revoked keys, grants
+    /// [default: /etc/aegisbpf/trust.toml, if it exists]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trust: Option<PathBuf>,
+    /// Treat all rules as those of strangers: signed packs only, no action but alerts, small budgets
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Start although some rules are malformed or refused, without those
     #[arg(long)]
     pub(crate) keep_going: bool,
     /// Directory for the lock and the control socket
@@ -175,6 +190,9 @@ pub(crate) struct RunArgs {
     /// attempts are only told. Needs LSM programs
     #[arg(long, requires = "enforce")]
     pub(crate) self_protect: bool,
+    /// File with more rules about what is a secret and is not shown
+    #[arg(long, value_name = "FILE")]
+    pub(crate) redact: Option<PathBuf>,
     /// Print no alerts; they remain available through `aegisbpf alerts`
     #[arg(long)]
     pub(crate) no_alerts: bool,

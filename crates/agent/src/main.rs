@@ -2,16 +2,19 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`audit`] | who was let in with what, and what was refused |
 //! | [`cli`], [`cmd`] | the command line, one file a command |
 //! | [`guard`] | the privileged half: sensors, supervision of the worker |
 //! | [`worker`] | the other half: rings, engine, outputs, control socket |
 //! | [`policy`] | policies on their way from files to what is enforced |
 //! | [`proto`] | the only messages that the two exchange |
 //! | [`client`] | how commands reach a running agent |
+//! | [`redact`] | takes secrets out of what is shown |
 //! | [`render`] | lines and tables for people |
 //! | [`exit`] | exit codes |
 #![forbid(unsafe_code)]
 
+mod audit;
 mod cli;
 mod client;
 mod cmd;
@@ -19,6 +22,7 @@ mod exit;
 mod guard;
 mod policy;
 mod proto;
+mod redact;
 mod render;
 mod worker;
 

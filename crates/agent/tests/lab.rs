@@ -133,6 +133,22 @@ impl Agent {
         }
     }
 
+    /// The same, and all lines up to it.
+    pub(crate) fn alert_and_lines(&self, pid: u32, limit: Duration) -> (Option<Value>, String) {
+        let (end, mut all) = (Instant::now() + limit, String::new());
+        while let Ok(line) = self.lines.recv_timeout(end.saturating_duration_since(Instant::now()))
+        {
+            all.extend([line.as_str(), "\n"]);
+            let Ok(document) = serde_json::from_str::<Value>(&line) else { continue };
+            let is_its =
+                document.pointer("/process/pid").and_then(Value::as_u64) == Some(pid.into());
+            if is_its && document["event"]["kind"] == "alert" {
+                return (Some(document), all);
+            }
+        }
+        (None, all)
+    }
+
     /// The next alert, if it comes in time.
     pub(crate) fn next(&self, limit: Duration) -> Option<Value> {
         let end = Instant::now() + limit;

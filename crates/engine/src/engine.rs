@@ -6,6 +6,7 @@ use model::alert::Match;
 use model::field::{self, FieldId};
 use model::op::Kind;
 use model::program::Program;
+use model::script::Scripts;
 use model::value::{Fields, Value};
 use model::wire::{Body, FLAG_NO_CREDS, FLAG_NO_START, Record};
 use serde_json::{Map, Value as Json};
@@ -13,7 +14,7 @@ use smallvec::SmallVec;
 
 use crate::cgroup::Cgroup;
 use crate::detect::{Counters, Detector, Event, Found, Limits};
-use crate::eval::{self, Compiled};
+use crate::eval::{self, Compiled, NoScripts};
 use crate::facts::{Fact, Facts, Question};
 use crate::host::{Host, Known};
 use crate::process::{Key, NO_ID};
@@ -57,14 +58,23 @@ pub struct Prepared {
     program: Arc<Program>,
     compiled: Arc<Compiled>,
     variables: Variables,
+    scripts: Box<dyn Scripts>,
 }
 
 impl Prepared {
     /// Fails if the program breaks a bound of [`eval`].
     pub fn new(program: Arc<Program>) -> Result<Prepared, eval::CompileError> {
+        Prepared::with_scripts(program, Box::new(NoScripts))
+    }
+
+    /// The same with what runs the scripts of the program; without it they answer no.
+    pub fn with_scripts(
+        program: Arc<Program>,
+        scripts: Box<dyn Scripts>,
+    ) -> Result<Prepared, eval::CompileError> {
         let variables = Variables::of(&program);
         let compiled = Arc::new(Compiled::new(Arc::clone(&program))?);
-        Ok(Prepared { program, compiled, variables })
+        Ok(Prepared { program, compiled, variables, scripts })
     }
 }
 
@@ -97,10 +107,21 @@ impl Engine {
         host: Host,
         limits: Limits,
     ) -> Result<Engine, eval::CompileError> {
-        let Prepared { program, compiled, variables } = Prepared::new(program)?;
+        Engine::with_scripts(program, host, limits, Box::new(NoScripts))
+    }
+
+    /// The same with what runs the scripts of the program.
+    pub fn with_scripts(
+        program: Arc<Program>,
+        host: Host,
+        limits: Limits,
+        scripts: Box<dyn Scripts>,
+    ) -> Result<Engine, eval::CompileError> {
+        let prepared = Prepared::with_scripts(program, scripts)?;
+        let Prepared { program, compiled, variables, scripts } = prepared;
         Ok(Engine {
             program,
-            detector: Detector::new(compiled, limits),
+            detector: Detector::with_scripts(compiled, limits, scripts),
             kept: Kept::default(),
             host: Known::new(host),
             facts: Facts::default(),
@@ -113,10 +134,11 @@ impl Engine {
     }
 
     /// Runs another program from the next record on, at once and as a whole. All that is known of
-    /// the host stays, and rules that did not change keep their partial matches.
+    /// the host stays; rules that did not change keep their partial matches, and scripts what they
+    /// remember.
     pub fn swap(&mut self, prepared: Prepared) {
-        let Prepared { program, compiled, variables } = prepared;
-        self.detector.replace(compiled);
+        let Prepared { program, compiled, variables, scripts } = prepared;
+        self.detector.replace_with(compiled, scripts);
         let old = std::mem::replace(&mut self.program, program);
         self.table.variables = variables;
         let number = |id: &str| self.program.rules.iter().position(|rule| rule.meta.id == id);
@@ -124,6 +146,11 @@ impl Engine {
             let rule = old.rules.get(usize::try_from(rule).ok()?)?;
             u32::try_from(number(&rule.meta.id)?).ok()
         });
+    }
+
+    /// What runs the scripts of the program: how they fare, what they did, and to release them.
+    pub fn scripts(&mut self) -> &mut dyn Scripts {
+        self.detector.scripts()
     }
 
     /// What has to be looked up before [`Engine::push`], so that the event shows names. Events are
@@ -304,7 +331,8 @@ fn matched<'m>(
     earlier: &'m [(u64, Arc<Map<String, Json>>)],
 ) -> Option<Match<'m>> {
     let rule = program.rules.get(usize::try_from(found.rule).ok()?)?;
-    Some(Match { rule: &rule.meta, id: found.id, members: &found.members, earlier })
+    let Found { id, members, said, .. } = found;
+    Some(Match { rule: &rule.meta, id: *id, members, earlier, said })
 }
 
 /// A view in its place in the stream.

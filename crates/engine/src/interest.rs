@@ -64,7 +64,10 @@ pub fn unbounded(program: &Program) -> Vec<(usize, Unbounded)> {
         if rule.kinds().intersection(WATCHED).iter().any(|kind| watched(rule, kind).is_none()) {
             all.push((number, Unbounded::Files));
         }
-        let mut nameless = false;
+        // Nobody can tell of which variables a script reads the values.
+        let mut scripts = rule.scripts(program).into_iter();
+        let mut nameless =
+            scripts.any(|script| script.fields.contains(&field::PROCESS_ENV_VARS));
         for filter in rule.filters() {
             variables(&filter.condition, &mut |name| nameless |= name.is_none());
         }
@@ -115,7 +118,8 @@ fn areas(condition: &Expr, words: &Action, negated: bool) -> Option<Vec<Area>> {
             | Expr::Computed(..)
             | Expr::Compare { .. }
             | Expr::Truth(_)
-            | Expr::Lineage(..),
+            | Expr::Lineage(..)
+            | Expr::Script { .. },
             _,
         ) => None,
     }
@@ -190,7 +194,8 @@ fn variables(condition: &Expr, visit: &mut impl FnMut(Option<&str>)) {
         | Expr::Computed(..)
         | Expr::Compare { .. }
         | Expr::Truth(_)
-        | Expr::Lineage(..) => {}
+        | Expr::Lineage(..)
+        | Expr::Script { .. } => {}
     }
 }
 

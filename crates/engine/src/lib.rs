@@ -35,6 +35,7 @@ mod variables;
 pub mod view;
 
 pub use detect::{Counted, Counters, Detector, Event, Found, Kin, Kindred, Limits};
+pub use eval::NoScripts;
 pub use engine::{Engine, Prepared, Questions, Stats};
 pub use facts::{Fact, Question};
 pub use host::Host;

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2};
 use nix::sys::stat::Mode;
 
-use crate::{MAX_DEPTH, ReadError, Trust, check_trust, shown, too_much};
+use crate::{MAX_DEPTH, ReadError, Trust, check_trust, check_way, shown, too_much};
 
 /// How a way below the directory may go. A mount point below it is as good as a link.
 const BENEATH: ResolveFlag = ResolveFlag::RESOLVE_BENEATH
@@ -37,6 +37,7 @@ pub struct Directory {
 impl Directory {
     /// Opens a directory; a link that is named itself is followed.
     pub fn open(path: &Path, trust: Trust) -> Result<Directory, ReadError> {
+        check_way(path, trust)?;
         let failed = |errno: Errno| ReadError::Io { path: shown(path), source: errno.into() };
         let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
         let open = open(path, flags, Mode::empty()).map_err(failed)?;
@@ -161,6 +162,7 @@ impl Directory {
 
 /// What one file holds, at most `limit` bytes; a link that is named itself is followed.
 pub fn read_bytes(path: &Path, limit: u64, trust: Trust) -> Result<Vec<u8>, ReadError> {
+    check_way(path, trust)?;
     let flags = READ.difference(OFlag::O_NOFOLLOW);
     let failed = |errno: Errno| ReadError::Io { path: shown(path), source: errno.into() };
     let open = open(path, flags, Mode::empty()).map_err(failed)?;

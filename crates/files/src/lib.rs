@@ -8,16 +8,14 @@ mod beneath;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, Metadata, OpenOptions};
+use std::fs::{self, Metadata};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
 
-use beneath::contents;
 pub use beneath::{Directory, read_bytes};
 
 /// Bytes of one file. Callers may have lower limits of their own.
@@ -105,12 +103,21 @@ pub fn read_all(
     extensions: &[&str],
     trust: Trust,
 ) -> (Vec<Text>, Vec<ReadError>) {
-    let mut walk = Walk { extensions, trust, files: Vec::new(), errors: Vec::new() };
+    let mut walk = Walk { extensions, trust, root: None, files: Vec::new(), errors: Vec::new() };
     for path in paths {
         // A link that was named is meant; links that are found are not followed.
         match fs::canonicalize(path).and_then(fs::metadata) {
-            Ok(about) if about.is_dir() => walk.directory(path, 0),
-            Ok(_) => walk.file(path, true),
+            Ok(about) if about.is_dir() => match Directory::open(path, trust) {
+                Ok(directory) => {
+                    walk.root = Some(directory);
+                    walk.directory(path, 0);
+                }
+                Err(error) => walk.errors.push(error),
+            },
+            Ok(_) => {
+                walk.root = None;
+                walk.file(path);
+            }
             Err(source) => walk.errors.push(ReadError::Io { path: shown(path), source }),
         }
     }
@@ -159,6 +166,8 @@ fn look(
 struct Walk<'a> {
     extensions: &'a [&'a str],
     trust: Trust,
+    /// The directory that was named; what is in it is reached from there. None: a file was named.
+    root: Option<Directory>,
     files: Vec<Text>,
     errors: Vec<ReadError>,
 }
@@ -172,7 +181,7 @@ impl Walk<'_> {
                     if kind.is_dir() {
                         self.directory(&entry, depth + 1);
                     } else if self.wanted(&entry) {
-                        self.file(&entry, false);
+                        self.file(&entry);
                     }
                 }
             }
@@ -184,7 +193,7 @@ impl Walk<'_> {
         self.extensions.iter().any(has)
     }
 
-    fn file(&mut self, path: &Path, follow: bool) {
+    fn file(&mut self, path: &Path) {
         if self.files.len() == MAX_FILES {
             // Said once: at the first file that is left out.
             let full =
@@ -194,7 +203,7 @@ impl Walk<'_> {
             }
             return;
         }
-        match read(path, follow, self.trust) {
+        match read(path, self.root.as_ref(), self.trust) {
             Ok(text) => self.files.push(Text { name: shown(path), text }),
             Err(error) => self.errors.push(error),
         }
@@ -227,25 +236,40 @@ fn entries(
     Ok(all)
 }
 
-/// Reads one file as text.
-fn read(path: &Path, follow: bool, trust: Trust) -> Result<String, ReadError> {
-    let failed = |source| ReadError::Io { path: shown(path), source };
-    // A pipe must not block the open.
-    let mut flags = OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    if !follow {
-        flags |= OFlag::O_NOFOLLOW;
-    }
-    let file = match OpenOptions::new().read(true).custom_flags(flags.bits()).open(path) {
-        Err(error) if error.raw_os_error() == Some(nix::errno::Errno::ELOOP as i32) => {
-            return Err(ReadError::NotRegular { path: shown(path) });
+/// Reads one file as text: from the directory in which it was found, or as it was named.
+fn read(path: &Path, root: Option<&Directory>, trust: Trust) -> Result<String, ReadError> {
+    let bytes = match root {
+        None => read_bytes(path, MAX_BYTES, trust)?,
+        Some(root) => {
+            let below = path.strip_prefix(root.path()).ok().and_then(Path::to_str);
+            // A name that is no text would have to be guessed.
+            let below = below.ok_or_else(|| ReadError::NotText { path: shown(path), at: 0 })?;
+            root.read(below, MAX_BYTES)?
         }
-        opened => opened.map_err(failed)?,
     };
-    let bytes = contents(file, path, MAX_BYTES, trust)?;
     String::from_utf8(bytes).map_err(|error| ReadError::NotText {
         path: shown(path),
         at: error.utf8_error().valid_up_to(),
     })
+}
+
+/// Refuses what lies below a directory that others can write: they could put another thing in its
+/// place. In a directory with the sticky bit (`/tmp`) they cannot: what is root's or ours stays.
+pub(crate) fn check_way(path: &Path, trust: Trust) -> Result<(), ReadError> {
+    if trust == Trust::Anyone {
+        return Ok(());
+    }
+    let failed = |source| ReadError::Io { path: shown(path), source };
+    let real = fs::canonicalize(path).map_err(failed)?;
+    for above in real.ancestors().skip(1) {
+        let about = fs::metadata(above).map_err(failed)?;
+        let ours = about.uid() == 0 || about.uid() == geteuid().as_raw();
+        if !ours || (about.mode() & OTHERS_WRITE != 0 && about.mode() & STICKY == 0) {
+            let (owner, mode) = (about.uid(), about.mode() & 0o7777);
+            return Err(ReadError::Untrusted { path: shown(above), owner, mode });
+        }
+    }
+    Ok(())
 }
 
 fn check_trust(path: &Path, about: &Metadata, trust: Trust) -> Result<(), ReadError> {
@@ -258,6 +282,8 @@ fn check_trust(path: &Path, about: &Metadata, trust: Trust) -> Result<(), ReadEr
 
 /// Permission bits with which group or others can write.
 const OTHERS_WRITE: u32 = 0o022;
+/// The permission bit with which entries belong to their owners.
+const STICKY: u32 = 0o1000;
 
 fn too_much(path: &Path, limit: usize, what: &'static str) -> ReadError {
     ReadError::TooMuch { path: shown(path), limit: limit as u64, what }

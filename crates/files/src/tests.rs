@@ -178,3 +178,91 @@ fn a_directory_tells_all_of_its_files_or_why_not() {
     fs::write(deep.join("f"), "").unwrap();
     assert!(matches!(names("out", 9), Err(ReadError::TooMuch { .. })), "too deep");
 }
+
+/// What is refused by each way of reading, in the order `read_all`, `read_bytes`, `Directory`.
+fn refusals(dir: &Path, file: &str) -> [Option<ReadError>; 3] {
+    let path = dir.join(file);
+    let (texts, mut errors) = read_all(&[dir.to_owned()], &["toml"], Trust::Owner);
+    let by_all = if texts.is_empty() { errors.pop() } else { None };
+    let by_bytes = read_bytes(&path, 100, Trust::Owner).err();
+    let below = Directory::open(dir, Trust::Owner).and_then(|it| it.read(file, 100));
+    [by_all, by_bytes, below.err()]
+}
+
+fn all_untrusted(found: &[Option<ReadError>; 3]) -> bool {
+    found.iter().all(|one| matches!(one, Some(ReadError::Untrusted { .. })))
+}
+
+#[test]
+fn nothing_below_a_directory_that_others_can_write_is_obeyed() {
+    let root = directory();
+    let dir = root.path().join("parent/rules");
+    fs::create_dir_all(&dir).unwrap();
+    write(&dir.join("a.toml"), b"x", 0o644);
+    let mode = |mode| {
+        let parent = root.path().join("parent");
+        fs::set_permissions(parent, fs::Permissions::from_mode(mode)).unwrap();
+        refusals(&dir, "a.toml")
+    };
+    for open in [0o777, 0o775, 0o757] {
+        let found = mode(open);
+        assert!(all_untrusted(&found), "{open:o}: {found:?}");
+        let said = found[0].as_ref().unwrap().to_string();
+        assert!(said.contains("parent: others can write"), "{said}");
+    }
+    assert!(mode(0o755).iter().all(Option::is_none), "the control");
+    assert!(mode(0o1777).iter().all(Option::is_none), "sticky: what is ours stays");
+}
+
+#[test]
+fn what_belongs_to_somebody_else_is_not_obeyed() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("SKIP what_belongs_to_somebody_else_is_not_obeyed: giving files away needs root");
+        return;
+    }
+    let root = directory();
+    let dir = root.path().join("rules");
+    fs::create_dir(&dir).unwrap();
+    write(&dir.join("a.toml"), b"x", 0o644);
+    assert!(refusals(&dir, "a.toml").iter().all(Option::is_none), "the control");
+    let give = |path: &Path, uid| std::os::unix::fs::chown(path, Some(uid), None).unwrap();
+    for path in [dir.join("a.toml"), dir.clone(), root.path().to_owned()] {
+        give(&path, 12_345);
+        let found = refusals(&dir, "a.toml");
+        // A file that was named does not ask whose directory it is in, but whose way leads there.
+        assert!(found.iter().flatten().count() >= 2, "{}: {found:?}", path.display());
+        for one in found.iter().flatten() {
+            assert!(matches!(one, ReadError::Untrusted { owner: 12_345, .. }), "{one}");
+        }
+        give(&path, 0);
+    }
+    // A hard link to what is root's, made where somebody else may write, is reached through what is his.
+    let trap = root.path().join("trap");
+    fs::create_dir(&trap).unwrap();
+    fs::hard_link(dir.join("a.toml"), trap.join("a.toml")).unwrap();
+    assert!(refusals(&trap, "a.toml").iter().all(Option::is_none), "the control");
+    give(&trap, 12_345);
+    assert!(all_untrusted(&refusals(&trap, "a.toml")));
+    // And one of his own file among ours stays his.
+    let his = root.path().join("his");
+    write(&his, b"x", 0o644);
+    give(&his, 12_345);
+    fs::remove_file(dir.join("a.toml")).unwrap();
+    fs::hard_link(&his, dir.join("a.toml")).unwrap();
+    assert!(all_untrusted(&refusals(&dir, "a.toml")));
+}
+
+#[test]
+fn pipes_and_links_are_refused_by_every_way_of_reading() {
+    let root = directory();
+    let at = |name: &str| root.path().join(name);
+    nix::unistd::mkfifo(&at("p.toml"), nix::sys::stat::Mode::S_IRUSR).unwrap();
+    let found = refusals(root.path(), "p.toml");
+    let not_regular = |one: &Option<ReadError>| matches!(one, Some(ReadError::NotRegular { .. }));
+    assert!(found.iter().all(not_regular), "none of them waits: {found:?}");
+    fs::remove_file(at("p.toml")).unwrap();
+    write(&at("real"), b"x", 0o644);
+    symlink(at("real"), at("l.toml")).unwrap();
+    let [by_all, _, below] = refusals(root.path(), "l.toml");
+    assert!(not_regular(&by_all) && not_regular(&below), "{by_all:?} {below:?}");
+}

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
+use model::escape;
 use model::program::{RuleMeta, Severity};
+use model::script::Said;
 use serde_json::{Value, json};
 
 use crate::input::Position;
@@ -18,6 +20,8 @@ pub(crate) struct Alert<'a> {
     pub(crate) members: Vec<Member<'a>>,
     /// The result of a pipe that counts, where there is one.
     pub(crate) count: Option<Value>,
+    /// What scripts said that the rule asked about the event that completed it.
+    pub(crate) said: &'a [Said],
 }
 
 /// An event of an alert.
@@ -62,6 +66,11 @@ impl Alert<'_> {
             out.extend_from_slice(b",\"count\":");
             serde_json::to_writer(&mut *out, count)?;
         }
+        if !self.said.is_empty() {
+            out.extend_from_slice(b",\"kestrel\":{\"script\":");
+            serde_json::to_writer(&mut *out, &model::json::said(self.said))?;
+            out.push(b'}');
+        }
         out.extend_from_slice(b",\"events\":[");
         // The documents are JSON already, so they go in as they are.
         for (number, member) in self.members.iter().enumerate() {
@@ -89,6 +98,15 @@ impl Alert<'_> {
             && let Some(summary) = summary(last)
         {
             write!(out, "  {summary}")?;
+        }
+        for said in self.said {
+            for one in &said.alerts {
+                write!(out, "  [{}]", escape::escaped(&one.message))?;
+            }
+            for one in &said.requests {
+                let granted = if one.granted { "asks for" } else { "may not" };
+                write!(out, "  [{granted} {}]", escape::escaped(&one.action))?;
+            }
         }
         writeln!(out)
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::author::Language;
 use crate::pack::Pack;
 
 const CHECK: &str = "\
@@ -42,6 +43,16 @@ const CONVERT: &str = "\
 Examples:
   kestrel convert sigma/process_creation/
   kestrel convert rule.yml -o json | jq -r '.[].query'";
+const NEW: &str = "\
+Examples:
+  kestrel new hidden/ --language c
+  kestrel new hidden/ --language luau && kestrel test hidden/rules";
+const BUILD: &str = "\
+rules/NAME.wasm is made of src/NAME.c, .ts, .rs or .wat by the compiler that is installed; .wat needs
+none.
+
+Examples:
+  kestrel build hidden/ && kestrel test hidden/rules";
 const COMPLETIONS: &str = "\
 Examples:
   kestrel completions bash > /usr/share/bash-completion/completions/kestrel
@@ -59,8 +70,30 @@ Examples:
 #[derive(Debug, Parser)]
 #[command(name = "kestrel", version, max_term_width = 100)]
 pub(crate) struct Cli {
+    /// How Wasm modules of rules are run; as fast as the system lets us unless given. The answers
+    /// are the same
+    #[arg(long, value_enum, value_name = "HOW", global = true, hide_short_help = true)]
+    pub(crate) wasm: Option<Wasm>,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// How Wasm modules are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Wasm {
+    /// Compiled into machine code
+    Native,
+    /// Interpreted
+    Pulley,
+}
+
+impl From<Wasm> for script::Backend {
+    fn from(name: Wasm) -> script::Backend {
+        match name {
+            Wasm::Native => script::Backend::Native,
+            Wasm::Pulley => script::Backend::Pulley,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -149,6 +182,23 @@ pub(crate) enum Command {
         /// Form of the output
         #[arg(short, long, value_enum, default_value_t)]
         output: ConvertForm,
+    },
+    /// Begin a rule that asks a script, with its tests
+    #[command(after_help = NEW)]
+    New {
+        /// The directory, which is made
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+        /// The language of the script
+        #[arg(short, long, value_enum)]
+        language: Language,
+    },
+    /// Compile the scripts of rules from their sources
+    #[command(after_help = BUILD)]
+    Build {
+        /// The directory with `src` and `rules`
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
     },
     /// Make, sign, check and review packs: rules that others can verify
     Pack(Pack),

@@ -17,8 +17,9 @@ use serde_json::{Value, json};
 use crate::cli::{DialectName, Form};
 use crate::input::{self, Lines, Order, Ordered};
 use crate::output::{self, Status, style};
-use crate::predicates::{self, Outcome};
+use crate::predicates::{self, Answers, Outcome};
 use crate::rules::{self, Rules};
+use crate::scripts::{self, told};
 
 /// Events that are explained; an explanation is for reading.
 const EVENTS_MAX: usize = 1_000;
@@ -81,17 +82,24 @@ fn events(
 ) -> io::Result<u64> {
     let Some(compiled) = rules.compile() else { return Ok(1) };
     let program = &rules.loaded.program;
-    let mut detector = Detector::new(Arc::clone(&compiled), Limits::default());
+    let scripts = scripts::start(program);
+    let mut detector =
+        Detector::with_scripts(Arc::clone(&compiled), Limits::default(), scripts);
     let mut events = Ordered::new(Lines::open(path)?, rules::names(&compiled), Order::Input);
     let (mut number, mut found) = (0, Vec::new());
     while number < EVENTS_MAX
         && let Some(placed) = events.next()?
     {
         number += 1;
-        for ((_, rule), shown) in chosen.iter().zip(&mut *all) {
-            push(shown, "events", explained(rule, program, &placed.event, placed.position));
-        }
         detector.push(&placed, &mut found);
+        for ((_, rule), shown) in chosen.iter().zip(&mut *all) {
+            let answers = Answers::of(&detector, rule, program);
+            let event = (&placed.event as &dyn Fields, placed.position);
+            push(shown, "events", explained(rule, program, event, &answers));
+        }
+        for incident in detector.scripts().incidents() {
+            output::complain(&told(&incident, program));
+        }
         alerts(&mut found, Some(placed.position), chosen, all);
     }
     detector.finish(&mut found);
@@ -108,7 +116,11 @@ fn alerts(found: &mut Vec<Found>, at: Option<u64>, chosen: &[(usize, &Rule)], al
         let rule = chosen.iter().position(|(rule, _)| usize::try_from(one.rule) == Ok(*rule));
         if let Some(shown) = rule.and_then(|rule| all.get_mut(rule)) {
             let members: Vec<u64> = one.members.iter().map(|one| input::position(*one)).collect();
-            push(shown, "alerts", json!({ "at": at, "events": members }));
+            let mut alert = json!({ "at": at, "events": members });
+            if let (false, Some(alert)) = (one.said.is_empty(), alert.as_object_mut()) {
+                alert.insert("script".to_owned(), model::json::said(&one.said));
+            }
+            push(shown, "alerts", alert);
         }
     }
 }
@@ -151,7 +163,7 @@ fn compiled(rule: &Rule, program: &Program) -> Value {
 /// The fields of a rule, and which source fills them in each tier.
 fn fields(rule: &Rule, program: &Program) -> Vec<Value> {
     let leaves = rule.filters().flat_map(|filter| predicates::leaves(&filter.condition));
-    let mut ids: Vec<FieldId> = leaves.flat_map(predicates::fields).collect();
+    let mut ids: Vec<FieldId> = leaves.flat_map(|leaf| predicates::fields(leaf, program)).collect();
     ids.sort_unstable();
     ids.dedup();
     let row = |id: FieldId| {
@@ -165,19 +177,28 @@ fn fields(rule: &Rule, program: &Program) -> Vec<Value> {
 }
 
 /// Each step of the rule on one event.
-fn explained(rule: &Rule, program: &Program, event: &dyn Fields, position: u64) -> Value {
+fn explained(
+    rule: &Rule,
+    program: &Program,
+    (event, position): (&dyn Fields, u64),
+    answers: &Answers,
+) -> Value {
     let step = |filter: &Filter| {
-        let predicates: Vec<Value> = predicates::outcomes(filter, rule, program, event)
+        let predicates: Vec<Value> = predicates::outcomes(filter, rule, program, event, answers)
             .into_iter()
-            .map(|Outcome { text, value, fields }| {
+            .map(|Outcome { text, value, asked, fields }| {
                 let fields: serde_json::Map<String, Value> = fields.into_iter().collect();
-                json!({ "predicate": text, "value": value, "fields": fields })
+                let mut shown = json!({ "predicate": text, "value": value, "fields": fields });
+                if let (false, Some(shown)) = (asked, shown.as_object_mut()) {
+                    shown.insert("asked".to_owned(), false.into());
+                }
+                shown
             })
             .collect();
         json!({
             "category": filter.category,
             "has_category": predicates::has_category(filter, event),
-            "matched": predicates::holds(filter, rule, event),
+            "matched": predicates::holds(filter, rule, event, answers),
             "predicates": predicates,
         })
     };
@@ -185,7 +206,10 @@ fn explained(rule: &Rule, program: &Program, event: &dyn Fields, position: u64) 
     let decided: Vec<Value> = rule
         .filters()
         .next()
-        .map(|filter| blame(filter, rule.logic, event))
+        .map(|filter| {
+            let condition = answers.within(&filter.condition);
+            blame(&Filter { category: filter.category.clone(), condition }, rule.logic, event)
+        })
         .unwrap_or_default()
         .into_iter()
         .map(|blame| {
@@ -237,6 +261,7 @@ fn text(shown: &Value) -> io::Result<()> {
                 let mark = match one["value"].as_bool() {
                     Some(true) => format!("{good}true {good:#}"),
                     Some(false) => format!("{bad}false{bad:#}"),
+                    None if one["asked"] == false => "not asked".to_owned(),
                     None => "unknown".to_owned(),
                 };
                 let held: Vec<String> = one["fields"]
@@ -269,6 +294,9 @@ fn text(shown: &Value) -> io::Result<()> {
         };
         let members = words(&list(&alert, "events"), "none");
         writeln!(out, "\n{bad}alert{bad:#} {at}; events: {members}")?;
+        for one in list(&alert, "script") {
+            writeln!(out, "  script: {one}")?;
+        }
     }
     if list(shown, "alerts").is_empty() && !list(shown, "events").is_empty() {
         writeln!(out, "\nno alert")?;

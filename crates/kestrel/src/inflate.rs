@@ -59,7 +59,8 @@ fn expr(condition: &mut Expr, round: usize) {
         | Expr::Computed(..)
         | Expr::Compare { .. }
         | Expr::Truth(_)
-        | Expr::Lineage(..) => {}
+        | Expr::Lineage(..)
+        | Expr::Script { .. } => {}
     }
 }
 

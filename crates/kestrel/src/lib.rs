@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod alert;
+mod author;
 mod bench;
 mod check;
 mod cli;
@@ -31,6 +32,7 @@ mod predicates;
 mod query;
 mod rules;
 mod run;
+mod scripts;
 #[cfg(test)]
 mod statements;
 mod stream;
@@ -47,7 +49,9 @@ use output::Status;
 
 /// Runs the command that the arguments of this process name.
 pub fn main() -> ExitCode {
-    match command(Cli::parse().command) {
+    let Cli { wasm, command: given } = Cli::parse();
+    scripts::choose(wasm.map(Into::into));
+    match command(given) {
         Ok(status) => status.into(),
         // The reader of our output has gone: nothing is left to say.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Status::Fine.into(),
@@ -79,6 +83,8 @@ fn command(command: Command) -> io::Result<Status> {
             form: output,
         }),
         Command::Convert { paths, output } => convert::run(&paths, output),
+        Command::New { directory, language } => author::new(&directory, language.into()),
+        Command::Build { directory } => author::build(&directory),
         Command::Pack(given) => pack::run(given),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { directory } => manual::man(&directory),

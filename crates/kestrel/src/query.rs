@@ -69,6 +69,7 @@ fn compile(query: &Query) -> io::Result<Option<Program>> {
         rules: vec![compiled.rule(RuleMeta { id: NAME.to_owned(), ..RuleMeta::default() })],
         fields: schema.fields().to_vec(),
         lineages: schema.lineages,
+        ..Program::default()
     }))
 }
 

@@ -11,10 +11,12 @@ use model::program::Program;
 
 use crate::cli::DialectName;
 use crate::input::Names;
-use crate::output;
+use crate::{output, scripts};
 
 /// Stands for standard input.
 pub(crate) const STDIN: &str = "-";
+/// What it is called in findings, before its ending.
+pub(crate) const STDIN_NAME: &str = "stdin.";
 /// Endings of rule files.
 const EXTENSIONS: &[&str] = &["toml", "yml", "yaml"];
 
@@ -35,10 +37,11 @@ impl From<DialectName> for Dialect {
 }
 
 impl Rules {
-    /// Reads and compiles; warnings that only the engine can give are added.
+    /// Reads and compiles, scripts too; warnings that only the engine can give are added.
     pub(crate) fn load(paths: &[PathBuf], dialect: Option<DialectName>) -> Rules {
         let (texts, unread) = read(paths, EXTENSIONS);
         let mut loaded = lang::load_in(texts, dialect.map(Dialect::from).unwrap_or_default());
+        scripts::prepare(&mut loaded);
         for (rule, what) in interest::unbounded(&loaded.program) {
             loaded.warn_unbounded(rule, what);
         }
@@ -142,7 +145,7 @@ fn stdin() -> io::Result<(String, String)> {
     let is_sigma = text.lines().any(|line| {
         ["logsource:", "detection:", "correlation:"].iter().any(|key| line.starts_with(key))
     });
-    Ok((format!("stdin.{}", if is_sigma { "yml" } else { "toml" }), text))
+    Ok((format!("{STDIN_NAME}{}", if is_sigma { "yml" } else { "toml" }), text))
 }
 
 /// A program made ready to run; what keeps it from that is said on standard error.

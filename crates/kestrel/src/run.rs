@@ -32,6 +32,7 @@ struct Summary {
     report: Report,
     alerts: u64,
     lost: u64,
+    incidents: Vec<String>,
     error: Option<io::Error>,
 }
 
@@ -151,6 +152,9 @@ fn tell(input: &Path, summary: &Summary) -> bool {
         let lost = summary.lost;
         output::complain(&format!("{input}: {lost} partial matches were dropped at a limit"));
     }
+    for incident in &summary.incidents {
+        output::complain(&format!("{input}: {incident}"));
+    }
     if let Some(error) = &summary.error {
         output::complain(&format!("{input}: {error}"));
     }
@@ -173,7 +177,10 @@ impl Job<'_> {
         let flushed = output.flush();
         summary.alerts = output.alerts;
         match ended.and_then(|ended| flushed.map(|()| ended)) {
-            Ok(ended) => (summary.report, summary.lost) = (ended.report, ended.lost),
+            Ok(ended) => {
+                (summary.report, summary.lost) = (ended.report, ended.lost);
+                summary.incidents = ended.incidents;
+            }
             // If nobody listens any more, the output has failed and that is told.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             Err(error) => summary.error = Some(error),

@@ -69,6 +69,8 @@ pub(crate) struct Ended {
     /// Partial matches that were given up at a limit, and results that pipes had no room for.
     pub(crate) lost: u64,
     pub(crate) bytes: u64,
+    /// What scripts did that they may not.
+    pub(crate) incidents: Vec<String>,
     pub(crate) spent: Spent,
 }
 

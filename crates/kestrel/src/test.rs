@@ -7,14 +7,15 @@ use std::sync::Arc;
 use engine::eval::{Compiled, blame};
 use engine::{Detector, Found, Limits};
 use lang::{Level, RuleTest};
-use model::program::Rule;
+use model::program::{Filter, Rule};
 use serde_json::json as object;
 
 use crate::cli::{self, Form};
 use crate::input::{Event, Names, Placed};
 use crate::output::{self, Status, style};
-use crate::predicates::{self, Outcome};
+use crate::predicates::{self, Answers, Outcome};
 use crate::rules::{self, Rules};
+use crate::scripts;
 
 /// Time between two events of a test that do not say theirs.
 const STEP_NS: i64 = 1_000_000;
@@ -45,8 +46,9 @@ pub(crate) fn run(given: &cli::Rules, form: Form) -> io::Result<Status> {
         let reason = match events(test, &names) {
             Err(reason) => Some(reason),
             Ok(events) => {
-                seen.add(test.rule, rule, &compiled, &events);
-                failure(&compiled, test, rule, &events)
+                let done = Done::of(&compiled, (test.rule, rule), &events);
+                seen.add(test.rule, rule, &compiled, (&events, &done.answers));
+                failure(&compiled, test, rule, (&events, &done))
             }
         };
         failures.extend(reason.map(|reason| Failure { rule, test, reason }));
@@ -67,7 +69,10 @@ pub(crate) fn failures(compiled: &Arc<Compiled>, tests: &[RuleTest]) -> Vec<Stri
         let rule = compiled.program().rules.get(test.rule)?;
         let reason = match events(test, &names) {
             Err(reason) => Some(reason),
-            Ok(events) => failure(compiled, test, rule, &events),
+            Ok(events) => {
+                let done = Done::of(compiled, (test.rule, rule), &events);
+                failure(compiled, test, rule, (&events, &done))
+            }
         };
         Some(format!("{}: test `{}`: {}", rule.meta.id, test.name, reason?))
     };
@@ -92,9 +97,9 @@ fn failure(
     compiled: &Arc<Compiled>,
     test: &RuleTest,
     rule: &Rule,
-    events: &[Event],
+    (events, done): (&[Event], &Done),
 ) -> Option<String> {
-    let alert = raised(compiled, test.rule, events);
+    let alert = done.alert;
     let expectation = match (test.alert, alert) {
         (true, false) => "expected an alert, got none",
         (false, true) => "expected no alert, got one",
@@ -102,13 +107,16 @@ fn failure(
     };
     let program = compiled.program();
     let mut decided = Vec::new();
-    for (event, filter) in
-        events.iter().flat_map(|event| rule.filters().map(move |one| (event, one)))
+    let events_of = events.iter().zip(&done.answers);
+    for (event, answers, filter) in events_of
+        .flat_map(|(event, answers)| rule.filters().map(move |one| (event, answers, one)))
     {
-        if events.len() > 1 && predicates::holds(filter, rule, event) == Some(!alert) {
+        if events.len() > 1 && predicates::holds(filter, rule, event, answers) == Some(!alert) {
             continue;
         }
-        for blame in blame(filter, rule.logic, event) {
+        let condition = answers.within(&filter.condition);
+        let filter = Filter { category: filter.category.clone(), condition };
+        for blame in blame(&filter, rule.logic, event) {
             let (name, value) = predicates::held(blame.field, program, event);
             let held = if value.is_null() {
                 format!("`{name}` is absent")
@@ -120,21 +128,57 @@ fn failure(
             }
         }
     }
-    Some(format!("{expectation}; decided by: {}", decided.join(", ")))
+    let mut told = String::new();
+    for one in &done.incidents {
+        told.push_str("; ");
+        told.push_str(one);
+    }
+    Some(format!("{expectation}; decided by: {}{told}", decided.join(", ")))
 }
 
-/// Whether a rule alerts on events, given in order to an engine that has seen nothing else.
-fn raised(compiled: &Arc<Compiled>, rule: usize, events: &[Event]) -> bool {
-    let mut detector = Detector::new(Arc::clone(compiled), Limits::default());
+/// How a test went.
+struct Done {
+    alert: bool,
+    /// What scripts answered about each event.
+    answers: Vec<Answers>,
+    /// What they did that they may not.
+    incidents: Vec<String>,
+}
+
+impl Done {
+    /// Gives the events in order to an engine that has seen nothing else.
+    fn of(compiled: &Arc<Compiled>, (number, rule): (usize, &Rule), events: &[Event]) -> Done {
+        let program = compiled.program();
+        let scripts = scripts::start_for(program, rule);
+        let mut detector =
+            Detector::with_scripts(Arc::clone(compiled), Limits::default(), scripts);
+        let mut answers = Vec::new();
+        let mut found = raised(&mut detector, events, &mut |detector| {
+            answers.push(Answers::of(detector, rule, program));
+        });
+        found.retain(|found| usize::try_from(found.rule) == Ok(number));
+        let incidents = detector.scripts().incidents();
+        let incidents = incidents.iter().map(|one| scripts::told(one, program)).collect();
+        Done { alert: !found.is_empty(), answers, incidents }
+    }
+}
+
+/// What is found in events, given in order.
+fn raised(
+    detector: &mut Detector,
+    events: &[Event],
+    each: &mut dyn FnMut(&Detector),
+) -> Vec<Found> {
     let mut found: Vec<Found> = Vec::new();
     let mut time = 0;
     for (number, event) in (1..).zip(events) {
         time = event.time().unwrap_or(time + STEP_NS);
         let placed = Placed { event: event.view(), position: number, time, ordinal: number };
         detector.push(&placed, &mut found);
+        each(detector);
     }
     detector.finish(&mut found);
-    found.iter().any(|found| usize::try_from(found.rule) == Ok(rule))
+    found
 }
 
 /// Values that predicates had in tests: rule, number of the filter and of the predicate in it.
@@ -142,11 +186,24 @@ fn raised(compiled: &Arc<Compiled>, rule: usize, events: &[Event]) -> bool {
 struct Seen(BTreeMap<(usize, usize, usize), (String, bool, bool)>);
 
 impl Seen {
-    fn add(&mut self, number: usize, rule: &Rule, compiled: &Compiled, events: &[Event]) {
+    fn add(
+        &mut self,
+        number: usize,
+        rule: &Rule,
+        compiled: &Compiled,
+        (events, answers): (&[Event], &[Answers]),
+    ) {
         for (at, filter) in rule.filters().enumerate() {
-            for event in events.iter().filter(|event| predicates::has_category(filter, *event)) {
-                let outcomes = predicates::outcomes(filter, rule, compiled.program(), event);
-                for (leaf, Outcome { text, value, .. }) in outcomes.into_iter().enumerate() {
+            let both = events.iter().zip(answers);
+            for (event, answers) in
+                both.filter(|(event, _)| predicates::has_category(filter, *event))
+            {
+                let program = compiled.program();
+                let outcomes = predicates::outcomes(filter, rule, program, event, answers);
+                for (leaf, Outcome { text, value, asked, .. }) in outcomes.into_iter().enumerate() {
+                    if !asked {
+                        continue;
+                    }
                     let seen = self.0.entry((number, at, leaf)).or_insert((text, false, false));
                     seen.1 |= value == Some(true);
                     seen.2 |= value != Some(true);

@@ -76,6 +76,7 @@ codes! {
     SigmaUnsupported, "E044", Error, "a Sigma construct that is not run";
     Correlation, "E045", Error, "the correlation cannot be run";
     LatePlacement, "E046", Error, "a response would come too late";
+    Script, "E047", Error, "a script that cannot be asked";
     PolicyVersion, "E050", Error, "not a policy of this version";
     Unreadable, "E051", Error, "a policy file cannot be read";
     Digest, "E052", Error, "the policy is not the one that was meant";

@@ -42,6 +42,8 @@ pub(crate) fn read(text: &str, schema: &mut Schema) -> (Vec<FoundRule>, Vec<Diag
         .collect();
     let mut top = Table::new(document.get_ref(), 0..0);
     let tables = top.tables("rule");
+    // They are read before the rules of all files.
+    top.get("script");
     found.append(&mut top.finish());
     if let Some((_, span)) = tables.get(MAX_RULES) {
         let message = format!("more than {MAX_RULES} rules in one file");

@@ -94,7 +94,9 @@ fn read_elastic(text: &str, document: &DeTable<'_>, schema: &mut Schema) -> Foun
         Layout::Siem => Dialect::Elastic,
         Layout::Endpoint => Dialect::Endpoint,
     };
+    schema.foreign = true;
     let (compiled, wrong) = file::compile_in(text, &rule.query, &rule.place, dialect, schema);
+    schema.foreign = false;
     found.extend(
         wrong.into_iter().map(|one| Diagnostic { rule: Some(rule.meta.id.clone()), ..one }),
     );

@@ -155,6 +155,9 @@ impl Lower<'_> {
         fold: bool,
         span: &Span,
     ) -> Option<Expr> {
+        if let Some(question) = self.script_call((name, name_span), args, fold, span) {
+            return question;
+        }
         let call = self.known(name, name_span, args, fold, span)?;
         match call.row.what {
             What::Test(function, tested) => self.test_call(&call, function, tested),
@@ -183,6 +186,9 @@ impl Lower<'_> {
         fold: bool,
         span: &Span,
     ) -> Option<Subject> {
+        if let Some(question) = self.script_call((name, name_span), args, fold, span) {
+            return Some(Subject::computed(Scalar::Condition(Box::new(question?))));
+        }
         let call = self.known(name, name_span, args, fold, span)?;
         let scalar = match call.row.what {
             What::Value(function) => self.call_scalar(&call, function)?,
@@ -205,7 +211,8 @@ impl Lower<'_> {
     ) -> Option<Call<'n>> {
         let Some(row) = FUNCTIONS.iter().find(|row| row.name.eq_ignore_ascii_case(name)) else {
             let help = nearest(name, FUNCTIONS.iter().map(|row| row.name))
-                .map(|near| format!("there is a function `{near}`"));
+                .map(|near| format!("there is a function `{near}`"))
+                .or_else(|| self.script_near(name));
             let message = format!("no function `{name}`");
             let found = Diagnostic::new(Code::UnknownFunction, name_span.clone(), message);
             return self.fail(found.help_if(help));
@@ -218,6 +225,17 @@ impl Lower<'_> {
             return self.fail(call.wrong());
         }
         Some(call)
+    }
+
+    /// What was probably meant by a name with a dot that is no script.
+    fn script_near(&self, name: &str) -> Option<String> {
+        let (script, function) = name.split_once('.')?;
+        let own = self.schema.scripts.iter().skip(self.schema.first_script);
+        let names = own.map(|script| script.name.as_str());
+        Some(match nearest(script, names) {
+            Some(near) => format!("there is a script `{near}`: `{near}.{function}(…)`"),
+            None => "declare the script in a `[[script]]` table".to_owned(),
+        })
     }
 
     fn call_scalar(&mut self, call: &Call<'_>, function: F) -> Option<Scalar> {

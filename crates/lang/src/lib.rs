@@ -9,8 +9,10 @@
 //! | `lexer`, `parser`, `ast` | query text into a syntax tree |
 //! | `lower`, `literal`, `function` | syntax tree into a condition, names and types checked |
 //! | `words` | warnings about literals |
+//! | `script` | scripts that queries may ask |
 //! | `event` | events of rule tests |
 //! | `elastic`, `sigma` | rules in the formats of others |
+//! | `leave` | rules left out after all were read |
 //! | `lint` | what sound rules probably do not mean |
 //! | [`policy`] | YAML and TOML policies |
 //! | [`placement`] | where a rule can run |
@@ -27,6 +29,7 @@ mod file;
 pub mod fmt;
 mod formats;
 mod function;
+mod leave;
 mod lexer;
 pub mod limits;
 mod lint;
@@ -39,6 +42,7 @@ pub mod policy;
 mod query;
 pub mod render;
 mod schema;
+mod script;
 mod sigma;
 #[cfg(test)]
 mod statements;
@@ -50,6 +54,7 @@ mod words;
 pub use diagnostic::{Code, Diagnostic, Level, Span};
 pub use dialect::{CaseMode, Dialect};
 pub use formats::Format;
-pub use load::{Loaded, Origin, RuleTest, Source, load, load_in};
+pub use load::{Loaded, Origin, RuleTest, Source, load, load_groups, load_in};
 pub use query::{CompiledQuery, query};
 pub use schema::{Schema, Unknown};
+pub use script::{Refusal, ScriptOrigin};

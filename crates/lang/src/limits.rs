@@ -28,6 +28,20 @@ pub const MAX_CONDITION: usize = 4 << 10;
 /// Fields beyond the table that the rules of one load may name: field numbers have 16 bits, and
 /// each costs a look-up an event.
 pub const MAX_FIELDS: usize = 16_384;
+/// Scripts of one load: each is compiled, and has memory of its own.
+pub const MAX_SCRIPTS: usize = 4_096;
+/// Fields that one script may read: more is no rule.
+pub const MAX_SCRIPT_FIELDS: usize = 64;
+/// Regular expressions of one script, and wildcard patterns as many.
+pub const MAX_SCRIPT_PATTERNS: usize = 64;
+/// Functions of one script that queries ask.
+pub const MAX_SCRIPT_FUNCTIONS: usize = 64;
+/// Arguments of a question to a script: it can read declared fields itself.
+pub const MAX_SCRIPT_ARGS: usize = 8;
+/// Bytes of the name of a script, of its patterns and functions: it stands in diagnostics and alerts.
+pub const MAX_SCRIPT_NAME: usize = 64;
+/// Bytes of the path of a script, and of one of its patterns.
+pub const MAX_SCRIPT_TEXT: usize = 4_096;
 /// Steps of a sequence, each run counted.
 pub const MAX_STEPS: usize = 256;
 /// Filters of a sample.

@@ -12,6 +12,7 @@ use crate::file::FoundRule;
 use crate::formats::{self, Format, FoundFile};
 use crate::limits::{MAX_DIAGNOSTICS, MAX_PROGRAM};
 use crate::schema::Schema;
+use crate::script::{Declared, ScriptOrigin};
 use crate::sigma::Pending;
 use crate::sigma::correlate::{Target, Unresolved};
 use crate::{lint, placement};
@@ -23,6 +24,8 @@ pub struct Loaded {
     pub program: Program,
     /// Where each rule of the program was written, in the same order.
     pub origins: Vec<Origin>,
+    /// Where each script of the program was declared, in the same order.
+    pub scripts: Vec<ScriptOrigin>,
     /// Tests of these rules.
     pub tests: Vec<RuleTest>,
     /// What is wrong, in the order of files and places.
@@ -109,15 +112,20 @@ pub fn load(files: impl IntoIterator<Item = (String, String)>) -> Loaded {
 pub fn load_in(files: impl IntoIterator<Item = (String, String)>, dialect: Dialect) -> Loaded {
     let mut load = Load::default();
     load.schema.dialect = dialect;
-    for (name, text) in files {
-        load.file(name, text);
+    load.group(files.into_iter().collect());
+    load.finish()
+}
+
+/// Reads groups of rule files into one program. Rules of one group know nothing of those of another:
+/// no correlation counts or silences them, and no query asks another's script. Of two with the same
+/// id, the one that comes first stays.
+pub fn load_groups(groups: impl IntoIterator<Item = Vec<(String, String)>>) -> Loaded {
+    let mut load = Load::default();
+    for group in groups {
+        load.group(group);
+        load.targets.clear();
     }
-    load.correlations();
-    load.loaded.program.fields = load.schema.fields().to_vec();
-    load.loaded.program.lineages = load.schema.lineages;
-    let mut loaded = load.loaded;
-    review(&mut loaded);
-    loaded
+    load.finish()
 }
 
 /// What is kept while files are read.
@@ -129,13 +137,43 @@ struct Load {
     /// What correlations may name: ids, and names of Sigma rules.
     targets: HashMap<String, Target>,
     pending: Vec<Pending>,
+    declared: Declared,
     schema: Schema,
 }
 
 impl Load {
+    fn finish(self) -> Loaded {
+        let Load { mut loaded, schema, declared, .. } = self;
+        loaded.program.fields = schema.fields().to_vec();
+        loaded.program.lineages = schema.lineages;
+        loaded.program.scripts = schema.scripts;
+        loaded.scripts = declared.origins;
+        review(&mut loaded);
+        loaded
+    }
+
+    /// Reads files that know each other.
+    fn group(&mut self, files: Vec<(String, String)>) {
+        // A script may be declared in another file than the rule that asks it.
+        self.declared.next_group();
+        for (name, text) in &files {
+            self.declared.read(name, text);
+        }
+        let Schema { scripts, first_script, broken, .. } = &mut self.schema;
+        // What queries ask of those that were there is known; the new ones are not asked yet.
+        scripts.extend(self.declared.scripts.iter().skip(scripts.len()).cloned());
+        *first_script = self.declared.first;
+        *broken = std::mem::take(&mut self.declared.broken);
+        for (name, text) in files {
+            self.file(name, text);
+        }
+        self.correlations();
+    }
+
     fn file(&mut self, name: String, text: String) {
         let FoundFile { format, rules, correlations, mut found } =
             formats::read(&name, &text, &mut self.schema);
+        found.extend(self.declared.found.remove(&name).into_iter().flatten());
         for rule in rules {
             self.add((&name, format), rule, &mut found);
         }

@@ -31,7 +31,7 @@ pub(crate) struct Lower<'a> {
     variables: Vec<(String, u16)>,
     next_variable: u16,
     /// Within pipes: `events[n]` names a member.
-    in_pipe: bool,
+    pub(crate) in_pipe: bool,
     /// Behind a pipe that counts: `count` and `percent` are fields.
     counted: bool,
 }

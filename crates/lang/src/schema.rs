@@ -1,9 +1,10 @@
-//! Names that queries of one program share: fields, and queries over lineage.
+//! Names that queries of one program share: fields, scripts, and queries over lineage.
 
 use std::collections::HashMap;
 
 use model::field::{self, FIELDS, FieldId, FieldType};
 use model::program::Filter;
+use model::script::Script;
 
 use crate::dialect::Dialect;
 use crate::limits::MAX_FIELDS;
@@ -29,6 +30,14 @@ pub struct Schema {
     index: HashMap<String, FieldId>,
     /// Becomes `Program.lineages`.
     pub lineages: Vec<Filter>,
+    /// Scripts that queries may ask; becomes `Program.scripts`.
+    pub scripts: Vec<Script>,
+    /// The rule at hand is in a format of others, which knows no scripts.
+    pub(crate) foreign: bool,
+    /// The first of them that the files at hand declare: they know no others.
+    pub(crate) first_script: usize,
+    /// Names of scripts that there are and that cannot be asked, with the reason.
+    pub(crate) broken: HashMap<String, String>,
 }
 
 impl Schema {

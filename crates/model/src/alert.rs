@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::program::RuleMeta;
+use crate::script::Said;
 
 /// A rule matched. The event itself stays with the caller, which renders both.
 #[derive(Debug, Clone, Copy)]
@@ -19,4 +20,6 @@ pub struct Match<'a> {
     /// Those of them that happened before the event at hand and are still kept, as documents, by
     /// number.
     pub earlier: &'a [(u64, Arc<Map<String, Value>>)],
+    /// What the scripts that the rule asks said about the event at hand, beside their answers.
+    pub said: &'a [Said],
 }

@@ -61,10 +61,12 @@ fn value(condition: &Expr, words: &Action, origin: Origin) -> Option<bool> {
         Expr::Not(inner) => value(inner, words, origin).map(|value| !value),
         Expr::And(all) => decide(all, words, origin, false),
         Expr::Or(any) => decide(any, words, origin, true),
-        // Computed from fields that are not known.
-        Expr::Computed(..) | Expr::Compare { .. } | Expr::Truth(_) | Expr::Lineage(..) => None,
-        // What a stranger says is known only when asked.
-        Expr::Script { .. } => None,
+        // Computed from fields that are not known; what a script says is known when it is asked.
+        Expr::Computed(..)
+        | Expr::Compare { .. }
+        | Expr::Truth(_)
+        | Expr::Lineage(..)
+        | Expr::Script { .. } => None,
         Expr::Test(id, _) if origin == Origin::Live && field::field(*id).is_none() => Some(false),
         Expr::Test(field, test) => {
             let mut result = Some(false);

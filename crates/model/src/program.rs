@@ -204,6 +204,9 @@ pub struct RuleMeta {
     pub late: bool,
     /// Its matches count only for the correlations that name it; no alert of its own.
     pub silent: bool,
+    /// Partial matches and rows that it keeps at most, by how far its author is trusted; what all
+    /// rules may keep if none is given.
+    pub kept: Option<u32>,
 }
 
 /// What a rule asks for besides the alert.

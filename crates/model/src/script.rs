@@ -22,6 +22,15 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The kind of a file by its ending.
+    pub fn of_file(name: &str) -> Option<Kind> {
+        match name.rsplit_once('.')?.1 {
+            "wasm" => Some(Kind::Wasm),
+            "luau" => Some(Kind::Lua),
+            _ => None,
+        }
+    }
+
     /// The word used in manifests and output.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -58,6 +67,25 @@ pub struct Script {
     pub functions: Vec<String>,
 }
 
+impl Script {
+    /// A script without code that reads nothing and asks for nothing; it may raise alerts.
+    pub fn new(name: impl Into<String>, kind: Kind, file: impl Into<String>) -> Script {
+        Script {
+            name: name.into(),
+            kind,
+            file: file.into(),
+            code: Arc::from([]),
+            fields: Vec::new(),
+            regexes: Vec::new(),
+            globs: Vec::new(),
+            asks: Capabilities::ALERT,
+            may: Capabilities::ALERT,
+            budget: Budget::default(),
+            functions: Vec::new(),
+        }
+    }
+}
+
 /// What one script may use. Whatever goes beyond is an [`Incident`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
@@ -75,6 +103,24 @@ pub struct Budget {
     pub violations: u32,
 }
 
+impl Default for Budget {
+    /// For scripts that whoever runs them chose himself. Whoever loads scripts of others says less.
+    fn default() -> Budget {
+        Budget {
+            // About a millisecond of Wasm: so long may an event wait for one answer.
+            work: 1_000_000,
+            // A module that brings the runtime of a language along fits.
+            memory: 4 << 20,
+            entries: 4_096,
+            bytes: 1 << 20,
+            // One a second: more is no longer read.
+            alerts: 60,
+            // A fault may be an accident, the fifth is a habit.
+            violations: 5,
+        }
+    }
+}
+
 /// A question to a script.
 #[derive(Clone, Copy)]
 pub struct Ask<'a> {
@@ -90,6 +136,18 @@ pub struct Ask<'a> {
     pub number: u64,
     /// When it happened, ns since the Unix epoch.
     pub time: i64,
+}
+
+impl Debug for Ask<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Ask")
+            .field("script", &self.script)
+            .field("function", &self.function)
+            .field("args", &self.args)
+            .field("number", &self.number)
+            .field("time", &self.time)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a script said about an event beside its answer: bounded, escaped by whoever shows it.

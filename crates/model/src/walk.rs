@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::field::FieldId;
 use crate::program::{CorrelationKind, Expr, Filter, Pipe, Program, Query, Rule, Scalar, Step};
+use crate::script::Script;
 
 impl Rule {
     /// The steps of the query in the order of the text, `until` last.
@@ -26,8 +27,8 @@ impl Rule {
         one.into_iter().chain(self.steps().map(|step| &step.filter))
     }
 
-    /// All fields that its own text asks an event for, those of its lineage queries included. Which
-    /// category an event has is not among them.
+    /// All fields that its own text asks an event for, those of its lineage queries and those that
+    /// its scripts may read included. Which category an event has is not among them.
     pub fn reads(&self, program: &Program) -> BTreeSet<FieldId> {
         let mut fields = BTreeSet::new();
         let mut visit = |scalar: &Scalar| {
@@ -50,7 +51,32 @@ impl Rule {
                 fields.insert(field);
             }
         }
+        for script in self.scripts(program) {
+            fields.extend(&script.fields);
+        }
         fields
+    }
+
+    /// The scripts that it asks, in the order of the program.
+    pub fn scripts<'a>(&self, program: &'a Program) -> Vec<&'a Script> {
+        if program.scripts.is_empty() {
+            return Vec::new();
+        }
+        let asked: BTreeSet<u32> = self.questions(program).iter().filter_map(script).collect();
+        let all = (0u32..).zip(&program.scripts);
+        all.filter(|(number, _)| asked.contains(number)).map(|(_, script)| script).collect()
+    }
+
+    /// What it asks scripts, in the order of the text; what stands there twice is there twice.
+    pub fn questions<'a>(&'a self, program: &'a Program) -> Vec<&'a Expr> {
+        let mut all = Vec::new();
+        for filter in self.all_filters(program) {
+            filter.condition.questions(&mut all);
+        }
+        for key in self.steps().flat_map(|step| &step.by) {
+            key.value.questions(&mut all);
+        }
+        all
     }
 
     /// Its filters, and those of the lineage queries that they make, each once.
@@ -78,6 +104,13 @@ impl Rule {
             }
             all.extend(more);
         }
+    }
+}
+
+fn script(question: &&Expr) -> Option<u32> {
+    match question {
+        Expr::Script { script, .. } => Some(*script),
+        _ => None,
     }
 }
 
@@ -148,6 +181,33 @@ impl Expr {
         self.parts(&mut values(visit));
     }
 
+    /// Adds what it asks scripts. What a query over lineage asks is not part of it.
+    fn questions<'a>(&'a self, all: &mut Vec<&'a Expr>) {
+        if let Expr::Script { .. } = self {
+            all.push(self);
+        }
+        match self {
+            Expr::Const(_) | Expr::Lineage(..) | Expr::Test(..) => {}
+            Expr::And(parts) | Expr::Or(parts) => {
+                parts.iter().for_each(|part| part.questions(all));
+            }
+            Expr::Not(inner) => inner.questions(all),
+            Expr::Computed(scalar, _) | Expr::Truth(scalar) => scalar.questions(all),
+            Expr::Compare { left, right, .. } => {
+                left.questions(all);
+                right.questions(all);
+            }
+            Expr::Script { args, .. } => args.iter().for_each(|arg| arg.questions(all)),
+        }
+    }
+
+    /// Whether it asks a script.
+    pub fn asks_script(&self) -> bool {
+        let mut found = false;
+        self.parts(&mut |part| found |= matches!(part, Part::Condition(Expr::Script { .. })));
+        found
+    }
+
     /// Whether it asks for an earlier member of a sequence.
     pub fn names_member(&self) -> bool {
         let mut found = false;
@@ -183,5 +243,27 @@ impl Scalar {
     /// Visits it and all values that it is made of.
     pub fn walk(&self, visit: &mut dyn FnMut(&Scalar)) {
         self.parts(&mut values(visit));
+    }
+
+    /// Adds what it asks scripts.
+    fn questions<'a>(&'a self, all: &mut Vec<&'a Expr>) {
+        match self {
+            Scalar::Element(inner, _) => inner.questions(all),
+            Scalar::Call { args, .. } => args.iter().for_each(|arg| arg.questions(all)),
+            Scalar::Arithmetic(_, left, right) => {
+                left.questions(all);
+                right.questions(all);
+            }
+            Scalar::Condition(condition) => condition.questions(all),
+            Scalar::Search { list, condition, .. } => {
+                list.questions(all);
+                condition.questions(all);
+            }
+            Scalar::Literal(_)
+            | Scalar::Null
+            | Scalar::Field(_)
+            | Scalar::Member(..)
+            | Scalar::Variable(_) => {}
+        }
     }
 }

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lang::{Code as RuleCode, Format, Level as Severity, Loaded};
 use model::capability::Capabilities;
-use model::program::Program;
+use model::program::{Program, Rule};
 
+use crate::bundle::Purpose;
 use crate::code::{Code, Refusal};
 use crate::limits::MAX_REFUSALS;
 use crate::manifest::{Kind, Manifest};
 use crate::rule::{Cost, RuleView};
+use crate::script::{self, ScriptView};
 use crate::trust::{Subject, Trust};
 use crate::verified::Verified;
 
@@ -19,6 +21,7 @@ pub struct Compiled {
     verified: Verified,
     program: Program,
     rules: Vec<Admitted>,
+    scripts: Vec<ScriptView>,
 }
 
 /// A rule and what it may do.
@@ -35,7 +38,8 @@ pub struct Admitted {
 
 impl Compiled {
     pub(crate) fn new(verified: Verified, trust: &Trust) -> Result<Compiled, Vec<Refusal>> {
-        let (loaded, mut refused) = load(&verified);
+        verified.purpose(Purpose::Rules).map_err(|refusal| vec![refusal])?;
+        let (mut loaded, mut refused) = load(&verified);
         let views = views(&loaded);
         refused.extend(listed(&verified, &views));
         let asked = verified.manifest.asked();
@@ -46,13 +50,23 @@ impl Compiled {
         if !refused.is_empty() {
             return Err(refused);
         }
-        let rules = views.into_iter().map(|view| admit(&verified, trust, view)).collect();
-        Ok(Compiled { verified, program: loaded.program, rules })
+        let rules: Vec<Admitted> =
+            views.into_iter().map(|view| admit(&verified, trust, view)).collect();
+        let budget = verified.level().terms().budget;
+        let may = |rule: usize| rules.get(rule).filter(|one| one.refused.is_none());
+        script::grant(&mut loaded.program, &|_| Some(budget), &|rule| may(rule).map(|one| one.may));
+        let scripts = script::views(&loaded);
+        Ok(Compiled { verified, program: loaded.program, rules, scripts })
     }
 
     /// What it was compiled from.
     pub fn verified(&self) -> &Verified {
         &self.verified
+    }
+
+    /// The same, kept.
+    pub fn into_verified(self) -> Verified {
+        self.verified
     }
 
     /// All rules in the order of the program.
@@ -64,6 +78,11 @@ impl Compiled {
     /// stay those of [`Compiled::rules`].
     pub fn program(&self) -> &Program {
         &self.program
+    }
+
+    /// All scripts in the order of the program.
+    pub fn scripts(&self) -> &[ScriptView] {
+        &self.scripts
     }
 
     /// Why rules are not loaded.
@@ -98,7 +117,12 @@ fn load(verified: &Verified) -> (Loaded, Vec<Refusal>) {
             Err(_) => refused.push(Refusal::new(Code::Rule, name, "not UTF-8")),
         }
     }
-    let loaded = lang::load(texts);
+    let mut loaded = lang::load(texts);
+    refused.extend(script::fill(
+        &mut loaded,
+        &|name| verified.file(name),
+        &|file| at(verified, file),
+    ));
     let strict = !verified.level().terms().costly;
     for found in &loaded.diagnostics {
         let code = match (found.code, found.code.level()) {
@@ -114,11 +138,16 @@ fn load(verified: &Verified) -> (Loaded, Vec<Refusal>) {
 
 /// What each rule is, in the order of the program.
 pub(crate) fn views(loaded: &Loaded) -> Vec<RuleView> {
-    let kind = |format| if format == Format::Sigma { Kind::Sigma } else { Kind::Eql };
-    let pairs = loaded.program.rules.iter().zip(&loaded.origins);
+    let program = &loaded.program;
+    let kind = |rule: &Rule, format| match script::kind(&rule.scripts(program)) {
+        Some(kind) => kind,
+        None if format == Format::Sigma => Kind::Sigma,
+        None => Kind::Eql,
+    };
+    let pairs = program.rules.iter().zip(&loaded.origins);
     pairs
         .map(|(rule, origin)| {
-            RuleView::new(rule, &loaded.program, &origin.file, kind(origin.format))
+            RuleView::new(rule, program, &origin.file, kind(rule, origin.format))
         })
         .collect()
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::compiled::Compiled;
 use crate::rule::RuleView;
+use crate::script::ScriptView;
 
 /// What a reviewer reads before a newer version is installed. Lists are sorted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -24,6 +25,10 @@ pub struct Diff {
     pub files: Change,
     /// Files that are in both with another content.
     pub changed_files: Vec<String>,
+    /// Scripts.
+    pub scripts: Change,
+    /// Scripts that are in both, and what of them is another.
+    pub changed_scripts: Vec<(String, Vec<&'static str>)>,
 }
 
 /// What came and what went.
@@ -92,6 +97,11 @@ impl Diff {
                 is.files.iter().map(|file| file.path.as_str()),
             ),
             changed_files: changed_files.map(|file| file.path.clone()).collect(),
+            scripts: Change::of(
+                old.scripts().iter().map(|one| one.name.as_str()),
+                new.scripts().iter().map(|one| one.name.as_str()),
+            ),
+            changed_scripts: changed_scripts(old.scripts(), new.scripts()),
         }
     }
 
@@ -103,6 +113,33 @@ impl Diff {
 
 fn change(old: &[String], new: &[String]) -> Change {
     Change::of(old.iter().map(String::as_str), new.iter().map(String::as_str))
+}
+
+/// Scripts that are in both, and what of them is another, in words.
+fn changed_scripts(
+    old: &[ScriptView],
+    new: &[ScriptView],
+) -> Vec<(String, Vec<&'static str>)> {
+    let mut changed: Vec<(String, Vec<&'static str>)> = Vec::new();
+    for is in new {
+        let Some(was) = old.iter().find(|was| was.name == is.name) else { continue };
+        let parts = [
+            ("code", was.sha256 != is.sha256),
+            ("kind", was.kind != is.kind),
+            ("file", was.file != is.file),
+            ("fields", was.fields != is.fields),
+            ("functions", was.functions != is.functions),
+            ("patterns", (&was.regexes, &was.globs) != (&is.regexes, &is.globs)),
+            ("capabilities", was.asks != is.asks),
+            ("budget", was.budget != is.budget),
+        ];
+        let what: Vec<_> = parts.into_iter().filter(|part| part.1).map(|part| part.0).collect();
+        if !what.is_empty() {
+            changed.push((is.name.clone(), what));
+        }
+    }
+    changed.sort();
+    changed
 }
 
 /// What of a rule is another, in words.
@@ -118,6 +155,7 @@ fn differences(old: &RuleView, new: &RuleView) -> Vec<&'static str> {
         ("name", old.name != new.name),
         ("file", old.file != new.file),
         ("cost", old.cost != new.cost),
+        ("scripts", old.scripts != new.scripts),
     ];
     parts.into_iter().filter_map(|(what, is_other)| is_other.then_some(what)).collect()
 }

@@ -68,6 +68,21 @@ impl Change {
     }
 }
 
+impl Record {
+    /// What is kept of a pack.
+    pub fn of(pack: &Verified) -> Record {
+        let mut keys: Vec<String> = keys(pack).collect();
+        keys.sort();
+        keys.dedup();
+        Record {
+            keys,
+            manifest: pack.digest,
+            serial: pack.manifest.serial,
+            version: pack.manifest.version.clone(),
+        }
+    }
+}
+
 impl Installed {
     /// Reads the record. There is none before the first pack; that nobody else can write it is
     /// checked like everything that is obeyed.
@@ -115,16 +130,19 @@ impl Installed {
 
     /// Notes a pack as installed.
     pub fn note(&mut self, pack: &Verified) {
-        let mut keys: Vec<String> = keys(pack).collect();
-        keys.sort();
-        keys.dedup();
-        let record = Record {
-            keys,
-            manifest: pack.digest,
-            serial: pack.manifest.serial,
-            version: pack.manifest.version.clone(),
-        };
-        self.packs.insert(pack.manifest.id.clone(), record);
+        self.put(&pack.manifest.id, Record::of(pack));
+    }
+
+    /// The same for what is known of it.
+    pub fn put(&mut self, id: &str, record: Record) {
+        self.packs.insert(id.to_owned(), record);
+    }
+
+    /// The same, unless a newer one is known.
+    pub fn raise(&mut self, id: &str, record: Record) {
+        if self.packs.get(id).is_none_or(|known| known.serial < record.serial) {
+            self.put(id, record);
+        }
     }
 
     /// Writes the record; whoever reads it sees the old one or the new one.

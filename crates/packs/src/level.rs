@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use model::capability::{Capabilities, Capability};
+use model::script::{Budget, Kind as ScriptKind};
 
 use crate::manifest::Kind;
 
@@ -25,6 +26,8 @@ pub enum Level {
 pub struct Terms {
     /// Kinds of rules that are run.
     pub kinds: &'static [Kind],
+    /// Kinds of scripts that rules may ask.
+    pub scripts: &'static [ScriptKind],
     /// A pack without a signature is refused.
     pub signature: bool,
     /// What rules may do without a grant, if they ask for it.
@@ -37,9 +40,32 @@ pub struct Terms {
     pub alerts: u32,
     /// Partial matches and rows that one rule keeps.
     pub kept: u32,
+    /// What one script may use.
+    pub budget: Budget,
     /// Every load is written to the audit log, not only refusals and changes.
     pub audited: bool,
 }
+
+/// What a script may use that somebody trusted has vouched for. A call's work is a bound on time
+/// (a unit is about a nanosecond of Wasm), so that a thousand scripts cannot stop the event thread for
+/// longer than its rings hold events; memory is a bound, and scripts that do little use little of it.
+const BUDGET: Budget = Budget {
+    work: 1_000_000,
+    memory: 4 << 20,
+    entries: 4_096,
+    bytes: 1 << 20,
+    alerts: 60,
+    violations: 5,
+};
+/// The same for strangers: enough for predicates, little for anything else.
+const STRANGERS: Budget = Budget {
+    work: 100_000,
+    memory: 1 << 20,
+    entries: 256,
+    bytes: 64 << 10,
+    alerts: 10,
+    violations: 3,
+};
 
 const WATCH: Capabilities =
     Capabilities::of(&[Capability::Alert, Capability::State, Capability::Regex]);
@@ -63,6 +89,7 @@ impl Level {
     pub const fn terms(self) -> Terms {
         const TRUSTED: Terms = Terms {
             kinds: Kind::RUN,
+            scripts: &[ScriptKind::Wasm, ScriptKind::Lua],
             signature: false,
             given: WATCH,
             most: Capabilities::all(),
@@ -71,19 +98,23 @@ impl Level {
             alerts: 1_000,
             // The engine's own default.
             kept: 65_536,
+            budget: BUDGET,
             audited: false,
         };
         match self {
             Level::Shipped | Level::Local => TRUSTED,
             Level::Signed => Terms { signature: true, given: Capabilities::ALERT, ..TRUSTED },
             Level::Untrusted => Terms {
-                kinds: Kind::RUN,
+                kinds: &[Kind::Eql, Kind::Sigma, Kind::Wasm],
+                // Wasm is separated from us by its own machine, Lua by a library in C.
+                scripts: &[ScriptKind::Wasm],
                 signature: true,
                 given: Capabilities::ALERT,
                 most: WATCH,
                 costly: false,
                 alerts: 60,
                 kept: 1_024,
+                budget: STRANGERS,
                 audited: true,
             },
         }
@@ -101,14 +132,26 @@ pub fn table() -> String {
     let most = |terms: Terms| {
         if terms.most == Capabilities::all() { "all".to_owned() } else { terms.most.to_string() }
     };
-    let rows: [Row<'_>; 8] = [
+    let scripts = |terms: Terms| {
+        terms.scripts.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let rows: [Row<'_>; 15] = [
         ("kinds of rules", &kinds),
+        ("kinds of scripts that rules ask", &scripts),
         ("signature required", &|terms| yes(terms.signature)),
         ("may without a grant", &|terms| terms.given.to_string()),
         ("may with grants", &most),
         ("regular expressions that cost much (W009)", &|terms| yes(terms.costly)),
         ("alerts of a rule in a minute", &|terms| terms.alerts.to_string()),
         ("partial matches and rows that a rule keeps", &|terms| terms.kept.to_string()),
+        ("work of one call of a script", &|terms| terms.budget.work.to_string()),
+        ("KiB of memory of a script", &|terms| (terms.budget.memory >> 10).to_string()),
+        ("entries that a script remembers", &|terms| terms.budget.entries.to_string()),
+        ("KiB that a script remembers", &|terms| (terms.budget.bytes >> 10).to_string()),
+        ("alerts with texts of a script in a minute", &|terms| terms.budget.alerts.to_string()),
+        ("violations until a script is in quarantine", &|terms| {
+            terms.budget.violations.to_string()
+        }),
         ("every load in the audit log", &|terms| yes(terms.audited)),
     ];
     let mut out = "| |".to_owned();

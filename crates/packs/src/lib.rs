@@ -16,11 +16,13 @@
 //! | `signature`, `keys`, `vouch` | formats of minisign and SSH; known keys; whose word is enough |
 //! | `trust`, `level` | what the operator grants, and what each level of trust allows |
 //! | `untrusted`, `verified`, `compiled` | the three types |
-//! | `rule`, `diff` | what a reviewer reads |
+//! | `bundle` | policies in the same envelope |
+//! | `rule`, `script`, `diff` | what a reviewer reads |
 //! | `installed` | no way back to an older version |
 //! | `make` | the author's side |
 #![forbid(unsafe_code)]
 
+mod bundle;
 mod code;
 mod compiled;
 mod diff;
@@ -34,6 +36,7 @@ mod make;
 mod manifest;
 mod name;
 mod rule;
+mod script;
 mod signature;
 #[cfg(test)]
 mod tests;
@@ -42,7 +45,8 @@ mod untrusted;
 mod verified;
 mod vouch;
 
-pub use code::{Code, Refusal};
+pub use bundle::{Bundle, FILE, Purpose, is_pack};
+pub use code::{Code, Refusal, unread};
 pub use compiled::{Admitted, Compiled};
 pub use diff::{Change as Changed, Diff};
 pub use digest::Sha256;
@@ -53,6 +57,8 @@ pub use make::{Made, SOURCE, make, signature_file};
 pub use manifest::{FileEntry, Kind, Manifest, RuleEntry};
 pub use name::MANIFEST;
 pub use rule::{Cost, RuleView};
+pub use script::{ScriptView, beside, grant as grant_scripts};
+pub use semver::Version;
 pub use signature::{KEY_NAMESPACE, KeyId, NAMESPACE};
 pub use trust::{Grant, KeyTerms, Subject, Trust};
 pub use untrusted::{Judge, Untrusted};

@@ -8,18 +8,21 @@ use std::path::Path;
 
 use files::Directory;
 use jiff::Timestamp;
+use lang::policy::Policies;
 use lang::{Diagnostic, Level, Loaded, RuleTest};
 use model::capability::Capabilities;
 use model::program::Program;
 use semver::Version;
 use serde::Deserialize;
 
+use crate::bundle::{self, Purpose};
 use crate::code::{Code, Refusal, unread};
 use crate::compiled::views;
 use crate::digest::Sha256;
 use crate::limits::{MAX_FILE, MAX_FILES, MAX_SIGNATURES};
 use crate::manifest::{FileEntry, Manifest, RuleEntry};
 use crate::name::{self, MANIFEST};
+use crate::script;
 use crate::signature::Signature;
 use crate::untrusted::is_signature;
 
@@ -28,7 +31,7 @@ pub const SOURCE: &str = "pack.toml";
 /// Endings of rule files.
 const RULES: &[&str] = &["toml", "yml", "yaml"];
 /// Files whose name begins so hold no rules.
-const NO_RULES: &[&str] = &["tests/"];
+pub(crate) const NO_RULES: &[&str] = &["tests/"];
 /// `not_after` unless the author says it: a year, after which somebody should have looked again.
 const DAYS: i64 = 365;
 
@@ -47,12 +50,16 @@ pub struct Made {
     pub program: Program,
     /// Tests that rules bring along.
     pub tests: Vec<RuleTest>,
+    /// The policies, if it is a bundle of those.
+    pub policies: Policies,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Source {
     id: String,
+    #[serde(default)]
+    kind: Purpose,
     version: Version,
     serial: u64,
     not_after: Option<Timestamp>,
@@ -80,7 +87,10 @@ pub fn make(path: &Path, engine: &Version, now: Timestamp) -> Result<Made, Vec<R
         contents.push((name, bytes));
     }
     let source = source(path, &contents).map_err(one)?;
-    let loaded = rules(&contents)?;
+    let (loaded, policies) = match source.kind {
+        Purpose::Rules => (rules(&contents)?, Policies::default()),
+        Purpose::Policy => (Loaded::default(), policies(&contents)?),
+    };
     // What is not given is a year from now, unless the pack is as it was.
     let old = directory.read(MANIFEST, crate::limits::MAX_MANIFEST).ok();
     let same_end = old.as_deref().and_then(|old| Manifest::read(old).ok()).and_then(|old| {
@@ -91,7 +101,8 @@ pub fn make(path: &Path, engine: &Version, now: Timestamp) -> Result<Made, Vec<R
     let manifest = manifest(source, &contents, &loaded, not_after, engine);
     manifest.check().map_err(one)?;
     let bytes = manifest.write();
-    let warnings = loaded.diagnostics;
+    let warnings = loaded.diagnostics.into_iter().chain(policies.diagnostics.iter().cloned());
+    let warnings = warnings.collect();
     Ok(Made {
         unchanged: old.as_ref() == Some(&bytes),
         manifest: bytes,
@@ -99,6 +110,7 @@ pub fn make(path: &Path, engine: &Version, now: Timestamp) -> Result<Made, Vec<R
         warnings,
         program: loaded.program,
         tests: loaded.tests,
+        policies,
     })
 }
 
@@ -142,15 +154,36 @@ fn rules(contents: &[(String, Vec<u8>)]) -> Result<Loaded, Vec<Refusal>> {
             .map_err(|_| vec![Refusal::new(Code::Rule, name, "not UTF-8")])?;
         texts.push((name.clone(), text));
     }
-    let loaded = lang::load(texts);
+    let mut loaded = lang::load(texts);
+    let file = |name: &str| {
+        let found = contents.iter().find(|(known, _)| known == name);
+        found.map(|(_, bytes)| bytes.as_slice())
+    };
+    let missing = script::fill(&mut loaded, &file, &str::to_owned);
+    // The author tests the rules with all that they ask for; what they may is said where they run.
+    for script in &mut loaded.program.scripts {
+        script.may = script.asks;
+    }
     let errors = loaded.diagnostics.iter().filter(|found| found.code.level() == Level::Error);
     let refused: Vec<Refusal> = errors
         .map(|found| {
             let what = format!("{}: {}", found.code.as_str(), found.message);
             Refusal::new(Code::Rule, &found.file, what)
         })
+        .chain(missing)
         .collect();
     if refused.is_empty() { Ok(loaded) } else { Err(refused) }
+}
+
+/// Reads the policies; what only looks odd is a warning.
+fn policies(contents: &[(String, Vec<u8>)]) -> Result<Policies, Vec<Refusal>> {
+    let mut texts = Vec::new();
+    for (name, bytes) in contents.iter().filter(|(name, _)| bundle::is_policy(name)) {
+        let text = String::from_utf8(bytes.clone())
+            .map_err(|_| vec![Refusal::new(Code::Rule, name, "not UTF-8")])?;
+        texts.push((name.clone(), text));
+    }
+    bundle::read(texts, &str::to_owned)
 }
 
 fn manifest(
@@ -161,7 +194,11 @@ fn manifest(
     engine: &Version,
 ) -> Manifest {
     let views = views(loaded);
-    let needs = views.iter().fold(Capabilities::ALERT, |all, view| all | view.needs);
+    let least = match source.kind {
+        Purpose::Rules => Capabilities::ALERT,
+        Purpose::Policy => Capabilities::NONE,
+    };
+    let needs = views.iter().fold(least, |all, view| all | view.needs);
     let fields: BTreeSet<String> = views.iter().flat_map(|view| view.fields.clone()).collect();
     let mut rules: Vec<RuleEntry> = views
         .into_iter()
@@ -184,6 +221,7 @@ fn manifest(
             .collect(),
         format: 1,
         id: source.id,
+        kind: source.kind,
         min_engine: source.min_engine.unwrap_or_else(|| engine.clone()),
         not_after,
         rules,

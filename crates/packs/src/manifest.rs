@@ -9,6 +9,7 @@ use model::capability::{Capabilities, Capability};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
+use crate::bundle::Purpose;
 use crate::code::{Code, Refusal};
 use crate::digest::Sha256;
 use crate::limits::{
@@ -33,6 +34,9 @@ pub struct Manifest {
     pub format: u32,
     /// Lower-case words joined by hyphens.
     pub id: String,
+    /// What it is the manifest of; not written for rules.
+    #[serde(default, skip_serializing_if = "Purpose::is_rules")]
+    pub kind: Purpose,
     /// The oldest engine that runs it as it is meant.
     pub min_engine: Version,
     /// From then on it is refused.
@@ -77,15 +81,15 @@ pub enum Kind {
     Eql,
     /// Sigma YAML.
     Sigma,
-    /// A Wasm module.
+    /// EQL that asks a Wasm module.
     Wasm,
-    /// A Luau script.
+    /// EQL that asks a Luau script.
     Lua,
 }
 
 impl Kind {
     /// Those that are run.
-    pub const RUN: &'static [Kind] = &[Kind::Eql, Kind::Sigma];
+    pub const RUN: &'static [Kind] = &[Kind::Eql, Kind::Sigma, Kind::Wasm, Kind::Lua];
 
     /// The word used in manifests.
     pub fn as_str(self) -> &'static str {
@@ -154,6 +158,9 @@ impl Manifest {
         name::check(self.files.iter().map(|file| file.path.as_str()))?;
         self.check_sizes()?;
         self.check_order()?;
+        if self.kind == Purpose::Policy && !(self.rules.is_empty() && self.fields.is_empty()) {
+            return wrong(Code::Value, "policies have neither `rules` nor `fields`".to_owned());
+        }
         self.rules.iter().try_for_each(|rule| self.check_rule(rule))
     }
 
@@ -198,10 +205,6 @@ impl Manifest {
         if self.files.binary_search_by(|file| file.path.cmp(&rule.file)).is_err() {
             let what = format!("the rule `{}` is in `{}`, which is not listed", rule.id, rule.file);
             return Err(Refusal::new(Code::NotListed, MANIFEST, what));
-        }
-        if !Kind::RUN.contains(&rule.kind) {
-            let what = format!("the rule `{}` is `{}`", rule.id, rule.kind.as_str());
-            return Err(Refusal::new(Code::Kind, &rule.file, what));
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use lang::placement::{self, Place};
 use model::capability::{Capabilities, Capability};
 use model::escape::escaped;
 use model::program::{Expr, Function, Program, Query, Response, Rule, Scalar, Test};
+use model::script::Script;
 use model::walk::Part;
 
 use crate::manifest::Kind;
@@ -38,6 +39,8 @@ pub struct RuleView {
     pub place: Place,
     /// What it costs.
     pub cost: Cost,
+    /// Names of the scripts that it asks.
+    pub scripts: Vec<String>,
 }
 
 /// What a rule costs, counted: what an event meets, and what is remembered between events.
@@ -51,6 +54,8 @@ pub struct Cost {
     pub regexes: usize,
     /// Steps whose events are remembered; 0 for a rule without state.
     pub steps: usize,
+    /// Questions to scripts.
+    pub questions: usize,
 }
 
 impl Cost {
@@ -62,6 +67,7 @@ impl Cost {
             wildcards: self.wildcards + other.wildcards,
             regexes: self.regexes + other.regexes,
             steps: self.steps + other.steps,
+            questions: self.questions + other.questions,
         }
     }
 }
@@ -72,6 +78,8 @@ impl RuleView {
         let names = rule.reads(program);
         let place = placement::of(rule, program).place;
         let cost = cost(rule, program);
+        let scripts = rule.scripts(program);
+        let asked = scripts.iter().fold(Capabilities::NONE, |all, script| all | needed(script));
         RuleView {
             id: rule.meta.id.clone(),
             name: escaped(&rule.meta.name),
@@ -81,12 +89,20 @@ impl RuleView {
             attack: rule.meta.attack.iter().map(|one| escaped(one)).collect(),
             query: fmt::rule(rule, program).unwrap_or_default(),
             fields: names.iter().map(|id| fmt::field_name(*id, program).to_owned()).collect(),
-            needs: needs(rule, place, cost),
+            needs: needs(rule, place, cost) | asked,
             responses: rule.meta.responses.iter().map(|one| escaped(&one.action)).collect(),
             place,
             cost,
+            scripts: scripts.iter().map(|script| script.name.clone()).collect(),
         }
     }
+}
+
+/// What a rule that asks a script needs for it: what the script asks for, and what its table has.
+fn needed(script: &Script) -> Capabilities {
+    let regex = !script.regexes.is_empty();
+    let found = if regex { Capabilities::of(&[Capability::Regex]) } else { Capabilities::NONE };
+    script.asks | found
 }
 
 /// What a rule needs. A response that nobody carries out here needs nothing: it is only shown.
@@ -117,9 +133,12 @@ fn cost(rule: &Rule, program: &Program) -> Cost {
                 _ => {}
             }
         }
-        Part::Condition(Expr::Compare { .. } | Expr::Truth(_) | Expr::Lineage(..)) => {
+        Part::Condition(
+            Expr::Compare { .. } | Expr::Truth(_) | Expr::Lineage(..),
+        ) => {
             cost.predicates += 1;
         }
+        Part::Condition(Expr::Script { .. }) => cost.questions += 1,
         Part::Value(Scalar::Call { function: Function::Match, .. }) => cost.regexes += 1,
         Part::Condition(Expr::Const(_) | Expr::And(_) | Expr::Or(_) | Expr::Not(_))
         | Part::Value(_) => {}

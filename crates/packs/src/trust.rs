@@ -31,6 +31,8 @@ use crate::signature::KeyId;
 pub struct Trust {
     /// Signatures of different owners of keys that a pack needs; at least one.
     pub threshold: usize,
+    /// Policies are taken from signed bundles only, not from plain files.
+    pub signed_policies: bool,
     /// Keys whose signatures count no longer.
     pub revoked: Vec<KeyId>,
     /// What is said of single keys.
@@ -78,7 +80,13 @@ pub struct Subject<'a> {
 
 impl Default for Trust {
     fn default() -> Trust {
-        Trust { threshold: 1, revoked: Vec::new(), keys: Vec::new(), grants: Vec::new() }
+        Trust {
+            threshold: 1,
+            signed_policies: false,
+            revoked: Vec::new(),
+            keys: Vec::new(),
+            grants: Vec::new(),
+        }
     }
 }
 
@@ -132,7 +140,9 @@ impl Trust {
                 capabilities: grant.capabilities.iter().map(named).collect::<Result<_, _>>()?,
             })
         });
-        Ok(Trust { threshold, revoked, keys, grants: grants.collect::<Result<_, _>>()? })
+        let signed_policies = written.signed_policies;
+        let grants = grants.collect::<Result<_, _>>()?;
+        Ok(Trust { threshold, signed_policies, revoked, keys, grants })
     }
 
     /// What a rule may do: the intersection of what was asked for, what is granted, and what its
@@ -155,6 +165,8 @@ impl Trust {
 #[serde(deny_unknown_fields)]
 struct Written {
     threshold: Option<usize>,
+    #[serde(default)]
+    signed_policies: bool,
     #[serde(default)]
     revoked: Vec<String>,
     #[serde(default)]

@@ -149,8 +149,9 @@ impl Untrusted {
         let kinds = level.terms().kinds;
         match manifest.rules.iter().find(|rule| !kinds.contains(&rule.kind)) {
             Some(rule) => {
-                let what = format!("`{}` is `{}`", rule.id, rule.kind.as_str());
-                Err(Refusal::new(Code::Level, &self.place, what))
+                let (kind, level) = (rule.kind.as_str(), level.as_str());
+                let what = format!("`{}` is `{kind}`, and the pack {level}", rule.id);
+                Err(Refusal::new(Code::Kind, &self.place, what))
             }
             None => Ok(()),
         }

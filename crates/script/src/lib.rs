@@ -23,6 +23,7 @@ pub mod backend;
 mod call;
 pub mod cause;
 mod desk;
+mod imports;
 mod kit;
 pub mod limits;
 mod load;
@@ -36,5 +37,6 @@ mod ticker;
 mod wasm;
 
 pub use backend::Backend;
+pub use imports::imports;
 pub use refuse::Refused;
 pub use runtime::Runtime;

@@ -14,7 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("policy", &["model"]),
     ("packs", &["model", "lang", "files"]),
     ("script", &["model"]),
-    ("agent", &["model", "kernel", "lang", "engine", "files", "policy", "script"]),
+    ("agent", &["model", "kernel", "lang", "engine", "files", "packs", "policy", "script"]),
     ("kestrel", &["model", "lang", "engine", "files", "packs", "script"]),
     ("fuzz", &["model", "lang", "engine", "kestrel", "packs", "script"]),
     ("provoke", &["model"]),

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::{Output, RUNTIME_DIR};
 use crate::policy::STATE_DIR;
+use crate::policy::bundles::Vouch;
 
 /// Commands about policies.
 #[derive(Debug, Subcommand)]
@@ -34,10 +35,40 @@ pub(crate) enum PolicyCommand {
 /// Policies to look at.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Files {
-    /// Policy files, or directories with them (*.yaml, *.yml, *.toml)
+    /// Policy files, directories with them (*.yaml, *.yml, *.toml), or signed bundles
     /// [default: /etc/aegisbpf/policies.d]
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
+    /// Who may have signed them.
+    #[command(flatten)]
+    pub(crate) signed: Signed,
+}
+
+impl Files {
+    /// Whose word is enough.
+    pub(crate) fn vouch(&self) -> Vouch {
+        self.signed.read()
+    }
+}
+
+/// Who may have signed bundles. What is named here is required: then plain files are refused.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Signed {
+    /// Directory of public keys; what they did not sign is refused
+    /// [default for `apply`: /etc/aegisbpf/keys, if it exists]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keys: Option<PathBuf>,
+    /// The trust file: threshold, revoked keys; what it does not trust is refused
+    /// [default for `apply`: /etc/aegisbpf/trust.toml, if it exists]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trust: Option<PathBuf>,
+}
+
+impl Signed {
+    /// The same as the reader of bundles wants it.
+    pub(crate) fn read(&self) -> Vouch {
+        Vouch { keys: self.keys.clone(), trust: self.trust.clone(), older: false }
+    }
 }
 
 /// Form of findings.
@@ -106,6 +137,9 @@ pub(crate) struct DiffArgs {
     /// The new ones
     #[arg(value_name = "B")]
     pub(crate) after: PathBuf,
+    /// Who may have signed them.
+    #[command(flatten)]
+    pub(crate) vouch: Signed,
     /// Form of the answer
     #[arg(short, long, value_name = "FORM", default_value = "text")]
     pub(crate) output: Output,
@@ -171,6 +205,9 @@ pub(crate) struct ApplyArgs {
     /// Accept that this operation is not enforced by the running agent
     #[arg(long, value_name = "OPERATION", value_delimiter = ',')]
     pub(crate) accept_degraded: Vec<String>,
+    /// Take a signed bundle that is older than one that was in force, or of another owner
+    #[arg(long, requires = "reason")]
+    pub(crate) older: bool,
     /// Why, for those who read the history
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,

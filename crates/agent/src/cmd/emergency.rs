@@ -43,6 +43,7 @@ fn note(locked: &Locked<'_>, action: &'static str, reason: &str) -> Result<(), F
         reason: Some(reason),
         before,
         after,
+        bundles: serde_json::Value::Null,
         enforced_by: None,
     })
 }

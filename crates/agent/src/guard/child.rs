@@ -106,6 +106,14 @@ fn arguments(args: &RunArgs, started: u64, restarts: u32) -> Vec<std::ffi::OsStr
     for dir in &args.rules {
         list.extend(["--rules".into(), dir.clone().into()]);
     }
+    for dir in &args.packs {
+        list.extend(["--packs".into(), dir.clone().into()]);
+    }
+    for (name, path) in [("--keys", &args.keys), ("--trust", &args.trust)] {
+        if let Some(path) = path {
+            list.extend([name.into(), path.clone().into()]);
+        }
+    }
     let output = match args.output {
         Format::Compact => "compact",
         Format::Json => "json",
@@ -119,6 +127,9 @@ fn arguments(args: &RunArgs, started: u64, restarts: u32) -> Vec<std::ffi::OsStr
     if let Some(cgroup) = &args.cgroup {
         list.extend(["--cgroup".into(), cgroup.clone().into()]);
     }
+    if let Some(path) = &args.redact {
+        list.extend(["--redact".into(), path.clone().into()]);
+    }
     let on_exit = match args.on_exit {
         OnExit::Keep => "keep",
         OnExit::Release => "release",
@@ -128,6 +139,7 @@ fn arguments(args: &RunArgs, started: u64, restarts: u32) -> Vec<std::ffi::OsStr
         ("--audit", args.audit),
         ("--enforce", args.enforce),
         ("--keep-going", args.keep_going),
+        ("--strict", args.strict),
         ("--events", args.events),
         ("--no-alerts", args.no_alerts),
         ("--no-watch", args.no_watch),
@@ -144,9 +156,9 @@ mod tests {
 
     #[test]
     fn the_worker_gets_all_that_the_operator_said() {
-        let words = "aegisbpf run --rules a --rules b --keep-going --runtime-dir /r -o compact \
+        let words = "aegisbpf run --rules a --rules b --packs k --packs l --keys n --trust t --strict --keep-going --runtime-dir /r -o compact \
                      --events --no-alerts --no-watch --max-alerts 7 --policy p --enforce \
-                     --state-dir /s --cgroup /c --on-exit release";
+                     --state-dir /s --redact /f --cgroup /c --on-exit release";
         let Verb::Run(run) = Cli::parse_from(words.split_whitespace()).command else { panic!() };
         let mut words: Vec<std::ffi::OsString> = vec!["aegisbpf".into()];
         words.extend(arguments(&run, 7, 3));

@@ -93,7 +93,7 @@ impl Adhoc {
         let unusable = |error: &dyn std::fmt::Display| {
             Failure::new(Exit::Failed, format!("cannot read {}: {error}", path.display()))
         };
-        match crate::worker::read_limited(&path, FILE_MAX) {
+        match super::store::read(&path, FILE_MAX) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| unusable(&error)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Adhoc::default()),
             Err(error) => Err(unusable(&error)),

@@ -7,10 +7,13 @@
 use files::Trust;
 use lang::Code;
 use model::policy::{Mode, Operations};
+use packs::Refusal;
 use policy::Options;
+use serde_json::{Value as Json, json};
 
 use super::adhoc::{self, Adhoc};
-use super::load::{self, Expected, Ready, Refused, Untrusted, Verified};
+use super::bundles::{self, Vouch};
+use super::load::{self, Expected, Ready, Refused, Verified};
 use super::offer::Offer;
 use super::store::{Active, Change, Locked, Staged, Store, Who};
 use super::{advice, words};
@@ -21,6 +24,8 @@ use crate::exit::{Exit, Failure};
 pub(crate) enum Stop {
     /// The policies are at fault.
     Refused(Box<Refused>),
+    /// A signed bundle, or the lack of one, is.
+    Unverified(Vec<Refusal>),
     /// Something else is.
     Failed(Failure),
 }
@@ -56,6 +61,8 @@ pub(crate) struct Wanted {
     pub(crate) paths: Vec<std::path::PathBuf>,
     /// Not these, but what is in force.
     pub(crate) again: bool,
+    /// Whose word is enough for signed bundles.
+    pub(crate) vouch: Vouch,
     /// Digests that they must have.
     pub(crate) expected: Expected,
     /// Whether it may lock somebody out.
@@ -73,15 +80,18 @@ pub(crate) fn prepare(
     generation: u64,
     by: &dyn Enforce,
 ) -> Result<Ready, Stop> {
-    let verified = if wanted.again {
-        Verified::again(in_force(store)?)
+    let (verified, bundles) = if wanted.again {
+        (Verified::again(in_force(store)?), bundles_in_force(store)?)
     } else {
-        let read = Untrusted::read(&load::paths(&wanted.paths), Trust::Owner)?;
-        read.verify(&wanted.expected)?
+        let read = bundles::read(store, &load::paths(&wanted.paths), &wanted.vouch);
+        let read = read.map_err(Stop::Unverified)?;
+        let how = (Trust::Owner, &wanted.expected);
+        (Verified::bundled(read.texts, &read.plain, how)?, read.sources)
     };
     let options = Options { generation, mode: by.mode(), now: load::now() };
     let mut ready = with_adhoc(store, verified, &options)?;
     advice::lint(&mut ready);
+    ready.bundles = bundles;
     ready.accepted = wanted.accepted;
     if wanted.again {
         ready.accepted.0 |= accepted_before(store)?.0;
@@ -103,6 +113,12 @@ pub(crate) fn in_force(store: &Store) -> Result<Vec<files::Text>, Failure> {
         Some(active) => store.sources(&store.about(active)?),
         None => Ok(Vec::new()),
     }
+}
+
+/// The signed bundles that what is in force came in.
+fn bundles_in_force(store: &Store) -> Result<Vec<bundles::Source>, Failure> {
+    let active = store.active()?.map(|active| store.about(active)).transpose()?;
+    Ok(active.map(|about| about.bundles).unwrap_or_default())
 }
 
 /// What was accepted when that was put in force.
@@ -135,11 +151,44 @@ pub(crate) fn apply_locked(
     wanted: &Wanted,
     by: &mut dyn Enforce,
 ) -> Result<(Ready, Active), Stop> {
-    let ready = prepare(store, wanted, locked.next()?, by)?;
     let who = Who::me();
+    let reason = wanted.reason.as_deref();
+    let ready = match prepare(store, wanted, locked.next()?, by) {
+        Err(Stop::Unverified(refused)) => {
+            note_refusal(store, locked, &refused, (&who, reason));
+            return Err(Stop::Unverified(refused));
+        }
+        prepared => prepared?,
+    };
     let staged = locked.stage(&ready, &who)?;
-    let active = go(store, locked, &staged, by, ("apply", &who, wanted.reason.as_deref()))?;
+    let active = go(store, locked, &staged, by, ("apply", &who, reason))?;
+    // The generation tells of its bundles, too: nothing is lost if this fails.
+    bundles::note(store, &ready.bundles).map_err(|refusal| Stop::Unverified(vec![refusal]))?;
     Ok((ready, active))
+}
+
+/// Writes down that a bundle was refused; what is in force stays.
+fn note_refusal(
+    store: &Store,
+    locked: &Locked<'_>,
+    refused: &[Refusal],
+    (who, reason): (&Who, Option<&str>),
+) {
+    let active = store.active().ok().flatten();
+    let before = active.and_then(|one| Some((one, store.about(one).ok()?.sha256)));
+    let refusal = |one: &Refusal| json!({ "code": one.code.as_str(), "place": one.place, "message": one.message });
+    let change = Change {
+        action: "apply-refused",
+        who,
+        reason,
+        after: before.clone(),
+        before,
+        bundles: json!({ "refused": refused.iter().map(refusal).collect::<Vec<_>>() }),
+        enforced_by: None,
+    };
+    if let Err(failure) = locked.log(&change) {
+        tracing::warn!(%failure, "the refusal is not in the history");
+    }
 }
 
 /// Goes back to a generation, or to the one before. Its texts are compiled anew, since exceptions
@@ -169,6 +218,7 @@ pub(crate) fn rollback(
     let options = Options { generation: locked.next()?, mode: by.mode(), now: load::now() };
     let mut ready = with_adhoc(store, Verified::again(texts), &options)?;
     ready.accepted = about.accepted();
+    ready.bundles = about.bundles;
     let who = Who::me();
     let staged = locked.stage(&ready, &who)?;
     let active = go(store, &locked, &staged, by, ("rollback", &who, reason))?;
@@ -187,6 +237,13 @@ fn before(store: &Store, active: u64) -> Result<u64, Failure> {
     Err(Failure::new(Exit::Failed, "there is no generation before this one"))
 }
 
+fn in_history(bundles: &[bundles::Source]) -> Json {
+    if bundles.is_empty() {
+        return Json::Null;
+    }
+    bundles.iter().map(bundles::Source::json).collect()
+}
+
 /// The last steps: written down, into the kernel, active.
 fn go(
     store: &Store,
@@ -203,6 +260,7 @@ fn go(
         reason,
         before: active.map(|one| (one, digest(one).unwrap_or_default())),
         after: Some((staged.generation, staged.about.sha256.clone())),
+        bundles: in_history(&staged.about.bundles),
         enforced_by: by.name(),
     };
     let done = locked.log(&change).and_then(|()| by.put(staged));
@@ -258,5 +316,7 @@ pub(crate) fn told(ready: &Ready, active: &Active, by: &dyn Enforce) -> String {
     )
 }
 
+#[cfg(test)]
+mod bundle_tests;
 #[cfg(test)]
 mod tests;

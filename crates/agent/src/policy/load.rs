@@ -12,6 +12,8 @@ use policy::{Compiled, Options};
 use sha2::{Digest, Sha256};
 
 use super::POLICIES_DIR;
+use super::bundles::{self, Vouch};
+use super::deploy::Stop;
 
 /// Extensions of policy files.
 pub(crate) const EXTENSIONS: &[&str] = &["yaml", "yml", "toml"];
@@ -55,6 +57,8 @@ pub(crate) struct Ready {
     pub(crate) loaded: Policies,
     /// The tables.
     pub(crate) compiled: Compiled,
+    /// The signed bundles that some of them came in.
+    pub(crate) bundles: Vec<bundles::Source>,
     /// How they were compiled.
     pub(crate) options: Options,
     /// Seconds since 1970 at which one of the texts ends; [`i64::MAX`] if none does.
@@ -163,6 +167,20 @@ impl Verified {
         Verified { texts }
     }
 
+    /// Texts of signed bundles, and beside them those of plain files.
+    pub(crate) fn bundled(
+        bundled: Vec<Text>,
+        plain: &[PathBuf],
+        (trust, expected): (Trust, &Expected),
+    ) -> Result<Verified, Box<Refused>> {
+        if plain.is_empty() && !bundled.is_empty() {
+            return Ok(Verified { texts: bundled });
+        }
+        let mut texts = Untrusted::read(&paths(plain), trust)?.verify(expected)?.texts;
+        texts.splice(0..0, bundled);
+        Ok(Verified { texts })
+    }
+
     /// With this text in the place of the one of that name, or without it.
     pub(crate) fn with(mut self, name: &str, text: Option<Text>) -> Verified {
         self.texts.retain(|one| one.name != name);
@@ -190,6 +208,7 @@ impl Verified {
                     texts,
                     loaded,
                     compiled,
+                    bundles: Vec::new(),
                     options,
                     until: i64::MAX,
                     accepted: Operations::default(),
@@ -231,9 +250,12 @@ fn place_of(policies: &[Policy], id: &str) -> Option<Place> {
 
 impl Ready {
     /// All steps for commands that only look: anybody's files, no digests.
-    pub(crate) fn look(given: &[PathBuf]) -> Result<Ready, Box<Refused>> {
-        let read = Untrusted::read(&paths(given), Trust::Anyone)?;
-        read.verify(&Expected::default())?.compile(&looking())
+    pub(crate) fn look(given: &[PathBuf], vouch: &Vouch) -> Result<Ready, Stop> {
+        let read = bundles::look(given, vouch).map_err(Stop::Unverified)?;
+        let how = (Trust::Anyone, &Expected::default());
+        let mut ready = Verified::bundled(read.texts, &read.plain, how)?.compile(&looking())?;
+        ready.bundles = read.sources;
+        Ok(ready)
     }
 }
 

@@ -3,6 +3,7 @@
 //! | module | does |
 //! |---|---|
 //! | [`adhoc`] | rules made at the command line |
+//! | [`bundles`] | signed bundles, and whose word is enough for them |
 //! | [`load`] | files, texts, tables: each step a type, findings in between |
 //! | [`advice`] | what the tables tell about policies, as findings with places |
 //! | [`offer`] | what a way of enforcing can do, and what is refused therefore |
@@ -14,6 +15,7 @@
 
 pub(crate) mod adhoc;
 pub(crate) mod advice;
+pub(crate) mod bundles;
 pub(crate) mod deploy;
 pub(crate) mod load;
 pub(crate) mod offer;

@@ -102,7 +102,7 @@ mod tests {
             "process":{"pid":2,"Ext":{"ancestors":{"name":["bash"]}}}}"#;
         let event = serde_json::from_str(json).unwrap();
         let ancestors = vec![json!({ "pid": 1, "name": "bash" })];
-        let matched = Match { rule: &rule, id: 0xab, members: &[7], earlier: &[] };
+        let matched = Match { rule: &rule, id: 0xab, members: &[7], earlier: &[], said: &[] };
         let alert = Json::Object(document(event, &matched, ancestors));
         let at = |pointer: &str| alert.pointer(pointer).unwrap_or(&Json::Null);
         assert_eq!(at("/event/kind"), "alert");
@@ -125,7 +125,7 @@ mod tests {
             object(json!({ "event": { "sequence": number }, "process": process }))
         };
         let earlier = [(3, Arc::new(event(3, "a")))];
-        let matched = Match { rule: &rule, id: 1, members: &[2, 3, 9], earlier: &earlier };
+        let matched = Match { rule: &rule, id: 1, members: &[2, 3, 9], earlier: &earlier, said: &[] };
         let last = event(9, "b");
         let ancestors = ancestors(&last);
         assert_eq!(ancestors, [json!({ "name": "init" })]);

@@ -79,6 +79,16 @@ pub(crate) struct RuleInfo {
     pub(crate) placement: &'static str,
     /// It raises no alerts of its own: only correlations count it.
     pub(crate) silent: bool,
+    /// `shipped`, `signed`, `local` or `untrusted`.
+    pub(crate) level: &'static str,
+    /// Id and version of its pack.
+    pub(crate) pack: Option<String>,
+    /// Keys that signed the pack.
+    pub(crate) signers: Vec<String>,
+    /// What it may do.
+    pub(crate) may: Vec<&'static str>,
+    /// Alerts that it may raise in a minute; 0: as many as any.
+    pub(crate) max_alerts: u64,
 }
 
 /// A rule, or a whole file, that does not run.

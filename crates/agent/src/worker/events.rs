@@ -14,16 +14,16 @@ use rustix::time::{ClockId, clock_gettime};
 use super::arms::Arms;
 use super::board::{Board, Figures, Reload};
 use super::control::untaxed;
-use super::health::{Health, processor_time};
+use super::health::processor_time;
 use super::hub::Command;
 use super::link::{Asker, Link, News};
-use super::output::Output;
 use super::publisher::Publisher;
 use super::reload::{Fresh, Reloader};
 use super::resolver::Resolver;
 use super::settle::Settling;
 use super::snapshot;
 use super::watch::Seen;
+use crate::audit::Audit;
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
 use crate::proto::{Request, WATCH_MAX};
@@ -70,8 +70,8 @@ impl Worker {
     pub(crate) fn new(
         engine: Engine,
         rules_want: Interest,
-        (output, health, arms): (Output, Health, Arms),
-        (args, seen): (&RunArgs, Seen),
+        (publisher, arms): (Publisher, Arms),
+        (args, seen, audit): (&RunArgs, Seen, Arc<Audit>),
         board: Arc<Board>,
         guard: Asker,
     ) -> Worker {
@@ -79,14 +79,14 @@ impl Worker {
         Worker {
             engine,
             resolver: Resolver::new(),
-            publisher: Publisher::new(output, health, args),
+            publisher,
             rules_want,
             asked: Interest::default(),
             subscriptions: 0,
             malformed: 0,
             board,
             guard,
-            reloader: Reloader::new(args, seen),
+            reloader: Reloader::new(args, seen, audit),
             settling: Settling::default(),
             arms,
             show_events: args.events,

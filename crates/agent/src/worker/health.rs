@@ -141,9 +141,9 @@ impl Health {
         self.notices.clear();
     }
 
-    /// Alerts of one rule that are told within a minute.
-    pub(crate) fn limit(&self) -> u64 {
-        self.limit
+    /// Alerts of a rule that are told within a minute.
+    pub(crate) fn limit(&self, rule: usize) -> u64 {
+        limit_of(self.limit, self.infos.get(rule))
     }
 
     /// The rules, in the order of the program.
@@ -172,13 +172,14 @@ impl Health {
     pub(crate) fn admits(&mut self, id: &str) -> bool {
         let Some(number) = self.numbers.get(id).copied() else { return true };
         let Some(rule) = self.rules.get_mut(number) else { return true };
+        let limit = limit_of(self.limit, self.infos.get(number));
         let [raised, _] = &mut rule.raised;
         *raised += 1;
-        if *raised <= self.limit {
+        if *raised <= limit {
             rule.alerts += 1;
             return true;
         }
-        if *raised == self.limit + 1 {
+        if *raised == limit + 1 {
             self.notices.push(Notice { rule: number, what: What::Noisy });
         }
         rule.noisy = true;
@@ -262,6 +263,11 @@ impl Health {
         };
         [ids(|rule| rule.slow), ids(|rule| rule.noisy)]
     }
+}
+
+/// What all rules may raise, and what this one may by how far its author is trusted.
+fn limit_of(all: u64, info: Option<&RuleInfo>) -> u64 {
+    info.map(|info| info.max_alerts).filter(|most| *most > 0).map_or(all, |most| most.min(all))
 }
 
 /// Processor time of this thread, in nanoseconds.

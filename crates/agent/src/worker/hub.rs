@@ -17,6 +17,7 @@ use super::filter::Filter;
 use super::health::Figures;
 use super::queue::{Line, LineSender};
 use super::reload::Answer;
+use crate::redact::Redactor;
 
 /// Clients that read events or alerts at the same time.
 pub(crate) const CLIENTS_MAX: usize = 8;
@@ -72,8 +73,10 @@ pub(crate) enum Command {
 pub(crate) type RuleList = (Arc<[RuleInfo]>, Vec<Figures>);
 
 /// Clients and the recent past.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Hub {
+    /// Nothing leaves before it has seen it.
+    redactor: Redactor,
     clients: Vec<Client>,
     /// Operations that any client of events reads.
     read: KindSet,
@@ -84,6 +87,18 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
+    /// Nobody reads yet.
+    pub(crate) fn new(redactor: Redactor) -> Hub {
+        Hub {
+            redactor,
+            clients: Vec::new(),
+            read: KindSet::EMPTY,
+            events: Recent::default(),
+            alerts: Recent::default(),
+            second: (0, 0),
+        }
+    }
+
     /// Adds a client; false when there are too many.
     pub(crate) fn join(&mut self, client: Client) -> bool {
         let room = self.clients.len() < CLIENTS_MAX;
@@ -127,8 +142,11 @@ impl Hub {
             return;
         }
         let mut rendered: Option<Line> = None;
-        let mut line =
-            || Arc::clone(rendered.get_or_insert_with(|| text(&model::json::document(event))));
+        let mut line = || {
+            Arc::clone(
+                rendered.get_or_insert_with(|| shown(model::json::document(event), &self.redactor)),
+            )
+        };
         if keep {
             self.events.put(line(), EVENTS_KEPT);
         }
@@ -153,7 +171,7 @@ impl Hub {
     /// Gives a denial to those who read events: it is none of their operations, so only a condition
     /// can leave it out.
     pub(crate) fn denial(&mut self, document: &Map<String, Json>) {
-        let line = text(document);
+        let line = shown(document.clone(), &self.redactor);
         self.events.put(Arc::clone(&line), EVENTS_KEPT);
         let event = Document::lenient(document).0;
         for client in self.clients.iter_mut().filter(|client| client.stream == Stream::Events) {
@@ -179,6 +197,12 @@ impl Hub {
         self.second.1 += 1;
         self.second.1 <= KEPT_A_SECOND
     }
+}
+
+/// A document as one line, without secrets.
+fn shown(mut document: Map<String, Json>, redactor: &Redactor) -> Line {
+    redactor.document(&mut document);
+    text(&document)
 }
 
 /// A document as one line.
@@ -210,6 +234,10 @@ mod tests {
     use super::*;
     use model::json::Document;
 
+    fn hub() -> Hub {
+        Hub::new(Redactor::builtin().unwrap())
+    }
+
     fn exec() -> Document {
         let json = r#"{"event.action": "exec", "process.name": "cp"}"#;
         Document::new(&serde_json::from_str(json).unwrap()).unwrap()
@@ -222,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_client_gets_the_kinds_it_reads_and_only_those() {
-        let mut hub = Hub::default();
+        let mut hub = hub();
         let (one, mut got) = client(Stream::Events, KindSet::EMPTY.with(Kind::Exec));
         assert!(hub.join(one));
         assert_eq!(hub.wants(), KindSet::EMPTY.with(Kind::Exec));
@@ -237,8 +265,31 @@ mod tests {
     }
 
     #[test]
+    fn secrets_are_shown_to_nobody_and_seen_by_conditions() {
+        let json = r#"{"event.action": "exec", "process.args": ["x", "--token", "s3cret-Z"],
+            "process.command_line": "x --token s3cret-Z"}"#;
+        let event = Document::new(&serde_json::from_str(json).unwrap()).unwrap();
+        let mut hub = hub();
+        let (mut one, mut got) = client(Stream::Events, KindSet::EMPTY.with(Kind::Exec));
+        one.filter = Some(Filter::new(r#"process.args == "s3cret-Z""#).unwrap());
+        assert!(hub.join(one));
+        hub.event(Kind::Exec, 1, &event);
+        hub.denial(
+            serde_json::from_str::<Json>(r#"{"message": "PGPASSWORD=s3cret-Z"}"#)
+                .unwrap()
+                .as_object()
+                .unwrap(),
+        );
+        let line = got.next_now().unwrap();
+        assert!(line.contains("--token") && !line.contains("s3cret"), "{line}");
+        let past = hub.recent(Stream::Events);
+        assert_eq!(past.len(), 2);
+        assert!(past.iter().all(|line| line.contains("[redacted]") && !line.contains("s3cret")));
+    }
+
+    #[test]
     fn alerts_go_to_readers_of_alerts_and_are_kept() {
-        let mut hub = Hub::default();
+        let mut hub = hub();
         let (events, mut no) = client(Stream::Events, KindSet(u64::MAX));
         let (alerts, mut yes) = client(Stream::Alerts, KindSet::EMPTY);
         assert!(hub.join(events) && hub.join(alerts));
@@ -249,7 +300,7 @@ mod tests {
 
     #[test]
     fn clients_and_the_past_are_bounded() {
-        let mut hub = Hub::default();
+        let mut hub = hub();
         let all: Vec<_> =
             (0..=CLIENTS_MAX).map(|_| client(Stream::Alerts, KindSet::EMPTY)).collect();
         let joined =
@@ -269,7 +320,7 @@ mod tests {
 
     #[test]
     fn a_flood_is_put_aside_only_in_part() {
-        let mut hub = Hub::default();
+        let mut hub = hub();
         for _ in 0..KEPT_A_SECOND * 3 {
             hub.event(Kind::Exec, 5, &exec());
         }

@@ -20,6 +20,7 @@ mod host;
 mod hub;
 mod link;
 mod output;
+mod packs;
 mod policies;
 mod publisher;
 mod queue;
@@ -41,15 +42,18 @@ use std::sync::mpsc::sync_channel;
 use engine::{Engine, Limits};
 use kernel::rings::Rings;
 
+use crate::audit::Audit;
 use crate::cli::{Format, WorkerArgs};
 use crate::exit::{Exit, Failure};
 use crate::guard;
+use crate::redact::Redactor;
 use board::Board;
 use control::Control;
 use events::Worker;
 use health::Health;
 use link::{Link, News};
 use output::Output;
+use publisher::Publisher;
 
 /// Results that the pipes of a rule hold back: the end that they wait for never comes.
 const ROWS_MAX: usize = 4_096;
@@ -62,12 +66,14 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
         tracing::debug!(%error, "the process keeps its name");
     }
     let (link, news) = Link::open()?;
+    let redactor = Redactor::open(args.run.redact.as_deref())?;
     let mut wanted = args.run.clone();
     // Rules that were broken while the agent ran must not end it: the sound ones go on.
     wanted.keep_going |= args.restarts > 0;
     let seen = watch::Seen::default();
     seen.note(&wanted);
-    let rules = rules::read(&wanted)?;
+    let audit = Arc::new(Audit::at(&wanted.state_dir));
+    let rules = rules::read(&wanted, rules::When::Start, &audit)?;
     let board = Arc::new(Board::new());
     board.put_rules(rules.set());
     let health = Health::new(rules.infos(), args.run.max_alerts);
@@ -86,12 +92,14 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
         Format::Compact => queue::text_notice,
         Format::Json => queue::json_notice,
     };
+    let output = Output::start(notice, args.restarts > 0)?;
+    let publisher = Publisher::new(output, health, redactor, &args.run);
     let (commands, waiting) = sync_channel(control::COMMANDS_MAX);
     let mut worker = Worker::new(
         engine,
         engine::interest::of(&program),
-        (Output::start(notice, args.restarts > 0)?, health, arms::Arms::of(&program)),
-        (&args.run, seen.clone()),
+        (publisher, arms::Arms::of(&program)),
+        (&args.run, seen.clone(), audit),
         Arc::clone(&board),
         link.asker(),
     );

@@ -13,14 +13,17 @@ use super::hub::{Hub, text};
 use super::output::Output;
 use super::queue::Line;
 use crate::cli::{Format, RunArgs};
+use crate::redact::Redactor;
 use crate::render::{alert, compact, denial, health};
 
 /// Where events and alerts go.
 #[derive(Debug)]
-pub(super) struct Publisher {
+pub(crate) struct Publisher {
     pub(super) hub: Hub,
     pub(super) output: Output,
     pub(super) health: Health,
+    /// Nothing leaves before it has seen it.
+    redactor: Redactor,
     form: Format,
     show_events: bool,
     show_alerts: bool,
@@ -31,9 +34,15 @@ pub(super) struct Publisher {
 
 impl Publisher {
     /// Nothing has been told yet.
-    pub(super) fn new(output: Output, health: Health, args: &RunArgs) -> Publisher {
+    pub(crate) fn new(
+        output: Output,
+        health: Health,
+        redactor: Redactor,
+        args: &RunArgs,
+    ) -> Publisher {
         Publisher {
-            hub: Hub::default(),
+            hub: Hub::new(redactor.clone()),
+            redactor,
             output,
             health,
             form: args.output,
@@ -62,7 +71,9 @@ impl Publisher {
         }
         let document = model::json::document(view);
         if self.show_events {
-            let line = self.line(&document);
+            let mut shown = document.clone();
+            self.redactor.document(&mut shown);
+            let line = self.line(&shown);
             self.output.put(line);
         }
         let number = view.get(model::field::EVENT_SEQUENCE);
@@ -72,7 +83,7 @@ impl Publisher {
                 continue;
             }
             if matched.members.iter().any(is_about) {
-                self.alert(&alert::document(document.clone(), matched, ancestors(view)));
+                self.alert(alert::document(document.clone(), matched, ancestors(view)));
             } else {
                 self.earlier(matched);
             }
@@ -90,10 +101,10 @@ impl Publisher {
     fn earlier(&mut self, matched: &Match<'_>) {
         let last = matched.earlier.last().map(|(_, event)| Map::clone(event)).unwrap_or_default();
         let ancestors = alert::ancestors(&last);
-        self.alert(&alert::document(last, matched, ancestors));
+        self.alert(alert::document(last, matched, ancestors));
     }
 
-    fn alert(&mut self, document: &Map<String, Json>) {
+    fn alert(&mut self, document: Map<String, Json>) {
         self.alerts += 1;
         self.tell(document);
     }
@@ -104,7 +115,7 @@ impl Publisher {
         for denial in &list {
             let document = denial::document(denial);
             self.hub.denial(&document);
-            self.alert(&document);
+            self.alert(document);
         }
     }
 
@@ -112,7 +123,7 @@ impl Publisher {
     pub(super) fn notices(&mut self, notices: Vec<Notice>) {
         for notice in notices {
             let Some(info) = self.health.infos().get(notice.rule) else { continue };
-            let (id, limit) = (&info.id, self.health.limit());
+            let (id, limit) = (&info.id, self.health.limit(notice.rule));
             let (action, message, details) = match notice.what {
                 What::Slow(cost) => (
                     "rule_slow",
@@ -140,20 +151,21 @@ impl Publisher {
                 "id": id, "name": info.name, "severity": info.severity, "file": info.file,
             });
             tracing::warn!(rule = id, "{message}");
-            self.tell(&health::document(action, &message, Some(rule), &details));
+            self.tell(health::document(action, &message, Some(rule), &details));
         }
     }
 
     /// Tells that the rules stay as they were.
     pub(super) fn not_reloaded(&mut self, reason: &str) {
         let message = format!("the rules stay as they were: {reason}");
-        self.tell(&health::document("rules_refused", &message, None, &json!({ "reason": reason })));
+        self.tell(health::document("rules_refused", &message, None, &json!({ "reason": reason })));
     }
 
-    fn tell(&mut self, document: &Map<String, Json>) {
-        self.hub.alert(&text(document));
+    fn tell(&mut self, mut document: Map<String, Json>) {
+        self.redactor.document(&mut document);
+        self.hub.alert(&text(&document));
         if self.show_alerts {
-            let line = self.line(document);
+            let line = self.line(&document);
             self.output.put(line);
         }
     }

@@ -14,6 +14,7 @@ use super::arms::Arms;
 use super::board::{Reload, RuleInfo, RuleSet};
 use super::rules;
 use super::watch::Seen;
+use crate::audit::Audit;
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
 
@@ -44,6 +45,7 @@ pub(crate) struct Fresh {
 pub(crate) struct Reloader {
     args: RunArgs,
     seen: Seen,
+    audit: Arc<Audit>,
     results: Receiver<Result<Fresh, Failure>>,
     sender: SyncSender<Result<Fresh, Failure>>,
     /// Clients of the reading that runs; `None`: none runs.
@@ -54,9 +56,9 @@ pub(crate) struct Reloader {
 
 impl Reloader {
     /// Nothing has been asked for.
-    pub(crate) fn new(args: &RunArgs, seen: Seen) -> Reloader {
+    pub(crate) fn new(args: &RunArgs, seen: Seen, audit: Arc<Audit>) -> Reloader {
         let (sender, results) = sync_channel(1);
-        Reloader { args: args.clone(), seen, results, sender, running: None, next: None }
+        Reloader { args: args.clone(), seen, audit, results, sender, running: None, next: None }
     }
 
     /// Asks for the rules to be read. A client that is one too many is dropped, and told so.
@@ -73,10 +75,11 @@ impl Reloader {
         let Some(clients) = self.next.take() else { return };
         self.running = Some(clients);
         let (args, seen, sender) = (self.args.clone(), self.seen.clone(), self.sender.clone());
+        let audit = Arc::clone(&self.audit);
         let thread = std::thread::Builder::new().name("rules".into()).spawn(move || {
             seen.note(&args);
             // The event thread has ended if nobody takes it.
-            drop(sender.send(read(&args)));
+            drop(sender.send(read(&args, &audit)));
         });
         if let Err(error) = thread {
             let failure = Failure::new(Exit::Internal, format!("cannot start a thread: {error}"));
@@ -93,8 +96,8 @@ impl Reloader {
     }
 }
 
-fn read(args: &RunArgs) -> Result<Fresh, Failure> {
-    let rules = rules::read(args)?;
+fn read(args: &RunArgs, audit: &Audit) -> Result<Fresh, Failure> {
+    let rules = rules::read(args, rules::When::Reload, audit)?;
     let (mut set, infos) = (rules.set(), rules.infos());
     set.reload = Some(Reload::now(None));
     let program = Arc::new(rules.loaded.program);
@@ -127,7 +130,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let words = ["aegisbpf", "run", "--rules", dir.path().to_str().unwrap()];
         let Command::Run(args) = Cli::parse_from(words).command else { panic!() };
-        let mut reloader = Reloader::new(&args, Seen::default());
+        let mut reloader = Reloader::new(&args, Seen::default(), Arc::new(Audit::at(dir.path())));
         assert!(reloader.result().is_none(), "nobody asked");
         let (one, _) = oneshot::channel();
         reloader.ask(Some(one));

@@ -3,10 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ::packs::{Code, Refusal};
 use files::{ReadError, Trust};
-use lang::{Diagnostic, Loaded};
+use lang::{Diagnostic, Loaded, Origin};
+use model::program::Rule;
 
 use super::board::{LeftOut, RuleInfo, RuleSet};
+use super::packs::{self, Admitted, Terms};
+use crate::audit::Audit;
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
 
@@ -24,6 +28,8 @@ const LEFT_OUT_MAX: usize = 1_000;
 pub(crate) struct Rules {
     /// All sound rules.
     pub(crate) loaded: Loaded,
+    /// What each of them may do and use, in the order of the program.
+    pub(crate) terms: Vec<Terms>,
     /// Where they came from.
     pub(crate) directories: Vec<PathBuf>,
     /// How many findings kept a rule out (`--keep-going`).
@@ -47,8 +53,8 @@ impl Rules {
     /// What is told of each of them, in the order of the program.
     pub(crate) fn infos(&self) -> Arc<[RuleInfo]> {
         let program = &self.loaded.program;
-        let rules = program.rules.iter().zip(&self.loaded.origins);
-        let info = |(rule, origin): (&model::program::Rule, &lang::Origin)| RuleInfo {
+        let rules = program.rules.iter().zip(&self.loaded.origins).zip(&self.terms);
+        let info = |((rule, origin), terms): ((&Rule, &Origin), &Terms)| RuleInfo {
             id: rule.meta.id.clone(),
             name: rule.meta.name.clone(),
             severity: rule.meta.severity.as_str(),
@@ -56,32 +62,52 @@ impl Rules {
             file: origin.file.clone(),
             placement: lang::placement::of(rule, program).place.as_str(),
             silent: rule.meta.silent,
+            level: terms.level.as_str(),
+            pack: terms.pack.clone(),
+            signers: terms.signers.clone(),
+            may: terms.may.words(),
+            max_alerts: terms.alerts,
         };
         rules.map(info).collect()
     }
 }
 
-/// Where rules are looked for, and whose files count there.
-pub(super) fn directories(args: &RunArgs) -> (Vec<PathBuf>, Trust) {
-    if args.rules.is_empty() {
-        let there = DIRECTORIES.iter().map(PathBuf::from).filter(|dir| dir.exists()).collect();
-        (there, Trust::Owner)
+/// Where plain rules are looked for: nowhere where only packs are taken.
+pub(super) fn directories(args: &RunArgs) -> Vec<PathBuf> {
+    if args.strict {
+        Vec::new()
+    } else if args.rules.is_empty() {
+        DIRECTORIES.iter().map(PathBuf::from).filter(|dir| dir.exists()).collect()
     } else {
-        // What the operator names is what the operator trusts, such as a checkout.
-        (args.rules.clone(), Trust::Anyone)
+        args.rules.clone()
     }
 }
 
-/// Reads them, and prints what is wrong with them on standard error.
-pub(crate) fn read(args: &RunArgs) -> Result<Rules, Failure> {
-    let (directories, trust) = directories(args);
-    if directories.is_empty() {
+/// Whether the agent starts with these rules, or runs already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    /// The operator sees what is wrong, and mends it.
+    Start,
+    /// A pack that is refused must not keep others from being read.
+    Reload,
+}
+
+/// Reads packs and plain rules, and prints what is wrong with them on standard error.
+pub(crate) fn read(args: &RunArgs, when: When, audit: &Audit) -> Result<Rules, Failure> {
+    let directories = directories(args);
+    let mut left_out = strict(args)?;
+    let packs = packs::read(args, audit).map_err(|refused| unusable(&refused))?;
+    if directories.is_empty() && packs.loaded.is_empty() && packs.refused.is_empty() {
         let message = format!("there are no rules: neither {} exists", DIRECTORIES.join(" nor "));
         return Err(Failure::new(Exit::RulesUnreadable, message)
-            .help("name a directory of rules with --rules DIR"));
+            .help("name a directory of rules with --rules DIR, or packs with --packs DIR"));
     }
-    let (texts, unreadable) = files::read_all(&directories, EXTENSIONS, trust);
     let keep = args.keep_going;
+    if when == When::Start && !keep && !packs.refused.is_empty() {
+        let all: Vec<_> = packs.refused.iter().flat_map(|(_, refused)| refused).cloned().collect();
+        return Err(unusable(&all));
+    }
+    let (texts, unreadable) = files::read_all(&directories, EXTENSIONS, Trust::Owner);
     if !keep && let Some(first) = unreadable.first() {
         let more = unreadable.len() - 1;
         let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
@@ -94,7 +120,7 @@ pub(crate) fn read(args: &RunArgs) -> Result<Rules, Failure> {
     for error in &unreadable {
         tracing::warn!(%error, "rules left out");
     }
-    let mut loaded = lang::load(texts.into_iter().map(|text| (text.name, text.text)));
+    let Admitted { mut loaded, terms, left_out: not_admitted } = packs::admit(&packs, texts);
     let refused = loaded.diagnostics.iter().filter(|one| one.is_error()).count();
     show(&mut loaded);
     if refused > 0 && !keep {
@@ -102,15 +128,61 @@ pub(crate) fn read(args: &RunArgs) -> Result<Rules, Failure> {
         return Err(Failure::new(Exit::Config, message)
             .help("mend them (`kestrel check` shows them too), or start with --keep-going"));
     }
-    if loaded.program.rules.is_empty() {
-        let dirs: Vec<_> = directories.iter().map(|dir| dir.display().to_string()).collect();
-        tracing::warn!(directories = dirs.join(", "), "no rules: there will be no alerts");
+    for one in &not_admitted {
+        let id = one.id.as_deref().unwrap_or_default();
+        tracing::warn!(file = one.file, id, reason = one.reason, "left out");
     }
-    let left_out = left_out(&loaded, &unreadable);
-    Ok(Rules { loaded, directories, refused: refused + unreadable.len(), left_out })
+    let refused = refused + unreadable.len() + not_admitted.len();
+    left_out.extend(not_admitted);
+    left_out.extend(wrong(&loaded, &unreadable));
+    left_out.truncate(LEFT_OUT_MAX);
+    let directories = directories.into_iter().chain(packs::origins(&packs)).collect();
+    let rules = Rules { loaded, terms, directories, refused, left_out };
+    if rules.loaded.program.rules.is_empty() {
+        let dirs = rules.set().directories.join(", ");
+        tracing::warn!(directories = dirs, "no rules: there will be no alerts");
+    }
+    Ok(rules)
 }
 
-fn left_out(loaded: &Loaded, unreadable: &[ReadError]) -> Vec<LeftOut> {
+/// In strict mode plain files are refused: those that were named, with the reason, and those of the
+/// usual places by leaving them out.
+fn strict(args: &RunArgs) -> Result<Vec<LeftOut>, Failure> {
+    if !args.strict {
+        return Ok(Vec::new());
+    }
+    let refuse = |path: &PathBuf| {
+        let what = "plain rules, without signatures, and strict mode takes none";
+        Refusal::new(Code::Plain, &path.display().to_string(), what)
+    };
+    if !args.rules.is_empty() {
+        return Err(unusable(&args.rules.iter().map(refuse).collect::<Vec<_>>()));
+    }
+    let there = DIRECTORIES.iter().map(PathBuf::from).filter(|dir| dir.exists());
+    let left_out = |path: PathBuf| LeftOut {
+        id: None,
+        file: path.display().to_string(),
+        reason: refuse(&path).to_string(),
+    };
+    Ok(there.map(left_out).collect())
+}
+
+/// All reasons on standard error, one a line, and how the agent ends.
+fn unusable(refused: &[Refusal]) -> Failure {
+    use std::io::Write;
+    let mut err = anstream::stderr().lock();
+    for one in refused.iter().take(SHOWN_MAX) {
+        // Nothing can be done when standard error is gone.
+        drop(writeln!(err, "error: {one}"));
+    }
+    let first = refused.first().map(ToString::to_string).unwrap_or_default();
+    let more = refused.len().saturating_sub(1);
+    let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+    Failure::new(Exit::Config, format!("packs are refused: {first}{more}"))
+        .help("`kestrel pack verify` tells the same; --keep-going starts without them")
+}
+
+fn wrong(loaded: &Loaded, unreadable: &[ReadError]) -> Vec<LeftOut> {
     let unread =
         unreadable.iter().map(|error| LeftOut { reason: error.to_string(), ..LeftOut::default() });
     let wrong = loaded.diagnostics.iter().filter(|one| one.is_error()).map(|one| LeftOut {
@@ -118,7 +190,7 @@ fn left_out(loaded: &Loaded, unreadable: &[ReadError]) -> Vec<LeftOut> {
         file: one.file.clone(),
         reason: format!("{}: {}", one.code.as_str(), one.message),
     });
-    unread.chain(wrong).take(LEFT_OUT_MAX).collect()
+    unread.chain(wrong).collect()
 }
 
 /// Errors in full; warnings are the rule author's business and only counted.
@@ -158,7 +230,7 @@ query = 'process where event.type == "start"'
         let dir = dir.to_str().unwrap();
         let words = ["aegisbpf", "run", "--rules", dir].into_iter().chain(more.iter().copied());
         let Command::Run(args) = Cli::parse_from(words).command else { panic!() };
-        read(&args)
+        read(&args, When::Start, &Audit::at(Path::new("/nonexistent-state")))
     }
 
     #[test]

@@ -5,17 +5,23 @@
 //! is one stat(2) for each file. A change counts once two looks in a row have found the same, so
 //! that half of what somebody copies is never loaded.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::packs;
 use super::rules::{EXTENSIONS, directories};
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
 
 /// Between two looks.
 const PERIOD: Duration = Duration::from_secs(1);
+
+/// Endings of what a pack and a directory of keys are made of.
+const PACKED: &[&str] = &[
+    "kpack", "json", "minisig", "sshsig", "sig", "pub", "toml", "yml", "yaml", "wasm", "lua",
+    "luau",
+];
 
 /// What the files looked like when they were last read, sound or not.
 #[derive(Debug, Clone, Default)]
@@ -24,7 +30,7 @@ pub(crate) struct Seen(Arc<AtomicU64>);
 impl Seen {
     /// The files are about to be read.
     pub(crate) fn note(&self, args: &RunArgs) {
-        self.0.store(print(&directories(args).0), Ordering::Release);
+        self.0.store(print(args), Ordering::Release);
     }
 
     fn is(&self, print: u64) -> bool {
@@ -40,7 +46,7 @@ pub(crate) fn start(args: &RunArgs, seen: Seen, changed: Arc<AtomicBool>) -> Res
         let mut watch = Watch::default();
         loop {
             std::thread::sleep(PERIOD);
-            if watch.look(&seen, print(&directories(&args).0)) {
+            if watch.look(&seen, print(&args)) {
                 changed.store(true, Ordering::Relaxed);
             }
         }
@@ -52,8 +58,11 @@ pub(crate) fn start(args: &RunArgs, seen: Seen, changed: Arc<AtomicBool>) -> Res
         .map_err(|e| Failure::new(Exit::Internal, format!("cannot start a thread: {e}")))
 }
 
-fn print(directories: &[PathBuf]) -> u64 {
-    files::fingerprint(directories, EXTENSIONS)
+/// What all files look like that decide which rules run.
+fn print(args: &RunArgs) -> u64 {
+    let rules = files::fingerprint(&directories(args), EXTENSIONS);
+    let packs = files::fingerprint(&packs::watched(args), PACKED);
+    rules ^ packs.rotate_left(1)
 }
 
 /// Two looks.

@@ -65,6 +65,23 @@ fn a_flood_of_unique_keys_stays_within_the_bound_and_blinds_nobody() {
 }
 
 #[test]
+fn a_rule_that_is_given_less_keeps_less_and_its_neighbour_what_it_had() {
+    let query = "sequence by process.pid [a] [b]";
+    let both = program(&[(Dialect::Elastic, query), (Dialect::Elastic, "sequence by process.pid [a] [c]")]);
+    let mut strangers = both.program().as_ref().clone();
+    strangers.rules[0].meta.kept = Some(10);
+    let compiled = Arc::new(Compiled::new(Arc::new(strangers)).unwrap());
+    let mut detector = Detector::new(compiled, LIMITS);
+    let mut found = Vec::new();
+    for number in 1..=500 {
+        detector.push(&event(number, &format!("a{number}@0"), "flood"), &mut found);
+    }
+    let [few, many] = [0, 1].map(|rule| detector.counters(rule));
+    assert_eq!((few.partials, few.evictions), (10, 490), "what it lost is counted");
+    assert_eq!((many.partials, many.evictions), (500, 0), "the control");
+}
+
+#[test]
 fn a_flood_of_groups_stays_within_the_bound_and_blinds_no_correlation() {
     for condition in [vec![(Order::GreaterEqual, 2)], vec![(Order::Equal, 2)]] {
         let every = [(Dialect::Elastic, "any where true")];

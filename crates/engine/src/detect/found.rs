@@ -1,5 +1,6 @@
 //! What a detector takes and gives.
 
+use model::script::Said;
 use model::value::{Fields, Node};
 use smallvec::SmallVec;
 
@@ -43,6 +44,13 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// What a rule may keep that is given no more than `kept` by itself.
+    pub(super) fn quota(self, kept: usize) -> usize {
+        self.partials_per_rule.min(kept).max(1)
+    }
+}
+
 /// A rule matched.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
@@ -56,6 +64,8 @@ pub struct Found {
     pub time: i64,
     /// What `count` or `unique_count` said.
     pub counted: Option<Counted>,
+    /// What the scripts that it asks said about the event that completed it.
+    pub said: Vec<Said>,
 }
 
 /// A result of `count` or `unique_count`.

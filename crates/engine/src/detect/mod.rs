@@ -17,6 +17,7 @@
 //! | `pipes` | what happens to results |
 //! | `key`, `quota`, `lineage` | join keys, bounds, ancestors |
 //! | `meter` | what rules cost |
+//! | `scripted` | what depends on scripts and on lineage |
 
 #[cfg(test)]
 mod bounds;
@@ -39,6 +40,9 @@ mod quota;
 mod reload;
 #[cfg(test)]
 mod sample;
+mod scripted;
+#[cfg(test)]
+mod scripts;
 mod sequence;
 mod state;
 #[cfg(test)]
@@ -50,10 +54,11 @@ mod text;
 use std::sync::Arc;
 
 use model::field;
+use model::script::Scripts;
 use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
-use crate::eval::{Alone, Compiled, Context, Scratch};
+use crate::eval::{Alone, Compiled, Context, NoScripts, Scratch};
 use call::{Call, Now};
 pub use found::{Counted, Counters, Event, Found, Limits};
 use key::{Kept, Lists, Seed};
@@ -135,8 +140,17 @@ struct Rules {
 }
 
 impl Detector {
-    /// A detector that has seen nothing.
+    /// A detector that has seen nothing, and runs no script: they answer no.
     pub fn new(compiled: Arc<Compiled>, limits: Limits) -> Detector {
+        Detector::with_scripts(compiled, limits, Box::new(NoScripts))
+    }
+
+    /// The same with what runs the scripts of the program.
+    pub fn with_scripts(
+        compiled: Arc<Compiled>,
+        limits: Limits,
+        scripts: Box<dyn Scripts>,
+    ) -> Detector {
         let mut all = Rules {
             limits,
             states: compiled.plans().iter().map(State::new).collect(),
@@ -158,6 +172,7 @@ impl Detector {
             names: [None; 2],
             meter: Meter::default(),
         };
+        all.scratch.asking.scripts.0 = scripts;
         all.link(&compiled);
         Detector { compiled, all }
     }
@@ -203,14 +218,21 @@ impl Detector {
     pub fn finish(&mut self, out: &mut Vec<Found>) {
         let Detector { compiled, all } = self;
         all.due(compiled, i64::MAX, out);
-        let names = names(compiled, all.names, all.limits);
         for (rule, (state, plan)) in (0u32..).zip(all.states.iter_mut().zip(compiled.plans())) {
+            let names = names(compiled, all.names, (all.limits, plan));
             state.finish(plan, rule, names, &mut all.scratch, out);
         }
     }
 
-    /// Goes on with another program. Rules that did not change keep their partial matches.
+    /// Goes on with another program without scripts. Rules that did not change keep their partial
+    /// matches.
     pub fn replace(&mut self, compiled: Arc<Compiled>) {
+        self.replace_with(compiled, Box::new(NoScripts));
+    }
+
+    /// The same with what runs the scripts of the program: those that did not change keep what they
+    /// remember.
+    pub fn replace_with(&mut self, compiled: Arc<Compiled>, mut scripts: Box<dyn Scripts>) {
         let Detector { compiled: old, all } = self;
         for (state, (passed, _)) in all.states.iter_mut().zip(&all.passed) {
             state.passed(*passed);
@@ -222,7 +244,9 @@ impl Detector {
         all.states =
             plans.map(|plan| known.remove(&plan.digest).unwrap_or(State::new(plan))).collect();
         all.lineage.renumber(old.lineages(), compiled.lineages());
+        scripts.inherit(std::mem::take(&mut all.scratch.asking.scripts).0);
         all.scratch = Scratch::default();
+        all.scratch.asking.scripts.0 = scripts;
         all.meter.clear();
         all.sums = Sums::default();
         for (rule, state) in (0u32..).zip(&all.states) {
@@ -315,16 +339,23 @@ impl Rules {
             return;
         }
         compiled.begin(&mut self.scratch);
+        let before = out.len();
+        if compiled.asks() {
+            self.scratch.asking.begin(event.number(), event.time());
+        }
         if compiled.stateless() {
+            self.settle(compiled, event, &Alone, hits);
             self.offer(compiled, event, &Alone, hits, out);
+            self.tell_said(compiled, event.number(), out.get_mut(before..));
             return;
         }
         let mut lineage = std::mem::take(&mut self.lineage);
         let kin = event.kin().unwrap_or_else(|| self.kindred.of(event));
         let place = lineage.place(compiled, event, hits, kin, &mut self.scratch);
-        compiled.settle(hits, event, &place, &mut self.scratch);
+        self.settle(compiled, event, &place, hits);
         self.offer(compiled, event, &place, hits, out);
         self.lineage = lineage;
+        self.tell_said(compiled, event.number(), out.get_mut(before..));
     }
 
     fn offer(
@@ -404,7 +435,7 @@ impl Rules {
             event,
             lineage,
             seed: Seed(self.limits.seed),
-            quota: self.limits.partials_per_rule.max(1),
+            quota: self.limits.quota(plan.kept),
             scratch: &mut self.scratch,
             now: &mut self.now,
         };
@@ -435,12 +466,13 @@ impl Rules {
     }
 }
 
-fn names(
-    compiled: &Compiled,
+fn names<'c>(
+    compiled: &'c Compiled,
     [count, percent]: [Option<field::FieldId>; 2],
-    limits: Limits,
-) -> pipes::Names<'_> {
-    pipes::Names { compiled, count, percent, seed: Seed(limits.seed), rows: limits.rows }
+    (limits, plan): (Limits, &plan::Plan),
+) -> pipes::Names<'c> {
+    let rows = limits.rows.min(plan.kept);
+    pipes::Names { compiled, count, percent, seed: Seed(limits.seed), rows }
 }
 
 /// Identity of an alert: the same rule and events give the same, in each run.

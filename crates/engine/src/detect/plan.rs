@@ -4,6 +4,7 @@ use model::field::{self, FieldId};
 use model::program::{
     Correlation, CorrelationKind, Logic, Pipe, Program, Query, Relation, Rule, Scalar,
 };
+use model::script::Script;
 
 use super::correlation::bounded_above;
 use crate::eval::build::{Builder, Failure};
@@ -24,6 +25,8 @@ pub(crate) struct Plan {
     pub(super) asked: Vec<(Relation, u32)>,
     pub(super) three: bool,
     pub(super) silent: bool,
+    /// What it may keep at most, whatever all others may.
+    pub(super) kept: usize,
     /// Names the rule in alert ids, and recognizes it after a reload.
     pub(super) id: String,
     pub(super) digest: u64,
@@ -123,6 +126,7 @@ impl Plan {
             asked: builder.asked(),
             three: rule.logic == Logic::ThreeValued,
             silent: rule.meta.silent,
+            kept: rule.meta.kept.and_then(|kept| kept.try_into().ok()).unwrap_or(usize::MAX),
             id: rule.meta.id.clone(),
             digest: digest(&format!("{} {numbers:?}", text(rule, program)), program),
         })
@@ -206,11 +210,14 @@ fn text(rule: &Rule, program: &Program) -> String {
     format!("{query} {:?} {:?} {} {kept:?}", rule.pipes, rule.logic, rule.meta.id)
 }
 
-/// A number for a debug text of a part of a program. Fields that only documents have, and queries
-/// over lineage, count as what they are: their numbers change when other rules do.
+/// A number for a debug text of a part of a program. Fields that only documents have, queries over
+/// lineage, and scripts count as what they are: their numbers change when other rules do.
 pub(crate) fn digest(text: &str, program: &Program) -> u64 {
     let mut stable = String::new();
     name(text, program, u32::MAX, &mut stable);
+    if !program.scripts.is_empty() {
+        stable = scripted(&stable, program);
+    }
     super::key::plain(stable.as_bytes())
 }
 
@@ -243,6 +250,32 @@ fn name(text: &str, program: &Program, below: u32, out: &mut String) {
     }
     out.push_str(rest);
 }
+
+/// The same text with scripts as what they are: name, code, and what they read.
+fn scripted(text: &str, program: &Program) -> String {
+    let mut out = String::new();
+    let mut parts = text.split(SCRIPT);
+    out.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        out.push_str(SCRIPT);
+        // "3, function: 1, args: …"
+        let (number, rest) = part.split_once(", function: ").unwrap_or(("", part));
+        let (function, rest) = rest.split_once(',').unwrap_or(("", rest));
+        let script = number.parse().ok().and_then(|at: usize| program.scripts.get(at));
+        if let Some(script) = script {
+            let function = function.parse().ok().and_then(|at: usize| script.functions.get(at));
+            let Script { name, code, fields, regexes, globs, .. } = script;
+            let code = super::key::plain(code);
+            let all = (name, function, code, fields, regexes, globs);
+            out.push_str(&format!("{all:?}"));
+        }
+        out.push_str(rest);
+    }
+    out
+}
+
+/// How debug texts name scripts.
+const SCRIPT: &str = "Script { script: ";
 
 /// How debug texts name queries over lineage.
 const LINEAGE: [&str; 3] = ["Lineage(Child, ", "Lineage(Descendant, ", "Lineage(Event, "];

@@ -219,6 +219,7 @@ impl State {
             members: row.raw.members.iter().map(|member| member.number).collect(),
             time: row.raw.time,
             counted: row.counted,
+            said: Vec::new(),
         }));
     }
 

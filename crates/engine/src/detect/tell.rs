@@ -155,7 +155,7 @@ impl Rules {
             found.iter().filter_map(|raw| self.told(plan, raw, moment)).collect()
         };
         let Some(state) = self.states.get_mut(number) else { return };
-        let names = names(compiled, self.names, self.limits);
+        let names = names(compiled, self.names, (self.limits, plan));
         for raw in found {
             state.result(plan, rule, raw, names, &mut self.scratch, out);
         }
@@ -201,7 +201,7 @@ impl Rules {
             return;
         };
         let before = state.standing();
-        let bounds = (Seed(self.limits.seed), self.limits.partials_per_rule.max(1));
+        let bounds = (Seed(self.limits.seed), self.limits.quota(plan.kept));
         state.hit(plan, bounds, slot, told, out);
         self.sums.change(correlation, before, state.standing());
     }

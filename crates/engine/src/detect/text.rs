@@ -5,6 +5,7 @@ use std::sync::Arc;
 use lang::{CaseMode, Dialect, Schema, Unknown};
 use model::field;
 use model::program::{Correlation, CorrelationKind, Logic, Order, Program, Query, Rule, RuleMeta};
+use model::script::{Kind, Script};
 use model::value::Value;
 
 use super::sample::{Ev, S};
@@ -51,6 +52,20 @@ pub(super) fn rule(dialect: Dialect, text: &str, schema: &mut Schema) -> Rule {
     compiled.unwrap_or_else(|| panic!("{query}: {messages:?}")).rule(meta)
 }
 
+/// The same with a script `one` of two functions that queries may ask, as [`crate::oracle::Plain`]
+/// answers: `even` (0) and `odd` (1).
+pub(super) fn scripted(rules: &[(Dialect, &str)]) -> Arc<Compiled> {
+    let mut schema = Schema::new(Unknown::Document);
+    let functions = ["even", "odd"].map(str::to_owned).to_vec();
+    let one = Script { functions, ..Script::new("one", Kind::Wasm, "one.wasm") };
+    schema.scripts.push(one);
+    let rules = rules.iter().map(|(dialect, text)| rule(*dialect, text, &mut schema)).collect();
+    let fields = schema.fields().to_vec();
+    let (lineages, scripts) = (schema.lineages, schema.scripts);
+    let program = Program { rules, fields, lineages, scripts };
+    Arc::new(Compiled::new(Arc::new(program)).unwrap())
+}
+
 pub(super) fn program(rules: &[(Dialect, &str)]) -> Arc<Compiled> {
     correlated(rules, &[])
 }
@@ -66,7 +81,7 @@ pub(super) fn correlated(rules: &[(Dialect, &str)], correlations: &[Correlation]
     });
     let rules = texts.chain(counts).collect();
     let fields = schema.fields().to_vec();
-    let program = Program { rules, fields, lineages: schema.lineages };
+    let program = Program { rules, fields, lineages: schema.lineages, ..Program::default() };
     Arc::new(Compiled::new(Arc::new(program)).unwrap())
 }
 

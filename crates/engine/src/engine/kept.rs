@@ -100,7 +100,7 @@ mod tests {
 
     fn found(members: &[u64]) -> Found {
         let members = members.iter().copied().collect();
-        Found { rule: 0, members, id: 0, time: 0, counted: None }
+        Found { rule: 0, members, id: 0, time: 0, counted: None, said: Vec::new() }
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! A condition taken apart by what can decide it: the kind of the event, the event, the lineage of
-//! its process, and earlier members of a sequence.
+//! its process, scripts, and earlier members of a sequence.
 
 use model::program::{Expr, Scalar};
 
@@ -9,7 +9,7 @@ use super::class;
 pub(super) struct Parts {
     /// Holds for each event for which the condition can hold.
     pub(super) early: Expr,
-    /// What the lineage decides, where that is more than `early`.
+    /// What lineage and scripts decide, which holds beside `early`.
     pub(super) whole: Option<Expr>,
     /// What earlier members decide.
     pub(super) late: Option<Expr>,
@@ -19,12 +19,12 @@ pub(super) fn split(condition: &Expr) -> Parts {
     let (late, parts): (Vec<Expr>, Vec<Expr>) =
         conjuncts(condition).into_iter().partition(Expr::names_member);
     let late = (!late.is_empty()).then_some(Expr::And(late));
-    let alone = Expr::And(parts);
-    if asks_lineage(&alone) {
-        Parts { early: weakened(&alone, true), whole: Some(alone), late }
-    } else {
-        Parts { early: alone, whole: None, late }
+    let (open, decided): (Vec<Expr>, Vec<Expr>) = parts.into_iter().partition(is_open);
+    if open.is_empty() {
+        return Parts { early: Expr::And(decided), whole: None, late };
     }
+    let early = decided.into_iter().chain(open.iter().map(|part| weakened(part, true))).collect();
+    Parts { early: Expr::And(early), whole: Some(Expr::And(open)), late }
 }
 
 /// What `and` joins, of any depth.
@@ -57,8 +57,7 @@ pub(super) fn is_about_kind(condition: &Expr) -> bool {
     }
 }
 
-/// A condition that is `most` wherever the lineage of the process could make it so: what asks for
-/// it counts as the value that helps. Truth of `and` and `or` only grows with that of their parts,
+/// A condition that is `most` wherever lineage or scripts could make it so: what asks for them counts as the value that helps. Truth of `and` and `or` only grows with that of their parts,
 /// and that of `not` only shrinks, also where unknown lies between.
 fn weakened(condition: &Expr, most: bool) -> Expr {
     let each = |parts: &[Expr]| parts.iter().map(|part| weakened(part, most)).collect();
@@ -66,25 +65,26 @@ fn weakened(condition: &Expr, most: bool) -> Expr {
         Expr::And(parts) => Expr::And(each(parts)),
         Expr::Or(parts) => Expr::Or(each(parts)),
         Expr::Not(inner) => Expr::Not(Box::new(weakened(inner, !most))),
-        leaf if asks_lineage(leaf) => Expr::Const(most),
+        leaf if is_open(leaf) => Expr::Const(most),
         leaf => leaf.clone(),
     }
 }
 
-fn asks_lineage(condition: &Expr) -> bool {
+/// Whether the event alone does not decide it.
+fn is_open(condition: &Expr) -> bool {
     let within = |scalar: &Scalar| {
         let mut found = false;
         scalar.walk(&mut |scalar| {
             if let Scalar::Condition(condition) | Scalar::Search { condition, .. } = scalar {
-                found |= asks_lineage(condition);
+                found |= is_open(condition);
             }
         });
         found
     };
     match condition {
-        Expr::Lineage(..) => true,
-        Expr::And(parts) | Expr::Or(parts) => parts.iter().any(asks_lineage),
-        Expr::Not(inner) => asks_lineage(inner),
+        Expr::Lineage(..) | Expr::Script { .. } => true,
+        Expr::And(parts) | Expr::Or(parts) => parts.iter().any(is_open),
+        Expr::Not(inner) => is_open(inner),
         Expr::Computed(scalar, _) | Expr::Truth(scalar) => within(scalar),
         Expr::Compare { left, right, .. } => within(left) || within(right),
         Expr::Const(_) | Expr::Test(..) => false,

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::field::FieldId;
-use model::program::{Expr, Filter, Logic, Part, Program, Relation, Scalar, Test};
+use model::program::{Expr, Filter, Logic, Part, Program, Relation, Rule, Scalar, Test};
 
+use super::asking::Question;
 use super::bound::{self, Parts};
 use super::call::Call;
 use super::class;
@@ -64,9 +65,11 @@ pub(super) fn compile(program: Arc<Program>) -> Result<Compiled, CompileError> {
             class::set(&mut open, at);
         }
     }
+    let settles = open.iter().any(|bits| *bits != 0);
     builder.index();
+    let asked = program.rules.iter().map(|rule| builder.asked_of(rule, &program)).collect();
     let kinds = class::fields(|field| builder.places.contains_key(&field));
-    let Builder { predicates, columns, filters, lineages, .. } = builder;
+    let Builder { predicates, columns, filters, lineages, questions, .. } = builder;
     let serial = NEXT.fetch_add(1, Ordering::Relaxed);
     Ok(Compiled {
         program,
@@ -76,8 +79,11 @@ pub(super) fn compile(program: Arc<Program>) -> Result<Compiled, CompileError> {
         parts,
         events,
         open,
+        settles,
         lineages,
         kinds,
+        questions,
+        asked,
         plans,
         serial,
     })
@@ -108,9 +114,24 @@ pub(crate) struct Builder {
     logic: Logic,
     /// Questions about lineage that were met since [`Builder::begin`], each once.
     asked: Vec<(Relation, u32)>,
+    /// Numbers of questions to scripts, by what they ask.
+    questions: HashMap<String, u32>,
 }
 
 impl Builder {
+    /// What a rule asks scripts.
+    fn asked_of(&self, rule: &Rule, program: &Program) -> Vec<u32> {
+        if self.questions.is_empty() {
+            return Vec::new();
+        }
+        let asked = rule.questions(program).into_iter();
+        let mut all: Vec<u32> =
+            asked.filter_map(|one| self.questions.get(&format!("{one:?}")).copied()).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
     /// Begins with what stands beside the filters of a rule.
     pub(crate) fn begin(&mut self, logic: Logic) {
         self.logic = logic;
@@ -158,8 +179,11 @@ impl Builder {
             parts: Vec::new(),
             events: Vec::new(),
             open: Vec::new(),
+            settles: false,
             lineages: Vec::new(),
             kinds: Vec::new(),
+            questions: HashMap::new(),
+            asked: Vec::new(),
             plans: Vec::new(),
             serial: NEXT.fetch_add(1, Ordering::Relaxed),
         }
@@ -189,6 +213,17 @@ impl Builder {
                     self.asked.push(asked);
                 }
                 Node::Lineage(asked.0, asked.1)
+            }
+            Expr::Script { script, function, args } => {
+                let next = u32::try_from(self.questions.len()).map_err(|_| Failure::TooLarge)?;
+                let number = *self.questions.entry(format!("{expr:?}")).or_insert(next);
+                let mut once = true;
+                expr.walk(&mut |scalar| {
+                    once &= !matches!(scalar, Scalar::Member(..) | Scalar::Variable(_));
+                });
+                let args = args.iter().map(|arg| self.term(arg)).collect::<Result<_, _>>()?;
+                let (script, function) = (*script, *function);
+                Node::Script(Box::new(Question { number, script, function, args, once }))
             }
         })
     }
@@ -313,9 +348,14 @@ impl Builder {
                 .and_then(|number| self.predicates.get(number))
                 .map_or(0, |predicate| predicate.check.cost()),
             Node::Computed(..) | Node::Compare { .. } | Node::Truth(_) | Node::Lineage(..) => 30,
+            // Beyond all that can stand beside it: a script is asked when nothing else decides.
+            Node::Script(_) => SCRIPT_COST,
         }
     }
 }
+
+/// More than all other parts of a condition together.
+const SCRIPT_COST: u32 = 1 << 24;
 
 /// Follows the parts of a path into a value.
 pub(crate) fn follow<'v>(

@@ -54,6 +54,19 @@ pub fn value_of(condition: &Expr, logic: Logic, event: &dyn Fields) -> Option<bo
     compiled.truth(&node, env, None, &mut scratch)
 }
 
+/// A condition with what scripts answered in the place of the questions; what was not asked counts
+/// as answered no.
+pub fn answered(condition: &Expr, answer: &dyn Fn(&Expr) -> Option<bool>) -> Expr {
+    let each = |parts: &[Expr]| parts.iter().map(|part| answered(part, answer)).collect();
+    match condition {
+        Expr::And(parts) => Expr::And(each(parts)),
+        Expr::Or(parts) => Expr::Or(each(parts)),
+        Expr::Not(inner) => Expr::Not(Box::new(answered(inner, answer))),
+        Expr::Script { .. } => Expr::Const(answer(condition).unwrap_or(false)),
+        other => other.clone(),
+    }
+}
+
 /// Whether the event has the category of the filter.
 fn category(filter: &Filter, event: &dyn Fields) -> bool {
     filter.category.as_ref().is_none_or(|name| {
@@ -77,7 +90,11 @@ fn decide(condition: &Expr, logic: Logic, event: &dyn Fields, blamed: &mut Vec<B
             blamed.push(Blame { field: *field, satisfied });
             satisfied
         }
-        Expr::Computed(..) | Expr::Compare { .. } | Expr::Truth(_) | Expr::Lineage(..) => {
+        Expr::Computed(..)
+        | Expr::Compare { .. }
+        | Expr::Truth(_)
+        | Expr::Lineage(..)
+        | Expr::Script { .. } => {
             let satisfied = value_of(condition, logic, event) == Some(true);
             condition.walk(&mut |scalar| {
                 if let Scalar::Field(field) = scalar {

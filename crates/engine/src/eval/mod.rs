@@ -20,9 +20,11 @@
 //! | `require`, `literal` | fixed texts that a value must have to satisfy a test |
 //! | `column`, `affix`, `grams`, `pairs` | which predicates of a field a value satisfies |
 //! | `values`, `memory` | what holds in the event at hand; values that repeat |
+//! | `asking` | questions to scripts |
 //! | `explain`, `measure` | which tests decided, and what filters cost |
 
 mod affix;
+pub(crate) mod asking;
 mod bound;
 pub(crate) mod build;
 pub(crate) mod call;
@@ -46,15 +48,18 @@ mod tests;
 mod values;
 mod words;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use model::field::FieldId;
-use model::program::{Program, Query, Relation};
+use model::program::{Expr, Program, Query, Relation};
 use model::value::{Fields, Value};
 
+use asking::Asking;
 use class::{Classes, bit};
 use column::Column;
-pub use explain::{Blame, blame, value_of};
+pub use asking::NoScripts;
+pub use explain::{Blame, answered, blame, value_of};
 pub(crate) use memory::hash as quick_hash;
 pub(crate) use node::Node;
 use predicate::Check;
@@ -89,12 +94,16 @@ pub struct Compiled {
     parts: Vec<Vec<u32>>,
     /// For each filter the rules of single events that are this filter.
     events: Vec<Vec<u32>>,
-    /// The filters of these that the event alone does not decide, as bits.
+    /// The filters of these that the event alone does not decide, as bits; and whether there are any.
     open: Vec<u64>,
+    settles: bool,
     /// The lineage queries that are asked, by number.
     lineages: Vec<crate::detect::LineageQuery>,
     /// Fields that tell kinds of events apart.
     kinds: Vec<FieldId>,
+    /// Numbers of the questions to scripts, by what they ask; and those of each rule.
+    questions: HashMap<String, u32>,
+    asked: Vec<Vec<u32>>,
     plans: Vec<crate::detect::Plan>,
     /// Tells this from all others: what a [`Scratch`] remembers holds for one.
     serial: u64,
@@ -116,6 +125,8 @@ pub struct Scratch {
     /// Filters that the event at hand can concern.
     found: Vec<u32>,
     hits: Vec<u32>,
+    /// Scripts, and what they said of the event at hand.
+    pub(crate) asking: Asking,
 }
 
 #[derive(Debug)]
@@ -139,7 +150,7 @@ pub(crate) struct Condition {
     gate: Node,
     /// The rest, as far as the event alone can tell: it may hold though the condition does not.
     node: Node,
-    /// All of it, where that depends on the lineage of the process too.
+    /// What depends on the lineage of the process, or is asked of scripts, too.
     whole: Option<Node>,
     /// What depends on earlier members of the sequence, and is asked when they are known.
     pub(crate) late: Option<Node>,
@@ -211,13 +222,38 @@ impl Compiled {
         self.filters.get(usize::try_from(number).ok()?)
     }
 
-    /// Whether all that [`Compiled::hits`] tells holds, whatever came before.
+    /// Whether no rule asks for the lineage of a process.
     pub(crate) fn stateless(&self) -> bool {
         self.lineages.is_empty()
     }
 
+    /// Whether some of what [`Compiled::hits`] tells may not hold: lineage and scripts say it.
+    pub(crate) fn settles(&self) -> bool {
+        self.settles
+    }
+
+    /// Whether a filter is one of those of which the event can tell no more.
+    pub(crate) fn is_open(&self, filter: u32) -> bool {
+        usize::try_from(filter).is_ok_and(|at| bit(&self.open, at))
+    }
+
+    /// Numbers of what a rule asks scripts.
+    pub(crate) fn asked(&self, rule: u32) -> &[u32] {
+        usize::try_from(rule).ok().and_then(|rule| self.asked.get(rule)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether any rule asks a script.
+    pub(crate) fn asks(&self) -> bool {
+        !self.questions.is_empty()
+    }
+
+    /// The number of a question to a script.
+    pub(crate) fn question(&self, question: &Expr) -> Option<u32> {
+        self.questions.get(&format!("{question:?}")).copied()
+    }
+
     /// Replaces `matches` by the numbers of all rules of single events that the event satisfies, in
-    /// ascending order. Lineage queries hold for none.
+    /// ascending order. Lineage queries hold for none, and scripts answer no.
     pub fn eval(&self, event: &dyn Fields, scratch: &mut Scratch, matches: &mut Vec<u32>) {
         matches.clear();
         let mut hits = std::mem::take(&mut scratch.hits);
@@ -232,8 +268,9 @@ impl Compiled {
     }
 
     /// Replaces `hits` by the numbers of all filters that the event satisfies, in ascending order:
-    /// what [`crate::Detector::advance`] goes on with. Of those that ask for the lineage of the
-    /// process it tells which can hold; so it depends on the event alone, and any thread can do it.
+    /// what [`crate::Detector::advance`] goes on with. Of those that ask scripts, or for the lineage
+    /// of the process, it tells which can hold; so it depends on the event alone, and any thread can
+    /// do it.
     pub fn hits(&self, event: &dyn Fields, scratch: &mut Scratch, hits: &mut Vec<u32>) {
         self.begin(scratch);
         hits.clear();
@@ -255,7 +292,8 @@ impl Compiled {
     pub(crate) fn begin(&self, scratch: &mut Scratch) {
         if scratch.program != self.serial {
             let values = Values::new(self.columns.len());
-            *scratch = Scratch { program: self.serial, values, ..Scratch::default() };
+            let asking = std::mem::take(&mut scratch.asking);
+            *scratch = Scratch { program: self.serial, values, asking, ..Scratch::default() };
             scratch.seen.resize(self.filters.len(), 0);
         }
         scratch.event = scratch.values.next();
@@ -309,21 +347,21 @@ impl Compiled {
         (!all || filter.in_category(event) && is_true(&filter.gate)) && is_true(&filter.node)
     }
 
-    /// Takes from `hits` what does not hold in the lineage of the process.
-    pub(crate) fn settle(
+    /// Takes from `hits` what does not hold in the lineage of the process, or as scripts say.
+    fn settle(
         &self,
         hits: &mut Vec<u32>,
         event: &dyn Fields,
         context: &dyn Context,
         scratch: &mut Scratch,
     ) {
-        if !self.stateless() {
-            let is_decided = |hit: u32| !usize::try_from(hit).is_ok_and(|at| bit(&self.open, at));
-            hits.retain(|hit| is_decided(*hit) || self.holds_in(*hit, event, context, scratch));
+        if self.settles {
+            hits.retain(|hit| !self.is_open(*hit) || self.holds_in(*hit, event, context, scratch));
         }
     }
 
-    /// Whether a filter of which the event can tell no more holds in the lineage of the process.
+    /// Whether a filter of which the event can tell no more holds in the lineage of the process, and
+    /// as scripts say.
     pub(crate) fn holds_in(
         &self,
         filter: u32,

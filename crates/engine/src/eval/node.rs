@@ -4,6 +4,7 @@
 use model::program::{Order, Relation};
 use model::value::Fields;
 
+use super::asking::Question;
 use super::predicate::{self, Check};
 use super::term::{Got, Term, Vars};
 use super::{Compiled, Env, Predicate, Scratch};
@@ -20,6 +21,7 @@ pub(crate) enum Node {
     Compare { left: Term, order: Order, right: Term, fold: bool },
     Truth(Term),
     Lineage(Relation, u32),
+    Script(Box<Question>),
 }
 
 impl Compiled {
@@ -52,6 +54,8 @@ impl Compiled {
                 known(values.iter().map(Got::is_true), false)
             }
             Node::Lineage(relation, query) => env.context.lineage(*relation, *query),
+            // A script answers yes or no.
+            Node::Script(question) => return Some(self.ask(question, env, vars, scratch)),
         };
         if env.three { leaf } else { Some(leaf == Some(true)) }
     }

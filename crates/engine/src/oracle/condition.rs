@@ -4,7 +4,7 @@ use model::field::{self, FieldId};
 use model::program::{Expr, Filter, Logic, Relation, Test};
 
 use super::value::{Bound, Own, each, values};
-use super::{At, World, test};
+use super::{At, World, script, test};
 
 /// Longest way up that is followed, also around in a circle.
 const STEPS_MAX: usize = 128;
@@ -44,6 +44,9 @@ pub(super) fn truth(at: At<'_>, condition: &Expr, bound: &Bound) -> Option<bool>
         }
         Expr::Truth(scalar) => any(values(at, scalar, bound).iter().map(Own::is_true).collect()),
         Expr::Lineage(relation, query) => lineage(at, *relation, *query),
+        Expr::Script { script, function, args } => {
+            Some(script::holds(at, *script, *function, args, bound))
+        }
     };
     if at.logic == Logic::Complement { Some(plain == Some(true)) } else { plain }
 }

@@ -7,6 +7,7 @@
 //! | `condition` | truth of a condition, with two or three values; lineage |
 //! | `test` | one test of one value |
 //! | `value`, `function` | computed values |
+//! | `script` | scripts whose answers are plain arithmetic |
 //! | `sequence`, `group`, `correlation` | queries about several events |
 //! | `pipes` | what happens to results |
 #![expect(clippy::indexing_slicing, reason = "a mistake of the oracle must show itself")]
@@ -16,6 +17,7 @@ mod correlation;
 mod function;
 mod group;
 mod pipes;
+mod script;
 mod sequence;
 mod test;
 mod value;
@@ -25,6 +27,7 @@ use model::program::{Filter, Key, Logic, Program, Query, Rule};
 use model::value::{Fields, Value};
 
 use crate::detect::{Event, Found};
+pub use script::Plain;
 pub use value::Own;
 
 /// A result of a rule.

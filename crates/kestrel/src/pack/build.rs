@@ -9,7 +9,7 @@ use packs::{Code, MANIFEST, Made, Refusal};
 
 use super::{complain, engine};
 use crate::output::{self, Status, style};
-use crate::test;
+use crate::{scripts, test};
 
 /// Writes the manifest, and the pack as one file if that is wanted and its signatures are of this
 /// manifest.
@@ -33,8 +33,13 @@ pub(super) fn run(directory: &Path, file: Option<&Path>) -> io::Result<Status> {
     }
     let name = style::NAME;
     let state = if made.unchanged { "as it was" } else { "written" };
-    let tests = made.tests.len();
-    writeln!(anstream::stdout(), "{name}{}{name:#}: {state}; {tests} tests pass", path.display())?;
+    let (tests, policies) = (made.tests.len(), made.policies.policies.len());
+    let what = match policies {
+        0 => format!("{tests} tests pass"),
+        1 => "1 policy".to_owned(),
+        many => format!("{many} policies"),
+    };
+    writeln!(anstream::stdout(), "{name}{}{name:#}: {state}; {what}", path.display())?;
     if !made.unchanged && !made.signatures.is_empty() {
         let old = made.signatures.join(", ");
         output::complain(&format!("the manifest is another one: remove {old}, and sign it again"));
@@ -45,7 +50,7 @@ pub(super) fn run(directory: &Path, file: Option<&Path>) -> io::Result<Status> {
         Err(refused) => return Ok(complain(&refused)),
     };
     let Some(file) = file else { return Ok(Status::Fine) };
-    let bytes = match own.verified().to_file() {
+    let bytes = match own.to_file() {
         Ok(bytes) => bytes,
         Err(refused) => return Ok(complain(&[refused])),
     };
@@ -59,6 +64,11 @@ pub(super) fn run(directory: &Path, file: Option<&Path>) -> io::Result<Status> {
 fn failed_tests(made: &Made, directory: &Path) -> Vec<Refusal> {
     let place = directory.display().to_string();
     let refuse = |what: String| Refusal::new(Code::Rule, &place, what);
+    let refused = scripts::refusals(&made.program);
+    if !refused.is_empty() {
+        let told = |one: script::Refused| format!("{}: {}; {}", one.code, one.message, one.help);
+        return refused.into_iter().map(|one| refuse(told(one))).collect();
+    }
     match Compiled::new(Arc::new(made.program.clone())) {
         Err(error) => vec![refuse(error.to_string())],
         Ok(compiled) => {

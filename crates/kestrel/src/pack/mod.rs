@@ -2,6 +2,7 @@
 
 mod build;
 mod cli;
+mod policies;
 mod review;
 mod show;
 mod sign;
@@ -10,7 +11,7 @@ mod verify;
 use std::io;
 use std::path::Path;
 
-use packs::{Compiled, Judge, Level, Refusal, Ring, Trust, Untrusted, Verified};
+use packs::{Bundle, Compiled, Judge, Level, Purpose, Refusal, Ring, Trust, Untrusted, Verified};
 use semver::Version;
 use serde_json::{Value, json};
 
@@ -72,10 +73,32 @@ impl Judges {
         Untrusted::open(path, read).map_err(|refusal| vec![refusal])?.verify(&judge)
     }
 
-    /// The same, compiled: for who only looks at it.
-    fn look(&self, path: &Path, given: &Judged) -> Result<Compiled, Vec<Refusal>> {
-        self.verify(path, given, files::Trust::Anyone)?.compile(&self.trust)
+    /// The same, read: for who only looks at it.
+    fn look(&self, path: &Path, given: &Judged) -> Result<Looked, Vec<Refusal>> {
+        self.read(self.verify(path, given, files::Trust::Anyone)?, given)
     }
+
+    /// Reads what was verified.
+    fn read(&self, verified: Verified, given: &Judged) -> Result<Looked, Vec<Refusal>> {
+        match verified.manifest().kind {
+            Purpose::Rules => {
+                verified.compile(&self.trust).map(|rules| Looked::Rules(Box::new(rules)))
+            }
+            Purpose::Policy => policies(verified, given).map(|all| Looked::Policies(Box::new(all))),
+        }
+    }
+}
+
+/// What a pack holds.
+enum Looked {
+    Rules(Box<Compiled>),
+    Policies(Box<Bundle>),
+}
+
+/// Policies as the agent takes them; without a signature, as their author looks at them.
+fn policies(verified: Verified, given: &Judged) -> Result<Bundle, Vec<Refusal>> {
+    let bundle = verified.policies()?;
+    if given.unsigned { Ok(bundle) } else { bundle.trusted() }
 }
 
 /// Says on standard error why something was refused.

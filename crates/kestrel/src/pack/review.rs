@@ -3,18 +3,20 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use packs::{Admitted, Changed, Compiled, Diff, Refusal};
+use model::script::Script;
+use packs::{Admitted, Changed, Code, Compiled, Diff, Refusal, ScriptView};
 use serde_json::{Value, json};
 
 use super::cli::Judged;
-use super::{Judges, complain, refusals, show};
+use super::{Judges, Looked, complain, policies, refusals, show};
 use crate::cli::Form;
 use crate::output::{self, Status, style};
 
 /// Shows one pack.
 pub(super) fn inspect(path: &Path, given: &Judged, form: Form) -> io::Result<Status> {
     let pack = match Judges::open(given).and_then(|judges| judges.look(path, given)) {
-        Ok(pack) => pack,
+        Ok(Looked::Rules(pack)) => pack,
+        Ok(Looked::Policies(bundle)) => return policies::inspect(&bundle, form),
         Err(refused) => return refuse(&refused, form),
     };
     match form {
@@ -29,7 +31,14 @@ pub(super) fn diff(old: &Path, new: &Path, given: &Judged, form: Form) -> io::Re
     let both = Judges::open(given)
         .and_then(|judges| Ok((judges.look(old, given)?, judges.look(new, given)?)));
     let (old, new) = match both {
-        Ok(both) => both,
+        Ok((Looked::Rules(old), Looked::Rules(new))) => (old, new),
+        Ok((Looked::Policies(old), Looked::Policies(new))) => {
+            return policies::diff(&old, &new, form);
+        }
+        Ok(_) => {
+            let what = "one has rules, the other policies";
+            return refuse(&[Refusal::new(Code::Purpose, &new.display().to_string(), what)], form);
+        }
         Err(refused) => return refuse(&refused, form),
     };
     let diff = Diff::new(&old, &new);
@@ -50,18 +59,16 @@ fn refuse(refused: &[Refusal], form: Form) -> io::Result<Status> {
 
 fn inspected(pack: &Compiled) -> Value {
     let manifest = pack.verified().manifest();
-    let mut shown = show::head(pack);
-    let files = manifest.files.iter().map(
-        |file| json!({ "path": file.path, "size": file.size, "sha256": file.sha256.to_string() }),
-    );
+    let mut shown = show::head(pack.verified());
     let more = [
         ("capabilities", json!(manifest.capabilities)),
         ("needs", json!(pack.needs().words())),
         ("fields", json!(manifest.fields)),
         ("attack", json!(pack.attack())),
         ("cost", show::cost(pack.cost())),
-        ("files", files.collect()),
+        ("files", show::files(pack.verified())),
         ("rules", pack.rules().iter().map(show::rule).collect()),
+        ("scripts", scripts(pack).map(|(view, code)| show::script(view, code)).collect()),
     ];
     if let Some(all) = shown.as_object_mut() {
         all.extend(more.map(|(key, value)| (key.to_owned(), value)));
@@ -81,7 +88,7 @@ fn inspected_text(pack: &Compiled) -> io::Result<()> {
     )?;
     let size: u64 = manifest.files.iter().map(|file| file.size).sum();
     let lines = [
-        ("level", format!("{}{}", verified.level().as_str(), show::signers(pack))),
+        ("level", format!("{}{}", verified.level().as_str(), show::signers(pack.verified()))),
         ("until", manifest.not_after.to_string()),
         ("engine", format!("{} or later", manifest.min_engine)),
         ("asks for", show::list(&manifest.capabilities)),
@@ -108,13 +115,19 @@ fn inspected_text(pack: &Compiled) -> io::Result<()> {
             writeln!(out, "  {bad}not loaded{bad:#}: {why}")?;
         }
     }
-    Ok(())
+    scripts(pack).try_for_each(|(view, code)| show::script_in_words(&mut out, view, code))
+}
+
+/// What is told of each script, and the script.
+fn scripts(pack: &Compiled) -> impl Iterator<Item = (&ScriptView, &Script)> {
+    pack.scripts().iter().zip(&pack.program().scripts)
 }
 
 /// The parts of a difference that are lists of what came and went.
-fn parts(diff: &Diff) -> [(&'static str, &Changed); 6] {
+fn parts(diff: &Diff) -> [(&'static str, &Changed); 7] {
     [
         ("rule", &diff.rules),
+        ("script", &diff.scripts),
         ("capability", &diff.capabilities),
         ("field", &diff.fields),
         ("attack", &diff.attack),
@@ -132,10 +145,13 @@ fn compared(old: &Compiled, new: &Compiled, diff: &Diff) -> Value {
         json!({ "id": id, "what": what, "before": before, "after": after })
     });
     let mut shown = json!({
-        "old": show::head(old),
-        "new": show::head(new),
+        "old": show::head(old.verified()),
+        "new": show::head(new.verified()),
         "changed_rules": changed.collect::<Vec<_>>(),
         "changed_files": diff.changed_files,
+        "changed_scripts": diff.changed_scripts.iter()
+            .map(|(name, what)| json!({ "name": name, "what": what }))
+            .collect::<Vec<_>>(),
         "cost": { "old": show::cost(old.cost()), "new": show::cost(new.cost()) },
     });
     if let Some(all) = shown.as_object_mut() {
@@ -145,14 +161,9 @@ fn compared(old: &Compiled, new: &Compiled, diff: &Diff) -> Value {
 }
 
 fn compared_text(old: &Compiled, new: &Compiled, diff: &Diff) -> io::Result<()> {
-    let (was, is) = (old.verified().manifest(), new.verified().manifest());
-    let (name, good, bad) = (style::NAME, style::GOOD, style::BAD);
+    let (good, bad) = (style::GOOD, style::BAD);
     let mut out = anstream::stdout().lock();
-    writeln!(
-        out,
-        "{name}{}{name:#} {} (serial {}) -> {name}{}{name:#} {} (serial {})",
-        was.id, was.version, was.serial, is.id, is.version, is.serial
-    )?;
+    show::both(&mut out, old.verified(), new.verified())?;
     if diff.is_empty() {
         return writeln!(out, "nothing that a rule does has changed");
     }
@@ -178,6 +189,9 @@ fn compared_text(old: &Compiled, new: &Compiled, diff: &Diff) -> io::Result<()> 
                 writeln!(out, "    {mark} {line}")?;
             }
         }
+    }
+    for (name, what) in &diff.changed_scripts {
+        writeln!(out, "~ script {name}: {}", what.join(", "))?;
     }
     let (before, after) = (old.cost(), new.cost());
     if before != after {

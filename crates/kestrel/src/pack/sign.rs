@@ -8,7 +8,10 @@ use std::path::Path;
 
 use base64ct::{Base64, Encoding};
 use minisign::{PublicKey, SecretKey, SecretKeyBox};
-use packs::{Code, Compiled, Judge, Level, Refusal, Ring, Trust, Untrusted, Verified, limits};
+use packs::{
+    Bundle, Code, Compiled, Judge, Level, Purpose, Refusal, Ring, Trust, Untrusted, Verified,
+    limits,
+};
 
 use super::build::replace;
 use super::cli::With;
@@ -23,8 +26,7 @@ const NO_PASSWORD: [u8; 2] = [0, 0];
 /// Signs a directory (one file more) or a file (which is replaced).
 pub(super) fn run(pack: &Path, with: &With) -> io::Result<Status> {
     let made = own(pack).and_then(|own| {
-        let own = own.verified();
-        let bytes = signature(own, with).map_err(|one| vec![one])?;
+        let bytes = signature(&own, with).map_err(|one| vec![one])?;
         let (name, text) = packs::signature_file(&bytes).map_err(|one| vec![one])?;
         if pack.is_dir() {
             return Ok((pack.join(name), text.into_bytes()));
@@ -46,12 +48,16 @@ pub(super) fn run(pack: &Path, with: &With) -> io::Result<Status> {
 /// A pack of whoever runs this, whose signatures need not be known.
 ///
 /// It is compiled, too: nobody signs a manifest that says less than the rules do.
-pub(super) fn own(path: &Path) -> Result<Compiled, Vec<Refusal>> {
+pub(super) fn own(path: &Path) -> Result<Verified, Vec<Refusal>> {
     let (ring, engine) = (Ring::default(), engine()?);
     let now = jiff::Timestamp::now();
     let judge = Judge { ring: &ring, now, engine: &engine, place: Level::Local, strict: false };
     let opened = Untrusted::open(path, files::Trust::Anyone).map_err(|refusal| vec![refusal])?;
-    opened.verify(&judge)?.compile(&Trust::default())
+    let verified = opened.verify(&judge)?;
+    match verified.manifest().kind {
+        Purpose::Rules => verified.compile(&Trust::default()).map(Compiled::into_verified),
+        Purpose::Policy => verified.policies().map(Bundle::into_verified),
+    }
 }
 
 fn signature(own: &Verified, with: &With) -> Result<Vec<u8>, Refusal> {

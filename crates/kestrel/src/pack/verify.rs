@@ -6,7 +6,7 @@ use packs::{Change, Compiled, Installed, Refusal};
 use serde_json::{Value, json};
 
 use super::cli::Verify;
-use super::{Judges, complain, refusals, show};
+use super::{Judges, Looked, complain, policies, refusals, show};
 use crate::cli::Form;
 use crate::output::{self, Status, style};
 
@@ -18,7 +18,10 @@ pub(super) fn run(given: &Verify) -> io::Result<Status> {
             Ok(Status::Findings)
         }
         Err(refused) => Ok(complain(&refused)),
-        Ok((pack, change)) => {
+        Ok((Looked::Policies(bundle), change)) => {
+            policies::verified(&bundle, change.as_ref(), given.output)
+        }
+        Ok((Looked::Rules(pack), change)) => {
             let refused: Vec<&Refusal> = pack.refusals().collect();
             match given.output {
                 Form::Json => output::json(&report(&pack, change.as_ref(), &refused))?,
@@ -29,25 +32,31 @@ pub(super) fn run(given: &Verify) -> io::Result<Status> {
     }
 }
 
-fn judged(given: &Verify) -> Result<(Compiled, Option<Change>), Vec<Refusal>> {
+fn judged(given: &Verify) -> Result<(Looked, Option<Change>), Vec<Refusal>> {
     let one = |refusal| vec![refusal];
     let judges = Judges::open(&given.judged)?;
     // Without a signature the directory alone vouches for what is in it.
     let read = if given.judged.unsigned { files::Trust::Owner } else { files::Trust::Anyone };
     let verified = judges.verify(&given.pack, &given.judged, read)?;
-    let Some(path) = &given.state else { return Ok((verified.compile(&judges.trust)?, None)) };
+    let Some(path) = &given.state else {
+        return Ok((judges.read(verified, &given.judged)?, None));
+    };
     let mut installed = Installed::open(path).map_err(one)?;
     let change = installed.change(&verified, given.force).map_err(one)?;
-    let pack = verified.compile(&judges.trust)?;
-    if given.record && pack.refusals().next().is_none() {
-        installed.note(pack.verified());
+    let looked = judges.read(verified, &given.judged)?;
+    let (pack, sound) = match &looked {
+        Looked::Rules(pack) => (pack.verified(), pack.refusals().next().is_none()),
+        Looked::Policies(bundle) => (bundle.verified(), true),
+    };
+    if given.record && sound {
+        installed.note(pack);
         installed.save(path).map_err(one)?;
     }
-    Ok((pack, Some(change)))
+    Ok((looked, Some(change)))
 }
 
 fn report(pack: &Compiled, change: Option<&Change>, refused: &[&Refusal]) -> Value {
-    let mut shown = show::head(pack);
+    let mut shown = show::head(pack.verified());
     if let Some(all) = shown.as_object_mut() {
         all.insert("verified".to_owned(), json!(true));
         all.insert("rules".to_owned(), json!(pack.rules().len()));
@@ -74,16 +83,8 @@ fn text(pack: &Compiled, change: Option<&Change>, refused: &[&Refusal]) -> io::R
     } else {
         writeln!(out, "verified, {loaded} rules of {}", pack.rules().len())?;
     }
-    writeln!(out, "level {}{}", pack.verified().level().as_str(), show::signers(pack))?;
-    if let Some(change) = change {
-        match change.before() {
-            None => writeln!(out, "installed: {}", change.as_str())?,
-            Some(old) => {
-                let word = change.as_str();
-                writeln!(out, "installed: {word}, before {} (serial {})", old.version, old.serial)?;
-            }
-        }
-    }
+    writeln!(out, "level {}{}", pack.verified().level().as_str(), show::signers(pack.verified()))?;
+    show::change(&mut out, change)?;
     drop(out);
     for refusal in refused {
         output::complain(&refusal.to_string());

@@ -33,6 +33,7 @@ fn compile(query: &str, dialect: Dialect, case: CaseMode) -> Arc<Compiled> {
         rules: vec![compiled.rule(RuleMeta { id: "a".to_owned(), ..RuleMeta::default() })],
         fields: schema.fields().to_vec(),
         lineages: schema.lineages,
+        ..Program::default()
     };
     Arc::new(Compiled::new(Arc::new(program)).unwrap())
 }

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::batch::{Batch, Filters, Flight, Place, Timed};
 use super::{Ended, Sink, Stream};
 use crate::alert::{Alert, Head, Member};
+use crate::scripts;
 use crate::input::{self, Names, Position, Source, Waiting};
 
 /// Nobody attacks a recording while it is replayed, and each run shall be the same.
@@ -90,7 +91,11 @@ impl<'s> Stage<'s> {
         let rules = stream.compiled.program().rules.len();
         Stage {
             stream,
-            detector: Detector::new(Arc::clone(&stream.compiled), limits),
+            detector: Detector::with_scripts(
+                Arc::clone(&stream.compiled),
+                limits,
+                scripts::start(stream.compiled.program()),
+            ),
             waiting: Waiting::new(),
             flight: Flight::default(),
             now: 0,
@@ -218,7 +223,8 @@ impl<'s> Stage<'s> {
             let members = found.members.iter().map(member).collect();
             let count = found.counted.as_ref().map(counted);
             let head = head.get_or_init(|| Head::new(&rule.meta));
-            sink.alert(&Alert { rule: &rule.meta, head, id: found.id, members, count })?;
+            let (id, said) = (found.id, found.said.as_slice());
+            sink.alert(&Alert { rule: &rule.meta, head, id, members, count, said })?;
         }
         for (_, place, _) in self.done.drain(..) {
             self.flight.over(place);
@@ -235,6 +241,9 @@ impl<'s> Stage<'s> {
             .map(|counters| counters.evictions + counters.dropped);
         self.ended.lost = counters.sum::<u64>() + self.detector.forgotten_processes();
         self.ended.bytes = bytes;
+        let program = self.stream.compiled.program();
+        let incidents = self.detector.scripts().incidents();
+        self.ended.incidents = incidents.iter().map(|one| scripts::told(one, program)).collect();
         self.ended
     }
 }

@@ -160,7 +160,19 @@ impl Writer<'_> {
                 let inner = inner.and_then(|at| self.program.lineages.get(at));
                 format!("{word} of [{}]", inner.map(|one| self.filter(one)).unwrap_or_default())
             }
+            Expr::Script { script, function, args } => self.question(*script, *function, args),
         }
+    }
+
+    /// `script.function(arguments)`
+    fn question(&self, script: u32, function: u32, args: &[Scalar]) -> String {
+        let script = usize::try_from(script).ok().and_then(|at| self.program.scripts.get(at));
+        let function = usize::try_from(function)
+            .ok()
+            .and_then(|at| script?.functions.get(at))
+            .map_or("?", String::as_str);
+        let args: Vec<String> = args.iter().map(|arg| self.scalar(arg)).collect();
+        format!("{}.{function}({})", script.map_or("?", |it| &it.name), args.join(", "))
     }
 
     fn joined(&self, all: &[Expr], word: &str, none: &str, own: Outer, outer: Outer) -> String {

@@ -188,6 +188,7 @@ impl Reader<'_> {
             (Expr::Lineage(..), _) => {
                 Err(self.stop(expr, "it asks for earlier events of a process"))
             }
+            (Expr::Script { .. }, _) => Err(self.stop(expr, "a script is asked in user space")),
             (Expr::Const(_), _) => Ok(Vec::new()),
         }
     }

@@ -1,8 +1,10 @@
 //! Events as ECS JSON, and JSON documents as events.
 
 mod document;
+mod said;
 mod time;
 
+pub use said::said;
 pub use document::{Document, DocumentError};
 pub use time::{parse_time, time};
 

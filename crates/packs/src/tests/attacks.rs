@@ -131,8 +131,8 @@ const FORGED: &[(&str, &str, &str, Code)] = &[
     ("a control character", "\"pack.toml\"", "\"a\\u001b.toml\"", Code::Character),
     ("the pack's own name", "\"pack.toml\"", "\"manifest.json\"", Code::Reserved),
     ("a rule in no file", "\"file\": \"rules", "\"file\": \"ru", Code::NotListed),
-    ("Wasm", "\"kind\": \"eql\"", "\"kind\": \"wasm\"", Code::Kind),
-    ("Lua", "\"kind\": \"eql\"", "\"kind\": \"lua\"", Code::Kind),
+    ("Wasm", "\"kind\": \"eql\"", "\"kind\": \"wasm\"", Code::NotListed),
+    ("Lua", "\"kind\": \"eql\"", "\"kind\": \"lua\"", Code::NotListed),
     ("no such kind", "\"kind\": \"eql\"", "\"kind\": \"sh\"", Code::Manifest),
 ];
 

@@ -76,6 +76,13 @@ impl Pack {
         pack
     }
 
+    /// The same with texts that were made.
+    pub(super) fn with_files(files: &[(&str, String)]) -> Pack {
+        let files: Vec<(&str, &str)> =
+            files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        Pack::with(&files)
+    }
+
     pub(super) fn small() -> Pack {
         Pack::with(&[("pack.toml", SOURCE), ("rules/one.toml", RULE)])
     }

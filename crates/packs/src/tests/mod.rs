@@ -1,6 +1,7 @@
 //! Packs made, signed and attacked.
 
 mod attacks;
+mod bundles;
 mod chain;
 mod contents;
 mod docs;
@@ -8,3 +9,4 @@ mod flips;
 mod framing;
 mod given;
 mod keys;
+mod scripts;

@@ -3,10 +3,12 @@
 use std::io::Write;
 
 use model::policy::Mode;
+use packs::Refusal;
 use serde_json::Value as Json;
 
 use crate::cli::policy::{ApplyArgs, RollbackArgs, StartMode};
 use crate::exit::{Exit, Failure};
+use crate::policy::bundles::Vouch;
 use crate::policy::deploy::{self, Enforce, Nobody, Stop, Wanted};
 use crate::policy::load::{Expected, Ready, Verified};
 use crate::policy::running;
@@ -19,8 +21,20 @@ const DIGESTS_MAX: u64 = 4 << 20;
 pub(crate) fn told(stop: Stop) -> Failure {
     match stop {
         Stop::Refused(refused) => super::refused(&refused),
+        Stop::Unverified(refused) => unverified(&refused),
         Stop::Failed(failure) => failure,
     }
+}
+
+/// Shows why bundles are not used, each refusal with its code.
+fn unverified(refused: &[Refusal]) -> Failure {
+    let mut err = anstream::stderr().lock();
+    for refusal in refused {
+        if let Err(error) = writeln!(err, "error: {refusal}") {
+            return error.into();
+        }
+    }
+    Failure::new(Exit::Config, "the policies are not those of somebody trusted; nothing is changed")
 }
 
 /// Who carries policies out: the running agent, the one that starts, or nobody.
@@ -35,16 +49,18 @@ fn enforcer(args: &ApplyArgs) -> Result<Box<dyn Enforce>, Failure> {
 /// Puts policies in force.
 pub(crate) fn run(args: &ApplyArgs) -> Result<Exit, Failure> {
     let list = args.sha256_file.as_deref().map(|path| {
-        let read = crate::worker::read_limited(path, DIGESTS_MAX);
+        // What it says is obeyed.
+        let read = files::read_bytes(path, DIGESTS_MAX, files::Trust::Owner);
         let text = read.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         text.map_err(|error| {
-            let message = format!("cannot read {}: {error}", path.display());
+            let message = format!("cannot read the digests: {error}");
             Failure::new(Exit::Failed, message)
         })
     });
     let wanted = Wanted {
         paths: args.files.paths.clone(),
         again: args.again,
+        vouch: Vouch { older: args.older, ..args.files.vouch() },
         expected: Expected { sha256: args.sha256.clone(), list: list.transpose()? },
         force: args.force,
         accepted: super::lint::operations(&args.accept_degraded)?,

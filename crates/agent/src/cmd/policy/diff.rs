@@ -21,7 +21,7 @@ const SHOWN_MAX: usize = 40;
 /// Says what changes.
 pub(crate) fn run(args: &DiffArgs) -> Result<Exit, Failure> {
     let look = |path: &PathBuf| {
-        Ready::look(std::slice::from_ref(path)).map_err(|one| super::refused(&one))
+        Ready::look(std::slice::from_ref(path), &args.vouch.read()).map_err(super::told)
     };
     let (before, after) = (look(&args.before)?, look(&args.after)?);
     let mut out = anstream::stdout().lock();

@@ -31,7 +31,7 @@ const PROGRAMS: [&str; 6] =
 pub(crate) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
     let mut question =
         Question::parse(&args.question).map_err(|error| Failure::new(Exit::Usage, error))?;
-    let ready = Ready::look(&args.files.paths).map_err(|one| super::refused(&one))?;
+    let ready = Ready::look(&args.files.paths, &args.files.vouch()).map_err(super::told)?;
     let notes = complete(&mut question, &ready);
     let answer = Answer::of(&ready, question, notes);
     let mut out = anstream::stdout().lock();

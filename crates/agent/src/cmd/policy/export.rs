@@ -11,7 +11,7 @@ use crate::policy::load::Ready;
 
 /// Prints policies as they are understood.
 pub(crate) fn run(args: &ExportArgs) -> Result<Exit, Failure> {
-    let ready = Ready::look(&args.files.paths).map_err(|one| super::refused(&one))?;
+    let ready = Ready::look(&args.files.paths, &args.files.vouch()).map_err(super::told)?;
     let documents: Vec<Json> = ready.loaded.policies.iter().map(write::document).collect();
     let mut out = anstream::stdout().lock();
     match args.output {

@@ -11,13 +11,14 @@ use serde_json::json;
 use crate::cli::policy::{Findings, LintArgs};
 use crate::exit::{Exit, Failure};
 use crate::policy::advice;
+use crate::policy::deploy::Stop;
 use crate::policy::load::Ready;
 use crate::policy::offer::Offer;
 
 /// Shows what is wrong; a warning is a finding, too, since somebody asked.
 pub(crate) fn run(args: &LintArgs) -> Result<Exit, Failure> {
     let accepted = operations(&args.accept_degraded)?;
-    let found = match Ready::look(&args.files.paths) {
+    let found = match Ready::look(&args.files.paths, &args.files.vouch()) {
         Ok(mut ready) => {
             advice::lint(&mut ready);
             if let Some(tier) = args.tier {
@@ -26,7 +27,8 @@ pub(crate) fn run(args: &LintArgs) -> Result<Exit, Failure> {
             }
             ready.loaded
         }
-        Err(refused) => refused.0,
+        Err(Stop::Refused(refused)) => refused.0,
+        Err(stop) => return Err(super::told(stop)),
     };
     write(&found, args.output)?;
     Ok(if found.diagnostics.is_empty() { Exit::Ok } else { Exit::Failed })

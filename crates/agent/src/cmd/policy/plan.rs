@@ -14,7 +14,7 @@ use crate::render::table;
 
 /// Counts what the tables need; nothing is loaded, and no privilege is needed.
 pub(crate) fn run(args: &PlanArgs) -> Result<Exit, Failure> {
-    let ready = Ready::look(&args.files.paths).map_err(|one| super::refused(&one))?;
+    let ready = Ready::look(&args.files.paths, &args.files.vouch()).map_err(super::told)?;
     let plan = ready.compiled.plan();
     let plan = plan.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     let took = (ready.reading, ready.compiling);

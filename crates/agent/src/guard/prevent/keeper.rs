@@ -28,6 +28,8 @@ pub(in crate::guard) struct Keeper {
     watch: bool,
     mode: &'static str,
     accepted: Vec<String>,
+    /// Who may have signed them: options and paths.
+    signed: Vec<(&'static str, PathBuf)>,
     /// What the files were like when they were last read, and when they were last looked at.
     read: u64,
     seen: u64,
@@ -35,6 +37,17 @@ pub(in crate::guard) struct Keeper {
     looked: Instant,
     /// Nothing that ended is looked after before this time.
     retry: i64,
+}
+
+/// What the operator said of keys, for bundles among the policies.
+fn signed(args: &RunArgs) -> Vec<(&'static str, PathBuf)> {
+    // What is in force was verified when it came there; and where only rules are signed, plain policies
+    // go on.
+    if !args.policy.iter().any(|path| packs::is_pack(path)) {
+        return Vec::new();
+    }
+    let pair = |name, path: &Option<PathBuf>| path.clone().map(|path| (name, path));
+    [pair("--keys", &args.keys), pair("--trust", &args.trust)].into_iter().flatten().collect()
 }
 
 impl Keeper {
@@ -47,6 +60,7 @@ impl Keeper {
             watch: !args.no_watch && !args.policy.is_empty(),
             mode: if args.enforce { "enforce" } else { "audit" },
             accepted: args.accept_degraded.clone(),
+            signed: signed(args),
             read,
             seen: read,
             child: None,
@@ -99,6 +113,9 @@ impl Keeper {
         command.arg("--state-dir").arg(&self.state).arg("--runtime-dir").arg(&self.runtime);
         if at_start {
             command.args(["--at-start", self.mode]);
+        }
+        for (name, path) in &self.signed {
+            command.arg(name).arg(path);
         }
         for operation in &self.accepted {
             command.args(["--accept-degraded", operation]);

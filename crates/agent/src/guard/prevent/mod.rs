@@ -375,7 +375,8 @@ impl Prevention {
             let generation = after.as_ref().map(|one| one.0);
             let (who, reason) = (&Who::me(), Some(reason.as_str()));
             let action = "trial-failed";
-            locked.log(&Change { action, who, reason, before, after, enforced_by: by })?;
+            let bundles = serde_json::Value::Null;
+            locked.log(&Change { action, who, reason, before, after, bundles, enforced_by: by })?;
             locked.point(generation)
         };
         let thread = std::thread::Builder::new().name("store".into()).spawn(move || {

@@ -54,6 +54,7 @@ fn wanted(dir: &Path, object: &str) -> Wanted {
 fn code(stop: &Stop) -> &'static str {
     match stop {
         Stop::Refused(refused) => refused.0.diagnostics[0].code.as_str(),
+        Stop::Unverified(refused) => refused[0].code.as_str(),
         Stop::Failed(_) => "failed",
     }
 }

@@ -7,6 +7,7 @@ use policy::subjects;
 use serde::{Deserialize, Serialize};
 
 use super::Who;
+use crate::policy::bundles;
 use crate::policy::load::{self, Ready};
 use crate::policy::offer::Offer;
 
@@ -32,6 +33,9 @@ pub(crate) struct About {
     pub(crate) policies: Vec<String>,
     /// Its files.
     pub(crate) sources: Vec<Source>,
+    /// The signed bundles that some of its files came in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) bundles: Vec<bundles::Source>,
     /// Its rules and allow lists, by their numbers in the tables.
     pub(crate) rules: Vec<Rule>,
     /// Its subjects as texts, by their bits: who has one keeps it in the next generation.
@@ -216,6 +220,7 @@ impl About {
             until: (until != i64::MAX).then_some(until),
             policies: ready.loaded.policies.iter().map(|one| one.name.clone()).collect(),
             sources: sources.collect(),
+            bundles: ready.bundles.clone(),
             rules: rules.collect(),
             selectors: compiled.selectors.iter().map(|one| format!("{one:?}")).collect(),
             symbols: Symbols::of(&compiled.symbols),

@@ -63,6 +63,8 @@ pub(crate) struct Change<'a> {
     pub(crate) before: Option<(u64, String)>,
     /// The generation and digest after.
     pub(crate) after: Option<(u64, String)>,
+    /// The signed bundles that it came in, or why one was refused; null for what has none.
+    pub(crate) bundles: Json,
     /// Whether an agent puts it in force.
     pub(crate) enforced_by: Option<String>,
 }
@@ -80,6 +82,7 @@ pub(super) fn append(root: &Path, change: &Change<'_>) -> Result<(), Failure> {
         "before": side(&change.before),
         "after": side(&change.after),
         "agent": change.enforced_by,
+        "bundles": change.bundles,
     });
     let path = root.join("log.jsonl");
     let write = || -> io::Result<()> {

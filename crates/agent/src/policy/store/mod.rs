@@ -17,7 +17,7 @@ mod journal;
 mod write;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -195,14 +195,12 @@ impl Store {
     }
 }
 
-/// Reads a file up to a limit.
-fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        return Err(io::Error::other(format!("more than {limit} bytes")));
-    }
-    Ok(bytes)
+/// Reads a file up to a limit, if nobody else can have written it.
+pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    files::read_bytes(path, limit, files::Trust::Owner).map_err(|error| match error {
+        files::ReadError::Io { source, .. } => source,
+        other => io::Error::other(other),
+    })
 }
 
 impl Locked<'_> {

@@ -169,7 +169,14 @@ fn leaf() -> impl Strategy<Value = Expr> {
         3 => (scalar(), order(), scalar(), any::<bool>())
             .prop_map(|(left, order, right, fold)| Expr::Compare { left, order, right, fold }),
         1 => scalar().prop_map(Expr::Truth),
+        2 => asked(),
     ]
+}
+
+/// A question to a script, which [`crate::oracle::Plain`] answers.
+fn asked() -> impl Strategy<Value = Expr> {
+    (0u32..2, 0u32..2, prop::collection::vec(scalar(), 0..3))
+        .prop_map(|(script, function, args)| Expr::Script { script, function, args })
 }
 
 fn combined(leaf: impl Strategy<Value = Expr> + 'static) -> impl Strategy<Value = Expr> {
@@ -204,6 +211,11 @@ pub(super) fn related(queries: u32) -> impl Strategy<Value = Expr> {
     let lineage =
         (relation, 0..queries).prop_map(|(relation, query)| Expr::Lineage(relation, query));
     combined(prop_oneof![letters(), lineage])
+}
+
+/// The same, and questions to scripts, which pipes have not.
+pub(super) fn asking(queries: u32) -> impl Strategy<Value = Expr> {
+    combined(prop_oneof![3 => related(queries).boxed(), 1 => asked().boxed()])
 }
 
 /// Letters, and a comparison with an earlier member.

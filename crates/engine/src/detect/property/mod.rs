@@ -12,12 +12,13 @@ use proptest::prelude::*;
 use super::sample::Ev;
 use super::{Detector, Event, Found, Limits};
 use crate::eval::{Compiled, Scratch};
-use crate::oracle;
+use crate::oracle::{self, Plain};
 
 /// What the engine finds.
 fn engine(program: &Arc<Program>, events: &[Ev]) -> Vec<Found> {
     let compiled = Compiled::new(Arc::clone(program)).unwrap();
-    let mut detector = Detector::new(Arc::new(compiled), Limits::default());
+    let scripts = Box::new(Plain::default());
+    let mut detector = Detector::with_scripts(Arc::new(compiled), Limits::default(), scripts);
     let mut found = Vec::new();
     for event in events {
         detector.push(event, &mut found);
@@ -65,7 +66,8 @@ proptest! {
     ) {
         let limits = Limits { seed, ..Limits::default() };
         let mut compiled = Arc::new(Compiled::new(Arc::clone(&program)).unwrap());
-        let mut detector = Detector::new(Arc::clone(&compiled), limits);
+        let scripts = Box::new(Plain::default());
+        let mut detector = Detector::with_scripts(Arc::clone(&compiled), limits, scripts);
         let (mut found, mut hits) = (Vec::new(), Vec::new());
         let mut scratch = Scratch::default();
         for (at, event) in events.iter().enumerate() {
@@ -73,7 +75,7 @@ proptest! {
                 let mut other = Program::clone(&program);
                 other.rules.push(rules::never());
                 compiled = Arc::new(Compiled::new(Arc::new(other)).unwrap());
-                detector.replace(Arc::clone(&compiled));
+                detector.replace_with(Arc::clone(&compiled), Box::new(Plain::default()));
                 scratch = Scratch::default();
             }
             // As another thread would.

@@ -9,7 +9,7 @@ use model::program::{
 };
 use proptest::prelude::*;
 
-use super::conditions::{any_field, late, letters, order, related, rich};
+use super::conditions::{any_field, asking, late, letters, order, related, rich};
 use crate::detect::sample::{DOCUMENT, S, document};
 
 /// Queries over lineage in each program.
@@ -218,14 +218,14 @@ pub(super) fn single() -> impl Strategy<Value = Arc<Program>> {
     let plain = event(rich()).prop_map(|rule| Rule { pipes: Vec::new(), ..rule });
     prop::collection::vec(plain, 1..4).prop_map(|rules| {
         let fields = DOCUMENT.map(str::to_owned).to_vec();
-        Arc::new(Program { rules, fields, lineages: Vec::new() })
+        Arc::new(Program { rules, fields, ..Program::default() })
     })
 }
 
 /// Rules of all kinds that share their events.
 pub(super) fn program() -> impl Strategy<Value = Arc<Program>> {
-    let lineages = (filter(letters()), filter(related(1)), filter(related(2)));
-    let asks = prop_oneof![2 => letters().boxed(), 1 => related(LINEAGES).boxed()];
+    let lineages = (filter(letters()), filter(asking(1)), filter(asking(2)));
+    let asks = prop_oneof![2 => letters().boxed(), 1 => asking(LINEAGES).boxed()];
     let rules = (
         event(letters()),
         event(asks),
@@ -240,6 +240,6 @@ pub(super) fn program() -> impl Strategy<Value = Arc<Program>> {
         }
         rules[0].meta.silent = silent;
         let fields = DOCUMENT.map(str::to_owned).to_vec();
-        Arc::new(Program { rules, fields, lineages: vec![f, g, h] })
+        Arc::new(Program { rules, fields, lineages: vec![f, g, h], ..Program::default() })
     })
 }

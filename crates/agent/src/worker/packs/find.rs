@@ -1,0 +1,79 @@
+//! Where packs are: directories of packs, or packs themselves.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ::packs::{Code, Level, Refusal, limits};
+
+/// Where packs are unless said otherwise, and what a pack is there without any signature: those that
+/// came with this program, and those of the host.
+pub(crate) const DIRECTORIES: &[(&str, Level)] =
+    &[("/usr/lib/aegisbpf/packs", Level::Shipped), ("/etc/aegisbpf/packs.d", Level::Local)];
+/// Packs of all directories together.
+const PACKS_MAX: usize = 1_000;
+
+/// A pack that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Where.
+    pub(crate) path: PathBuf,
+    /// What it is there without a signature.
+    pub(crate) place: Level,
+}
+
+/// All packs in these directories, or in the usual ones.
+pub(crate) fn places(named: &[PathBuf]) -> Result<Vec<Found>, Vec<Refusal>> {
+    let mut all = Vec::new();
+    if named.is_empty() {
+        for (path, place) in DIRECTORIES.iter().map(|(path, place)| (Path::new(path), *place)) {
+            if path.exists() {
+                below(path, place, &mut all)?;
+            }
+        }
+        return Ok(all);
+    }
+    for path in named {
+        if ::packs::is_pack(path) {
+            all.push(Found { path: path.clone(), place: Level::Local });
+        } else {
+            below(path, Level::Local, &mut all)?;
+        }
+    }
+    Ok(all)
+}
+
+/// The packs of a directory, sorted by name. Whatever else lies there is refused: a pack that lost its
+/// manifest is not to be overlooked.
+fn below(path: &Path, place: Level, all: &mut Vec<Found>) -> Result<(), Vec<Refusal>> {
+    let shown = path.display().to_string();
+    let unread = |error: std::io::Error| vec![Refusal::new(Code::Unreadable, &shown, error)];
+    // Whoever can write here decides which packs there are.
+    files::Directory::open(path, files::Trust::Owner)
+        .map_err(|error| vec![::packs::unread(&error)])?;
+    let mut found = Vec::new();
+    for entry in fs::read_dir(path).map_err(unread)? {
+        let entry = entry.map_err(unread)?;
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        if entry.file_type().map_err(unread)?.is_symlink() {
+            let what = "a link; put the pack itself here";
+            return Err(vec![Refusal::new(
+                Code::NotRegular,
+                &entry.path().display().to_string(),
+                what,
+            )]);
+        }
+        found.push(Found { path: entry.path(), place });
+        if all.len() + found.len() > PACKS_MAX {
+            let what = format!("more than {PACKS_MAX} packs");
+            return Err(vec![Refusal::new(Code::TooMany, &shown, what)]);
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    all.extend(found);
+    Ok(())
+}
+
+/// Bytes of a pack, for who reads one back.
+pub(super) const PACK_MAX: u64 = limits::MAX_PACK;

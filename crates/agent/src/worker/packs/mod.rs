@@ -1,0 +1,226 @@
+//! Packs of rules: found, verified, compiled, and what each of their rules may do.
+//!
+//! A pack is judged anew whenever rules are read. One that is refused does not take its rules with it:
+//! its last good version is kept in the state directory, judged by the keys of now, and runs on.
+//!
+//! | module | does |
+//! |---|---|
+//! | `find` | where packs are |
+//! | `last` | the last good version of each |
+//! | `admit` | one program of all groups, each rule within its terms |
+
+mod admit;
+mod find;
+mod last;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use ::packs::{
+    Change, Compiled, Installed, Judge, Level, Refusal, Ring, Trust, Untrusted, Version,
+};
+use serde_json::{Value as Json, json};
+
+use crate::audit::Audit;
+use crate::cli::RunArgs;
+use crate::policy::bundles::{self, KEYS_DIR, TRUST_FILE};
+
+pub(crate) use admit::{Admitted, Terms, admit};
+pub(crate) use find::{DIRECTORIES, Found, places};
+use last::Last;
+
+/// The record of packs that were loaded, below the state directory.
+const RECORD: &str = "packs.json";
+
+/// A pack that is loaded.
+#[derive(Debug)]
+pub(crate) struct Pack {
+    /// What it compiles to, and what its rules may do.
+    pub(crate) compiled: Compiled,
+    /// Where it was found.
+    pub(crate) place: String,
+    /// Why another version runs than the one that is there; none if it is that one.
+    pub(crate) instead: Option<String>,
+}
+
+/// All packs that were found.
+#[derive(Debug, Default)]
+pub(crate) struct Packs {
+    /// Those that are loaded, the most trusted first.
+    pub(crate) loaded: Vec<Pack>,
+    /// Those that are not, and why: their place and all reasons.
+    pub(crate) refused: Vec<(String, Vec<Refusal>)>,
+}
+
+/// Whose word is enough here.
+struct Operator {
+    trust: Trust,
+    ring: Ring,
+    engine: Version,
+    strict: bool,
+}
+
+impl Operator {
+    fn open(args: &RunArgs) -> Result<Operator, Vec<Refusal>> {
+        let trust = match bundles::there(args.trust.as_deref(), TRUST_FILE) {
+            None => Trust::default(),
+            Some(path) => Trust::open(&path).map_err(|refusal| vec![refusal])?,
+        };
+        let ring = match bundles::there(args.keys.as_deref(), KEYS_DIR) {
+            None => Ring::read(&[], &trust)?,
+            Some(path) => Ring::open(&path, &trust)?,
+        };
+        Ok(Operator { trust, ring, engine: bundles::engine()?, strict: args.strict })
+    }
+
+    fn judge(&self, place: Level) -> Judge<'_> {
+        let (ring, engine, strict) = (&self.ring, &self.engine, self.strict);
+        Judge { ring, now: jiff::Timestamp::now(), engine, place, strict }
+    }
+}
+
+/// Reads all packs. What is wrong with one is told of that one; only the operator's own files can
+/// refuse all.
+pub(crate) fn read(args: &RunArgs, audit: &Audit) -> Result<Packs, Vec<Refusal>> {
+    let found = places(&args.packs)?;
+    if found.is_empty() {
+        return Ok(Packs::default());
+    }
+    let operator = Operator::open(args)?;
+    let record = args.state_dir.join(RECORD);
+    let mut reading = Reading {
+        installed: Installed::open(&record).map_err(|refusal| vec![refusal])?,
+        last: Last::at(&args.state_dir),
+        operator,
+        audit,
+        changed: false,
+    };
+    let mut packs = Packs::default();
+    for one in &found {
+        match reading.pack(one) {
+            Ok(pack) => packs.loaded.push(pack),
+            Err(refused) => packs.refused.push((one.path.display().to_string(), refused)),
+        }
+    }
+    reading.last.forget_all_but(&found);
+    if reading.changed {
+        last::directory(&args.state_dir)
+            .and_then(|()| reading.installed.save(&record))
+            .map_err(|refusal| vec![refusal])?;
+    }
+    // Of two rules with one id the first stays: nobody takes the place of somebody more trusted.
+    packs.loaded.sort_by_key(|pack| pack.compiled.verified().level());
+    Ok(packs)
+}
+
+struct Reading<'a> {
+    operator: Operator,
+    installed: Installed,
+    last: Last,
+    audit: &'a Audit,
+    changed: bool,
+}
+
+impl Reading<'_> {
+    fn pack(&mut self, found: &Found) -> Result<Pack, Vec<Refusal>> {
+        let place = found.path.display().to_string();
+        let opened = Untrusted::open(&found.path, files::Trust::Owner);
+        let opened = opened.map_err(|refusal| vec![refusal]);
+        match opened.and_then(|opened| self.judged(opened, found.place)) {
+            Ok((compiled, change)) => {
+                self.note(&place, &compiled, &change);
+                self.last.keep(&found.path, &compiled);
+                Ok(Pack { compiled, place, instead: None })
+            }
+            Err(refused) => {
+                self.audit
+                    .note("pack-refused", json!({ "place": place, "refusals": list(&refused) }));
+                self.instead(found, place, refused)
+            }
+        }
+    }
+
+    /// The last good version of a pack that is refused now.
+    fn instead(
+        &mut self,
+        found: &Found,
+        place: String,
+        refused: Vec<Refusal>,
+    ) -> Result<Pack, Vec<Refusal>> {
+        let Some(opened) = self.last.open(&found.path) else { return Err(refused) };
+        let Ok((compiled, _)) =
+            opened.map_err(|one| vec![one]).and_then(|opened| self.judged(opened, found.place))
+        else {
+            return Err(refused);
+        };
+        let why = refused.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let manifest = compiled.verified().manifest();
+        let (version, serial) = (manifest.version.to_string(), manifest.serial);
+        tracing::error!(place, version, "the pack is refused, its last good version runs: {why}");
+        self.audit.note(
+            "pack-kept",
+            json!({ "place": place, "id": manifest.id, "version": version, "serial": serial }),
+        );
+        Ok(Pack { compiled, place, instead: Some(why) })
+    }
+
+    fn judged(&self, opened: Untrusted, place: Level) -> Result<(Compiled, Change), Vec<Refusal>> {
+        let verified = opened.verify(&self.operator.judge(place))?;
+        let change = self.installed.change(&verified, false).map_err(|one| vec![one])?;
+        Ok((verified.compile(&self.operator.trust)?, change))
+    }
+
+    /// Writes down what was let in, if that is new or must always be written.
+    fn note(&mut self, place: &str, compiled: &Compiled, change: &Change) {
+        let verified = compiled.verified();
+        let always = verified.level().terms().audited;
+        if *change != Change::Same {
+            self.installed.note(verified);
+            self.changed = true;
+        } else if !always {
+            return;
+        }
+        let manifest = verified.manifest();
+        let signers = verified.signers().iter().map(|one| one.key.to_string());
+        let about = json!({
+            "place": place,
+            "id": manifest.id,
+            "version": manifest.version.to_string(),
+            "serial": manifest.serial,
+            "manifest_sha256": verified.digest().to_string(),
+            "level": verified.level().as_str(),
+            "signers": signers.collect::<Vec<_>>(),
+            "change": change.as_str(),
+            "rules": compiled.rules().len(),
+            "not_loaded": list(compiled.refusals()),
+        });
+        self.audit.note("pack-loaded", about);
+    }
+}
+
+/// Where the packs that run come from.
+pub(crate) fn origins(packs: &Packs) -> impl Iterator<Item = PathBuf> {
+    packs.loaded.iter().map(|pack| PathBuf::from(&pack.place))
+}
+
+/// Refusals for the audit log.
+fn list<'a>(refused: impl IntoIterator<Item = &'a Refusal>) -> Json {
+    let one = |one: &Refusal| json!({ "code": one.code.as_str(), "place": one.place, "message": one.message });
+    refused.into_iter().map(one).collect()
+}
+
+/// Where packs and what judges them are, for who looks whether they changed.
+pub(crate) fn watched(args: &RunArgs) -> Vec<PathBuf> {
+    let mut all: Vec<PathBuf> = if args.packs.is_empty() {
+        DIRECTORIES.iter().map(|(path, _)| PathBuf::from(path)).collect()
+    } else {
+        args.packs.clone()
+    };
+    let own = |named: &Option<PathBuf>, usual: &str| {
+        named.clone().unwrap_or_else(|| Path::new(usual).to_owned())
+    };
+    all.push(own(&args.keys, KEYS_DIR));
+    all.push(own(&args.trust, TRUST_FILE));
+    all
+}

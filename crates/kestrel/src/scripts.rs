@@ -1,0 +1,117 @@
+//! Scripts of rules: their files are read, compiled, and asked.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use engine::NoScripts;
+use files::Directory;
+use lang::{Loaded, Refusal};
+use model::program::{Program, Rule};
+use model::escape::escaped;
+use model::script::{Incident, Kind, Script, Scripts};
+use script::limits::{MAX_MODULE_BYTES, MAX_SOURCE_BYTES};
+use script::{Backend, Refused, Runtime};
+
+use crate::rules::STDIN_NAME;
+
+/// What runs Wasm modules in this process.
+static BACKEND: OnceLock<Backend> = OnceLock::new();
+
+/// Takes this back end, and not the one that fits the system. Said once, before rules are read.
+pub(crate) fn choose(backend: Option<Backend>) {
+    if let Some(backend) = backend {
+        BACKEND.get_or_init(|| backend);
+    }
+}
+
+fn backend() -> Backend {
+    *BACKEND.get_or_init(|| Backend::pick().0)
+}
+
+/// Reads the files of all scripts and compiles them; rules whose scripts are refused are left out.
+/// Who runs rules here runs his own, or those that he looks at: they may do what they ask for, and
+/// nothing is done here beyond telling it.
+pub(crate) fn prepare(loaded: &mut Loaded) {
+    if loaded.program.scripts.is_empty() {
+        return;
+    }
+    let mut refused = Vec::new();
+    let all = loaded.program.scripts.iter_mut().zip(&loaded.scripts);
+    for (number, (script, origin)) in all.enumerate() {
+        script.may = script.asks;
+        match read(&origin.file, script) {
+            Ok(code) => script.code = code,
+            Err(message) => {
+                let help = "the file lies beside its rule file or below; links are not followed";
+                refused.push(Refusal { script: number, message, help: help.to_owned() });
+            }
+        }
+    }
+    let unread: Vec<usize> = refused.iter().map(|one| one.script).collect();
+    let (_, more) = Runtime::load(&loaded.program, backend());
+    let more = more.into_iter().map(refusal).filter(|one| !unread.contains(&one.script));
+    refused.extend(more);
+    loaded.refuse_scripts(&refused);
+}
+
+/// Why scripts of a program cannot be run.
+pub(crate) fn refusals(program: &Program) -> Vec<Refused> {
+    if program.scripts.is_empty() { Vec::new() } else { Runtime::load(program, backend()).1 }
+}
+
+fn refusal(refused: Refused) -> Refusal {
+    let Refused { script, code, message, help } = refused;
+    let script = usize::try_from(script).unwrap_or(usize::MAX);
+    Refusal { script, message: format!("{code}: {message}"), help: help.to_owned() }
+}
+
+/// What the file of a script holds.
+fn read(rules: &str, script: &Script) -> Result<Arc<[u8]>, String> {
+    let beside = if rules.starts_with(STDIN_NAME) { None } else { Path::new(rules).parent() };
+    let directory = beside.filter(|path| !path.as_os_str().is_empty());
+    let directory = directory.map_or_else(|| PathBuf::from("."), Path::to_owned);
+    let limit = match script.kind {
+        Kind::Wasm => MAX_MODULE_BYTES,
+        Kind::Lua => MAX_SOURCE_BYTES,
+    };
+    Directory::open(&directory, files::Trust::Anyone)
+        .and_then(|open| open.read(&script.file, limit as u64))
+        .map(Arc::from)
+        .map_err(|error| format!("the script cannot be read: {error}"))
+}
+
+/// An incident for people.
+pub(crate) fn told(incident: &Incident, program: &Program) -> String {
+    let script = usize::try_from(incident.script).ok().and_then(|at| program.scripts.get(at));
+    let name = script.map_or("?", |script| script.name.as_str());
+    let Incident { cause, detail, quarantined, .. } = incident;
+    let end = if *quarantined { "; it is asked no more" } else { "" };
+    format!("script `{name}`: {cause}: {}{end}", escaped(detail))
+}
+
+/// A runtime of all scripts of a program that remembers nothing yet.
+pub(crate) fn start(program: &Program) -> Box<dyn Scripts> {
+    if program.scripts.is_empty() {
+        return Box::new(NoScripts);
+    }
+    Box::new(Runtime::load(program, backend()).0)
+}
+
+/// The same for what one rule asks: the others are not compiled.
+pub(crate) fn start_for(program: &Program, rule: &Rule) -> Box<dyn Scripts> {
+    let asked = rule.scripts(program);
+    if asked.is_empty() {
+        return Box::new(NoScripts);
+    }
+    let is_asked = |script: &Script| asked.iter().any(|one| one.name == script.name && one.code == script.code);
+    let scripts = program.scripts.iter().map(|script| {
+        let mut script = script.clone();
+        if !is_asked(&script) {
+            script.code = Arc::from([]);
+        }
+        script
+    });
+    let (fields, lineages) = (program.fields.clone(), program.lineages.clone());
+    let alone = Program { rules: vec![rule.clone()], fields, lineages, scripts: scripts.collect() };
+    start(&alone)
+}

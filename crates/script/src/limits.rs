@@ -61,8 +61,8 @@ limits! {
     MAX_DETAIL_BYTES: usize = 300, "Bytes of the detail of an incident or refusal.", "people read it";
     TICK_MS: u64 = 10, "Milliseconds between two ticks of the clock behind the deadline.",
         "short against the deadline";
-    DEADLINE_TICKS: u64 = 50, "Ticks that a call may take.",
-        "half a second: far above what the budget of work allows on a busy machine";
+    DEADLINE_TICKS: u64 = 100, "Ticks that a call may take.",
+        "a second: far above what the budget of work allows, also on a busy machine";
     MAX_PATTERN_BYTES: usize = 256, "Bytes of a pattern, separator or searched text in Luau's `string` functions.",
         "their worst time is the product of this and of the text";
     MAX_COMPILE_THREADS: usize = 4, "Threads that compile at the same time.",

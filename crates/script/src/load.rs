@@ -104,17 +104,19 @@ impl Loader<'_> {
             return scripts.chunks(size).enumerate().flat_map(each).collect();
         }
         std::thread::scope(|scope| {
-            let parts: Vec<_> = scripts
-                .chunks(size)
-                .enumerate()
-                .map(|part| (part.1.len(), scope.spawn(move || each(part))))
-                .collect();
+            let begin = |part| {
+                let name = std::thread::Builder::new().name("script-load".into());
+                // Where no thread can be had, this one does it.
+                name.spawn_scoped(scope, move || each(part)).map_err(|_| part)
+            };
+            let parts: Vec<_> =
+                scripts.chunks(size).enumerate().map(|part| (part.1.len(), begin(part))).collect();
             let died =
                 |count| (0..count).map(|_| Err(Refusal::Backend.of("loading failed"))).collect();
-            parts
-                .into_iter()
-                .flat_map(|(count, part)| part.join().unwrap_or_else(|_| died(count)))
-                .collect()
+            let end = |(count, part): (usize, Result<std::thread::ScopedJoinHandle<'_, _>, _>)| {
+                part.map_or_else(&each, |part| part.join().unwrap_or_else(|_| died(count)))
+            };
+            parts.into_iter().flat_map(end).collect()
         })
     }
 

@@ -67,11 +67,17 @@ pub(super) fn table(lua: &Lua, kit: &Kit, fields: &[String], meter: &Arc<Meter>)
         })?,
     )?;
     event(lua, &host, fields, meter)?;
-    host.set("globs", kit.glob_names.clone())?;
-    host.set("glob", glob(lua, meter)?)?;
+    let globs = lua.create_table()?;
+    for (number, name) in kit.glob_names.iter().enumerate() {
+        globs.raw_set(name.as_str(), glob(lua, number, meter)?)?;
+    }
+    host.set("glob", globs)?;
     if kit.asks.has(Capability::Regex) {
-        host.set("regexes", kit.regex_names.clone())?;
-        host.set("regex", regex(lua, meter)?)?;
+        let regexes = lua.create_table()?;
+        for (number, name) in kit.regex_names.iter().enumerate() {
+            regexes.raw_set(name.as_str(), regex(lua, number, meter)?)?;
+        }
+        host.set("regex", regexes)?;
     }
     if kit.asks.has(Capability::State) {
         state(lua, &host, meter)?;
@@ -134,9 +140,10 @@ fn matches(given: &Seen, test: impl Fn(&[u8]) -> bool) -> (bool, usize) {
     }
 }
 
-fn glob(lua: &Lua, meter: &Arc<Meter>) -> Result<Function> {
+/// A function for each pattern: one call less than one function for all.
+fn glob(lua: &Lua, number: usize, meter: &Arc<Meter>) -> Result<Function> {
     let own = Arc::clone(meter);
-    lua.create_function(move |_, (number, given): (usize, Seen)| {
+    lua.create_function(move |_, given: Seen| {
         let (found, looked) = serve(&own, |call| {
             let Some(glob) = call.kit.globs.get(number) else {
                 return Err(Stop::new(Cause::Handle, format!("there is no pattern {number}")));
@@ -148,9 +155,9 @@ fn glob(lua: &Lua, meter: &Arc<Meter>) -> Result<Function> {
     })
 }
 
-fn regex(lua: &Lua, meter: &Arc<Meter>) -> Result<Function> {
+fn regex(lua: &Lua, number: usize, meter: &Arc<Meter>) -> Result<Function> {
     let own = Arc::clone(meter);
-    lua.create_function(move |_, (number, given): (usize, Seen)| {
+    lua.create_function(move |_, given: Seen| {
         let (found, looked, cost) = serve(&own, |call| {
             let Some(regex) = call.kit.regexes.get(number) else {
                 return Err(Stop::new(Cause::Handle, format!("there is no pattern {number}")));

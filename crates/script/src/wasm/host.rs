@@ -30,6 +30,9 @@ pub(super) fn linker(engine: &Engine) -> Result<Linker<Guest>> {
 
 /// Takes fuel for what the host does. What is not there ends the call.
 fn charge(host: &mut Host<'_>, units: u64) -> Result<()> {
+    if units == 0 {
+        return Ok(());
+    }
     let left = host.get_fuel()?;
     if let Some(left) = left.checked_sub(units) {
         return host.set_fuel(left);

@@ -174,7 +174,8 @@ fn mistakes_are_told_where_they_are() {
         );
     }
     let near = one(TABLE.to_owned() + &rule("r", "process where paked.f(process.name)"));
-    let help = near.diagnostics.iter().find_map(|one| one.help.clone());
+    let wrong = near.diagnostics.iter().find(|one| one.is_error());
+    let help = wrong.and_then(|one| one.help.clone());
     assert_eq!(help.as_deref(), Some("there is a script `packed`: `packed.f(…)`"));
 }
 

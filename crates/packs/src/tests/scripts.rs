@@ -102,7 +102,7 @@ fn strangers_bring_wasm_and_no_luau() {
 #[test]
 fn a_script_that_is_not_in_the_pack_is_refused() {
     let pack = pack("wasm", "", "");
-    std::fs::remove_file(pack.at("rules/lib/own.wasm")).unwrap();
+    std::fs::remove_dir_all(pack.at("rules/lib")).unwrap();
     assert_eq!(codes(make(pack.path(), &engine(), now())), [Code::MissingFile]);
     assert_eq!(codes(judged(&pack, Level::Local, "")), [Code::MissingFile], "as of any file");
     // Nor one that is there and was signed as something else.

@@ -88,7 +88,10 @@ impl Audit {
                 return;
             }
             Some((time, more)) => {
-                about["left_out"] = std::mem::take(more).into();
+                let more = std::mem::take(more).into();
+                if let Some(about) = about.as_object_mut() {
+                    about.insert("left_out".to_owned(), more);
+                }
                 *time = now;
             }
             None => drop(seen.insert(key, (now, 0))),

@@ -33,12 +33,13 @@ const LUAU: &str = "return {\n    below = function(path)\n        return glob.tm
                     glob.tmp(event.field(\"process.executable\"))\n    end,\n}\n";
 
 const EVENTS: usize = 2_000;
+const PATHS: [&str; 4] = ["/tmp/x", "/usr/bin/x", "/tmpx", "/tmp/a b"];
 
 fn events() -> String {
     let mut text = String::new();
     for number in 0..EVENTS {
         let (process, place) =
-            (number * 7 % 61, ["/tmp/x", "/usr/bin/x", "/tmpx", "/tmp/a b"][number % 4]);
+            (number * 7 % 61, PATHS.get(number % 4).copied().unwrap());
         let time = 1_700_000_000_000_u64 + number as u64 * 13;
         let (category, action) =
             if number % 3 == 2 { ("network", "connection_attempted") } else { ("process", "exec") };
@@ -113,7 +114,7 @@ fn a_native_rule_wasm_on_both_back_ends_and_luau_give_the_same_bytes() {
             let output = kestrel(directory.path(), &args);
             assert!(output.stderr.is_empty(), "{name}: {}", said(&output));
             let alerts = output.stdout;
-            let count = alerts.iter().filter(|byte| **byte == b'\n').count();
+            let count = alerts.split(|byte| *byte == b'\n').count() - 1;
             assert!(count > 100 && count < EVENTS, "{name}: {count} alerts");
             match &first {
                 None => first = Some(alerts),

@@ -155,8 +155,8 @@ impl Lower<'_> {
         fold: bool,
         span: &Span,
     ) -> Option<Expr> {
-        if let Some(question) = self.script_call((name, name_span), args, fold, span) {
-            return question;
+        if let Some(script) = self.script_of(name) {
+            return self.script_call(script, (name, name_span), args, fold, span);
         }
         let call = self.known(name, name_span, args, fold, span)?;
         match call.row.what {
@@ -186,8 +186,9 @@ impl Lower<'_> {
         fold: bool,
         span: &Span,
     ) -> Option<Subject> {
-        if let Some(question) = self.script_call((name, name_span), args, fold, span) {
-            return Some(Subject::computed(Scalar::Condition(Box::new(question?))));
+        if let Some(script) = self.script_of(name) {
+            let question = self.script_call(script, (name, name_span), args, fold, span)?;
+            return Some(Subject::computed(Scalar::Condition(Box::new(question))));
         }
         let call = self.known(name, name_span, args, fold, span)?;
         let scalar = match call.row.what {

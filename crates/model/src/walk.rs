@@ -62,7 +62,7 @@ impl Rule {
         if program.scripts.is_empty() {
             return Vec::new();
         }
-        let asked: BTreeSet<u32> = self.questions(program).iter().filter_map(script).collect();
+        let asked: BTreeSet<u32> = self.questions(program).into_iter().filter_map(script).collect();
         let all = (0u32..).zip(&program.scripts);
         all.filter(|(number, _)| asked.contains(number)).map(|(_, script)| script).collect()
     }
@@ -107,7 +107,7 @@ impl Rule {
     }
 }
 
-fn script(question: &&Expr) -> Option<u32> {
+fn script(question: &Expr) -> Option<u32> {
     match question {
         Expr::Script { script, .. } => Some(*script),
         _ => None,
@@ -189,7 +189,9 @@ impl Expr {
         match self {
             Expr::Const(_) | Expr::Lineage(..) | Expr::Test(..) => {}
             Expr::And(parts) | Expr::Or(parts) => {
-                parts.iter().for_each(|part| part.questions(all));
+                for part in parts {
+                    part.questions(all);
+                }
             }
             Expr::Not(inner) => inner.questions(all),
             Expr::Computed(scalar, _) | Expr::Truth(scalar) => scalar.questions(all),
@@ -197,7 +199,11 @@ impl Expr {
                 left.questions(all);
                 right.questions(all);
             }
-            Expr::Script { args, .. } => args.iter().for_each(|arg| arg.questions(all)),
+            Expr::Script { args, .. } => {
+                for arg in args {
+                    arg.questions(all);
+                }
+            }
         }
     }
 
@@ -249,7 +255,11 @@ impl Scalar {
     fn questions<'a>(&'a self, all: &mut Vec<&'a Expr>) {
         match self {
             Scalar::Element(inner, _) => inner.questions(all),
-            Scalar::Call { args, .. } => args.iter().for_each(|arg| arg.questions(all)),
+            Scalar::Call { args, .. } => {
+                for arg in args {
+                    arg.questions(all);
+                }
+            }
             Scalar::Arithmetic(_, left, right) => {
                 left.questions(all);
                 right.questions(all);

@@ -114,12 +114,11 @@ impl Verified {
         let names = self.manifest.files.iter().map(|file| file.path.as_str());
         let (mut texts, mut refused) = (Vec::new(), Vec::new());
         for name in names.filter(|name| is_policy(name)) {
-            match str::from_utf8(self.file(name).unwrap_or_default()) {
-                Ok(text) => texts.push((name.to_owned(), text.to_owned())),
-                Err(_) => {
-                    let place = format!("{}/{name}", self.place);
-                    refused.push(Refusal::new(Code::Rule, &place, "not UTF-8"));
-                }
+            if let Ok(text) = str::from_utf8(self.file(name).unwrap_or_default()) {
+                texts.push((name.to_owned(), text.to_owned()));
+            } else {
+                let place = format!("{}/{name}", self.place);
+                refused.push(Refusal::new(Code::Rule, &place, "not UTF-8"));
             }
         }
         if refused.is_empty() { Ok(texts) } else { Err(refused) }

@@ -57,12 +57,11 @@ pub(crate) fn fill<'f>(
     let mut refused = Vec::new();
     for (script, origin) in loaded.program.scripts.iter_mut().zip(&loaded.scripts) {
         let name = beside(&origin.file, &script.file);
-        match file(&name) {
-            Some(bytes) => script.code = bytes.into(),
-            None => {
-                let what = format!("`{}` names `{name}`", script.name);
-                refused.push(Refusal::new(Code::MissingFile, &at(&origin.file), what));
-            }
+        if let Some(bytes) = file(&name) {
+            script.code = bytes.into();
+        } else {
+            let what = format!("`{}` names `{name}`", script.name);
+            refused.push(Refusal::new(Code::MissingFile, &at(&origin.file), what));
         }
     }
     refused

@@ -183,6 +183,7 @@ pub(crate) struct Dirs {
 
 /// Options of `policy apply`.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct ApplyArgs {
     /// What to put in force.
     #[command(flatten)]

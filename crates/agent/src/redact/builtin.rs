@@ -28,7 +28,7 @@ pub(super) fn patterns() -> impl Iterator<Item = String> {
     let header = format!(r#"(?i)\b(?:{HEADERS})\s*:\s*([^'"\r\n]+)"#);
     let json = format!(r#"(?i)["'][a-z0-9_.-]*(?:{NAMES})["']\s*:\s*["']([^"']+)["']"#);
     let fixed = [
-        r#"(?i)\bbearer\s+([a-z0-9._~+/=-]{8,})"#,
+        r"(?i)\bbearer\s+([a-z0-9._~+/=-]{8,})",
         // The password of a URL; a name alone is none.
         r#"(?i)\b[a-z][a-z0-9+.-]*://[^\s/@:'"]*:([^\s/?#'"]+)@"#,
         // Keys of AWS: access keys, and the secret ones beside their names.

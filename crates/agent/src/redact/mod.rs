@@ -118,7 +118,9 @@ impl Redactor {
                 && key == "args"
             {
                 for (at, range) in self.options.secrets(words) {
-                    take(words.get_mut(at), &[range], found);
+                    if let Some(word) = words.get_mut(at) {
+                        take(word, &[range], found);
+                    }
                 }
             }
             let is_shown = SHOWN.contains(&key.as_str());
@@ -141,10 +143,12 @@ impl Redactor {
         match value {
             Json::String(text) if is_shown => {
                 let places = self.places(text);
-                take(Some(value), &places, found);
+                take(value, &places, found);
             }
             Json::Array(all) => {
-                all.iter_mut().for_each(|one| self.value(one, (is_shown, depth + 1), found));
+                for one in all {
+                    self.value(one, (is_shown, depth + 1), found);
+                }
             }
             Json::Object(all) if is_shown => {
                 all.values_mut().for_each(|one| self.value(one, (true, depth + 1), found));
@@ -179,8 +183,8 @@ impl Redactor {
 }
 
 /// Puts the mark in the place of these parts of a text, and notes what stood there.
-fn take(value: Option<&mut Json>, places: &[Range<usize>], found: &mut BTreeSet<String>) {
-    let Some(Json::String(text)) = value else { return };
+fn take(value: &mut Json, places: &[Range<usize>], found: &mut BTreeSet<String>) {
+    let Json::String(text) = value else { return };
     if places.is_empty() {
         return;
     }
@@ -234,7 +238,9 @@ fn replace(value: &mut Json, secrets: &[String], (is_shown, depth): (bool, usize
             }
         }
         Json::Array(all) => {
-            all.iter_mut().for_each(|one| replace(one, secrets, (is_shown, depth + 1)));
+            for one in all {
+                replace(one, secrets, (is_shown, depth + 1));
+            }
         }
         Json::Object(all) if is_shown => {
             all.values_mut().for_each(|one| replace(one, secrets, (true, depth + 1)));

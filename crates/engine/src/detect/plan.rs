@@ -1,5 +1,7 @@
 //! What is known of a rule before any event: its steps in the shape in which they run.
 
+use std::fmt::Write as _;
+
 use model::field::{self, FieldId};
 use model::program::{
     Correlation, CorrelationKind, Logic, Pipe, Program, Query, Relation, Rule, Scalar,
@@ -267,7 +269,8 @@ fn scripted(text: &str, program: &Program) -> String {
             let Script { name, code, fields, regexes, globs, .. } = script;
             let code = super::key::plain(code);
             let all = (name, function, code, fields, regexes, globs);
-            out.push_str(&format!("{all:?}"));
+            // Writing to a text does not fail.
+            _ = write!(out, "{all:?}");
         }
         out.push_str(rest);
     }

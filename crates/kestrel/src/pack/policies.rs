@@ -126,7 +126,9 @@ pub(super) fn diff(old: &Bundle, new: &Bundle, form: Form) -> io::Result<Status>
         for (what, was, is) in lists {
             let (added, removed): (Vec<_>, Vec<_>) =
                 (is.difference(was).collect(), was.difference(is).collect());
-            shown[what] = json!({ "added": added, "removed": removed });
+            if let Some(shown) = shown.as_object_mut() {
+                shown.insert(what.to_owned(), json!({ "added": added, "removed": removed }));
+            }
         }
         output::json(&shown)?;
         return Ok(Status::Fine);

@@ -1,6 +1,7 @@
 //! Scripts: `[[script]]` tables of rule files, and queries that ask them.
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
 
 use model::capability::{Capabilities, Capability};
 use model::field::{self, FIELDS, FieldId};
@@ -65,7 +66,7 @@ impl Declared {
     /// Reads the tables of a file.
     pub(crate) fn read(&mut self, file: &str, text: &str) {
         // Rule files without scripts are not parsed twice.
-        if text.len() > MAX_FILE || !text.contains("script") || !file.ends_with(".toml") {
+        if text.len() > MAX_FILE || !text.contains("script") || !is_toml(file) {
             return;
         }
         let (document, _) = DeTable::parse_recoverable(text);
@@ -297,46 +298,57 @@ fn check(key: &str, pattern: &str) -> Result<(), String> {
     })
 }
 
+fn is_toml(file: &str) -> bool {
+    Path::new(file).extension().is_some_and(|ending| ending == "toml")
+}
+
 /// What it asks for; it may always raise alerts.
 fn capabilities(table: &mut Table<'_, '_>) -> Capabilities {
     let mut asks = Capabilities::ALERT;
     for (word, place) in table.texts("capabilities") {
-        match Capability::from_name(word) {
-            Some(one) => asks = asks | Capabilities::of(&[one]),
-            None => {
-                let words = Capability::ALL.iter().map(|one| one.as_str());
-                let near = nearest(word, words).map(|near| format!("`{near}` is one"));
-                let message = format!("`{word}` is no capability");
-                let all = Capabilities::all().words().join(", ");
-                table.found.push(
-                    Diagnostic::new(Code::BadValue, place, message)
-                        .help(format!("there are: {all}"))
-                        .help_if(near),
-                );
-            }
+        if let Some(one) = Capability::from_name(word) {
+            asks = asks | Capabilities::of(&[one]);
+            continue;
         }
+        let words = Capability::ALL.iter().map(|one| one.as_str());
+        let near = nearest(word, words).map(|near| format!("`{near}` is one"));
+        let message = format!("`{word}` is no capability");
+        let all = Capabilities::all().words().join(", ");
+        table.found.push(
+            Diagnostic::new(Code::BadValue, place, message)
+                .help(format!("there are: {all}"))
+                .help_if(near),
+        );
     }
     asks
 }
 
 impl Lower<'_> {
-    /// A call whose name has a dot: the function of a script, if there is such a script.
+    /// Whether a call is of a script: the number of the script, or why it cannot be asked.
+    pub(crate) fn script_of(&self, name: &str) -> Option<Result<usize, String>> {
+        let (script, _) = name.split_once('.')?;
+        if let Some(why) = self.schema.broken.get(script) {
+            return Some(Err(format!("the script `{script}` cannot be asked: {why}")));
+        }
+        let first = self.schema.first_script;
+        let mut own = self.schema.scripts.iter().skip(first);
+        own.position(|known| known.name == script).map(|at| Ok(first + at))
+    }
+
+    /// A call of a script.
     pub(crate) fn script_call(
         &mut self,
+        script: Result<usize, String>,
         (name, place): (&str, &Span),
         args: &[Node],
         fold: bool,
         span: &Span,
-    ) -> Option<Option<Expr>> {
-        let (script, function) = name.split_once('.')?;
-        if let Some(why) = self.schema.broken.get(script) {
-            let message = format!("the script `{script}` cannot be asked: {why}");
-            return Some(self.fail(Diagnostic::new(Code::Script, place.clone(), message)));
+    ) -> Option<Expr> {
+        let function = name.split_once('.').map_or(name, |(_, function)| function);
+        match script {
+            Ok(at) => self.question(at, function, args, fold, (place, span)),
+            Err(message) => self.fail(Diagnostic::new(Code::Script, place.clone(), message)),
         }
-        let first = self.schema.first_script;
-        let mut own = self.schema.scripts.iter().skip(first);
-        let at = first + own.position(|known| known.name == script)?;
-        Some(self.question(at, function, args, fold, (place, span)))
     }
 
     fn question(

@@ -68,13 +68,17 @@ fn each_attack_on_a_bundle_has_its_code() {
     let ring = ring(&pens.each_ref(), &two);
     for (name, attack, code) in ATTACKS {
         let bundle = small();
-        pens.iter().for_each(|pen| bundle.sign(pen));
+        for pen in &pens {
+            bundle.sign(pen);
+        }
         attack(&bundle, &pens);
         assert_eq!(codes(open(&bundle, &ring)).first(), Some(code), "{name}");
         assert!(is_pack(bundle.path()), "{name}: nothing turns it into plain files");
     }
     let untouched = small();
-    pens.iter().for_each(|pen| untouched.sign(pen));
+    for pen in &pens {
+        untouched.sign(pen);
+    }
     let read = open(&untouched, &ring).unwrap();
     assert_eq!(read.texts(), [("policies/one.yaml".to_owned(), POLICY.to_owned())]);
     assert_eq!(read.policies().policies.len(), 1, "the control");
@@ -122,7 +126,9 @@ fn resigned(bundle: &Pack, pens: &[Pen; 2]) {
 /// Both sign another header.
 fn anew(bundle: &Pack, pens: &[Pen; 2], what: &str, by: &str) {
     bundle.forge(what, by);
-    pens.iter().for_each(|pen| bundle.sign(pen));
+    for pen in pens {
+        bundle.sign(pen);
+    }
 }
 
 #[test]
@@ -172,7 +178,9 @@ fn rules_are_no_policies_and_policies_no_rules() {
     let pen = Pen::new();
     let ring = ring(&[&pen], &trust(""));
     let (rules, policies) = (Pack::small(), small());
-    [&rules, &policies].into_iter().for_each(|pack| pack.sign(&pen));
+    for pack in [&rules, &policies] {
+        pack.sign(&pen);
+    }
     assert_eq!(codes(open(&rules, &ring)), [Code::Purpose]);
     assert_eq!(codes(compile(&policies, &ring, &Trust::default())), [Code::Purpose]);
     assert_eq!(codes(open(&policies, &ring)), []);

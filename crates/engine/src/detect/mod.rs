@@ -335,14 +335,14 @@ impl Rules {
         self.tick(compiled, event.time(), out);
         self.now = Now::default();
         self.near.clear();
+        if compiled.asks() {
+            self.scratch.asking.begin(event.number(), event.time());
+        }
         if hits.is_empty() && compiled.stateless() {
             return;
         }
         compiled.begin(&mut self.scratch);
         let before = out.len();
-        if compiled.asks() {
-            self.scratch.asking.begin(event.number(), event.time());
-        }
         if compiled.stateless() {
             self.settle(compiled, event, &Alone, hits);
             self.offer(compiled, event, &Alone, hits, out);

@@ -43,6 +43,21 @@ fn a_script_is_asked_only_where_all_else_holds() {
 }
 
 #[test]
+fn an_answer_is_about_the_last_event_alone() {
+    let compiled =
+        scripted(&[(EQL, "any where event.action == \"a\" and one.even(process.pid, \"x\")")]);
+    let question = compiled.program().rules[0].questions(compiled.program())[0].clone();
+    let scripts = Box::new(Plain::default());
+    let mut detector = Detector::with_scripts(compiled, Limits::default(), scripts);
+    let mut answers = Vec::new();
+    for event in events("a b a12") {
+        detector.push(&event, &mut Vec::new());
+        answers.push(detector.answer(&question));
+    }
+    assert_eq!(answers, [Some(true), None, Some(false)], "nobody asked about the second");
+}
+
+#[test]
 fn rules_that_share_a_question_ask_it_once_an_event() {
     let one = "any where event.action == \"a\" and one.even(process.pid, \"x\")";
     let two = "any where event.action in (\"a\", \"b\") and one.even(process.pid, \"x\")";

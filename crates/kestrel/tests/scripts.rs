@@ -38,8 +38,7 @@ const PATHS: [&str; 4] = ["/tmp/x", "/usr/bin/x", "/tmpx", "/tmp/a b"];
 fn events() -> String {
     let mut text = String::new();
     for number in 0..EVENTS {
-        let (process, place) =
-            (number * 7 % 61, PATHS.get(number % 4).copied().unwrap());
+        let (process, place) = (number * 7 % 61, PATHS.get(number % 4).copied().unwrap());
         let time = 1_700_000_000_000_u64 + number as u64 * 13;
         let (category, action) =
             if number % 3 == 2 { ("network", "connection_attempted") } else { ("process", "exec") };

@@ -12,7 +12,7 @@
 //! | `wasm`, `luau` | the two languages |
 //! | [`abi`], [`limits`], [`refuse`], [`cause`] | tables: functions of the host, limits, refusals, incidents |
 //! | [`author`] | how a source becomes a script |
-//! | [`reference`] | those tables as documentation |
+//! | [`mod@reference`] | those tables as documentation |
 //!
 //! Nothing here knows rules, files or capabilities beyond what a [`model::script::Script`] carries.
 #![forbid(unsafe_code)]

@@ -137,7 +137,9 @@ impl Judge for Policed {
             self.compiled.tables.decide(&subject, *operation, &labels).verdict == Verdict::Allow
         };
         let allowed = asked.iter().all(allows);
-        self.told.send((request.clone(), allowed)).is_ok() && allowed
+        // A test that has seen enough does not listen any more: who asks then is answered as before.
+        let _heard = self.told.send((request.clone(), allowed));
+        allowed
     }
 
     fn allows_unseen(&self) -> bool {

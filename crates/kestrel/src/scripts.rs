@@ -82,8 +82,7 @@ fn read(rules: &str, script: &Script) -> Result<Arc<[u8]>, String> {
 
 /// An incident for people.
 pub(crate) fn told(incident: &Incident, program: &Program) -> String {
-    let script = usize::try_from(incident.script).ok().and_then(|at| program.scripts.get(at));
-    let name = script.map_or("?", |script| script.name.as_str());
+    let name = program.script(incident.script).map_or("?", |script| script.name.as_str());
     let Incident { cause, detail, quarantined, .. } = incident;
     let end = if *quarantined { "; it is asked no more" } else { "" };
     format!("script `{name}`: {cause}: {}{end}", escaped(detail))
@@ -103,15 +102,9 @@ pub(crate) fn start_for(program: &Program, rule: &Rule) -> Box<dyn Scripts> {
     if asked.is_empty() {
         return Box::new(NoScripts);
     }
-    let is_asked = |script: &Script| {
-        asked.iter().any(|one| one.name == script.name && one.code == script.code)
-    };
-    let scripts = program.scripts.iter().map(|script| {
-        let mut script = script.clone();
-        if !is_asked(&script) {
-            script.code = Arc::from([]);
-        }
-        script
+    let scripts = (0..).zip(&program.scripts).map(|(number, script)| {
+        let code = if asked.contains(&number) { Arc::clone(&script.code) } else { Arc::from([]) };
+        Script { code, ..script.clone() }
     });
     let (fields, lineages) = (program.fields.clone(), program.lineages.clone());
     let alone = Program { rules: vec![rule.clone()], fields, lineages, scripts: scripts.collect() };

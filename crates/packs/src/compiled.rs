@@ -136,7 +136,7 @@ fn load(verified: &Verified) -> (Loaded, Vec<Refusal>) {
 /// What each rule is, in the order of the program.
 pub(crate) fn views(loaded: &Loaded) -> Vec<RuleView> {
     let program = &loaded.program;
-    let kind = |rule: &Rule, format| match script::kind(&rule.scripts(program)) {
+    let kind = |rule: &Rule, format| match script::kind(rule, program) {
         Some(kind) => kind,
         None if format == Format::Sigma => Kind::Sigma,
         None => Kind::Eql,

@@ -141,13 +141,16 @@ fn grant(
 /// Ids of the rules that ask each script.
 fn asked(loaded: &Loaded) -> Vec<Vec<String>> {
     let program = &loaded.program;
-    let asks = |script: &Script| {
-        let rules = program.rules.iter();
-        let asks = rules
-            .filter(|rule| rule.scripts(program).into_iter().any(|one| std::ptr::eq(one, script)));
-        asks.map(|rule| rule.meta.id.clone()).collect()
-    };
-    program.scripts.iter().map(asks).collect()
+    let mut asked = vec![Vec::new(); program.scripts.len()];
+    for rule in &program.rules {
+        for script in rule.scripts(program) {
+            let rules = usize::try_from(script).ok().and_then(|script| asked.get_mut(script));
+            if let Some(rules) = rules {
+                rules.push(rule.meta.id.clone());
+            }
+        }
+    }
+    asked
 }
 
 /// The code of a script of a pack: bytes that were verified with the rest.

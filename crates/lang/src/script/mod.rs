@@ -137,6 +137,8 @@ impl Loaded {
     /// Leaves out the rules that ask scripts which are not run, and says why. The scripts keep their
     /// numbers. Says, as [`Loaded::leave_out`] does, which other rules go with them.
     pub fn refuse_scripts(&mut self, refused: &[Refusal]) {
+        let asked: Vec<BTreeSet<u32>> =
+            self.program.rules.iter().map(|rule| rule.scripts(&self.program)).collect();
         let mut gone = BTreeSet::new();
         for Refusal { script, message, help } in refused {
             let (Some(origin), Some(told)) =
@@ -147,12 +149,11 @@ impl Loaded {
             let found = Diagnostic::new(Code::Script, origin.code.clone(), message.clone());
             let found = found.help(help.clone());
             let mut more = vec![Diagnostic { file: origin.file.clone(), ..found }];
-            let rules = self.program.rules.iter().zip(&self.origins).enumerate();
-            for (number, (rule, origin)) in rules {
-                let mut asked = rule.scripts(&self.program).into_iter();
-                if !asked.any(|one| std::ptr::eq(one, told)) {
-                    continue;
-                }
+            let asks = |scripts: &BTreeSet<u32>| {
+                u32::try_from(*script).is_ok_and(|script| scripts.contains(&script))
+            };
+            let rules = self.program.rules.iter().zip(&self.origins).zip(&asked).enumerate();
+            for (number, ((rule, origin), _)) in rules.filter(|(_, (_, asked))| asks(asked)) {
                 gone.insert(number);
                 let message = format!("the script `{}` is not run", told.name);
                 let found = Diagnostic::new(Code::Script, origin.query.clone(), message);

@@ -12,18 +12,15 @@ use files::Text;
 use model::capability::{Capabilities, Capability};
 use model::program::Response;
 use packs::{
-    Admitted, Change, Code, Compiled, Installed, Judge, Kind, Level, Purpose, Record, Refusal,
-    Ring, Trust, Untrusted, Verified, Version,
+    Admitted, Change, Code, Compiled, Installed, Kind, Level, Purpose, Record, Refusal, Untrusted,
+    Verified,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::store::Store;
+use crate::operator::Operator;
 
-/// Where public keys are unless said otherwise.
-pub(crate) const KEYS_DIR: &str = "/etc/aegisbpf/keys";
-/// Where it is said whom the operator trusts, and with what.
-pub(crate) const TRUST_FILE: &str = "/etc/aegisbpf/trust.toml";
 /// The record of bundles that were in force, in the store.
 const RECORD: &str = "bundles.json";
 
@@ -117,49 +114,24 @@ pub(crate) struct Read {
     pub(crate) plain: Vec<PathBuf>,
 }
 
-/// The operator's files, read.
-struct Operator {
-    trust: Trust,
-    ring: Ring,
-    engine: Version,
-    /// Whether plain files are refused.
-    signed_only: bool,
-}
-
-impl Operator {
-    fn open(vouch: &Vouch) -> Result<Operator, Vec<Refusal>> {
-        let trust = match there(vouch.trust.as_deref(), TRUST_FILE) {
-            None => Trust::default(),
-            Some(path) => Trust::open(&path).map_err(|refusal| vec![refusal])?,
-        };
-        let ring = match there(vouch.keys.as_deref(), KEYS_DIR) {
-            None => Ring::read(&[], &trust)?,
-            Some(path) => Ring::open(&path, &trust)?,
-        };
-        let named = vouch.keys.is_some() || vouch.trust.is_some();
-        let signed_only = named || trust.signed_policies;
-        Ok(Operator { trust, ring, engine: engine()?, signed_only })
+impl Vouch {
+    /// Whether the operator says here whose word counts.
+    fn named(&self) -> bool {
+        self.keys.is_some() || self.trust.is_some()
     }
-}
 
-/// What was named, or the usual place if something is there.
-pub(crate) fn there(named: Option<&Path>, usual: &str) -> Option<PathBuf> {
-    let usual = || Some(PathBuf::from(usual)).filter(|path| path.exists());
-    named.map(Path::to_owned).or_else(usual)
-}
-
-/// This version, which packs may need to be a newer one.
-pub(crate) fn engine() -> Result<Version, Vec<Refusal>> {
-    let version = env!("CARGO_PKG_VERSION");
-    Version::parse(version).map_err(|error| vec![Refusal::new(Code::Engine, version, error)])
+    fn operator(&self) -> Result<Operator, Vec<Refusal>> {
+        Operator::open(self.keys.as_deref(), self.trust.as_deref())
+    }
 }
 
 /// Reads the bundles among these paths, to be put in force: by keys that are trusted here, not
 /// expired, and not older than what was in force.
 pub(crate) fn read(store: &Store, paths: &[PathBuf], vouch: &Vouch) -> Result<Read, Vec<Refusal>> {
     let (packs, plain) = divided(paths);
-    let operator = Operator::open(vouch)?;
-    if operator.signed_only && !plain.is_empty() {
+    let operator = vouch.operator()?;
+    let signed_only = vouch.named() || operator.trust.signed_policies;
+    if signed_only && !plain.is_empty() {
         let refuse = |path: &PathBuf| {
             Refusal::new(
                 Code::Plain,
@@ -186,8 +158,8 @@ pub(crate) fn look(paths: &[PathBuf], vouch: &Vouch) -> Result<Read, Vec<Refusal
     if packs.is_empty() {
         return Ok(read);
     }
-    let operator = Operator::open(vouch)?;
-    let named = vouch.keys.is_some() || vouch.trust.is_some();
+    let operator = vouch.operator()?;
+    let named = vouch.named();
     let place = if named { Level::Untrusted } else { Level::Local };
     for path in packs {
         let verified = open(&path, &operator, place, files::Trust::Anyone)?;
@@ -206,10 +178,8 @@ fn open(
     place: Level,
     trust: files::Trust,
 ) -> Result<Verified, Vec<Refusal>> {
-    let (ring, engine) = (&operator.ring, &operator.engine);
-    let judge = Judge { ring, now: jiff::Timestamp::now(), engine, place, strict: false };
     let opened = Untrusted::open(path, trust).map_err(|refusal| vec![refusal])?;
-    opened.verify(&judge)
+    opened.verify(&operator.judge(place, false))
 }
 
 impl Read {

@@ -1,18 +1,15 @@
 //! Scripts of rules: their files are read, compiled, and asked.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use engine::NoScripts;
-use files::Directory;
 use lang::{Loaded, Refusal};
 use model::escape::escaped;
 use model::program::{Program, Rule};
 use model::script::{Incident, Kind, Script, Scripts};
 use script::limits::{MAX_MODULE_BYTES, MAX_SOURCE_BYTES};
 use script::{Backend, Refused, Runtime};
-
-use crate::rules::STDIN_NAME;
 
 /// What runs Wasm modules in this process.
 static BACKEND: OnceLock<Backend> = OnceLock::new();
@@ -37,7 +34,7 @@ pub(crate) fn prepare(loaded: &mut Loaded) {
     }
     let mut refused = Vec::new();
     let all = loaded.program.scripts.iter_mut().zip(&loaded.scripts);
-    for (number, (script, origin)) in all.enumerate() {
+    for (number, (script, origin)) in (0..).zip(all) {
         script.may = script.asks;
         match read(&origin.file, script) {
             Ok(code) => script.code = code,
@@ -47,10 +44,7 @@ pub(crate) fn prepare(loaded: &mut Loaded) {
             }
         }
     }
-    let unread: Vec<usize> = refused.iter().map(|one| one.script).collect();
-    let (_, more) = Runtime::load(&loaded.program, backend());
-    let more = more.into_iter().map(refusal).filter(|one| !unread.contains(&one.script));
-    refused.extend(more);
+    refused.extend(refusals(&loaded.program).into_iter().map(refusal));
     loaded.refuse_scripts(&refused);
 }
 
@@ -59,23 +53,17 @@ pub(crate) fn refusals(program: &Program) -> Vec<Refused> {
     if program.scripts.is_empty() { Vec::new() } else { Runtime::load(program, backend()).1 }
 }
 
-fn refusal(refused: Refused) -> Refusal {
-    let Refused { script, code, message, help } = refused;
-    let script = usize::try_from(script).unwrap_or(usize::MAX);
+fn refusal(Refused { script, code, message, help }: Refused) -> Refusal {
     Refusal { script, message: format!("{code}: {message}"), help: help.to_owned() }
 }
 
 /// What the file of a script holds.
 fn read(rules: &str, script: &Script) -> Result<Arc<[u8]>, String> {
-    let beside = if rules.starts_with(STDIN_NAME) { None } else { Path::new(rules).parent() };
-    let directory = beside.filter(|path| !path.as_os_str().is_empty());
-    let directory = directory.map_or_else(|| PathBuf::from("."), Path::to_owned);
     let limit = match script.kind {
         Kind::Wasm => MAX_MODULE_BYTES,
         Kind::Lua => MAX_SOURCE_BYTES,
     };
-    Directory::open(&directory, files::Trust::Anyone)
-        .and_then(|open| open.read(&script.file, limit as u64))
+    files::read_beside(Path::new(rules), &script.file, limit as u64, files::Trust::Anyone)
         .map(Arc::from)
         .map_err(|error| format!("the script cannot be read: {error}"))
 }

@@ -5,7 +5,6 @@
 //! A bundle has the envelope of packs ([`packs::Bundle`]). Which versions were in force is a record in
 //! the store, and stands with each generation, too: a crash between the two loses nothing.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use files::Text;
@@ -200,7 +199,9 @@ impl Read {
             Purpose::Rules => {
                 let rules = verified.compile(&operator.trust)?;
                 let granted = granted(&rules, path)?;
-                self.add(path, rules.verified(), (texts(&rules), Some(granted)), change);
+                // Rules of policies come from these alone.
+                let texts = rules.texts(&|rule| rule.kind == Kind::Eql);
+                self.add(path, rules.verified(), (texts, Some(granted)), change);
             }
         }
         Ok(())
@@ -248,19 +249,6 @@ fn granted(rules: &Compiled, path: &Path) -> Result<Vec<Granted>, Vec<Refusal>> 
     let words = |may: Capabilities| may.words().into_iter().map(str::to_owned).collect();
     let granted = |one: &Admitted| Granted { rule: one.view.id.clone(), may: words(one.may) };
     Ok(may.into_iter().map(granted).collect())
-}
-
-/// Names and texts of the rule files of a pack that rules of policies come from.
-fn texts(rules: &Compiled) -> Vec<(String, String)> {
-    let verified = rules.verified();
-    let names: BTreeSet<&str> = rules
-        .rules()
-        .iter()
-        .filter(|one| one.view.kind == Kind::Eql)
-        .map(|one| one.view.file.as_str())
-        .collect();
-    let text = |name: &str| str::from_utf8(verified.file(name)?).ok().map(str::to_owned);
-    names.into_iter().filter_map(|name| Some((name.to_owned(), text(name)?))).collect()
 }
 
 /// Which bundles were in force: by the record, and by the generation that is.

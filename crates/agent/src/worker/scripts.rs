@@ -108,7 +108,7 @@ pub(crate) fn prepare(
     grant(loaded, &authors, terms);
     let scripts = loaded.program.scripts.iter_mut().zip(&loaded.scripts);
     for (number, ((script, origin), (author, rules))) in
-        scripts.zip(authors.iter().zip(asked)).enumerate()
+        (0..).zip(scripts.zip(authors.iter().zip(asked)))
     {
         match author.code(&origin.file, script) {
             Ok(code) => script.code = code,
@@ -130,16 +130,14 @@ pub(crate) fn prepare(
         });
     }
     let (runtime, more) = Runtime::load(&loaded.program, Backend::pick().0);
-    let known: Vec<usize> = refused.iter().map(|one| one.script).collect();
-    for one in more {
-        let script = usize::try_from(one.script).unwrap_or(usize::MAX);
-        if !known.contains(&script) {
-            let message = format!("[{}] {}", one.code, one.message);
-            refused.push(Refusal { script, message, help: one.help.to_owned() });
-        }
-    }
+    refused.extend(more.into_iter().map(|one| Refusal {
+        script: one.script,
+        message: format!("[{}] {}", one.code, one.message),
+        help: one.help.to_owned(),
+    }));
     for one in &refused {
-        if let Some(info) = infos.get_mut(one.script) {
+        let info = usize::try_from(one.script).ok().and_then(|script| infos.get_mut(script));
+        if let Some(info) = info {
             info.loaded = false;
         }
     }
@@ -179,9 +177,8 @@ fn packed(pack: &Verified, rules: &str, script: &Script) -> Result<Arc<[u8]>, St
 
 /// The code of a script beside a plain rule file.
 fn plain(rules: &str, script: &Script) -> Result<Arc<[u8]>, String> {
-    let directory = Path::new(rules).parent().filter(|path| !path.as_os_str().is_empty());
-    let directory = files::Directory::open(directory.unwrap_or(Path::new(".")), Trust::Owner);
-    let code = directory.and_then(|directory| directory.read(&script.file, files::MAX_BYTES));
+    let limit = files::MAX_BYTES;
+    let code = files::read_beside(Path::new(rules), &script.file, limit, Trust::Owner);
     code.map(Into::into).map_err(|error| error.to_string())
 }
 

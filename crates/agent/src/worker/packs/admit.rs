@@ -115,18 +115,13 @@ fn texts(
     pack: &Pack,
     files: &mut HashMap<String, (usize, String)>,
 ) -> Vec<(String, String)> {
-    let verified = pack.compiled.verified();
-    let names: BTreeSet<&str> =
-        verified.manifest().rules.iter().map(|rule| rule.file.as_str()).collect();
-    let mut all = Vec::new();
-    for name in names {
-        let text = verified.file(name).and_then(|bytes| str::from_utf8(bytes).ok());
+    let texts = pack.compiled.texts(&|_| true).into_iter();
+    let placed = |(name, text)| {
         let shown = format!("{}/{name}", pack.place);
-        files.insert(shown.clone(), (number, name.to_owned()));
-        // They were read when the pack was compiled.
-        all.push((shown, text.unwrap_or_default().to_owned()));
-    }
-    all
+        files.insert(shown.clone(), (number, name));
+        (shown, text)
+    };
+    texts.map(placed).collect()
 }
 
 /// The terms of a rule of a pack, and why it does not run.

@@ -76,7 +76,7 @@ impl Verified {
     }
 
     /// Where a file of it is, for people.
-    pub(crate) fn at(&self, file: &str) -> String {
+    pub fn at(&self, file: &str) -> String {
         format!("{}/{file}", self.place)
     }
 

@@ -1,5 +1,5 @@
-//! What is fuzzed: each parser of text that others wrote, the decoder of kernel records, and the
-//! engine on one thread against the same work split in two.
+//! What is fuzzed: each parser of text that others wrote, the decoder of kernel records, the engine on
+//! one thread against the same work split in two, and the sandboxes of scripts.
 //!
 //! A target must neither panic nor take long, whatever the bytes are.
 #![forbid(unsafe_code)]
@@ -12,6 +12,7 @@ use lang::{CaseMode, Dialect, Schema, Unknown};
 use model::program::{Program, RuleMeta};
 
 mod pack;
+mod script;
 mod stream;
 
 /// Events that are shown to the oracle; it takes time that grows with their third power.
@@ -34,6 +35,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("record", record),
     ("detector", detector),
     ("pack", pack::pack),
+    ("script", script::script),
 ];
 
 fn load(name: &str, text: &str) {

@@ -6,6 +6,7 @@
 //! | [`cli`], [`cmd`] | the command line, one file a command |
 //! | [`guard`] | the privileged half: sensors, supervision of the worker |
 //! | [`worker`] | the other half: rings, engine, outputs, control socket |
+//! | [`operator`] | whose word is enough for packs and policies |
 //! | [`policy`] | policies on their way from files to what is enforced |
 //! | [`proto`] | the only messages that the two exchange |
 //! | [`client`] | how commands reach a running agent |
@@ -20,6 +21,7 @@ mod client;
 mod cmd;
 mod exit;
 mod guard;
+mod operator;
 mod policy;
 mod proto;
 mod redact;

@@ -90,12 +90,7 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     let limits = Limits { seed, rows: ROWS_MAX, ..Limits::default() };
     let scripts::Ready { runtime, infos } = rules.scripts;
     let host = host::identity::read();
-    let engine = match runtime {
-        None => Engine::with(Arc::clone(&program), host, limits),
-        Some(runtime) => {
-            Engine::with_scripts(Arc::clone(&program), host, limits, Box::new(runtime))
-        }
-    };
+    let engine = Engine::with_scripts(Arc::clone(&program), host, limits, runtime);
     let engine = engine.map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
     let notice = match args.run.output {
         Format::Compact => queue::text_notice,

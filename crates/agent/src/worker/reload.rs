@@ -106,10 +106,7 @@ fn read(args: &RunArgs, audit: &Audit) -> Result<Fresh, Failure> {
     let arms = Arms::of(&rules.loaded.program, &rules.terms);
     let program = Arc::new(rules.loaded.program);
     let scripts::Ready { runtime, infos: script_infos } = rules.scripts;
-    let prepared = match runtime {
-        None => Prepared::new(Arc::clone(&program)),
-        Some(runtime) => Prepared::with_scripts(Arc::clone(&program), Box::new(runtime)),
-    };
+    let prepared = Prepared::with_scripts(Arc::clone(&program), runtime);
     let prepared = prepared.map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
     let interest = engine::interest::of(&program);
     Ok(Fresh { prepared, interest, set, infos, scripts: script_infos, arms })

@@ -1,7 +1,7 @@
 //! Rules against what their manifest says of them, and against what the operator grants.
 
 use super::given::*;
-use crate::{Code, Compiled, Diff, Judge, Level, Refusal, Ring, make};
+use crate::{Code, Compiled, Diff, Level, Refusal, make};
 
 /// A pack with one rule, whose query and further lines are given.
 fn one(query: &str, more: &str) -> Pack {
@@ -16,24 +16,6 @@ fn rule(query: &str, more: &str) -> String {
 fn pack_of(query: &str, more: &str, source: &str) -> Pack {
     let source = format!("{SOURCE}{source}");
     Pack::with(&[("pack.toml", &source), ("rules/one.toml", &rule(query, more))])
-}
-
-/// As a directory of the operator's own holds it, or as a signed one with a grant.
-fn judged(pack: &Pack, level: Level, grant: &str) -> Result<Compiled, Vec<Refusal>> {
-    let pen = Pen::new();
-    pack.sign(&pen);
-    let (id, engine) = (pen.id(), engine());
-    let mark = if level == Level::Untrusted { "untrusted" } else { "signed" };
-    let text = format!("[[key]]\nid = \"{id}\"\ntrust = \"{mark}\"\n{}", grant.replace("KEY", &id));
-    let trust = trust(&text);
-    let (known, nobody) = (ring(&[&pen], &trust), Ring::default());
-    let judge = match level {
-        Level::Local => Judge { place: level, ..judge(&nobody, &engine) },
-        _ => judge(&known, &engine),
-    };
-    let found = pack.open().unwrap().verify(&judge).unwrap();
-    assert_eq!(found.level(), level);
-    found.compile(&trust)
 }
 
 fn refusals(pack: &Pack, level: Level, grant: &str) -> Vec<Code> {

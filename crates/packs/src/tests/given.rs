@@ -167,6 +167,24 @@ pub(super) fn compile(pack: &Pack, ring: &Ring, trust: &Trust) -> Result<Compile
     verify(pack, ring)?.compile(trust)
 }
 
+/// As a directory of the operator's own holds it, or as one that is signed, with a grant for `KEY`.
+pub(super) fn judged(pack: &Pack, level: Level, grant: &str) -> Result<Compiled, Vec<Refusal>> {
+    let pen = Pen::new();
+    pack.sign(&pen);
+    let (id, engine) = (pen.id(), engine());
+    let mark = if level == Level::Untrusted { "untrusted" } else { "signed" };
+    let text = format!("[[key]]\nid = \"{id}\"\ntrust = \"{mark}\"\n{}", grant.replace("KEY", &id));
+    let trust = trust(&text);
+    let (known, nobody) = (ring(&[&pen], &trust), Ring::default());
+    let judge = match level {
+        Level::Local => Judge { place: level, ..judge(&nobody, &engine) },
+        _ => judge(&known, &engine),
+    };
+    let found = pack.open().unwrap().verify(&judge)?;
+    assert_eq!(found.level(), level);
+    found.compile(&trust)
+}
+
 /// Codes of what was refused; each refusal says where, what and what to do.
 pub(super) fn codes<T>(result: Result<T, Vec<Refusal>>) -> Vec<Code> {
     let refused = result.err().unwrap_or_default();

@@ -15,16 +15,14 @@ mod last;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use ::packs::{
-    Change, Compiled, Installed, Judge, Level, Refusal, Ring, Trust, Untrusted, Version,
-};
+use ::packs::{Change, Compiled, Installed, Level, Refusal, Untrusted};
 use serde_json::{Value as Json, json};
 
 use crate::audit::Audit;
 use crate::cli::RunArgs;
-use crate::policy::bundles::{self, KEYS_DIR, TRUST_FILE};
+use crate::operator::{self, Operator};
 
 pub(crate) use admit::{Admitted, Terms, admit};
 pub(crate) use find::{DIRECTORIES, Found, places};
@@ -53,33 +51,6 @@ pub(crate) struct Packs {
     pub(crate) refused: Vec<(String, Vec<Refusal>)>,
 }
 
-/// Whose word is enough here.
-struct Operator {
-    trust: Trust,
-    ring: Ring,
-    engine: Version,
-    strict: bool,
-}
-
-impl Operator {
-    fn open(args: &RunArgs) -> Result<Operator, Vec<Refusal>> {
-        let trust = match bundles::there(args.trust.as_deref(), TRUST_FILE) {
-            None => Trust::default(),
-            Some(path) => Trust::open(&path).map_err(|refusal| vec![refusal])?,
-        };
-        let ring = match bundles::there(args.keys.as_deref(), KEYS_DIR) {
-            None => Ring::read(&[], &trust)?,
-            Some(path) => Ring::open(&path, &trust)?,
-        };
-        Ok(Operator { trust, ring, engine: bundles::engine()?, strict: args.strict })
-    }
-
-    fn judge(&self, place: Level) -> Judge<'_> {
-        let (ring, engine, strict) = (&self.ring, &self.engine, self.strict);
-        Judge { ring, now: jiff::Timestamp::now(), engine, place, strict }
-    }
-}
-
 /// Reads all packs. What is wrong with one is told of that one; only the operator's own files can
 /// refuse all.
 pub(crate) fn read(args: &RunArgs, audit: &Audit) -> Result<Packs, Vec<Refusal>> {
@@ -87,12 +58,13 @@ pub(crate) fn read(args: &RunArgs, audit: &Audit) -> Result<Packs, Vec<Refusal>>
     if found.is_empty() {
         return Ok(Packs::default());
     }
-    let operator = Operator::open(args)?;
+    let operator = Operator::open(args.keys.as_deref(), args.trust.as_deref())?;
     let record = args.state_dir.join(RECORD);
     let mut reading = Reading {
         installed: Installed::open(&record).map_err(|refusal| vec![refusal])?,
         last: Last::at(&args.state_dir),
         operator,
+        strict: args.strict,
         audit,
         changed: false,
     };
@@ -116,6 +88,7 @@ pub(crate) fn read(args: &RunArgs, audit: &Audit) -> Result<Packs, Vec<Refusal>>
 
 struct Reading<'a> {
     operator: Operator,
+    strict: bool,
     installed: Installed,
     last: Last,
     audit: &'a Audit,
@@ -166,7 +139,7 @@ impl Reading<'_> {
     }
 
     fn judged(&self, opened: Untrusted, place: Level) -> Result<(Compiled, Change), Vec<Refusal>> {
-        let verified = opened.verify(&self.operator.judge(place))?;
+        let verified = opened.verify(&self.operator.judge(place, self.strict))?;
         let change = self.installed.change(&verified, false).map_err(|one| vec![one])?;
         Ok((verified.compile(&self.operator.trust)?, change))
     }
@@ -217,10 +190,6 @@ pub(crate) fn watched(args: &RunArgs) -> Vec<PathBuf> {
     } else {
         args.packs.clone()
     };
-    let own = |named: &Option<PathBuf>, usual: &str| {
-        named.clone().unwrap_or_else(|| Path::new(usual).to_owned())
-    };
-    all.push(own(&args.keys, KEYS_DIR));
-    all.push(own(&args.trust, TRUST_FILE));
+    all.extend(operator::places(args.keys.as_deref(), args.trust.as_deref()));
     all
 }

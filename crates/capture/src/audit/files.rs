@@ -1,0 +1,187 @@
+//! The files of a log, and their lines.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read as _, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+
+use super::line::{self, Parsed};
+use super::{Error, Hash, LINE_MAX, Link};
+
+/// The file of the newest lines.
+pub(super) const NEWEST: &str = "audit.jsonl";
+/// The file that says where the chain ends.
+pub(super) const HEAD: &str = "audit.head";
+const OLDER: (&str, &str) = ("audit-", ".jsonl");
+/// Digits of a number in a name, so that names sort as numbers do.
+const DIGITS: usize = 20;
+/// Bytes of the head: a number, a space, a hash, the end of the line.
+pub(super) const HEAD_BYTES: usize = DIGITS + 1 + 64 + 1;
+
+/// The name of a file whose first line has this number.
+pub(super) fn older(first: u64) -> String {
+    format!("{}{first:0DIGITS$}{}", OLDER.0, OLDER.1)
+}
+
+/// The files of a log that are there, oldest first.
+pub(super) fn all(directory: &Path) -> Result<Vec<PathBuf>, Error> {
+    let failed = |source| Error::Io { what: "read", path: directory.to_owned(), source };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        let number =
+            name.to_str().and_then(|name| name.strip_prefix(OLDER.0)?.strip_suffix(OLDER.1));
+        let is_number =
+            |text: &str| text.len() == DIGITS && text.bytes().all(|b| b.is_ascii_digit());
+        if number.is_some_and(is_number) {
+            found.push(directory.join(name));
+        }
+    }
+    found.sort();
+    let newest = directory.join(NEWEST);
+    if newest.symlink_metadata().is_ok() {
+        found.push(newest);
+    }
+    Ok(found)
+}
+
+/// Opens a file of the log; a link is not what was meant.
+pub(super) fn open(path: &Path, options: &mut fs::OpenOptions) -> Result<File, Error> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let flags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits().cast_signed();
+    let file =
+        options.mode(0o600).custom_flags(flags).open(path).map_err(Error::io("open", path))?;
+    if !file.metadata().is_ok_and(|about| about.is_file()) {
+        let source = io::Error::other("it is no regular file");
+        return Err(Error::Io { what: "open", path: path.to_owned(), source });
+    }
+    Ok(file)
+}
+
+/// What a head says; none if it is not one.
+pub(super) fn head(bytes: &[u8]) -> Option<Link> {
+    let text = bytes.strip_suffix(b"\n")?;
+    let (number, hash) = text.split_at_checked(DIGITS)?;
+    let seq = std::str::from_utf8(number).ok()?.parse().ok()?;
+    Some(Link { seq, hash: Hash::parse(hash.strip_prefix(b" ")?)? })
+}
+
+/// A head in bytes.
+pub(super) fn head_bytes(link: &Link) -> String {
+    format!("{:0DIGITS$} {}\n", link.seq, link.hash)
+}
+
+/// Where a file ends.
+#[derive(Debug, Default)]
+pub(super) struct Tail {
+    /// Bytes of whole lines.
+    pub(super) whole: u64,
+    /// What is behind the last whole line.
+    pub(super) torn: Vec<u8>,
+    /// The last whole line, if it is one of a log; none in an empty file.
+    pub(super) last: Option<Option<Parsed>>,
+}
+
+/// The end of a file; longer than a line is no line.
+pub(super) fn tail(file: &mut File, path: &Path) -> Result<Tail, Error> {
+    let failed = || Error::io("read", path);
+    let length = file.seek(SeekFrom::End(0)).map_err(failed())?;
+    let room = u64::try_from(2 * LINE_MAX).unwrap_or(u64::MAX);
+    file.seek(SeekFrom::Start(length.saturating_sub(room))).map_err(failed())?;
+    let mut bytes = Vec::new();
+    file.take(room).read_to_end(&mut bytes).map_err(failed())?;
+    let ends = |bytes: &[u8]| bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let torn = bytes.split_off(ends(&bytes));
+    let whole = length.saturating_sub(u64::try_from(torn.len()).unwrap_or(u64::MAX));
+    bytes.pop();
+    let last = bytes.get(ends(&bytes)..).filter(|_| whole > 0).map(line::parse);
+    Ok(Tail { whole, torn, last })
+}
+
+/// The first line of a file, if it is one of a log.
+pub(super) fn first(file: &mut File, path: &Path) -> Result<Option<Parsed>, Error> {
+    let mut reader = BufReader::new(file.try_clone().map_err(Error::io("read", path))?);
+    match one(&mut reader).map_err(Error::io("read", path))? {
+        Some(Read::Line(line)) => Ok(line::parse(&line)),
+        _ => Ok(None),
+    }
+}
+
+/// One line as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Read {
+    /// A whole line, without its end.
+    Line(Vec<u8>),
+    /// Longer than a line can be; so many bytes were passed over.
+    TooLong(u64),
+    /// The last one, without an end.
+    Torn(Vec<u8>),
+}
+
+/// The lines of a log, from the oldest on.
+#[derive(Debug)]
+pub struct Lines {
+    waiting: std::vec::IntoIter<PathBuf>,
+    open: Option<(PathBuf, BufReader<File>, u64)>,
+}
+
+impl Lines {
+    /// Of the log in a directory.
+    ///
+    /// # Errors
+    /// If the directory cannot be read.
+    pub fn of(directory: &Path) -> Result<Lines, Error> {
+        Ok(Lines { waiting: all(directory)?.into_iter(), open: None })
+    }
+
+    /// The next line with its file and its number in it, from 1.
+    fn step(&mut self) -> Result<Option<(PathBuf, u64, Read)>, Error> {
+        loop {
+            if self.open.is_none() {
+                let Some(path) = self.waiting.next() else { return Ok(None) };
+                let file = open(&path, fs::OpenOptions::new().read(true))?;
+                self.open = Some((path, BufReader::new(file), 0));
+            }
+            let Some((path, reader, number)) = &mut self.open else { return Ok(None) };
+            match one(reader).map_err(Error::io("read", path))? {
+                Some(read) => {
+                    *number += 1;
+                    return Ok(Some((path.clone(), *number, read)));
+                }
+                None => self.open = None,
+            }
+        }
+    }
+}
+
+impl Iterator for Lines {
+    type Item = Result<(PathBuf, u64, Read), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.step().transpose()
+    }
+}
+
+fn one(reader: &mut BufReader<File>) -> io::Result<Option<Read>> {
+    let (room, mut line) = (u64::try_from(LINE_MAX).unwrap_or(u64::MAX), Vec::new());
+    if reader.by_ref().take(room).read_until(b'\n', &mut line)? == 0 {
+        return Ok(None);
+    }
+    if line.last() == Some(&b'\n') {
+        line.pop();
+        return Ok(Some(Read::Line(line)));
+    }
+    let mut passed = u64::try_from(line.len()).unwrap_or(u64::MAX);
+    if passed < room {
+        return Ok(Some(Read::Torn(line)));
+    }
+    loop {
+        line.clear();
+        let taken = reader.by_ref().take(room).read_until(b'\n', &mut line)?;
+        passed = passed.saturating_add(u64::try_from(taken).unwrap_or(u64::MAX));
+        if taken == 0 || line.last() == Some(&b'\n') {
+            return Ok(Some(Read::TooLong(passed)));
+        }
+    }
+}

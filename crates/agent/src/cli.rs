@@ -1,6 +1,7 @@
 //! The command line.
 
 pub(crate) mod adhoc;
+pub(crate) mod audit;
 pub(crate) mod emergency;
 pub(crate) mod policy;
 
@@ -50,6 +51,9 @@ pub(crate) enum Command {
     /// Switch all enforcement off and on again
     #[command(subcommand)]
     Emergency(emergency::EmergencyCommand),
+    /// Look at the log of all that was changed, done or refused, and find out whether it is whole
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Show what happens on this host, as the running agent sees it
     Events(EventsArgs),
     /// Show the alerts of the running agent
@@ -193,6 +197,10 @@ pub(crate) struct RunArgs {
     /// File with more rules about what is a secret and is not shown
     #[arg(long, value_name = "FILE")]
     pub(crate) redact: Option<PathBuf>,
+    /// Private key, as `ssh-keygen -t ed25519` makes it, that signs where the audit log is every 100 lines
+    /// and ten minutes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) audit_key: Option<PathBuf>,
     /// Print no alerts; they remain available through `aegisbpf alerts`
     #[arg(long)]
     pub(crate) no_alerts: bool,

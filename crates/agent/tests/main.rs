@@ -5,6 +5,7 @@
 mod answers;
 #[cfg(test)]
 mod armed;
+mod audit;
 #[cfg(test)]
 mod containers;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The commands.
 
 mod adhoc;
+mod audit;
 mod doctor;
 mod emergency;
 mod events;
@@ -47,6 +48,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Allow(command) => adhoc::allow(&command),
         Command::Why(args) => why::run(&args),
         Command::Emergency(command) => emergency::run(&command),
+        Command::Audit(command) => audit::run(&command),
         Command::Events(args) => events::run(&args),
         Command::Alerts(args) => events::alerts(&args),
         Command::Fields(args) => fields::run(&args),

@@ -73,7 +73,7 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     wanted.keep_going |= args.restarts > 0;
     let seen = watch::Seen::default();
     seen.note(&wanted);
-    let audit = Arc::new(Audit::at(&wanted.state_dir));
+    let audit = Arc::new(Audit::behind(&wanted.state_dir)?);
     let rules = rules::read(&wanted, rules::When::Start, &audit)?;
     let board = Arc::new(Board::new());
     board.put_rules(rules.set());

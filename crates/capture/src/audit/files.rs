@@ -24,18 +24,22 @@ pub(super) fn older(first: u64) -> String {
     format!("{}{first:0DIGITS$}{}", OLDER.0, OLDER.1)
 }
 
+/// The number in the name of such a file.
+fn number(path: &Path) -> Option<u64> {
+    let name = path.file_name()?.to_str()?;
+    let digits = name.strip_prefix(OLDER.0)?.strip_suffix(OLDER.1)?;
+    let are_digits = digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
+    are_digits.then(|| digits.parse().ok())?
+}
+
 /// The files of a log that are there, oldest first.
 pub(super) fn all(directory: &Path) -> Result<Vec<PathBuf>, Error> {
     let failed = |source| Error::Io { what: "read", path: directory.to_owned(), source };
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name();
-        let number =
-            name.to_str().and_then(|name| name.strip_prefix(OLDER.0)?.strip_suffix(OLDER.1));
-        let is_number =
-            |text: &str| text.len() == DIGITS && text.bytes().all(|b| b.is_ascii_digit());
-        if number.is_some_and(is_number) {
-            found.push(directory.join(name));
+        let path = entry.map_err(failed)?.path();
+        if number(&path).is_some() {
+            found.push(path);
         }
     }
     found.sort();
@@ -133,6 +137,19 @@ impl Lines {
     /// If the directory cannot be read.
     pub fn of(directory: &Path) -> Result<Lines, Error> {
         Ok(Lines { waiting: all(directory)?.into_iter(), open: None })
+    }
+
+    /// Of the files that may hold lines behind this one.
+    ///
+    /// # Errors
+    /// If the directory cannot be read.
+    pub fn behind(directory: &Path, seq: u64) -> Result<Lines, Error> {
+        let all = all(directory)?;
+        // A file is of no use if the next one begins no later than the line that is wanted.
+        let later =
+            |path: &PathBuf| number(path).is_some_and(|first| first <= seq.saturating_add(1));
+        let from = all.iter().rposition(later).unwrap_or_default();
+        Ok(Lines { waiting: all.get(from..).unwrap_or_default().to_vec().into_iter(), open: None })
     }
 
     /// The next line with its file and its number in it, from 1.

@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 pub use files::{Lines, Read};
 pub use log::{Log, Options};
 pub use sign::{Signer, Verifier};
-pub use verify::{Finding, Kind, Report, verify};
+pub use verify::{Finding, Kind, Report, head, verify};
 
 /// Bytes of one line, its end included. What strangers name is part of it.
 pub const LINE_MAX: usize = 16 << 10;

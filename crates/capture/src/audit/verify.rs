@@ -129,7 +129,10 @@ pub fn verify(
 }
 
 /// Where the log ends, says its head; none if that is not there or says nothing.
-fn head(directory: &Path) -> Result<Option<Link>, Error> {
+///
+/// # Errors
+/// If it cannot be read.
+pub fn head(directory: &Path) -> Result<Option<Link>, Error> {
     let path = directory.join(HEAD);
     let file = match files::open(&path, fs::OpenOptions::new().read(true)) {
         Ok(file) => file,

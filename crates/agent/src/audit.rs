@@ -9,7 +9,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-use capture::audit::{Error, Lines, Log, Options, Read, Signer};
+use capture::audit::{Lines, Log, LogError, Options, Read, Signer};
 use serde_json::{Map, Value as Json, json};
 
 use crate::exit::{Exit, Failure};
@@ -58,7 +58,9 @@ impl Audit {
         let (sender, waiting) = sync_channel::<(String, Json)>(WAITING_MAX);
         let own = Audit::at(state);
         let started = Builder::new().name("audit".to_owned()).spawn(move || {
-            waiting.iter().for_each(|(action, about)| own.note(&action, about));
+            for (action, about) in waiting {
+                own.note(&action, about);
+            }
         });
         started.map_err(|error| {
             Failure::new(Exit::Internal, format!("cannot start a thread: {error}"))
@@ -94,7 +96,7 @@ impl Audit {
     }
 
     /// The same for what must not be done unless it is written down.
-    pub(crate) fn write(&self, action: &str, about: Json) -> Result<u64, Error> {
+    pub(crate) fn write(&self, action: &str, about: Json) -> Result<u64, LogError> {
         let about = match about {
             Json::Object(about) => about,
             other => Map::from_iter([("about".to_owned(), other)]),
@@ -102,7 +104,7 @@ impl Audit {
         tracing::info!(audit = action, "{}", json!(about));
         let time = jiff::Timestamp::now().to_string();
         let link = match self.log.append(&time, action, &about) {
-            Err(Error::TooLong(bytes)) => {
+            Err(LogError::TooLong(bytes)) => {
                 let short = Map::from_iter([("too_long".to_owned(), bytes.into())]);
                 self.log.append(&time, action, &short)
             }
@@ -155,9 +157,9 @@ impl Audit {
     }
 
     /// The lines whose action is wanted, the oldest first. What is no line is passed over.
-    pub(crate) fn lines(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<Json>, Error> {
+    pub(crate) fn lines(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<Json>, LogError> {
         let lines = match Lines::of(&self.directory) {
-            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            Err(LogError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(Vec::new());
             }
             other => other?,
@@ -166,7 +168,7 @@ impl Audit {
         for line in lines {
             if let (_, _, Read::Line(bytes)) = line?
                 && let Ok(line) = serde_json::from_slice::<Json>(&bytes)
-                && line["action"].as_str().is_some_and(&wanted)
+                && line.get("action").and_then(Json::as_str).is_some_and(&wanted)
             {
                 found.push(line);
             }

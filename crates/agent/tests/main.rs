@@ -5,6 +5,7 @@
 mod answers;
 #[cfg(test)]
 mod armed;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod containers;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use capture::audit::{self, Error, Lines, Options, Read, Report, Verifier, head};
+use capture::audit::{self, Lines, Link, LogError, Options, Read, Report, Verifier, head};
 use serde_json::{Value as Json, json};
 
 use crate::cli::Output;
@@ -27,8 +27,8 @@ pub(crate) fn run(command: &AuditCommand) -> Result<Exit, Failure> {
     }
 }
 
-fn failure(error: &Error) -> Failure {
-    let denied = matches!(error, Error::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied);
+fn failure(error: &LogError) -> Failure {
+    let denied = matches!(error, LogError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied);
     let exit = if denied { Exit::Permission } else { Exit::Failed };
     let failure = Failure::new(exit, error.to_string());
     if denied { failure.help("the audit log is root's; run it with sudo") } else { failure }
@@ -68,34 +68,30 @@ fn document(report: &Report) -> Json {
 }
 
 fn text(report: &Report) -> String {
-    let mut text = String::new();
-    for one in &report.findings {
+    let finding = |one: &audit::Finding| {
         let place = piece(&format!("{}:{}", one.file.display(), one.line));
-        text +=
-            &format!("{} {place}: line {} of the log: {}\n", one.kind.code(), one.seq, one.message);
-    }
-    if report.more > 0 {
-        text += &format!("and {} more\n", report.more);
-    }
-    if report.torn > 0 {
-        text += &format!(
-            "{} bytes of a line that a crash cut; the agent says so when it writes\n",
-            report.torn
-        );
-    }
-    let Report { lines, first, last, .. } = report;
-    text += &match (report.findings.is_empty(), report.signed) {
-        (true, _) if *lines == 0 => "the log is empty\n".to_owned(),
-        (true, None) => format!("sound: {lines} lines, {first} to {}, {}\n", last.seq, last.hash),
-        (true, Some(signed)) => {
-            format!(
-                "sound: {lines} lines, {first} to {}, signed up to {signed}, {}\n",
-                last.seq, last.hash
-            )
-        }
-        (false, _) => format!("not sound: {lines} lines, {first} to {}\n", last.seq),
+        format!("{} {place}: line {} of the log: {}\n", one.kind.code(), one.seq, one.message)
     };
-    text
+    let more = match report.more {
+        0 => String::new(),
+        more => format!("and {more} more\n"),
+    };
+    let torn = match report.torn {
+        0 => String::new(),
+        torn => {
+            format!("{torn} bytes of a line that a crash cut; the agent says so when it writes\n")
+        }
+    };
+    let Report { lines, first, last: Link { seq, hash }, .. } = report;
+    let sum = match (report.findings.is_empty(), report.signed) {
+        (true, _) if *lines == 0 => "the log is empty\n".to_owned(),
+        (true, None) => format!("sound: {lines} lines, {first} to {seq}, {hash}\n"),
+        (true, Some(signed)) => {
+            format!("sound: {lines} lines, {first} to {seq}, signed up to {signed}, {hash}\n")
+        }
+        (false, _) => format!("not sound: {lines} lines, {first} to {seq}\n"),
+    };
+    report.findings.iter().map(finding).chain([more, torn, sum]).collect()
 }
 
 fn tail(args: &TailArgs) -> Result<Exit, Failure> {
@@ -114,29 +110,35 @@ fn tail(args: &TailArgs) -> Result<Exit, Failure> {
     for bytes in &kept {
         write!(out, "{}", shown(bytes, args.output))?;
     }
-    while args.follow {
-        out.flush()?;
-        std::thread::sleep(LOOK);
-        let end = head(&args.state_dir).map_err(|error| failure(&error))?;
-        let from = known.unwrap_or_default();
-        if end.is_none_or(|end| end.seq <= from) {
-            continue;
-        }
-        for line in Lines::behind(&args.state_dir, from).map_err(|error| failure(&error))? {
-            let (_, _, read) = line.map_err(|error| failure(&error))?;
-            if let Read::Line(bytes) = read
-                && let Some(number) = seq(&bytes).filter(|number| Some(*number) > known)
-            {
-                known = Some(number);
-                write!(out, "{}", shown(&bytes, args.output))?;
-            }
-        }
+    if args.follow {
+        return follow(args, known.unwrap_or_default(), &mut out);
     }
     Ok(Exit::Ok)
 }
 
+/// Prints what is added, until nobody reads it any more.
+fn follow(args: &TailArgs, mut known: u64, out: &mut impl Write) -> Result<Exit, Failure> {
+    loop {
+        out.flush()?;
+        std::thread::sleep(LOOK);
+        let end = head(&args.state_dir).map_err(|error| failure(&error))?;
+        if end.is_none_or(|end| end.seq <= known) {
+            continue;
+        }
+        for line in Lines::behind(&args.state_dir, known).map_err(|error| failure(&error))? {
+            let (_, _, read) = line.map_err(|error| failure(&error))?;
+            if let Read::Line(bytes) = read
+                && let Some(number) = seq(&bytes).filter(|number| *number > known)
+            {
+                known = number;
+                write!(out, "{}", shown(&bytes, args.output))?;
+            }
+        }
+    }
+}
+
 fn seq(line: &[u8]) -> Option<u64> {
-    serde_json::from_slice::<Json>(line).ok()?["seq"].as_u64()
+    serde_json::from_slice::<Json>(line).ok()?.get("seq")?.as_u64()
 }
 
 /// A line for people, or as it is.
@@ -149,14 +151,16 @@ fn shown(line: &[u8], output: Output) -> String {
     let of = |name: &str| fields.get(name).and_then(Json::as_str).unwrap_or_default();
     let time: String = of("@timestamp").chars().take("2026-01-01T00:00:00".len()).collect();
     let number = fields.get("seq").and_then(Json::as_u64).unwrap_or_default();
-    let mut text = format!("{} {number} {}", piece(&time), piece(of("action")));
-    for (name, value) in fields.iter().filter(|(name, _)| !COLUMNS.contains(&name.as_str())) {
+    let heading = format!("{} {number} {}", piece(&time), piece(of("action")));
+    let words = fields.iter().filter(|(name, _)| !COLUMNS.contains(&name.as_str()));
+    let words = words.filter_map(|(name, value)| {
         let value = match value {
-            Json::Null => continue,
+            Json::Null => return None,
             Json::String(value) => piece(value),
             other => piece(&other.to_string()),
         };
-        text += &format!(" {}={value}", piece(name));
-    }
-    text + "\n"
+        Some(format!("{}={value}", piece(name)))
+    });
+    let all: Vec<String> = std::iter::once(heading).chain(words).collect();
+    format!("{}\n", all.join(" "))
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use super::line::{self, Parsed};
-use super::{Error, Hash, LINE_MAX, Link};
+use super::{Hash, LINE_MAX, Link, LogError};
 
 /// The file of the newest lines.
 pub(super) const NEWEST: &str = "audit.jsonl";
@@ -33,8 +33,8 @@ fn number(path: &Path) -> Option<u64> {
 }
 
 /// The files of a log that are there, oldest first.
-pub(super) fn all(directory: &Path) -> Result<Vec<PathBuf>, Error> {
-    let failed = |source| Error::Io { what: "read", path: directory.to_owned(), source };
+pub(super) fn all(directory: &Path) -> Result<Vec<PathBuf>, LogError> {
+    let failed = |source| LogError::Io { what: "read", path: directory.to_owned(), source };
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
@@ -51,14 +51,14 @@ pub(super) fn all(directory: &Path) -> Result<Vec<PathBuf>, Error> {
 }
 
 /// Opens a file of the log; a link is not what was meant.
-pub(super) fn open(path: &Path, options: &mut fs::OpenOptions) -> Result<File, Error> {
+pub(super) fn open(path: &Path, options: &mut fs::OpenOptions) -> Result<File, LogError> {
     use std::os::unix::fs::OpenOptionsExt;
     let flags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits().cast_signed();
     let file =
-        options.mode(0o600).custom_flags(flags).open(path).map_err(Error::io("open", path))?;
+        options.mode(0o600).custom_flags(flags).open(path).map_err(LogError::io("open", path))?;
     if !file.metadata().is_ok_and(|about| about.is_file()) {
         let source = io::Error::other("it is no regular file");
-        return Err(Error::Io { what: "open", path: path.to_owned(), source });
+        return Err(LogError::Io { what: "open", path: path.to_owned(), source });
     }
     Ok(file)
 }
@@ -76,6 +76,18 @@ pub(super) fn head_bytes(link: &Link) -> String {
     format!("{:0DIGITS$} {}\n", link.seq, link.hash)
 }
 
+/// What the last whole line of a file is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) enum Last {
+    /// There is none.
+    #[default]
+    None,
+    /// One of a log.
+    Line(Parsed),
+    /// Something else.
+    Foreign,
+}
+
 /// Where a file ends.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
@@ -83,13 +95,13 @@ pub(super) struct Tail {
     pub(super) whole: u64,
     /// What is behind the last whole line.
     pub(super) torn: Vec<u8>,
-    /// The last whole line, if it is one of a log; none in an empty file.
-    pub(super) last: Option<Option<Parsed>>,
+    /// The last of these.
+    pub(super) last: Last,
 }
 
 /// The end of a file; longer than a line is no line.
-pub(super) fn tail(file: &mut File, path: &Path) -> Result<Tail, Error> {
-    let failed = || Error::io("read", path);
+pub(super) fn tail(file: &mut File, path: &Path) -> Result<Tail, LogError> {
+    let failed = || LogError::io("read", path);
     let length = file.seek(SeekFrom::End(0)).map_err(failed())?;
     let room = u64::try_from(2 * LINE_MAX).unwrap_or(u64::MAX);
     file.seek(SeekFrom::Start(length.saturating_sub(room))).map_err(failed())?;
@@ -99,14 +111,17 @@ pub(super) fn tail(file: &mut File, path: &Path) -> Result<Tail, Error> {
     let torn = bytes.split_off(ends(&bytes));
     let whole = length.saturating_sub(u64::try_from(torn.len()).unwrap_or(u64::MAX));
     bytes.pop();
-    let last = bytes.get(ends(&bytes)..).filter(|_| whole > 0).map(line::parse);
+    let last = match bytes.get(ends(&bytes)..).filter(|_| whole > 0) {
+        None => Last::None,
+        Some(text) => line::parse(text).map_or(Last::Foreign, Last::Line),
+    };
     Ok(Tail { whole, torn, last })
 }
 
 /// The first line of a file, if it is one of a log.
-pub(super) fn first(file: &mut File, path: &Path) -> Result<Option<Parsed>, Error> {
-    let mut reader = BufReader::new(file.try_clone().map_err(Error::io("read", path))?);
-    match one(&mut reader).map_err(Error::io("read", path))? {
+pub(super) fn first(file: &mut File, path: &Path) -> Result<Option<Parsed>, LogError> {
+    let mut reader = BufReader::new(file.try_clone().map_err(LogError::io("read", path))?);
+    match one(&mut reader).map_err(LogError::io("read", path))? {
         Some(Read::Line(line)) => Ok(line::parse(&line)),
         _ => Ok(None),
     }
@@ -135,7 +150,7 @@ impl Lines {
     ///
     /// # Errors
     /// If the directory cannot be read.
-    pub fn of(directory: &Path) -> Result<Lines, Error> {
+    pub fn of(directory: &Path) -> Result<Lines, LogError> {
         Ok(Lines { waiting: all(directory)?.into_iter(), open: None })
     }
 
@@ -143,7 +158,7 @@ impl Lines {
     ///
     /// # Errors
     /// If the directory cannot be read.
-    pub fn behind(directory: &Path, seq: u64) -> Result<Lines, Error> {
+    pub fn behind(directory: &Path, seq: u64) -> Result<Lines, LogError> {
         let all = all(directory)?;
         // A file is of no use if the next one begins no later than the line that is wanted.
         let later =
@@ -153,7 +168,7 @@ impl Lines {
     }
 
     /// The next line with its file and its number in it, from 1.
-    fn step(&mut self) -> Result<Option<(PathBuf, u64, Read)>, Error> {
+    fn step(&mut self) -> Result<Option<(PathBuf, u64, Read)>, LogError> {
         loop {
             if self.open.is_none() {
                 let Some(path) = self.waiting.next() else { return Ok(None) };
@@ -161,7 +176,7 @@ impl Lines {
                 self.open = Some((path, BufReader::new(file), 0));
             }
             let Some((path, reader, number)) = &mut self.open else { return Ok(None) };
-            match one(reader).map_err(Error::io("read", path))? {
+            match one(reader).map_err(LogError::io("read", path))? {
                 Some(read) => {
                     *number += 1;
                     return Ok(Some((path.clone(), *number, read)));
@@ -173,7 +188,7 @@ impl Lines {
 }
 
 impl Iterator for Lines {
-    type Item = Result<(PathBuf, u64, Read), Error>;
+    type Item = Result<(PathBuf, u64, Read), LogError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.step().transpose()

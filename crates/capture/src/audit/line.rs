@@ -6,7 +6,7 @@
 use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 
-use super::{Error, Hash, LINE_MAX, Link};
+use super::{Hash, LINE_MAX, Link, LogError};
 
 /// What every line has; what is known of an action goes by other names.
 const OURS: [&str; 5] = ["seq", "@timestamp", "action", "prev", "hash"];
@@ -33,7 +33,7 @@ pub(super) fn seal(
     time: &str,
     action: &str,
     about: &Map<String, Json>,
-) -> Result<(Vec<u8>, Link), Error> {
+) -> Result<(Vec<u8>, Link), LogError> {
     let seq = before.seq.saturating_add(1);
     let mut line = Map::new();
     line.insert("seq".to_owned(), seq.into());
@@ -51,7 +51,7 @@ pub(super) fn seal(
     let hash = hashed(&bytes);
     bytes.extend([HASH, hash.to_string().as_bytes(), END, b"\n"].concat());
     if bytes.len() > LINE_MAX {
-        return Err(Error::TooLong(bytes.len()));
+        return Err(LogError::TooLong(bytes.len()));
     }
     Ok((bytes, Link { seq, hash }))
 }
@@ -96,7 +96,7 @@ mod tests {
         assert_eq!((&json["seq"], &json["about.seq"]), (&7.into(), &"mine".into()));
         assert_eq!(json["text"], "a\n\",\"prev\":\"");
         let long = Map::from_iter([("text".to_owned(), "x".repeat(LINE_MAX).into())]);
-        assert!(matches!(seal(&before, "", "kill", &long), Err(Error::TooLong(_))));
+        assert!(matches!(seal(&before, "", "kill", &long), Err(LogError::TooLong(_))));
     }
 
     #[test]

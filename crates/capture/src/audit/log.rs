@@ -5,7 +5,7 @@
 //! is at most what a crash left.
 
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,9 +14,9 @@ use rustix::fs::{FlockOperation, flock};
 use serde_json::{Map, Value as Json, json};
 use sha2::{Digest, Sha256};
 
-use super::files::{self, HEAD, HEAD_BYTES, NEWEST};
+use super::files::{self, HEAD, HEAD_BYTES, Last, NEWEST};
 use super::sign::Signer;
-use super::{Error, Hash, Link, line};
+use super::{Hash, Link, LogError, line};
 
 /// How often and how long somebody else's lock is waited for: a line takes milliseconds.
 const TRIES: u32 = 200;
@@ -71,7 +71,7 @@ impl Log {
         time: &str,
         action: &str,
         about: &Map<String, Json>,
-    ) -> Result<Link, Error> {
+    ) -> Result<Link, LogError> {
         let mut open = Open::lock(&self.directory)?;
         open.mend(time)?;
         if open.length >= self.options.file_bytes {
@@ -91,7 +91,7 @@ impl Log {
     ///
     /// # Errors
     /// As [`Log::append`].
-    pub fn checkpoint(&self, time: &str) -> Result<(), Error> {
+    pub fn checkpoint(&self, time: &str) -> Result<(), LogError> {
         let Some(signer) = &self.signer else { return Ok(()) };
         let mut open = Open::lock(&self.directory)?;
         open.mend(time)?;
@@ -102,7 +102,7 @@ impl Log {
     }
 
     /// Begins a new file, and removes what is too old after a line says so.
-    fn rotate(&self, open: &mut Open, time: &str) -> Result<(), Error> {
+    fn rotate(&self, open: &mut Open, time: &str) -> Result<(), LogError> {
         if let Some(signer) = &self.signer {
             open.sign(time, signer)?;
         }
@@ -112,14 +112,16 @@ impl Log {
         let keep = self.options.files.max(2);
         for old in all.iter().take(all.len().saturating_sub(keep)) {
             let mut file = files::open(old, fs::OpenOptions::new().read(true))?;
-            let last = files::tail(&mut file, old)?.last.flatten();
+            let last = match files::tail(&mut file, old)?.last {
+                Last::Line(line) => Some(line.link),
+                Last::None | Last::Foreign => None,
+            };
             let name = old.file_name().unwrap_or_default().to_string_lossy();
-            let last =
-                last.map(|one| json!({ "seq": one.link.seq, "hash": one.link.hash.to_string() }));
+            let last = last.map(|one| json!({ "seq": one.seq, "hash": one.hash.to_string() }));
             let about = json!({ "file": name, "last": last });
             open.add(time, REMOVED, &object(about))?;
             open.write()?;
-            fs::remove_file(old).map_err(Error::io("remove", old))?;
+            fs::remove_file(old).map_err(LogError::io("remove", old))?;
         }
         Ok(())
     }
@@ -149,12 +151,12 @@ struct Open {
 }
 
 impl Open {
-    fn lock(directory: &Path) -> Result<Open, Error> {
+    fn lock(directory: &Path) -> Result<Open, LogError> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
-        made.map_err(Error::io("create", directory))?;
+        made.map_err(LogError::io("create", directory))?;
         let path = directory.join(HEAD);
         let head = files::open(&path, fs::OpenOptions::new().read(true).write(true).create(true))?;
-        lock(&head).map_err(Error::io("lock", &path))?;
+        lock(&head).map_err(LogError::io("lock", &path))?;
         let mut bytes = vec![0; HEAD_BYTES];
         let known = head.read_exact_at(&mut bytes, 0).ok().and_then(|()| files::head(&bytes));
         let (path, mut file) = newest(directory)?;
@@ -173,22 +175,27 @@ impl Open {
             lines: Vec::new(),
         };
         let last = match tail.last {
-            Some(last) => Some(last),
-            None => open.before()?,
+            Last::None => open.before()?,
+            last => last,
         };
         open.begin_after(last);
         Ok(open)
     }
 
     /// Where the chain goes on: behind the last line, or behind what the head knows if that is more.
-    fn begin_after(&mut self, last: Option<Option<line::Parsed>>) {
-        let sound = last.flatten().filter(|one| one.real == one.link.hash).map(|one| one.link);
+    fn begin_after(&mut self, last: Last) {
+        let sound = match last {
+            Last::Line(line) if line.real == line.link.hash => Some(line.link),
+            _ => None,
+        };
         self.end = sound.unwrap_or_default();
         let known = self.known.unwrap_or_default();
-        self.damage = match (last, sound) {
-            (Some(_), None) => Some("the last line is not as it was written"),
+        self.damage = match last {
+            Last::Line(_) | Last::Foreign if sound.is_none() => {
+                Some("the last line is not as it was written")
+            }
             _ if known.seq > self.end.seq => Some("the last lines are missing"),
-            (Some(_), Some(_)) if self.known.is_none() => Some("the head is missing"),
+            Last::Line(_) if self.known.is_none() => Some("the head is missing"),
             _ => None,
         };
         if known.seq > self.end.seq {
@@ -197,18 +204,19 @@ impl Open {
     }
 
     /// The last line of the file before an empty one.
-    fn before(&self) -> Result<Option<Option<line::Parsed>>, Error> {
+    fn before(&self) -> Result<Last, LogError> {
         let all = files::all(&self.directory)?;
-        let Some(old) = all.iter().rev().find(|path| **path != self.path) else { return Ok(None) };
+        let older = all.iter().rev().find(|path| **path != self.path);
+        let Some(old) = older else { return Ok(Last::None) };
         let mut file = files::open(old, fs::OpenOptions::new().read(true))?;
         Ok(files::tail(&mut file, old)?.last)
     }
 
     /// Says what a crash left or somebody did, and cuts off what is no whole line.
-    fn mend(&mut self, time: &str) -> Result<(), Error> {
+    fn mend(&mut self, time: &str) -> Result<(), LogError> {
         if !self.torn.is_empty() {
             let torn = std::mem::take(&mut self.torn);
-            self.file.set_len(self.length).map_err(Error::io("cut", &self.path))?;
+            self.file.set_len(self.length).map_err(LogError::io("cut", &self.path))?;
             let shown = torn.get(..TORN_SHOWN).unwrap_or(&torn);
             let about = json!({
                 "bytes": torn.len(),
@@ -223,14 +231,19 @@ impl Open {
         Ok(())
     }
 
-    fn add(&mut self, time: &str, action: &str, about: &Map<String, Json>) -> Result<Link, Error> {
+    fn add(
+        &mut self,
+        time: &str,
+        action: &str,
+        about: &Map<String, Json>,
+    ) -> Result<Link, LogError> {
         let (bytes, link) = line::seal(&self.end, time, action, about)?;
         self.lines.extend(bytes);
         (self.end, self.ends_signed) = (link, false);
         Ok(link)
     }
 
-    fn sign(&mut self, time: &str, signer: &Signer) -> Result<(), Error> {
+    fn sign(&mut self, time: &str, signer: &Signer) -> Result<(), LogError> {
         let about = json!({ "signature": signer.sign(&self.end)? });
         self.add(time, CHECKPOINT, &object(about))?;
         self.ends_signed = true;
@@ -238,7 +251,7 @@ impl Open {
     }
 
     /// Writes what was added. Nothing of it stays if that fails.
-    fn write(&mut self) -> Result<(), Error> {
+    fn write(&mut self) -> Result<(), LogError> {
         let lines = std::mem::take(&mut self.lines);
         if lines.is_empty() {
             return Ok(());
@@ -248,20 +261,20 @@ impl Open {
         if let Err(source) = written {
             // What cannot even be cut is found as torn, and said, by whoever adds the next line.
             drop(self.file.set_len(self.length));
-            return Err(Error::Io { what: "write", path: self.path.clone(), source });
+            return Err(LogError::Io { what: "write", path: self.path.clone(), source });
         }
         self.length = self.length.saturating_add(u64::try_from(lines.len()).unwrap_or(u64::MAX));
         let head = files::head_bytes(&self.end);
         let path = self.directory.join(HEAD);
-        self.head.write_all_at(head.as_bytes(), 0).map_err(Error::io("write", &path))
+        self.head.write_all_at(head.as_bytes(), 0).map_err(LogError::io("write", &path))
     }
 
     /// Gives the newest file its number, and begins another.
-    fn begin(&mut self) -> Result<(), Error> {
+    fn begin(&mut self) -> Result<(), LogError> {
         let mut first = files::open(&self.path, fs::OpenOptions::new().read(true))?;
         let seq = files::first(&mut first, &self.path)?.map_or(self.end.seq, |one| one.link.seq);
         let old = self.directory.join(files::older(seq));
-        fs::rename(&self.path, &old).map_err(Error::io("rename", &self.path))?;
+        fs::rename(&self.path, &old).map_err(LogError::io("rename", &self.path))?;
         let (path, file) = newest(&self.directory)?;
         (self.path, self.file, self.length) = (path, file, 0);
         Ok(())
@@ -269,13 +282,13 @@ impl Open {
 }
 
 /// The file of the newest lines; a new one is as durable as its lines will be.
-fn newest(directory: &Path) -> Result<(PathBuf, File), Error> {
+fn newest(directory: &Path) -> Result<(PathBuf, File), LogError> {
     let path = directory.join(NEWEST);
     let new = path.symlink_metadata().is_err();
     let file = files::open(&path, fs::OpenOptions::new().read(true).write(true).create(true))?;
     if new {
         let synced = File::open(directory).and_then(|directory| directory.sync_all());
-        synced.map_err(Error::io("sync", directory))?;
+        synced.map_err(LogError::io("sync", directory))?;
     }
     Ok((path, file))
 }

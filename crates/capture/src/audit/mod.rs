@@ -39,7 +39,7 @@ pub const LINE_MAX: usize = 16 << 10;
 
 /// Why something of the log cannot be done.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum LogError {
     /// A file cannot be read or written.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
@@ -63,17 +63,17 @@ pub enum Error {
     TooLong(usize),
 }
 
-impl Error {
-    fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+impl LogError {
+    fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LogError {
         let path = path.to_owned();
-        move |source| Error::Io { what, path, source }
+        move |source| LogError::Io { what, path, source }
     }
 
     /// Whether nothing can be written since there is no room: the disk is full, or a quota is.
     #[must_use]
     pub fn is_full(&self) -> bool {
         use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-        let Error::Io { source, .. } = self else { return false };
+        let LogError::Io { source, .. } = self else { return false };
         matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge)
     }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use ssh_key::{HashAlg, LineEnding, PrivateKey, PublicKey, SshSig};
 
-use super::{Error, Link};
+use super::{Link, LogError};
 
 /// What the signature is for: one that was made for anything else does not count.
 const NAMESPACE: &str = "aegisbpf-audit";
@@ -29,8 +29,8 @@ impl Signer {
     ///
     /// # Errors
     /// If the file cannot be read, or is no such key.
-    pub fn read(path: &Path) -> Result<Signer, Error> {
-        let wrong = |reason: String| Error::Key { path: path.to_owned(), reason };
+    pub fn read(path: &Path) -> Result<Signer, LogError> {
+        let wrong = |reason: String| LogError::Key { path: path.to_owned(), reason };
         let key = PrivateKey::from_openssh(read(path)?.trim_end());
         let key = key.map_err(|error| wrong(format!("not a private key of OpenSSH: {error}")))?;
         if key.is_encrypted() || !key.algorithm().is_ed25519() {
@@ -39,10 +39,13 @@ impl Signer {
         Ok(Signer(key))
     }
 
-    pub(super) fn sign(&self, link: &Link) -> Result<String, Error> {
+    pub(super) fn sign(&self, link: &Link) -> Result<String, LogError> {
         let signature = self.0.sign(NAMESPACE, HashAlg::Sha512, message(link).as_bytes());
         let text = signature.and_then(|signature| signature.to_pem(LineEnding::LF));
-        text.map_err(|error| Error::Key { path: "the audit key".into(), reason: error.to_string() })
+        text.map_err(|error| LogError::Key {
+            path: "the audit key".into(),
+            reason: error.to_string(),
+        })
     }
 }
 
@@ -55,9 +58,9 @@ impl Verifier {
     ///
     /// # Errors
     /// If the file cannot be read, or is no such key.
-    pub fn read(path: &Path) -> Result<Verifier, Error> {
+    pub fn read(path: &Path) -> Result<Verifier, LogError> {
         let key = PublicKey::from_openssh(read(path)?.trim_end());
-        let wrong = |error| Error::Key {
+        let wrong = |error| LogError::Key {
             path: path.to_owned(),
             reason: format!("not a public key of OpenSSH: {error}"),
         };
@@ -71,9 +74,9 @@ impl Verifier {
     }
 }
 
-fn read(path: &Path) -> Result<String, Error> {
+fn read(path: &Path) -> Result<String, LogError> {
     let mut text = String::new();
-    let file = File::open(path).map_err(Error::io("read", path))?;
-    file.take(KEY_MAX).read_to_string(&mut text).map_err(Error::io("read", path))?;
+    let file = File::open(path).map_err(LogError::io("read", path))?;
+    file.take(KEY_MAX).read_to_string(&mut text).map_err(LogError::io("read", path))?;
     Ok(text)
 }

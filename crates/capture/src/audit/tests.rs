@@ -1,9 +1,8 @@
 //! Logs that are written, rotated, killed and tampered with.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -17,6 +16,12 @@ const TIME: &str = "2026-01-02T03:04:05Z";
 fn add(log: &Log, number: u64) -> Link {
     let Json::Object(about) = json!({ "rule": "r", "pid": number }) else { unreachable!() };
     log.append(TIME, "kill", &about).unwrap()
+}
+
+fn add_all(log: &Log, lines: u64) {
+    for number in 1..=lines {
+        add(log, number);
+    }
 }
 
 /// A key pair as `ssh-keygen` makes it.
@@ -68,19 +73,18 @@ fn a_log_that_nobody_touched_is_sound() {
     let report = found(directory.path());
     assert_eq!((report.lines, report.first, report.last.seq), (7, 1, 7));
     assert_eq!((report.findings.as_slice(), report.torn), (&[][..], 0));
-    use std::os::unix::fs::PermissionsExt;
     for file in ["audit.jsonl", "audit.head"] {
         let mode = fs::metadata(directory.path().join(file)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{file}");
     }
 }
 
-/// What somebody does to the lines of a log of seven.
-type Deed = fn(&mut Vec<String>);
+/// What somebody does to the lines of a log of seven, and what is found where.
+type Deed = (&'static str, fn(&mut Vec<String>), &'static [(Kind, u64)]);
 
 #[test]
 fn each_kind_of_tampering_is_found_where_it_begins() {
-    let deeds: &[(&str, Deed, &[(Kind, u64)])] = &[
+    let deeds: &[Deed] = &[
         (
             "a value is changed",
             |l| l[2] = l[2].replace("\"pid\":3", "\"pid\":9"),
@@ -148,7 +152,7 @@ fn files_that_go_or_come_back_are_found() {
         let directory = tempfile::tempdir().unwrap();
         let options = Options { file_bytes: 1024, files: 100, signed_every: 100 };
         let log = Log::at(directory.path(), options, None);
-        (1..=30).for_each(|number| drop(add(&log, number)));
+        add_all(&log, 30);
         let files = files::all(directory.path()).unwrap();
         assert!(files.len() > 4 && found(directory.path()).findings.is_empty());
         (directory, files)
@@ -167,7 +171,9 @@ fn files_that_go_or_come_back_are_found() {
     fs::remove_file(directory.path().join("audit.head")).unwrap();
     assert_eq!(first(&directory).kind, Kind::NoHead);
     let (directory, files) = make();
-    files.iter().for_each(|file| fs::remove_file(file).unwrap());
+    for file in &files {
+        fs::remove_file(file).unwrap();
+    }
     assert_eq!(first(&directory).kind, Kind::Cut, "all of it");
 }
 
@@ -176,7 +182,7 @@ fn what_is_too_old_goes_with_a_line_about_it() {
     let directory = tempfile::tempdir().unwrap();
     let options = Options { file_bytes: 1024, files: 3, signed_every: 100 };
     let log = Log::at(directory.path(), options, None);
-    (1..=60).for_each(|number| drop(add(&log, number)));
+    add_all(&log, 60);
     let report = found(directory.path());
     assert_eq!(report.findings, []);
     assert!(report.first > 1 && report.lines < 60, "{report:?}");
@@ -242,7 +248,7 @@ fn several_writers_keep_one_chain() {
         for _ in 0..4 {
             scope.spawn(|| {
                 let log = Log::at(directory.path(), Options::default(), None);
-                (0..25).for_each(|number| drop(add(&log, number)));
+                add_all(&log, 25);
             });
         }
     });
@@ -258,7 +264,7 @@ fn a_log_that_was_written_anew_is_not_signed() {
     let options = Options { signed_every: 4, ..Options::default() };
     let make = |name: &str, signer: Option<Signer>| {
         let log = Log::at(&directory.path().join(name), options, signer);
-        (1..=10).for_each(|number| drop(add(&log, number)));
+        add_all(&log, 10);
         log.checkpoint(TIME).unwrap();
         verify(&directory.path().join(name), Some(&verifier), options.signed_every, |_| {}).unwrap()
     };
@@ -271,7 +277,7 @@ fn a_log_that_was_written_anew_is_not_signed() {
     let (other, _) = keys(&directory.path().join("other"));
     let wrong = make("wrong", Some(Signer::read(&other).unwrap()));
     assert_eq!(wrong.findings.first().map(|one| one.kind), Some(Kind::Signature));
-    assert!(matches!(Signer::read(&public), Err(Error::Key { .. })));
+    assert!(matches!(Signer::read(&public), Err(LogError::Key { .. })));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::files::{self, HEAD, HEAD_BYTES, Lines, Read};
 use super::line::{self, Parsed};
 use super::log::{CHECKPOINT, REMOVED};
 use super::sign::Verifier;
-use super::{Error, Hash, Link};
+use super::{Hash, Link, LogError};
 
 /// What is told of one log; who changed all of it need not be told a million times.
 const FINDINGS_MAX: usize = 100;
@@ -104,7 +104,7 @@ pub fn verify(
     key: Option<&Verifier>,
     signed_every: u64,
     mut seen: impl FnMut(u64),
-) -> Result<Report, Error> {
+) -> Result<Report, LogError> {
     let head = head(directory)?;
     let mut walk = Walk {
         key,
@@ -132,17 +132,17 @@ pub fn verify(
 ///
 /// # Errors
 /// If it cannot be read.
-pub fn head(directory: &Path) -> Result<Option<Link>, Error> {
+pub fn head(directory: &Path) -> Result<Option<Link>, LogError> {
     let path = directory.join(HEAD);
     let file = match files::open(&path, fs::OpenOptions::new().read(true)) {
         Ok(file) => file,
-        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+        Err(LogError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
             return Ok(None);
         }
         Err(error) => return Err(error),
     };
     let (mut bytes, room) = (Vec::new(), u64::try_from(HEAD_BYTES + 1).unwrap_or(u64::MAX));
-    file.take(room).read_to_end(&mut bytes).map_err(Error::io("read", &path))?;
+    file.take(room).read_to_end(&mut bytes).map_err(LogError::io("read", &path))?;
     Ok(files::head(&bytes))
 }
 
@@ -249,13 +249,9 @@ impl Walk<'_> {
         if is(CHECKPOINT) {
             self.signature(parsed, bytes);
         } else if is(REMOVED)
-            && let Ok(json) = serde_json::from_slice::<Json>(bytes)
-            && json["action"] == REMOVED
-            && let Some(seq) = json["last"]["seq"].as_u64()
-            && let Some(hash) =
-                json["last"]["hash"].as_str().and_then(|h| Hash::parse(h.as_bytes()))
+            && let Some(last) = removed(bytes)
         {
-            self.removed.insert(seq, hash);
+            self.removed.insert(last.seq, last.hash);
         }
         if self.key.is_some() && self.unsigned > self.signed_every.saturating_mul(2) {
             let message = format!("{} lines are without a signature", self.unsigned);
@@ -265,13 +261,10 @@ impl Walk<'_> {
     }
 
     fn signature(&mut self, parsed: &Parsed, bytes: &[u8]) {
-        let Ok(json) = serde_json::from_slice::<Json>(bytes) else { return };
-        if json["action"] != CHECKPOINT {
-            return;
-        }
         let Some(key) = self.key else { return };
+        let Some(signature) = said(bytes, CHECKPOINT, "/signature") else { return };
         let signed = Link { seq: parsed.link.seq.saturating_sub(1), hash: parsed.prev };
-        if json["signature"].as_str().is_some_and(|text| key.has_signed(text, &signed)) {
+        if signature.as_str().is_some_and(|text| key.has_signed(text, &signed)) {
             (self.unsigned, self.report.signed) = (0, Some(signed.seq));
         } else {
             let message = "its signature is not that of this key over the line before".to_owned();
@@ -318,4 +311,18 @@ impl Walk<'_> {
             _ => {}
         }
     }
+}
+
+/// What a line of this action says in one place; none if it is about something else, or says nothing.
+fn said(line: &[u8], action: &str, pointer: &str) -> Option<Json> {
+    let mut json: Json = serde_json::from_slice(line).ok()?;
+    let is_it = json.get("action").is_some_and(|one| one == action);
+    json.pointer_mut(pointer).filter(|_| is_it).map(Json::take)
+}
+
+/// The last line of a file that was too old.
+fn removed(line: &[u8]) -> Option<Link> {
+    let seq = said(line, REMOVED, "/last/seq")?.as_u64()?;
+    let hash = Hash::parse(said(line, REMOVED, "/last/hash")?.as_str()?.as_bytes())?;
+    Some(Link { seq, hash })
 }

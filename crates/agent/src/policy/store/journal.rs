@@ -97,8 +97,9 @@ pub(super) fn read(state: &Path) -> Result<Vec<Json>, Failure> {
         .lines(ours)
         .map_err(|error| failed("read the audit log in", state, &error))?;
     for line in &mut lines {
-        if let Some(action) = line["action"].as_str().and_then(|one| one.strip_prefix(POLICY)) {
-            line["action"] = action.to_owned().into();
+        let Some(action) = line.get_mut("action") else { continue };
+        if let Some(short) = action.as_str().and_then(|one| one.strip_prefix(POLICY)) {
+            *action = short.to_owned().into();
         }
     }
     Ok(lines)

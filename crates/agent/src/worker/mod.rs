@@ -19,6 +19,7 @@ mod health;
 mod host;
 mod hub;
 mod link;
+mod metrics;
 mod output;
 mod packs;
 mod policies;

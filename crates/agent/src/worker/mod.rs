@@ -49,6 +49,7 @@ use crate::cli::{Format, WorkerArgs};
 use crate::exit::{Exit, Failure};
 use crate::guard;
 use crate::redact::Redactor;
+use crate::seccomp;
 use board::Board;
 use control::Control;
 use events::Worker;
@@ -67,6 +68,8 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     if let Err(error) = rustix::thread::set_name(c"aegisbpf-worker") {
         tracing::debug!(%error, "the process keeps its name");
     }
+    // From here on neither a rule nor a script, nor what gets hold of this process by one, has a network.
+    seccomp::no_network()?;
     let (link, news) = Link::open()?;
     let redactor = Redactor::open(args.run.redact.as_deref())?;
     let mut wanted = args.run.clone();

@@ -249,7 +249,10 @@ impl Worker {
                     tracing::debug!("a client left while it joined");
                 }
             }
-            Command::Reload(answer) => self.reloader.ask(Some(answer)),
+            Command::Reload(accept, answer) => {
+                self.reloader.accept(accept);
+                self.reloader.ask(Some(answer));
+            }
             Command::Release { name, who, reason, answer } => {
                 if answer.send(self.release(&name, who, &reason)).is_err() {
                     tracing::debug!("a client left while it asked");

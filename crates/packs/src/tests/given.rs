@@ -129,7 +129,7 @@ impl Pack {
     /// The same pack in one file.
     pub(super) fn to_file(&self) -> Vec<u8> {
         let (ring, engine) = (Ring::default(), engine());
-        let local = Judge { place: Level::Local, ..judge(&ring, &engine) };
+        let local = Judge { place: Level::Local, unsigned: true, ..judge(&ring, &engine) };
         self.open().unwrap().verify(&local).unwrap().to_file().unwrap()
     }
 }
@@ -154,7 +154,7 @@ pub(super) fn ring(pens: &[&Pen], trust: &Trust) -> Ring {
 }
 
 pub(super) fn judge<'a>(ring: &'a Ring, engine: &'a Version) -> Judge<'a> {
-    Judge { ring, now: now(), engine, place: Level::Untrusted, strict: false }
+    Judge { ring, now: now(), engine, place: Level::Untrusted, strict: false, unsigned: false }
 }
 
 /// Opens and verifies.

@@ -15,15 +15,16 @@ mod last;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use ::packs::{
-    Change, Compiled, Installed, Judge, Level, Refusal, Ring, Trust, Untrusted, Version,
+    Change, Code, Compiled, Installed, Judge, Level, Refusal, Ring, Trust, Untrusted, Version,
 };
 use serde_json::{Value as Json, json};
 
 use crate::audit::Audit;
-use crate::cli::RunArgs;
+use crate::cli::{Accept, RunArgs};
 use crate::policy::bundles::{self, KEYS_DIR, TRUST_FILE};
 
 pub(crate) use admit::{Admitted, Terms, admit};
@@ -76,7 +77,7 @@ impl Operator {
 
     fn judge(&self, place: Level) -> Judge<'_> {
         let (ring, engine, strict) = (&self.ring, &self.engine, self.strict);
-        Judge { ring, now: jiff::Timestamp::now(), engine, place, strict }
+        Judge { ring, now: jiff::Timestamp::now(), engine, place, strict, unsigned: false }
     }
 }
 
@@ -94,6 +95,8 @@ pub(crate) fn read(args: &RunArgs, audit: &Audit) -> Result<Packs, Vec<Refusal>>
         last: Last::at(&args.state_dir),
         operator,
         audit,
+        accept: &args.accept,
+        accepted: BTreeSet::new(),
         changed: false,
     };
     let mut packs = Packs::default();
@@ -109,6 +112,7 @@ pub(crate) fn read(args: &RunArgs, audit: &Audit) -> Result<Packs, Vec<Refusal>>
             .and_then(|()| reading.installed.save(&record))
             .map_err(|refusal| vec![refusal])?;
     }
+    reading.all_accepted()?;
     // Of two rules with one id the first stays: nobody takes the place of somebody more trusted.
     packs.loaded.sort_by_key(|pack| pack.compiled.verified().level());
     Ok(packs)
@@ -119,6 +123,10 @@ struct Reading<'a> {
     installed: Installed,
     last: Last,
     audit: &'a Audit,
+    /// Packs that are taken although they are older than what was loaded.
+    accept: &'a [Accept],
+    /// Those of which that was needed.
+    accepted: BTreeSet<String>,
     changed: bool,
 }
 
@@ -167,7 +175,8 @@ impl Reading<'_> {
 
     fn judged(&self, opened: Untrusted, place: Level) -> Result<(Compiled, Change), Vec<Refusal>> {
         let verified = opened.verify(&self.operator.judge(place))?;
-        let change = self.installed.change(&verified, false).map_err(|one| vec![one])?;
+        let meant = self.accept.iter().any(|one| one.pack == verified.manifest().id);
+        let change = self.installed.change(&verified, meant).map_err(|one| vec![one])?;
         Ok((verified.compile(&self.operator.trust)?, change))
     }
 
@@ -182,6 +191,19 @@ impl Reading<'_> {
             return;
         }
         let manifest = verified.manifest();
+        if let Change::Forced(before) = change {
+            let by = self.accept.iter().find(|one| one.pack == manifest.id);
+            self.accepted.insert(manifest.id.clone());
+            let about = json!({
+                "place": place,
+                "id": manifest.id,
+                "serial": manifest.serial,
+                "before": { "serial": before.serial, "version": before.version.to_string() },
+                "uid": by.map(|one| one.who),
+                "reason": by.map(|one| &one.reason),
+            });
+            self.audit.note("pack-accepted", about);
+        }
         let signers = verified.signers().iter().map(|one| one.key.to_string());
         let about = json!({
             "place": place,
@@ -196,6 +218,17 @@ impl Reading<'_> {
             "not_loaded": list(compiled.refusals()),
         });
         self.audit.note("pack-loaded", about);
+    }
+
+    /// Whoever accepts a pack that nobody refuses means another one.
+    fn all_accepted(&self) -> Result<(), Vec<Refusal>> {
+        let is_vain = |one: &&Accept| !self.accepted.contains(&one.pack);
+        let refuse = |one: &Accept| {
+            let what = "no pack of this id is refused for one that was loaded before";
+            Refusal::new(Code::Accepted, &one.pack, what)
+        };
+        let vain: Vec<Refusal> = self.accept.iter().filter(is_vain).map(refuse).collect();
+        if vain.is_empty() { Ok(()) } else { Err(vain) }
     }
 }
 

@@ -6,6 +6,8 @@ mod answers;
 #[cfg(test)]
 mod armed;
 #[cfg(test)]
+mod confined;
+#[cfg(test)]
 mod containers;
 #[cfg(test)]
 mod domains;
@@ -22,9 +24,13 @@ mod language;
 #[cfg(test)]
 mod outlives;
 #[cfg(test)]
+mod packs;
+#[cfg(test)]
 mod policies;
 #[cfg(test)]
 mod prevention;
+#[cfg(test)]
+mod recorded;
 #[cfg(test)]
 mod redaction;
 #[cfg(test)]
@@ -36,4 +42,8 @@ mod restarts;
 #[cfg(test)]
 mod running;
 #[cfg(test)]
+mod scripts;
+#[cfg(test)]
 mod sequences;
+#[cfg(test)]
+mod strict;

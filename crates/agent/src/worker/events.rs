@@ -10,6 +10,7 @@ use kernel::rings::Rings;
 use model::interest::Interest;
 use model::wire::Record;
 use rustix::time::{ClockId, clock_gettime};
+use serde_json::Value as Json;
 
 use super::arms::Arms;
 use super::board::{Board, Figures, Reload};
@@ -267,7 +268,12 @@ impl Worker {
                 let health = &self.publisher.health;
                 let figures = health.figures(self.engine.counters());
                 let infos = Arc::clone(health.infos());
-                let scripts = self.scripts.list(self.engine.scripts());
+                let mut scripts = self.scripts.list(self.engine.scripts());
+                for reason in scripts.iter_mut().filter_map(|one| one.get_mut("quarantined")) {
+                    if let Json::String(reason) = reason {
+                        self.publisher.conceal(reason);
+                    }
+                }
                 if answer.send((infos, figures, scripts)).is_err() {
                     tracing::debug!("a client left while it asked");
                 }
@@ -316,7 +322,9 @@ impl Worker {
         if self.scripts.is_empty() {
             return;
         }
-        for told in self.scripts.take(self.engine.scripts().incidents(), &self.audit) {
+        let mut incidents = self.engine.scripts().incidents();
+        incidents.iter_mut().for_each(|one| self.publisher.conceal(&mut one.detail));
+        for told in self.scripts.take(incidents, &self.audit) {
             self.publisher.script(&told);
         }
     }

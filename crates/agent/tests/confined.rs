@@ -1,7 +1,9 @@
 //! What the worker cannot do, and that it does its work all the same: under its filter of system calls,
 //! and where the system lets nobody make code while it runs.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::net::IpAddr;
 use std::process::Command;
 use std::time::Duration;
 
@@ -29,6 +31,17 @@ fn threads(pid: u64) -> Vec<(String, String, String)> {
     tasks.filter_map(about).collect()
 }
 
+/// Addresses of this host that are no loopback, as the agent tells them.
+fn own_addresses() -> Vec<Value> {
+    let all = nix::ifaddrs::getifaddrs().unwrap().filter_map(|one| one.address);
+    let ip = |address: nix::sys::socket::SockaddrStorage| {
+        let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
+    };
+    let own: BTreeSet<IpAddr> = all.filter_map(ip).filter(|ip| !ip.is_loopback()).collect();
+    own.iter().map(|ip| ip.to_string().into()).collect()
+}
+
 #[test]
 fn each_thread_of_the_worker_is_under_its_filter() {
     if !root("each_thread_of_the_worker_is_under_its_filter") {
@@ -50,6 +63,15 @@ fn each_thread_of_the_worker_is_under_its_filter() {
     for (name, seccomp, _) in threads(pid("guard")) {
         assert_eq!(seccomp, "0", "{name}: the control");
     }
+    // Nothing that it does needed more.
+    let alert = agent.alert(lab.run_scratch("x"), PATIENCE).expect("an alert");
+    let addresses: Vec<Value> = alert["host"]["ip"].as_array().cloned().unwrap_or_default();
+    assert_eq!(addresses, own_addresses(), "they are asked of the network");
+    for words in [&["rules"][..], &["events"], &["alerts"], &["status"], &["reload"]] {
+        assert!(lab.ask(words).status.success(), "{words:?}");
+    }
+    let log = fs::read_to_string(lab.path("log")).unwrap();
+    assert!(!log.contains("EPERM") && !log.contains("not permitted"), "{log}");
     // One that takes its place is, too, before it reads a rule.
     crate::lab::signal(u32::try_from(pid("worker")).unwrap(), nix::sys::signal::Signal::SIGKILL);
     agent.alert(lab.run_scratch("x"), PATIENCE).expect("an alert of the next worker");

@@ -323,7 +323,9 @@ impl Worker {
             return;
         }
         let mut incidents = self.engine.scripts().incidents();
-        incidents.iter_mut().for_each(|one| self.publisher.conceal(&mut one.detail));
+        for incident in &mut incidents {
+            self.publisher.conceal(&mut incident.detail);
+        }
         for told in self.scripts.take(incidents, &self.audit) {
             self.publisher.script(&told);
         }

@@ -68,6 +68,8 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     if let Err(error) = rustix::thread::set_name(c"aegisbpf-worker") {
         tracing::debug!(%error, "the process keeps its name");
     }
+    // Its addresses are the last that is asked of the network.
+    let host = host::identity::read();
     // From here on neither a rule nor a script, nor what gets hold of this process by one, has a network.
     seccomp::no_network()?;
     let (link, news) = Link::open()?;
@@ -93,7 +95,6 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     let seed = RandomState::new().hash_one(());
     let limits = Limits { seed, rows: ROWS_MAX, ..Limits::default() };
     let scripts::Ready { runtime, infos } = rules.scripts;
-    let host = host::identity::read();
     let engine = match runtime {
         None => Engine::with(Arc::clone(&program), host, limits),
         Some(runtime) => {

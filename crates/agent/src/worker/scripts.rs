@@ -218,12 +218,11 @@ impl Watch {
                 "detail": incident.detail,
                 "event": incident.number,
             });
-            let action = if incident.cause == "refused" {
-                about["granted"] = false.into();
-                "action-refused"
-            } else {
-                "script-violation"
-            };
+            let refused = incident.cause == "refused";
+            if let Some(about) = about.as_object_mut().filter(|_| refused) {
+                about.insert("granted".to_owned(), false.into());
+            }
+            let action = if refused { "action-refused" } else { "script-violation" };
             audit.note_of(&format!("{} {}", info.name, incident.cause), action, about.clone());
             if incident.quarantined && incident.cause != "refused" && incident.cause != "state" {
                 audit.note("script-quarantined", about.clone());

@@ -61,7 +61,7 @@ fn record(lab: &Lab) -> String {
         let document: Value = serde_json::from_str(line).unwrap();
         document["event"]["kind"] == "event"
     };
-    lines.lines().filter(is_event).map(|line| format!("{line}\n")).collect()
+    lines.lines().filter(is_event).flat_map(|line| [line, "\n"]).collect()
 }
 
 /// `kestrel` as it was built beside the agent.

@@ -204,6 +204,20 @@ pub(crate) struct RunArgs {
     /// Print no alerts; they remain available through `aegisbpf alerts`
     #[arg(long)]
     pub(crate) no_alerts: bool,
+    /// Said to a running agent for one reading of the rules, and never on the command line.
+    #[arg(skip)]
+    pub(crate) accept: Vec<Accept>,
+}
+
+/// A pack that takes the place of a newer one by the word of an operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Accept {
+    /// Its id.
+    pub(crate) pack: String,
+    /// The user who said so.
+    pub(crate) who: u32,
+    /// Why.
+    pub(crate) reason: String,
 }
 
 /// What the guard tells the worker beyond the operator's own words.
@@ -253,6 +267,21 @@ pub(crate) enum RulesCommand {
         script: String,
         /// Why, for those who read the audit log
         #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+        /// Runtime directory of the agent
+        #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
+        runtime_dir: PathBuf,
+    },
+    /// Load a pack that was refused for one that was loaded before: it is older, or of another owner
+    Accept {
+        /// Its id
+        #[arg(value_name = "PACK")]
+        pack: String,
+        /// Say that the older one is meant
+        #[arg(long, required = true)]
+        older: bool,
+        /// Why, for those who read the audit log
+        #[arg(long, value_name = "TEXT")]
         reason: String,
         /// Runtime directory of the agent
         #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]

@@ -39,7 +39,7 @@ impl Operator {
     /// Who judges, now, what is found where it counts as `place` without a signature.
     pub(crate) fn judge(&self, place: Level, strict: bool) -> Judge<'_> {
         let (ring, engine) = (&self.ring, &self.engine);
-        Judge { ring, now: jiff::Timestamp::now(), engine, place, strict }
+        Judge { ring, now: jiff::Timestamp::now(), engine, place, strict, unsigned: false }
     }
 }
 

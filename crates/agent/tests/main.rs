@@ -8,6 +8,8 @@ mod armed;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod confined;
+#[cfg(test)]
 mod containers;
 #[cfg(test)]
 mod domains;
@@ -24,9 +26,13 @@ mod language;
 #[cfg(test)]
 mod outlives;
 #[cfg(test)]
+mod packs;
+#[cfg(test)]
 mod policies;
 #[cfg(test)]
 mod prevention;
+#[cfg(test)]
+mod recorded;
 #[cfg(test)]
 mod redaction;
 #[cfg(test)]
@@ -38,4 +44,8 @@ mod restarts;
 #[cfg(test)]
 mod running;
 #[cfg(test)]
+mod scripts;
+#[cfg(test)]
 mod sequences;
+#[cfg(test)]
+mod strict;

@@ -94,7 +94,8 @@ impl Level {
             Level::Shipped | Level::Local => TRUSTED,
             Level::Signed => Terms { signature: true, given: Capabilities::ALERT, ..TRUSTED },
             Level::Untrusted => Terms {
-                kinds: &[Kind::Eql, Kind::Sigma, Kind::Wasm],
+                // What is read by a parser of ours: Sigma is YAML, read by libraries.
+                kinds: &[Kind::Eql, Kind::Wasm],
                 // Wasm is separated from us by its own machine, Lua by a library in C.
                 scripts: &[ScriptKind::Wasm],
                 signature: true,

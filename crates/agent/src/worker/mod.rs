@@ -19,6 +19,7 @@ mod health;
 mod host;
 mod hub;
 mod link;
+mod metrics;
 mod output;
 mod packs;
 mod policies;
@@ -48,6 +49,7 @@ use crate::cli::{Format, WorkerArgs};
 use crate::exit::{Exit, Failure};
 use crate::guard;
 use crate::redact::Redactor;
+use crate::seccomp;
 use board::Board;
 use control::Control;
 use events::Worker;
@@ -66,6 +68,10 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     if let Err(error) = rustix::thread::set_name(c"aegisbpf-worker") {
         tracing::debug!(%error, "the process keeps its name");
     }
+    // Its addresses are the last that is asked of the network.
+    let host = host::identity::read();
+    // From here on neither a rule nor a script, nor what gets hold of this process by one, has a network.
+    seccomp::no_network()?;
     let (link, news) = Link::open()?;
     let redactor = Redactor::open(args.run.redact.as_deref())?;
     let mut wanted = args.run.clone();
@@ -89,7 +95,6 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     let seed = RandomState::new().hash_one(());
     let limits = Limits { seed, rows: ROWS_MAX, ..Limits::default() };
     let scripts::Ready { runtime, infos } = rules.scripts;
-    let host = host::identity::read();
     let engine = Engine::with_scripts(Arc::clone(&program), host, limits, runtime);
     let engine = engine.map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
     let notice = match args.run.output {

@@ -13,6 +13,7 @@ use lang::{Loaded, Refusal};
 use model::script::{Incident, Script, Scripts, Standing};
 use serde_json::{Value as Json, json};
 
+use super::metrics;
 use super::packs::{Packs, Terms};
 use crate::audit::Audit;
 
@@ -224,7 +225,7 @@ impl Watch {
             {
                 *self.violations.entry(key).or_default() += 1;
             }
-            let about = json!({
+            let mut about = json!({
                 "script": info.name,
                 "kind": info.kind,
                 "pack": info.pack,
@@ -234,10 +235,11 @@ impl Watch {
                 "detail": incident.detail,
                 "event": incident.number,
             });
-            let action = match incident.cause {
-                "refused" => "action-refused",
-                _ => "script-violation",
-            };
+            let refused = incident.cause == "refused";
+            if let Some(about) = about.as_object_mut().filter(|_| refused) {
+                about.insert("granted".to_owned(), false.into());
+            }
+            let action = if refused { "action-refused" } else { "script-violation" };
             audit.note_of(&format!("{} {}", info.name, incident.cause), action, about.clone());
             if incident.quarantined && incident.cause != "refused" && incident.cause != "state" {
                 audit.note("script-quarantined", about.clone());
@@ -310,24 +312,10 @@ impl Watch {
         self.calls_before = self.sums(scripts).0;
     }
 
-    /// The figures in the form of Prometheus. Names of scripts are bounded in number and length by
-    /// what a program may have.
+    /// The figures in the form of Prometheus.
     pub(crate) fn metrics(&self, scripts: &dyn Scripts) -> String {
-        use std::fmt::Write;
         let (calls, _, quarantined) = self.sums(scripts);
-        let mut out = format!(
-            "# TYPE aegisbpf_script_calls_total counter\naegisbpf_script_calls_total {calls}\n\
-             # TYPE aegisbpf_script_quarantined gauge\naegisbpf_script_quarantined {quarantined}\n\
-             # TYPE aegisbpf_script_violations_total counter\n"
-        );
-        for ((script, cause), count) in &self.violations {
-            // Writing to a text does not fail.
-            _ = writeln!(
-                out,
-                "aegisbpf_script_violations_total{{script=\"{script}\",cause=\"{cause}\"}} {count}"
-            );
-        }
-        out
+        metrics::text(calls, quarantined, &self.violations)
     }
 }
 

@@ -72,6 +72,7 @@ impl Judges {
             engine: &self.engine,
             place: if given.unsigned { Level::Local } else { Level::Untrusted },
             strict: given.strict,
+            unsigned: given.unsigned,
         };
         Untrusted::open(path, read).map_err(|refusal| vec![refusal])?.verify(&judge)
     }

@@ -189,7 +189,7 @@ fn strangers_have_no_regular_expression_without_a_bound_on_its_cost() {
 }
 
 #[test]
-fn sigma_rules_are_packed_as_well() {
+fn sigma_rules_are_packed_as_well_and_not_taken_from_strangers() {
     let sigma = "title: A\nid: 5f0d8d4e-7f3e-4f3c-9a55-0f4e3c2b1a00\nlogsource:\n  category: \
                  process_creation\n  product: linux\ndetection:\n  a:\n    Image|endswith: /nc\n  \
                  condition: a\nlevel: low\ntags:\n  - attack.t1059\n";
@@ -198,6 +198,13 @@ fn sigma_rules_are_packed_as_well() {
     let view = &compiled.rules()[0].view;
     assert_eq!((view.kind.as_str(), view.file.as_str()), ("sigma", "rules/a.yml"));
     assert!(pack.manifest().contains("\"kind\": \"sigma\""), "{}", pack.manifest());
+    let pen = Pen::new();
+    pack.sign(&pen);
+    let from = |word: &str| {
+        let trust = trust(&format!("[[key]]\nid = \"{}\"\ntrust = \"{word}\"", pen.id()));
+        codes(verify(&pack, &ring(&[&pen], &trust)))
+    };
+    assert_eq!((from("signed"), from("untrusted")), (vec![], vec![Code::Kind]));
 }
 
 #[test]

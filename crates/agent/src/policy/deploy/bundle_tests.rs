@@ -244,7 +244,8 @@ fn joined(desk: &Desk, by: fn(&mut Vec<u8>)) {
     let ring = packs::Ring::open(&desk.at("keys"), &trust).unwrap();
     let engine = crate::operator::engine().unwrap();
     let (now, place) = (jiff::Timestamp::now(), packs::Level::Untrusted);
-    let judge = packs::Judge { ring: &ring, now, engine: &engine, place, strict: false };
+    let (strict, unsigned) = (false, false);
+    let judge = packs::Judge { ring: &ring, now, engine: &engine, place, strict, unsigned };
     let opened = packs::Untrusted::open(&desk.at("b"), Trust::Owner).unwrap();
     let mut bytes = opened.verify(&judge).unwrap().to_file().unwrap();
     by(&mut bytes);

@@ -15,13 +15,14 @@ mod last;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use ::packs::{Change, Compiled, Installed, Level, Refusal, Untrusted};
+use ::packs::{Change, Code, Compiled, Installed, Level, Refusal, Untrusted};
 use serde_json::{Value as Json, json};
 
 use crate::audit::Audit;
-use crate::cli::RunArgs;
+use crate::cli::{Accept, RunArgs};
 use crate::operator::{self, Operator};
 
 pub(crate) use admit::{Admitted, Terms, admit};
@@ -66,6 +67,8 @@ pub(crate) fn read(args: &RunArgs, audit: &Audit) -> Result<Packs, Vec<Refusal>>
         operator,
         strict: args.strict,
         audit,
+        accept: &args.accept,
+        accepted: BTreeSet::new(),
         changed: false,
     };
     let mut packs = Packs::default();
@@ -81,6 +84,7 @@ pub(crate) fn read(args: &RunArgs, audit: &Audit) -> Result<Packs, Vec<Refusal>>
             .and_then(|()| reading.installed.save(&record))
             .map_err(|refusal| vec![refusal])?;
     }
+    reading.all_accepted()?;
     // Of two rules with one id the first stays: nobody takes the place of somebody more trusted.
     packs.loaded.sort_by_key(|pack| pack.compiled.verified().level());
     Ok(packs)
@@ -92,6 +96,10 @@ struct Reading<'a> {
     installed: Installed,
     last: Last,
     audit: &'a Audit,
+    /// Packs that are taken although they are older than what was loaded.
+    accept: &'a [Accept],
+    /// Those of which that was needed.
+    accepted: BTreeSet<String>,
     changed: bool,
 }
 
@@ -140,7 +148,8 @@ impl Reading<'_> {
 
     fn judged(&self, opened: Untrusted, place: Level) -> Result<(Compiled, Change), Vec<Refusal>> {
         let verified = opened.verify(&self.operator.judge(place, self.strict))?;
-        let change = self.installed.change(&verified, false).map_err(|one| vec![one])?;
+        let meant = self.accept.iter().any(|one| one.pack == verified.manifest().id);
+        let change = self.installed.change(&verified, meant).map_err(|one| vec![one])?;
         Ok((verified.compile(&self.operator.trust)?, change))
     }
 
@@ -155,6 +164,19 @@ impl Reading<'_> {
             return;
         }
         let manifest = verified.manifest();
+        if let Change::Forced(before) = change {
+            let by = self.accept.iter().find(|one| one.pack == manifest.id);
+            self.accepted.insert(manifest.id.clone());
+            let about = json!({
+                "place": place,
+                "id": manifest.id,
+                "serial": manifest.serial,
+                "before": { "serial": before.serial, "version": before.version.to_string() },
+                "uid": by.map(|one| one.who),
+                "reason": by.map(|one| &one.reason),
+            });
+            self.audit.note("pack-accepted", about);
+        }
         let signers = verified.signers().iter().map(|one| one.key.to_string());
         let about = json!({
             "place": place,
@@ -169,6 +191,17 @@ impl Reading<'_> {
             "not_loaded": list(compiled.refusals()),
         });
         self.audit.note("pack-loaded", about);
+    }
+
+    /// Whoever accepts a pack that nobody refuses means another one.
+    fn all_accepted(&self) -> Result<(), Vec<Refusal>> {
+        let is_vain = |one: &&Accept| !self.accepted.contains(&one.pack);
+        let refuse = |one: &Accept| {
+            let what = "no pack of this id is refused for one that was loaded before";
+            Refusal::new(Code::Accepted, &one.pack, what)
+        };
+        let vain: Vec<Refusal> = self.accept.iter().filter(is_vain).map(refuse).collect();
+        if vain.is_empty() { Ok(()) } else { Err(vain) }
     }
 }
 

@@ -1,5 +1,5 @@
-//! What is fuzzed: each parser of text that others wrote, the decoder of kernel records, and the
-//! engine on one thread against the same work split in two.
+//! What is fuzzed: each parser of text that others wrote, the decoders of kernel records and
+//! recordings, and the engine on one thread against the same work split in two.
 //!
 //! A target must neither panic nor take long, whatever the bytes are.
 #![forbid(unsafe_code)]
@@ -12,6 +12,7 @@ use lang::{CaseMode, Dialect, Schema, Unknown};
 use model::program::{Program, RuleMeta};
 
 mod pack;
+mod recording;
 mod stream;
 
 /// Events that are shown to the oracle; it takes time that grows with their third power.
@@ -34,6 +35,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("record", record),
     ("detector", detector),
     ("pack", pack::pack),
+    ("recording", recording::recording),
 ];
 
 fn load(name: &str, text: &str) {

@@ -3,6 +3,7 @@
 pub(crate) mod adhoc;
 pub(crate) mod emergency;
 pub(crate) mod policy;
+pub(crate) mod record;
 
 use std::path::PathBuf;
 
@@ -54,6 +55,8 @@ pub(crate) enum Command {
     Events(EventsArgs),
     /// Show the alerts of the running agent
     Alerts(AlertsArgs),
+    /// Record what the kernel delivers to the running agent, for `kestrel replay`
+    Record(record::RecordArgs),
     /// List the fields that rules can use
     Fields(FieldsArgs),
     /// Print the completions of a shell
@@ -193,6 +196,10 @@ pub(crate) struct RunArgs {
     /// File with more rules about what is a secret and is not shown
     #[arg(long, value_name = "FILE")]
     pub(crate) redact: Option<PathBuf>,
+    /// Always keep a recording of the recent past in the state directory, bounded by size and age, as
+    /// `256MiB,24h`
+    #[arg(long, value_name = "SIZE,AGE")]
+    pub(crate) history: Option<record::History>,
     /// Print no alerts; they remain available through `aegisbpf alerts`
     #[arg(long)]
     pub(crate) no_alerts: bool,

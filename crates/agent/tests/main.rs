@@ -26,6 +26,8 @@ mod policies;
 #[cfg(test)]
 mod prevention;
 #[cfg(test)]
+mod recording;
+#[cfg(test)]
 mod redaction;
 #[cfg(test)]
 mod refusals;

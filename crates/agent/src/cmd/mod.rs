@@ -7,6 +7,7 @@ mod events;
 mod fields;
 mod manual;
 mod policy;
+mod record;
 mod reload;
 mod rules;
 mod status;
@@ -49,6 +50,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Emergency(command) => emergency::run(&command),
         Command::Events(args) => events::run(&args),
         Command::Alerts(args) => events::alerts(&args),
+        Command::Record(args) => record::run(&args),
         Command::Fields(args) => fields::run(&args),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { directory } => manual::man(&directory),

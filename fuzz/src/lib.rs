@@ -1,5 +1,5 @@
-//! What is fuzzed: each parser of text that others wrote, the decoder of kernel records, the engine on
-//! one thread against the same work split in two, and the sandboxes of scripts.
+//! What is fuzzed: each parser of text that others wrote, the decoders of kernel records and
+//! recordings, the engine on one thread against the same work split in two, and the sandboxes of scripts.
 //!
 //! A target must neither panic nor take long, whatever the bytes are.
 #![forbid(unsafe_code)]
@@ -12,6 +12,7 @@ use lang::{CaseMode, Dialect, Schema, Unknown};
 use model::program::{Program, RuleMeta};
 
 mod pack;
+mod recording;
 mod script;
 mod stream;
 
@@ -36,6 +37,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("detector", detector),
     ("pack", pack::pack),
     ("script", script::script),
+    ("recording", recording::recording),
 ];
 
 fn load(name: &str, text: &str) {

@@ -4,6 +4,7 @@ pub(crate) mod adhoc;
 pub(crate) mod audit;
 pub(crate) mod emergency;
 pub(crate) mod policy;
+pub(crate) mod record;
 
 use std::path::PathBuf;
 
@@ -58,6 +59,8 @@ pub(crate) enum Command {
     Events(EventsArgs),
     /// Show the alerts of the running agent
     Alerts(AlertsArgs),
+    /// Record what the kernel delivers to the running agent, for `kestrel replay`
+    Record(record::RecordArgs),
     /// List the fields that rules can use
     Fields(FieldsArgs),
     /// Print the completions of a shell
@@ -201,6 +204,10 @@ pub(crate) struct RunArgs {
     /// and ten minutes
     #[arg(long, value_name = "FILE")]
     pub(crate) audit_key: Option<PathBuf>,
+    /// Always keep a recording of the recent past in the state directory, bounded by size and age, as
+    /// `256MiB,24h`
+    #[arg(long, value_name = "SIZE,AGE")]
+    pub(crate) history: Option<record::History>,
     /// Print no alerts; they remain available through `aegisbpf alerts`
     #[arg(long)]
     pub(crate) no_alerts: bool,

@@ -4,6 +4,7 @@
 //! connection ends, and a stream is read line by line with nothing in between.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -47,12 +48,31 @@ impl Answer {
         serde_json::from_str(&line).map_err(|error| unreachable(&self.socket, &error))
     }
 
+    /// Whether something has been read already that nobody took.
+    pub(crate) fn has_bytes(&self) -> bool {
+        !self.reader.buffer().is_empty()
+    }
+
     /// Streams are quiet while nothing happens.
     pub(crate) fn wait_for_ever(&self) -> Result<(), Failure> {
         self.reader
             .get_ref()
             .set_read_timeout(None)
             .map_err(|error| unreachable(&self.socket, &error))
+    }
+}
+
+/// The body as it comes.
+impl Read for Answer {
+    fn read(&mut self, room: &mut [u8]) -> std::io::Result<usize> {
+        self.reader.read(room)
+    }
+}
+
+/// To wait for more of the body among other things.
+impl AsFd for Answer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.reader.get_ref().as_fd()
     }
 }
 

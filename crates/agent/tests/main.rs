@@ -34,6 +34,8 @@ mod prevention;
 #[cfg(test)]
 mod recorded;
 #[cfg(test)]
+mod recording;
+#[cfg(test)]
 mod redaction;
 #[cfg(test)]
 mod refusals;

@@ -26,6 +26,9 @@ use crate::view::{Scene, View};
 use kept::Kept;
 
 mod kept;
+mod recall;
+
+pub use recall::Known as Recalled;
 
 /// Questions that one record can raise.
 pub type Questions = SmallVec<[Question; 4]>;

@@ -90,6 +90,19 @@ impl Facts {
         }
     }
 
+    /// All of them, each kind in the order in which it is forgotten.
+    pub(crate) fn each(&self, told: &mut dyn FnMut(Fact)) {
+        for (id, name) in self.users.iter() {
+            told(Fact::User { id, name: name.to_vec() });
+        }
+        for (id, name) in self.groups.iter() {
+            told(Fact::Group { id, name: name.to_vec() });
+        }
+        for (id, cgroup) in self.cgroups.iter() {
+            told(Fact::Cgroup { id, path: cgroup.path().unwrap_or_default().to_vec() });
+        }
+    }
+
     pub(crate) fn knows(&self, question: Question) -> bool {
         match question {
             Question::User(id) => self.users.get(id).is_some(),
@@ -148,6 +161,10 @@ impl<K, V> Default for Oldest<K, V> {
 impl<K: Copy + Eq + Hash, V> Oldest<K, V> {
     fn get(&self, key: K) -> Option<&V> {
         self.map.get(&key)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (K, &V)> {
+        self.order.iter().filter_map(|key| Some((*key, self.map.get(key)?)))
     }
 
     fn put(&mut self, key: K, value: V) {

@@ -35,7 +35,7 @@ mod variables;
 pub mod view;
 
 pub use detect::{Counted, Counters, Detector, Event, Found, Kin, Kindred, Limits};
-pub use engine::{Engine, Prepared, Questions, Stats};
+pub use engine::{Engine, Prepared, Questions, Recalled, Stats};
 pub use eval::NoScripts;
 pub use facts::{Fact, Question};
 pub use host::Host;

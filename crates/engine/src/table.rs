@@ -89,6 +89,11 @@ impl Table {
         self.slots.get(slot.0 as usize)?.as_ref()
     }
 
+    /// All processes.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Process> {
+        self.slots.iter().flatten()
+    }
+
     fn get_mut(&mut self, slot: Slot) -> Option<&mut Process> {
         self.slots.get_mut(slot.0 as usize)?.as_mut()
     }

@@ -26,6 +26,11 @@ const RUN: &str = "\
 Examples:
   kestrel run --rules rules/ --events day.ndjson
   aegisbpf events -o json | kestrel run --rules rules/ --events - -o ndjson";
+const REPLAY: &str = "\
+Examples:
+  kestrel replay night.rec --rules rules/              what the rules find in it
+  kestrel replay night.rec --rules rules/ --verify     whether that is what was found live
+  kestrel replay /var/lib/aegisbpf/history --rules rules/ -o ndjson";
 const QUERY: &str = "\
 Examples:
   kestrel query 'process where process.name == \"nc\"' --events day.ndjson
@@ -138,6 +143,9 @@ pub(crate) enum Command {
         #[arg(long, value_name = "N")]
         threads: Option<usize>,
     },
+    /// Run rules over a recording of the agent, exactly as it ran them
+    #[command(after_help = REPLAY)]
+    Replay(Replay),
     /// Search recorded events with one query
     #[command(after_help = QUERY)]
     Query(Query),
@@ -248,6 +256,31 @@ pub(crate) struct Recorded {
     pub(crate) events: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) dialect: RuleDialect,
+}
+
+/// `kestrel replay`
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// Recordings of `aegisbpf record`, or directories of history; one after another
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) recording: Vec<PathBuf>,
+    /// Rule files, or directories: those that ran
+    #[arg(long = "rules", required = true, value_name = "PATH", num_args = 1..)]
+    pub(crate) rules: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) dialect: RuleDialect,
+    /// Compare with the alerts that were found live instead of printing them
+    #[arg(long)]
+    pub(crate) verify: bool,
+    /// Replay although other rules ran
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Form of alerts, or of the comparison
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: RunForm,
+    /// Threads: one runs the rules, the others unpack; as many as there are processors unless given
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
 }
 
 /// How rules are read.

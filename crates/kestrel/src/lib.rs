@@ -8,6 +8,7 @@
 //! | `stream` | events through rules |
 //! | `alert`, `output` | what is printed |
 //! | `predicates` | the parts of a condition, for `explain` and `test` |
+//! | `replay` | recordings of the agent through rules |
 //! | `check`, `fmt`, `test`, `run`, `query`, `explain`, `bench`, `convert`, `fields` | one command each |
 //! | `pack` | signed packs of rules |
 //! | `manual` | completions and man pages |
@@ -30,6 +31,7 @@ mod output;
 mod pack;
 mod predicates;
 mod query;
+mod replay;
 mod rules;
 mod run;
 mod scripts;
@@ -70,6 +72,15 @@ fn command(command: Command) -> io::Result<Status> {
         Command::Run { recorded: Recorded { rules, events, dialect }, output, threads } => {
             run::run(&rules, &events, dialect.of_rules, output, threads)
         }
+        Command::Replay(given) => replay::run(&replay::Options {
+            recording: &given.recording,
+            rules: &given.rules,
+            dialect: given.dialect.of_rules,
+            form: given.output,
+            threads: given.threads,
+            verify: given.verify,
+            force: given.force,
+        }),
         Command::Query(query) => query::run(&query),
         Command::Explain { rule, id, event, dialect, output } => {
             explain::run(&rule, id.as_deref(), event.as_deref(), dialect.of_rules, output)

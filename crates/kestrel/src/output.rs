@@ -36,6 +36,11 @@ pub(crate) fn complain(message: &str) {
     _ = writeln!(anstream::stderr(), "{}error:{} {message}", style::BAD, style::BAD.render_reset());
 }
 
+/// Says on standard error what is worth knowing.
+pub(crate) fn note(message: &str) {
+    _ = writeln!(anstream::stderr(), "{message}");
+}
+
 /// Whether standard error shows colours.
 pub(crate) fn color_on_stderr() -> bool {
     AutoStream::choice(&io::stderr()) != ColorChoice::Never

@@ -18,9 +18,9 @@ mod peers;
 mod table;
 
 /// What the recorder does meanwhile.
-const WORKLOAD: &str = include_str!("language/workload.sh");
+pub(super) const WORKLOAD: &str = include_str!("language/workload.sh");
 /// Asks the sensors for all that rules commonly ask for.
-const RECORD: &str = include_str!("language/record.toml");
+pub(super) const RECORD: &str = include_str!("language/record.toml");
 /// Events of a recording.
 const EVENTS: usize = 1_000_000;
 /// Threads and numbers of rules (all given ones, or made from them) that are measured.

@@ -10,6 +10,7 @@ mod life;
 mod load;
 mod policy;
 mod policy_live;
+mod record;
 mod script;
 mod sensors;
 mod smoke;
@@ -35,6 +36,7 @@ const BENCHES: &[Bench] = &[
     ),
     ("policy", "10,000 rules: read, compiled, put in force, and what they cost", policy::command),
     ("script", "scripts in Wasm and Luau: a call, and a load of 1,000", script::command),
+    ("record", "recordings: written, bytes an event, replayed", record::command),
     ("memory", "resident memory, idle and under a fork storm", life::memory),
     ("restart", "time until a killed worker is replaced, and what was lost", life::restart),
 ];

@@ -153,7 +153,7 @@ fn dictionary(target: &str) -> &str {
     match target {
         "sigma_yaml" => "sigma",
         "document" | "pack" => "json",
-        "record" => "none",
+        "record" | "recording" => "none",
         "script" => "luau",
         _ => "eql",
     }

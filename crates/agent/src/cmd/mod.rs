@@ -8,6 +8,7 @@ mod events;
 mod fields;
 mod manual;
 mod policy;
+mod record;
 mod reload;
 mod rules;
 mod status;
@@ -51,6 +52,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Audit(command) => audit::run(&command),
         Command::Events(args) => events::run(&args),
         Command::Alerts(args) => events::alerts(&args),
+        Command::Record(args) => record::run(&args),
         Command::Fields(args) => fields::run(&args),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { directory } => manual::man(&directory),

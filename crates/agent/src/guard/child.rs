@@ -130,6 +130,9 @@ fn arguments(args: &RunArgs, started: u64, restarts: u32) -> Vec<std::ffi::OsStr
     if let Some(path) = &args.redact {
         list.extend(["--redact".into(), path.clone().into()]);
     }
+    if let Some(history) = args.history {
+        list.extend(["--history".into(), history.to_string().into()]);
+    }
     let on_exit = match args.on_exit {
         OnExit::Keep => "keep",
         OnExit::Release => "release",
@@ -158,7 +161,7 @@ mod tests {
     fn the_worker_gets_all_that_the_operator_said() {
         let words = "aegisbpf run --rules a --rules b --packs k --packs l --keys n --trust t --strict --keep-going --runtime-dir /r -o compact \
                      --events --no-alerts --no-watch --max-alerts 7 --policy p --enforce \
-                     --state-dir /s --redact /f --cgroup /c --on-exit release";
+                     --state-dir /s --redact /f --cgroup /c --on-exit release --history 8MiB,2h";
         let Verb::Run(run) = Cli::parse_from(words.split_whitespace()).command else { panic!() };
         let mut words: Vec<std::ffi::OsString> = vec!["aegisbpf".into()];
         words.extend(arguments(&run, 7, 3));

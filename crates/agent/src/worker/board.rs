@@ -52,6 +52,12 @@ pub(crate) struct Figures {
     pub(crate) script_quarantined: u64,
     /// Lines that could not be written to the audit log.
     pub(crate) audit_lost: u64,
+    /// Recordings that run, the history included.
+    pub(crate) recordings: u64,
+    /// Items that no recording has, because the writer was too slow.
+    pub(crate) recording_lost: u64,
+    /// Frames that one recording lacks, because its reader or the disk was too slow.
+    pub(crate) recording_frames_lost: u64,
 }
 
 /// The rules that run.

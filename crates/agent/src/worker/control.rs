@@ -9,6 +9,7 @@
 //! | `GET /v1/rules` | one object: the rules that run, what they found and cost, and those left out |
 //! | `POST /v1/rules/release` | `script=NAME`, `reason=TEXT`: asks a script in quarantine again; 409: there is none |
 //! | `POST /v1/rules/accept` | `pack=ID`, `reason=TEXT`: as `reload`, with an older version of that pack |
+//! | `GET /v1/record` | a recording from now on, until the client goes |
 //! | `GET /v1/metrics` | figures of scripts as Prometheus reads them |
 //! | `GET /v1/events` | JSON lines; `follow=true`, `kinds=a,b`, `where=EQL` |
 //! | `GET /v1/alerts` | JSON lines; `follow=true` |
@@ -48,7 +49,9 @@ use super::filter::Filter;
 use super::hub::{CLIENTS_MAX, Client, Command, Stream};
 use super::link::{Asker, reaches};
 use super::policies::{self, Asking};
+
 use super::queue::{Bounds, LineReceiver, channel, json_notice};
+use super::recorder::serve::get_record;
 use super::status;
 use crate::cli::Accept;
 use crate::exit::{Exit, Failure};
@@ -117,6 +120,7 @@ fn serve(listener: std::os::unix::net::UnixListener, control: Control) -> std::i
             .route("/v1/metrics", get(get_metrics))
             .route("/v1/events", get(get_events))
             .route("/v1/alerts", get(get_alerts))
+            .route("/v1/record", get(get_record))
             .route("/v1/reload", post(post_reload))
             .route("/v1/policy", get(policies::get_policy).post(policies::post_policy))
             .route("/v1/denials", get(policies::get_denials))

@@ -19,6 +19,7 @@ use super::health::processor_time;
 use super::hub::Command;
 use super::link::{Asker, Link, News};
 use super::publisher::Publisher;
+use super::recorder::Recorder;
 use super::reload::{Fresh, Reloader};
 use super::resolver::Resolver;
 use super::scripts;
@@ -55,6 +56,7 @@ pub(crate) struct Worker {
     engine: Engine,
     resolver: Resolver,
     publisher: Publisher,
+    recorder: Recorder,
     rules_want: Interest,
     asked: Interest,
     subscriptions: u64,
@@ -74,7 +76,7 @@ impl Worker {
     pub(crate) fn new(
         engine: Engine,
         rules_want: Interest,
-        (publisher, arms, scripts): (Publisher, Arms, Arc<[scripts::Info]>),
+        (publisher, arms, scripts, recorder): (Publisher, Arms, Arc<[scripts::Info]>, Recorder),
         (args, seen, audit): (&RunArgs, Seen, Arc<Audit>),
         board: Arc<Board>,
         guard: Asker,
@@ -84,6 +86,7 @@ impl Worker {
             engine,
             resolver: Resolver::new(),
             publisher,
+            recorder,
             rules_want,
             asked: Interest::default(),
             subscriptions: 0,
@@ -116,9 +119,10 @@ impl Worker {
 
     /// Takes the processes that were there before.
     pub(crate) fn read_snapshot(&mut self, fd: OwnedFd) {
-        let (engine, resolver) = (&mut self.engine, &mut self.resolver);
+        let Worker { engine, resolver, recorder, .. } = self;
         let taken = snapshot::read(fd, &mut |record| {
-            resolver.answer(engine, record);
+            resolver.answer(engine, recorder, record);
+            recorder.record(record.as_bytes());
             engine.push(record, &mut |_, _| {});
         });
         match taken {
@@ -174,7 +178,7 @@ impl Worker {
             }
             if now.duration_since(names) >= NAMES {
                 names = now;
-                self.resolver.refresh(&mut self.engine);
+                self.resolver.refresh(&mut self.engine, &mut self.recorder);
             }
             let time = now_ns();
             if self.drain(&mut rings, time, BUDGET) == 0 {
@@ -189,17 +193,19 @@ impl Worker {
         let notices = self.publisher.health.finish();
         self.publisher.notices(notices);
         self.publish_figures();
+        self.recorder.finish();
         self.publisher.output.finish();
         Ok(Exit::Ok)
     }
 
     fn drain(&mut self, rings: &mut Rings, now: u64, budget: usize) -> usize {
-        let Worker { engine, resolver, publisher, malformed, arms, guard, .. } = self;
+        let Worker { engine, resolver, publisher, recorder, malformed, arms, guard, .. } = self;
         let handled = rings.drain_until(now, budget, &mut |bytes| {
             let lines = publisher.output.accepted();
             match Record::parse(bytes) {
                 Ok(record) => {
-                    resolver.answer(engine, &record);
+                    resolver.answer(engine, recorder, &record);
+                    recorder.record(record.as_bytes());
                     let is_sample = publisher.health.wants_sample();
                     if is_sample {
                         engine.measure_next(processor_time);
@@ -208,6 +214,9 @@ impl Worker {
                     engine.push(&record, &mut |view, matches| {
                         is_event = true;
                         acting = view.acting();
+                        for matched in matches {
+                            recorder.matched(matched);
+                        }
                         publisher.event(view, matches);
                     });
                     if let Some(process) = acting.filter(|_| !engine.near().is_empty()) {
@@ -218,6 +227,7 @@ impl Worker {
                     }
                 }
                 Err(error) => {
+                    recorder.record(bytes);
                     *malformed += 1;
                     tracing::debug!(%error, "a record cannot be decoded");
                 }
@@ -232,8 +242,13 @@ impl Worker {
     /// All records have been handled: time goes on without them.
     fn pass(&mut self, now: u64) {
         let late = u64::try_from(LATE.as_nanos()).unwrap_or(u64::MAX);
-        let Worker { engine, publisher, .. } = self;
-        engine.tick(now.saturating_sub(late), &mut |matched| publisher.late(matched));
+        let Worker { engine, publisher, recorder, .. } = self;
+        let now = now.saturating_sub(late);
+        recorder.tick(now);
+        engine.tick(now, &mut |matched| {
+            recorder.matched(matched);
+            publisher.late(matched);
+        });
     }
 
     fn command(&mut self, command: Command) -> Result<(), Failure> {
@@ -256,6 +271,12 @@ impl Worker {
             }
             Command::Release { name, who, reason, answer } => {
                 if answer.send(self.release(&name, who, &reason)).is_err() {
+                    tracing::debug!("a client left while it asked");
+                }
+            }
+            Command::Record(frames, answer) => {
+                let joined = self.recorder.join(frames, &self.engine);
+                if answer.send(joined).is_err() {
                     tracing::debug!("a client left while it asked");
                 }
             }
@@ -287,12 +308,13 @@ impl Worker {
     fn take_rules(&mut self) -> Result<(), Failure> {
         let Some((result, clients)) = self.reloader.result() else { return Ok(()) };
         let answer = match result {
-            Ok(Fresh { prepared, interest, set, infos, scripts, arms }) => {
+            Ok(Fresh { prepared, interest, set, infos, scripts, arms, recorded }) => {
                 self.take_incidents();
                 self.scripts.keep_calls(self.engine.scripts());
                 self.arms = arms;
                 warn_of_watches(&interest);
                 self.engine.swap(prepared);
+                self.recorder.rules(recorded);
                 self.scripts.replace(scripts);
                 self.publisher.health.replace(infos);
                 self.rules_want = interest;
@@ -338,6 +360,7 @@ impl Worker {
             released |= self.engine.scripts().release(number);
         }
         if released {
+            self.recorder.released(name);
             let about = serde_json::json!({ "script": name, "uid": who, "reason": reason });
             self.audit.note("script-released", about);
         }
@@ -348,6 +371,8 @@ impl Worker {
         self.take_incidents();
         self.publisher.hub.tidy();
         self.publisher.output.tidy();
+        self.recorder.counters(&self.board.counters());
+        self.recorder.tidy(&self.engine);
         self.subscribe()?;
         self.publish_figures();
         Ok(())
@@ -359,6 +384,7 @@ impl Worker {
             self.scripts.sums(self.engine.scripts());
         let (stats, publisher) = (self.engine.stats(), &self.publisher);
         let [rules_slow, rules_noisy] = publisher.health.ailing();
+        let recorded = self.recorder.figures();
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         self.board.put_figures(Figures {
             seen: publisher.seen(),
@@ -382,6 +408,9 @@ impl Worker {
             script_violations,
             script_quarantined,
             audit_lost: self.audit.lost(),
+            recordings: recorded.recordings,
+            recording_lost: recorded.lost,
+            recording_frames_lost: recorded.frames_lost,
         });
     }
 }

@@ -77,6 +77,8 @@ pub(crate) enum Command {
         /// Whether it was released.
         answer: oneshot::Sender<bool>,
     },
+    /// A recording from now on; whether it has begun.
+    Record(super::recorder::serve::Sender, oneshot::Sender<bool>),
     /// Figures of scripts for Prometheus.
     Metrics(oneshot::Sender<String>),
     /// What the rules found and cost.

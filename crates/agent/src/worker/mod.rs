@@ -9,6 +9,7 @@
 //! | control | serves the control socket |
 //! | rules | reads the rules again, when that is asked for, and ends |
 //! | watch | looks whether rule files have changed |
+//! | recorder | packs and writes recordings |
 
 mod arms;
 mod board;
@@ -25,6 +26,7 @@ mod packs;
 mod policies;
 mod publisher;
 mod queue;
+mod recorder;
 mod reload;
 mod resolver;
 mod rules;
@@ -57,6 +59,7 @@ use health::Health;
 use link::{Link, News};
 use output::Output;
 use publisher::Publisher;
+use recorder::Recorder;
 
 /// Results that the pipes of a rule hold back: the end that they wait for never comes.
 const ROWS_MAX: usize = 4_096;
@@ -85,6 +88,7 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     board.put_rules(rules.set());
     let health = Health::new(rules.infos(), args.run.max_alerts);
     let arms = arms::Arms::of(&rules.loaded.program, &rules.terms);
+    let recorded = rules.recorded();
     let program = Arc::new(rules.loaded.program);
     let about = status::About {
         started: args.started,
@@ -95,6 +99,8 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     let seed = RandomState::new().hash_one(());
     let limits = Limits { seed, rows: ROWS_MAX, ..Limits::default() };
     let scripts::Ready { runtime, infos } = rules.scripts;
+    let (state, history) = (&args.run.state_dir, args.run.history);
+    let recorder = Recorder::start((host.clone(), ROWS_MAX), recorded, state, history)?;
     let engine = Engine::with_scripts(Arc::clone(&program), host, limits, runtime);
     let engine = engine.map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
     let notice = match args.run.output {
@@ -107,7 +113,7 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     let mut worker = Worker::new(
         engine,
         engine::interest::of(&program),
-        (publisher, arms, infos),
+        (publisher, arms, infos, recorder),
         (&args.run, seen.clone(), audit),
         Arc::clone(&board),
         link.asker(),

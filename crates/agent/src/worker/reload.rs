@@ -41,6 +41,8 @@ pub(crate) struct Fresh {
     pub(crate) scripts: Arc<[scripts::Info]>,
     /// For the guard.
     pub(crate) arms: Arms,
+    /// For recordings.
+    pub(crate) recorded: capture::RuleSet,
 }
 
 /// At most one reading at a time; who asks meanwhile gets the next one.
@@ -115,12 +117,13 @@ fn read(args: &RunArgs, audit: &Audit) -> Result<Fresh, Failure> {
     let (mut set, infos) = (rules.set(), rules.infos());
     set.reload = Some(Reload::now(None));
     let arms = Arms::of(&rules.loaded.program, &rules.terms);
+    let recorded = rules.recorded();
     let program = Arc::new(rules.loaded.program);
     let scripts::Ready { runtime, infos: script_infos } = rules.scripts;
     let prepared = Prepared::with_scripts(Arc::clone(&program), runtime);
     let prepared = prepared.map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
     let interest = engine::interest::of(&program);
-    Ok(Fresh { prepared, interest, set, infos, scripts: script_infos, arms })
+    Ok(Fresh { prepared, interest, set, infos, scripts: script_infos, arms, recorded })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use model::wire::Record;
 use super::host::cgroups::{Cgroups, Lookup};
 use super::host::process;
 use super::host::users::Names;
+use super::recorder::Recorder;
 
 /// Names and paths of this host.
 #[derive(Debug)]
@@ -21,25 +22,35 @@ impl Resolver {
         Resolver { users: Names::users(), groups: Names::groups(), cgroups: Cgroups::new() }
     }
 
-    /// Tells the engine what it lacks for this record.
-    pub(crate) fn answer(&mut self, engine: &mut Engine, record: &Record<'_>) {
+    /// Tells the engine, and who records, what it lacks for this record.
+    pub(crate) fn answer(
+        &mut self,
+        engine: &mut Engine,
+        recorder: &mut Recorder,
+        record: &Record<'_>,
+    ) {
         for question in engine.questions(record) {
             if let Some(fact) = self.fact(question) {
+                recorder.fact(&fact);
                 engine.learn(fact);
             }
         }
     }
 
     /// Reads changed files again, and tells the engine the new names.
-    pub(crate) fn refresh(&mut self, engine: &mut Engine) {
+    pub(crate) fn refresh(&mut self, engine: &mut Engine, recorder: &mut Recorder) {
+        let mut learn = |fact| {
+            recorder.fact(&fact);
+            engine.learn(fact);
+        };
         if self.users.refresh() {
             for (id, name) in self.users.all() {
-                engine.learn(Fact::User { id, name: name.into() });
+                learn(Fact::User { id, name: name.into() });
             }
         }
         if self.groups.refresh() {
             for (id, name) in self.groups.all() {
-                engine.learn(Fact::Group { id, name: name.into() });
+                learn(Fact::Group { id, name: name.into() });
             }
         }
     }

@@ -53,6 +53,13 @@ impl Rules {
         }
     }
 
+    /// What a recording tells of them.
+    pub(crate) fn recorded(&self) -> capture::RuleSet {
+        let texts = self.loaded.sources.iter();
+        let texts = texts.map(|one| (one.name.as_str(), one.text.as_str()));
+        capture::RuleSet::of(&self.loaded.program, texts)
+    }
+
     /// What is told of each of them, in the order of the program.
     pub(crate) fn infos(&self) -> Arc<[RuleInfo]> {
         let program = &self.loaded.program;

@@ -7,6 +7,7 @@ mod explain;
 mod fields;
 mod fmt;
 mod pack;
+mod replay;
 mod streams;
 
 use std::fs;

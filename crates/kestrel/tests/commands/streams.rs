@@ -6,7 +6,7 @@ use std::process::Stdio;
 use super::{Place, QUERY, SIGMA, rule};
 
 const COMMANDS: &[&str] =
-    &["check", "fmt", "test", "run", "query", "explain", "bench", "convert", "fields"];
+    &["check", "fmt", "test", "run", "replay", "query", "explain", "bench", "convert", "fields"];
 
 #[test]
 fn wrong_usage_is_two_and_help_has_examples() {

@@ -1,0 +1,78 @@
+//! The command line of `aegisbpf record`, and what `run` says of the history.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::RUNTIME_DIR;
+use super::policy::duration;
+
+/// Bytes of a history at least: two segments.
+const HISTORY_MIN: u64 = 4 << 20;
+
+/// Options of `record`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RecordArgs {
+    /// Where to; must not be there yet, `-` for standard output
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// For how long, as `90s`, `10m`, `2h` or `1d` [default: until it is interrupted]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub(crate) time: Option<Duration>,
+    /// Runtime directory of the agent
+    #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
+    pub(crate) runtime_dir: PathBuf,
+}
+
+/// How much of the recent past is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct History {
+    /// Bytes.
+    pub(crate) bytes: u64,
+    /// For how long.
+    pub(crate) age: Duration,
+}
+
+impl FromStr for History {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<History, String> {
+        let wrong = || "write size and age as `256MiB,24h`".to_owned();
+        let (size, age) = text.split_once(',').ok_or_else(wrong)?;
+        let digits = size.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+        let unit: u64 = match size.get(digits.len()..) {
+            Some("MiB") => 1 << 20,
+            Some("GiB") => 1 << 30,
+            _ => return Err(wrong()),
+        };
+        let count: u32 = digits.parse().map_err(|_| wrong())?;
+        let (bytes, age) = (u64::from(count) * unit, duration(age)?);
+        if bytes < HISTORY_MIN || age.is_zero() {
+            return Err("a history has at least 4 MiB and a second".to_owned());
+        }
+        Ok(History { bytes, age })
+    }
+}
+
+impl std::fmt::Display for History {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}MiB,{}s", self.bytes >> 20, self.age.as_secs())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_history_has_a_size_and_an_age() {
+        let history: History = "1GiB,2h".parse().unwrap();
+        assert_eq!(history, History { bytes: 1 << 30, age: Duration::from_hours(2) });
+        assert_eq!(history.to_string().parse(), Ok(history), "as the guard hands it on");
+        for wrong in ["", "1GiB", "24h", "1GB,1h", "3MiB,1h", "1GiB,0s", "-1GiB,1h"] {
+            assert!(wrong.parse::<History>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,456 @@
+//! A recording replayed finds what was found live, also where it begins in the middle.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::sync::Arc;
+
+use capture::block::Loss;
+use capture::frame::Kind;
+use capture::{Block, Head, Item, Piece, Player, Reader, RuleSet, Verdict, Writer};
+use engine::{Engine, Fact, Host, Limits, NoScripts};
+use model::program::Program;
+use model::script::Scripts;
+use model::wire::{
+    Builder, KIND_EXEC, KIND_EXIT, KIND_FORK, KIND_OPEN, KIND_SETUID, KIND_TASK,
+    PROVIDER_CONNECTOR, PROVIDER_TRACEPOINT, RecFile, RecHeader, RecIds, RecTask, Record,
+};
+use zerocopy::FromZeros;
+
+const RULES: &str = r#"
+[[rule]]
+id = "opens-shadow"
+name = "Opens shadow"
+description = "One event."
+severity = "low"
+query = 'file where file.path == "/etc/shadow"'
+
+[[rule]]
+id = "run-then-open"
+name = "Runs and opens"
+description = "Two events."
+severity = "low"
+query = '''
+sequence by process.entity_id with maxspan=1m
+  [process where event.type == "start" and process.name == "one"]
+  [file where file.path == "/tmp/a"]
+'''
+
+[[rule]]
+id = "no-exit"
+name = "Starts and does not end"
+description = "Time decides."
+severity = "low"
+query = '''
+sequence by process.entity_id with maxspan=2s
+  [process where event.type == "start" and process.name == "two"]
+  ![process where event.type == "end"]
+'''
+"#;
+
+/// Numbers that look random and are the same in each run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+
+    fn of(&mut self, all: &[&'static str]) -> &'static str {
+        let count = u64::try_from(all.len()).unwrap();
+        all.get(usize::try_from(self.below(count)).unwrap()).unwrap()
+    }
+}
+
+fn header(kind: u32, pid: u32, time: u64, dice: &mut Dice) -> RecHeader {
+    RecHeader {
+        time,
+        start: start(pid),
+        cgroup: 1 + dice.below(3),
+        pid,
+        tid: pid,
+        uid: u32::try_from(dice.below(3)).unwrap(),
+        gid: 5,
+        kind: u16::try_from(kind).unwrap(),
+        provider: u16::try_from(PROVIDER_TRACEPOINT).unwrap(),
+        cpu: u32::try_from(dice.below(4)).unwrap(),
+        ..RecHeader::new_zeroed()
+    }
+}
+
+fn start(pid: u32) -> u64 {
+    u64::from(pid) * 1000
+}
+
+fn task(kind: u32, pid: u32, time: u64, dice: &mut Dice) -> Vec<u8> {
+    let parent = pid / 3;
+    let mut tail = Builder::<RecTask>::new();
+    let mut fixed = RecTask {
+        h: header(kind, pid, time, dice),
+        ppid: parent,
+        parent_start: start(parent),
+        cap_effective: dice.below(8),
+        pgid: pid / 2,
+        sid: pid / 4,
+        ruid: 1,
+        ns_pid: 7,
+        tty: 3,
+        exit_code: 256,
+        ..RecTask::new_zeroed()
+    };
+    let name = dice.of(&["one", "two", "three"]);
+    if kind == KIND_EXEC || (kind == KIND_TASK && pid > 2) {
+        fixed.comm = tail.push(name.as_bytes());
+        fixed.exe = tail.push(format!("/usr/bin/{name}").as_bytes());
+        fixed.args = tail.push(format!("{name}\0-v\0{}\0", dice.below(9)).as_bytes());
+        fixed.cwd = tail.push(b"/root");
+        (fixed.argc, fixed.exe_ino, fixed.exe_mode) = (3, 77, 0o100_755);
+    }
+    tail.finish(&fixed)
+}
+
+fn open(pid: u32, time: u64, dice: &mut Dice) -> Vec<u8> {
+    let path = dice.of(&["/etc/shadow", "/tmp/a", "/tmp/b"]);
+    let mut tail = Builder::<RecFile>::new();
+    let mut fixed =
+        RecFile { h: header(KIND_OPEN, pid, time, dice), ino: 9, ..RecFile::new_zeroed() };
+    fixed.path = tail.push(path.as_bytes());
+    tail.finish(&fixed)
+}
+
+fn setuid(pid: u32, time: u64, dice: &mut Dice) -> Vec<u8> {
+    let mut fixed = RecIds { h: header(KIND_SETUID, pid, time, dice), ..RecIds::new_zeroed() };
+    fixed.ruid = 4;
+    if dice.below(2) == 0 {
+        fixed.h.provider = u16::try_from(PROVIDER_CONNECTOR).unwrap();
+    }
+    Builder::<RecIds>::new().finish(&fixed)
+}
+
+/// A busy host: processes that are there, start, run, open files, change users and end.
+fn stream(records: u64) -> Vec<Vec<u8>> {
+    let mut dice = Dice(7);
+    let mut all: Vec<Vec<u8>> =
+        (1..20).map(|pid| task(KIND_TASK, pid, 100_000, &mut dice)).collect();
+    for number in 0..records {
+        let time = 1_000_000 + number * 40_000_000;
+        let pid = u32::try_from(1 + dice.below(90)).unwrap();
+        all.push(match dice.below(10) {
+            0 => task(KIND_FORK, pid, time, &mut dice),
+            1 => task(KIND_EXIT, pid, time, &mut dice),
+            2 | 3 => task(KIND_EXEC, pid, time, &mut dice),
+            4 => setuid(pid, time, &mut dice),
+            _ => open(pid, time, &mut dice),
+        });
+    }
+    all
+}
+
+fn program() -> Program {
+    let loaded = lang::load([("rules.toml".to_owned(), RULES.to_owned())]);
+    assert!(loaded.diagnostics.iter().all(|one| !one.is_error()), "{:?}", loaded.diagnostics);
+    loaded.program
+}
+
+fn rules() -> RuleSet {
+    RuleSet::of(&program(), [("rules.toml", RULES)].into_iter())
+}
+
+fn host() -> Host {
+    Host { boot_id: "b".to_owned(), boot_time_unix_ns: 1 << 60, ..Host::default() }
+}
+
+fn head(engine: &Engine, first_frame: u64, whole: bool) -> Head {
+    Head {
+        wire: model::wire::WIRE_VERSION,
+        little_endian: cfg!(target_endian = "little"),
+        agent: "test".to_owned(),
+        kernel: "6.1".to_owned(),
+        session: "s".to_owned(),
+        first_frame,
+        events_before: engine.stats().events,
+        whole,
+        began: 0,
+        host: (&host()).into(),
+        rows: Limits::default().rows,
+        rules: rules(),
+    }
+}
+
+/// The agent's event thread, with what it records.
+struct Live {
+    engine: Engine,
+    block: Block,
+    alerts: u64,
+}
+
+impl Live {
+    fn new() -> Live {
+        let engine = Engine::new(Arc::new(program()), host()).unwrap();
+        Live { engine, block: Block::new(), alerts: 0 }
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        let record = Record::parse(bytes).unwrap();
+        for question in self.engine.questions(&record) {
+            let fact = match question {
+                engine::Question::User(id) => Fact::User { id, name: b"u".to_vec() },
+                engine::Question::Group(id) => Fact::Group { id, name: Vec::new() },
+                engine::Question::Cgroup(id) => Fact::Cgroup { id, path: b"/x.service".to_vec() },
+                engine::Question::Membership { .. } => panic!("the host has no version 1"),
+            };
+            self.block.fact(&fact);
+            self.engine.learn(fact);
+        }
+        self.block.record(record.as_bytes());
+        let Live { engine, block, alerts } = self;
+        engine.push(&record, &mut |_, matches| {
+            for matched in matches {
+                *alerts += 1;
+                block.matched(matched.id, &matched.rule.id, matched.members);
+            }
+        });
+    }
+
+    fn tick(&mut self, now: u64) {
+        self.block.tick(now);
+        let Live { engine, block, alerts } = self;
+        engine.tick(now, &mut |matched| {
+            *alerts += 1;
+            block.matched(matched.id, &matched.rule.id, matched.members);
+        });
+    }
+
+    /// All records, with a tick now and then; a block after each few.
+    fn run(&mut self, records: &[Vec<u8>], each: &mut dyn FnMut(&Block)) {
+        for (number, bytes) in records.iter().enumerate() {
+            self.take(bytes);
+            if number % 10 == 0 {
+                let time = Record::parse(bytes).unwrap().header().time;
+                self.tick(time.saturating_sub(1));
+            }
+            if number % 50 == 49 {
+                each(&std::mem::take(&mut self.block));
+            }
+        }
+        self.tick(u64::MAX >> 2);
+        each(&std::mem::take(&mut self.block));
+    }
+}
+
+fn no_scripts(_: &Program) -> Box<dyn Scripts> {
+    Box::new(NoScripts)
+}
+
+/// Plays a recording with these rules.
+fn play(bytes: &[u8], program: &Program, given: &RuleSet) -> (Verdict, Vec<u128>) {
+    let mut reader = Reader::open(bytes).unwrap();
+    let mut player: Option<Player<'_>> = None;
+    let mut found = Vec::new();
+    while let Some(piece) = reader.next_piece().unwrap() {
+        let Piece::Frame(frame) = piece else {
+            player.as_mut().unwrap().gap();
+            continue;
+        };
+        match (frame.header.kind, &mut player) {
+            (Kind::Head, None) => {
+                let head = Head::of(&frame).unwrap();
+                let new = Player::new(head, program.clone(), given.clone(), &no_scripts);
+                player = Some(new.unwrap());
+            }
+            (Kind::Head, Some(player)) => player.head(Head::of(&frame).unwrap()).unwrap(),
+            (Kind::State, Some(player)) => player.state(&frame.block().unwrap()),
+            (Kind::Items, Some(player)) => player
+                .items(frame.header.number, &frame.block().unwrap(), &mut |_, matched| {
+                    found.push(matched.id);
+                })
+                .unwrap(),
+            (Kind::End, Some(player)) => player.end(),
+            other => panic!("{other:?}"),
+        }
+    }
+    (player.unwrap().finish(), found)
+}
+
+/// A recording from the beginning.
+fn whole(records: &[Vec<u8>]) -> (Vec<u8>, u64) {
+    let mut live = Live::new();
+    let mut writer = Writer::begin(Vec::new(), &head(&live.engine, 0, true), &[]).unwrap();
+    live.run(records, &mut |block| writer.block(block).unwrap());
+    (writer.end().unwrap(), live.alerts)
+}
+
+#[test]
+fn a_replay_finds_what_was_found_live() {
+    let (bytes, alerts) = whole(&stream(3_000));
+    let (verdict, found) = play(&bytes, &program(), &rules());
+    assert!(alerts > 300, "{alerts} alerts are few");
+    assert_eq!((verdict.live, verdict.replayed, verdict.different), (alerts, alerts, 0));
+    assert_eq!(found.len() as u64, alerts);
+    assert_eq!(verdict.live_digest, verdict.replayed_digest);
+    assert_eq!((verdict.open, verdict.gaps, verdict.malformed, verdict.other_rules), (0, 0, 0, 0));
+    assert!(verdict.whole && verdict.closed);
+    let (again, same) = play(&bytes, &program(), &rules());
+    assert_eq!((again, same), (verdict, found), "and again the same");
+}
+
+#[test]
+fn other_rules_find_something_else_and_that_is_told() {
+    let (bytes, alerts) = whole(&stream(500));
+    let mut fewer = program();
+    fewer.rules.remove(0);
+    let (verdict, _) = play(&bytes, &fewer, &RuleSet::of(&fewer, std::iter::empty()));
+    assert_eq!(verdict.other_rules, 1);
+    assert_eq!(verdict.live, alerts);
+    assert!(verdict.different > 0 && verdict.replayed + verdict.different == alerts);
+    let text = &verdict.differences[0];
+    assert!(text.contains("opens-shadow was found only live"), "{text}");
+    assert_ne!(verdict.live_digest, verdict.replayed_digest);
+}
+
+#[test]
+fn what_an_engine_knows_is_known_to_the_one_that_is_told() {
+    let records = stream(4_000);
+    let (before, after) = records.split_at(2_000);
+    let mut live = Live::new();
+    for bytes in before {
+        live.take(bytes);
+    }
+    let mut told = Engine::new(Arc::new(program()), host()).unwrap();
+    for block in capture::state::of(&live.engine) {
+        for item in block.iter() {
+            match item.unwrap() {
+                Item::Fact(fact) => told.learn(fact),
+                Item::Known(bytes) => told.recall(&Record::parse(bytes).unwrap()),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    told.resume(live.engine.stats().events);
+    let mut events = 0;
+    for (number, bytes) in after.iter().enumerate() {
+        let record = Record::parse(bytes).unwrap();
+        let mut shown = [None, None];
+        for (engine, shown) in [&mut live.engine, &mut told].into_iter().zip(&mut shown) {
+            engine.push(&record, &mut |view, _| {
+                *shown = Some(serde_json::Value::Object(model::json::document(view)));
+            });
+        }
+        let [one, other] = shown;
+        assert_eq!(one, other, "record {number}");
+        events += u64::from(one.is_some());
+    }
+    assert!(events > 1_800, "{events}");
+}
+
+#[test]
+fn a_recording_that_begins_in_the_middle_is_equal_but_for_what_was_before() {
+    let records = stream(4_000);
+    let (before, after) = records.split_at(2_000);
+    let mut live = Live::new();
+    for bytes in before {
+        live.take(bytes);
+    }
+    live.block.clear();
+    let (head, state) = (head(&live.engine, 40, false), capture::state::of(&live.engine));
+    let mut writer = Writer::begin(Vec::new(), &head, &state).unwrap();
+    live.run(after, &mut |block| writer.block(block).unwrap());
+    let (verdict, _) = play(&writer.end().unwrap(), &program(), &rules());
+    assert_eq!(verdict.differences, Vec::<String>::new());
+    assert!(verdict.live > 300 && verdict.live_digest == verdict.replayed_digest);
+    assert!(verdict.open < 60, "{} of {} are open", verdict.open, verdict.live);
+    assert!(!verdict.whole);
+}
+
+#[test]
+fn a_segment_that_goes_on_where_another_ended_changes_nothing() {
+    let records = stream(3_000);
+    let (bytes, _) = whole(&records);
+    let (expected, found) = play(&bytes, &program(), &rules());
+    let mut live = Live::new();
+    let mut writer = Writer::begin(Vec::new(), &head(&live.engine, 0, true), &[]).unwrap();
+    let mut segments = Vec::new();
+    let mut blocks = Vec::new();
+    live.run(&records, &mut |block| blocks.push(block.clone()));
+    // What the engine knew in between is told again, and is known.
+    let known = capture::state::of(&live.engine);
+    for (number, block) in blocks.iter().enumerate() {
+        if number == 30 {
+            segments.push(writer.end().unwrap());
+            let next = head(&live.engine, 30, false);
+            writer = Writer::begin(Vec::new(), &next, &known).unwrap();
+        }
+        writer.block(block).unwrap();
+    }
+    segments.push(writer.end().unwrap());
+    let (verdict, same) = play(&segments.concat(), &program(), &rules());
+    assert_eq!((verdict, same), (expected, found));
+}
+
+#[test]
+fn what_is_missing_is_told_and_nothing_after_it_is_called_a_difference() {
+    let records = stream(2_000);
+    let mut live = Live::new();
+    let mut writer = Writer::begin(Vec::new(), &head(&live.engine, 0, true), &[]).unwrap();
+    let mut number = 0;
+    live.run(&records, &mut |block| {
+        number += 1;
+        if number == 12 {
+            let mut lost = Block::new();
+            lost.loss(Loss { items: block.items().into(), bytes: 1 });
+            writer.block(&lost).unwrap();
+        } else {
+            writer.block(block).unwrap();
+        }
+    });
+    let bytes = writer.end().unwrap();
+    let (verdict, _) = play(&bytes, &program(), &rules());
+    assert!(verdict.lost.items > 50 && verdict.gaps == 0);
+    assert_eq!(verdict.different, 0);
+    assert_eq!(verdict.live_digest, verdict.replayed_digest);
+    assert!(verdict.open > 0 && verdict.live > 0, "{verdict:?}");
+    // A frame in the middle is damaged.
+    let mut damaged = bytes.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    let (verdict, _) = play(&damaged, &program(), &rules());
+    assert_eq!((verdict.gaps > 0, verdict.different), (true, 0));
+}
+
+#[test]
+fn a_forged_alert_and_a_missing_one_are_found() {
+    let records = stream(1_000);
+    for forged in [true, false] {
+        let mut live = Live::new();
+        let mut writer = Writer::begin(Vec::new(), &head(&live.engine, 0, true), &[]).unwrap();
+        let mut done = false;
+        live.run(&records, &mut |block| {
+            let mut other = Block::new();
+            for item in block.iter() {
+                match item.unwrap() {
+                    Item::Record(bytes) => other.record(bytes),
+                    Item::Fact(fact) => other.fact(&fact),
+                    Item::Tick(now) => other.tick(now),
+                    Item::Match(found) => {
+                        let members: Vec<u64> = found.members().collect();
+                        let rule = std::str::from_utf8(found.rule).unwrap();
+                        if done || forged {
+                            other.matched(found.id, rule, &members);
+                        }
+                        if !done && forged {
+                            other.matched(found.id ^ 1, rule, &members);
+                        }
+                        done = true;
+                    }
+                    item => panic!("{item:?}"),
+                }
+            }
+            writer.block(&other).unwrap();
+        });
+        let (verdict, _) = play(&writer.end().unwrap(), &program(), &rules());
+        assert_eq!(verdict.different, 1, "{:?}", verdict.differences);
+        let only = if forged { "only live" } else { "only in the replay" };
+        assert!(verdict.differences[0].ends_with(only), "{:?}", verdict.differences);
+        assert_ne!(verdict.live_digest, verdict.replayed_digest);
+    }
+}

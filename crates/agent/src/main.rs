@@ -12,6 +12,7 @@
 //! | [`client`] | how commands reach a running agent |
 //! | [`redact`] | takes secrets out of what is shown |
 //! | [`render`] | lines and tables for people |
+//! | [`rules`] | generations of rules on disk |
 //! | [`seccomp`] | what the kernel lets a process of the agent do |
 //! | [`exit`] | exit codes |
 #![forbid(unsafe_code)]
@@ -27,6 +28,7 @@ mod policy;
 mod proto;
 mod redact;
 mod render;
+mod rules;
 mod seccomp;
 mod worker;
 

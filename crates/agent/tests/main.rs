@@ -18,6 +18,8 @@ mod evidence;
 #[cfg(test)]
 mod fallback;
 #[cfg(test)]
+mod generations;
+#[cfg(test)]
 mod health;
 #[cfg(test)]
 mod lab;

@@ -28,13 +28,30 @@ const PACKED: &[&str] = &[
 pub(crate) struct Seen(Arc<AtomicU64>);
 
 impl Seen {
-    /// The files are about to be read.
-    pub(crate) fn note(&self, args: &RunArgs) {
-        self.0.store(print(args), Ordering::Release);
+    /// The files are about to be read: what they look like.
+    pub(crate) fn note(&self, args: &RunArgs) -> u64 {
+        let print = self.look(args);
+        self.set(print);
+        print
+    }
+
+    /// What they look like now.
+    pub(crate) fn look(&self, args: &RunArgs) -> u64 {
+        print(args)
+    }
+
+    /// They looked so when they were last read.
+    pub(crate) fn set(&self, print: u64) {
+        self.0.store(print, Ordering::Release);
+    }
+
+    /// What they looked like when they were last read.
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
     }
 
     fn is(&self, print: u64) -> bool {
-        self.0.load(Ordering::Acquire) == print
+        self.get() == print
     }
 }
 

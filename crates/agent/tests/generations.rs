@@ -5,8 +5,7 @@ use std::fs;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::lab::{AGENT, Agent, Lab, root, signal, until};
@@ -209,7 +208,7 @@ fn a_set_of_rules_that_floods_is_taken_back_and_a_good_one_is_not() {
     // The control: as many alerts of rules that were there before say nothing of the new ones.
     rule_for(&lab, "good", "y");
     runs(&lab, 2);
-    (0..150).for_each(|_| drop(lab.run_scratch("x")));
+    (0..150).for_each(|_| _ = lab.run_scratch("x"));
     assert!(agent.alert(lab.run_scratch("y"), PATIENCE).is_some());
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(running(&lab)["number"], 2, "{:#}", history(&lab));
@@ -224,7 +223,7 @@ fn a_set_of_rules_that_floods_is_taken_back_and_a_good_one_is_not() {
     runs(&lab, 3);
     let end = Instant::now() + PATIENCE;
     while running(&lab)["number"] == 3 && Instant::now() < end {
-        (0..50).for_each(|_| drop(lab.run_scratch("z")));
+        (0..50).for_each(|_| _ = lab.run_scratch("z"));
     }
     runs(&lab, 1);
     let notice = agent.notice("rules_reverted", PATIENCE).expect("it is told");
@@ -326,9 +325,9 @@ fn fifty_agents_killed_while_rules_change_leave_a_sound_store() {
     }
     let lab = Lab::new();
     let (mut seen, mut seed) = (0, 0x9E37_79B9_7F4A_7C15_u64 ^ u64::from(std::process::id()));
-    for kill in 0..KILLS {
+    for round in 0..KILLS {
         let agent = lab.start_with(&["--no-watch"]);
-        let worker = lab.status().unwrap()["worker"]["pid"].as_i64().unwrap();
+        let worker = lab.status().unwrap()["worker"]["pid"].as_u64().unwrap();
         // A number that nobody knows before: the moment is another each time.
         seed ^= seed << 13;
         seed ^= seed >> 7;
@@ -337,7 +336,7 @@ fn fifty_agents_killed_while_rules_change_leave_a_sound_store() {
         let mut asks = Vec::new();
         let mut number = 0;
         while Instant::now() < end {
-            rule_for(&lab, "two", &format!("y{kill}-{number}"));
+            rule_for(&lab, "two", &format!("y{round}-{number}"));
             number += 1;
             let mut ask = Command::new(AGENT);
             ask.args(["reload", "--runtime-dir"]).arg(lab.path("run"));
@@ -345,7 +344,7 @@ fn fifty_agents_killed_while_rules_change_leave_a_sound_store() {
             std::thread::sleep(Duration::from_millis(20));
         }
         // The one that writes, and the other before it starts another one.
-        kill(Pid::from_raw(i32::try_from(worker).unwrap()), Signal::SIGKILL).unwrap();
+        signal(u32::try_from(worker).unwrap(), Signal::SIGKILL);
         agent.kill();
         for mut ask in asks {
             ask.wait().unwrap();

@@ -9,6 +9,8 @@
 //! | `keep` | a set that was read becomes a generation, and what is different about it is written down |
 
 mod keep;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
 use std::io::ErrorKind;
@@ -249,7 +251,9 @@ impl Generations {
     fn revert(&self, broken: u64, reason: String) -> Result<Fresh, Failure> {
         let unknown = |error: std::io::Error| Failure::new(Exit::Failed, error.to_string());
         let standing = self.store.standing().map_err(unknown)?;
-        let before = standing.trial.ok_or_else(|| {
+        // Others may have come into force since it was asked for.
+        let on_trial = standing.trial.filter(|_| standing.active == Some(broken));
+        let before = on_trial.ok_or_else(|| {
             Failure::new(Exit::Failed, format!("generation {broken} is not on trial any more"))
         })?;
         let cause = Cause { reason: Some(reason), ..Why::Revert.into() };

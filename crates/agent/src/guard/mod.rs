@@ -41,7 +41,6 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
         let message = "--events prints events as `compact` or `json`; OCSF and CEF are for alerts";
         return Err(Failure::new(Exit::Usage, message));
     }
-    privilege()?;
     let signals = block_signals()?;
     let runtime = Runtime::claim(&args.runtime_dir)?;
     let audit = Audit::signed(&args.state_dir, args.audit_key.as_deref())?;

@@ -243,6 +243,41 @@ fn a_set_of_rules_that_floods_is_taken_back_and_a_good_one_is_not() {
 }
 
 #[test]
+fn a_set_of_rules_whose_script_breaks_is_taken_back() {
+    if !root("a_set_of_rules_whose_script_breaks_is_taken_back") {
+        return;
+    }
+    let lab = Lab::new();
+    let agent = lab.start_with(&["--no-watch", "--rules-trial", "1h"]);
+    let script = |body: &str| {
+        let home = lab.path("").display().to_string();
+        let condition = "process.executable like \"$LAB*\" and own.f(process.executable)";
+        let table = "[[script]]\nname = \"own\"\nfile = \"own.luau\"\n\n";
+        let text = (table.to_owned() + &packs::rule("asks", condition, "")).replace("$LAB", &home);
+        fs::write(lab.path("rules/asks.toml"), text).unwrap();
+        let code = format!("return {{ f = function(path) {body} end }}\n");
+        fs::write(lab.path("rules/own.luau"), code).unwrap();
+        reload(&lab);
+    };
+    // The control: one that answers stays.
+    script("return true");
+    (0..10).for_each(|_| _ = lab.run_scratch("y"));
+    agent.alert(lab.run_scratch("y"), PATIENCE).expect("what it finds");
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(running(&lab)["number"], 2);
+    script("error(path)");
+    runs(&lab, 3);
+    let end = Instant::now() + PATIENCE;
+    while running(&lab)["number"] == 3 && Instant::now() < end {
+        lab.run_scratch("y");
+    }
+    runs(&lab, 1);
+    let reason = generation(&lab, 3)["broken"]["reason"].clone();
+    assert!(reason.as_str().unwrap().starts_with("its script `own` is in quarantine"), "{reason}");
+    assert!(agent.stop().success());
+}
+
+#[test]
 fn a_pack_whose_key_was_revoked_does_not_come_back() {
     if !root("a_pack_whose_key_was_revoked_does_not_come_back") {
         return;

@@ -150,14 +150,13 @@ fn what_was_taken_back_is_not_taken_back_twice_and_no_broken_one_is_gone_back_to
     host.generations(&[]).begin(0).unwrap();
     host.rule("two");
     let fresh = reload(&host).unwrap();
-    assert_eq!((told(&fresh), fresh.trial.clone()), (
-        (Some(2), 2, false),
-        OnTrial::Begins(2, HashSet::from(["two".to_owned()])),
-    ));
+    assert_eq!(
+        (told(&fresh), fresh.trial.clone()),
+        ((Some(2), 2, false), OnTrial::Begins(2, HashSet::from(["two".to_owned()])),)
+    );
     let generations = host.generations(&[]);
-    let revert = |number| {
-        generations.answer(Ask::Revert(number, "it floods".to_owned()), &generations.args)
-    };
+    let revert =
+        |number| generations.answer(Ask::Revert(number, "it floods".to_owned()), &generations.args);
     assert!(revert(1).unwrap_err().to_string().contains("not on trial"), "it is not in force");
     assert_eq!(told(&revert(2).unwrap()), (Some(1), 1, true));
     assert!(revert(2).unwrap_err().to_string().contains("not on trial any more"));

@@ -141,19 +141,18 @@ fn generation(status: &Json) -> String {
     let at = |name: &str| status.pointer(&format!("/rules/generation/{name}"));
     let word = |name: &str| at(name).and_then(Json::as_str).map(piece).unwrap_or_default();
     let number = at("number").and_then(Json::as_u64);
-    let mut text =
-        number.map_or_else(|| "not kept".to_owned(), |number| format!("generation {number}"));
+    let mut parts =
+        vec![number.map_or_else(|| "not kept".to_owned(), |number| format!("generation {number}"))];
     if let Some(left) = at("trial_left_s").and_then(Json::as_u64) {
-        text += &format!(", on trial for {} more", span(left));
+        parts.push(format!("on trial for {} more", span(left)));
     }
     if at("held").is_some_and(Json::is_object) {
-        let (why, since) = (word("held/why"), word("held/since"));
-        text += &format!(", held by a {why} at {since}");
+        parts.push(format!("held by a {} at {}", word("held/why"), word("held/since")));
         if at("changed") == Some(&Json::Bool(true)) {
-            text += ", the files have changed since";
+            parts.push("the files have changed since".to_owned());
         }
     }
-    text
+    parts.join(", ")
 }
 
 /// `nothing`, or what was lost by ring and cause.

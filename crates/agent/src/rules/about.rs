@@ -253,7 +253,7 @@ mod tests {
             digest(&[b.clone(), a.clone()], false),
             digest(&[a.clone(), entry("b", b"y")], false),
             digest(&[entry("a\",\"", b"x"), b.clone()], false),
-            digest(&[a.clone()], false),
+            digest(std::slice::from_ref(&a), false),
             digest(&[a, b], true),
         ];
         assert!(!others.contains(&both), "{others:?}");

@@ -48,12 +48,18 @@ pub(crate) struct Ready {
     pub(crate) runtime: Box<dyn Scripts>,
     /// What they are, in the order of the program.
     pub(crate) infos: Arc<[Info]>,
-    /// Those of plain rule files: the rule file, what it calls them, and their code.
-    pub(crate) own: Vec<(String, String, Arc<[u8]>)>,
+    /// Those of plain rule files.
+    pub(crate) own: Vec<Own>,
 }
+
+/// A script of a plain rule file: that file, what it calls the script, and its code.
+pub(crate) type Own = (String, String, Arc<[u8]>);
 
 /// The code of a script that a plain rule file names: the name of that file, and the script's in it.
 pub(crate) type Beside<'a> = dyn Fn(&str, &str) -> Result<Vec<u8>, String> + 'a;
+
+/// The pack, by its number, that a rule file is of, and its name there.
+pub(crate) type Source<'a> = dyn Fn(&str) -> Option<(usize, String)> + 'a;
 
 /// Whose a script is.
 struct Author<'a> {
@@ -64,11 +70,7 @@ struct Author<'a> {
 }
 
 impl<'a> Author<'a> {
-    fn of(
-        file: &str,
-        packs: &'a Packs,
-        source: &dyn Fn(&str) -> Option<(usize, String)>,
-    ) -> Author<'a> {
+    fn of(file: &str, packs: &'a Packs, source: &Source<'_>) -> Author<'a> {
         let pack = source(file).and_then(|(pack, file)| {
             let pack = packs.loaded.get(pack)?;
             Some((pack.compiled.verified(), file))
@@ -101,7 +103,7 @@ impl<'a> Author<'a> {
 pub(crate) fn prepare(
     loaded: &mut Loaded,
     packs: &Packs,
-    (source, beside): (&dyn Fn(&str) -> Option<(usize, String)>, &Beside<'_>),
+    (source, beside): (&Source<'_>, &Beside<'_>),
     terms: &BTreeMap<String, Terms>,
 ) -> Ready {
     if loaded.program.scripts.is_empty() {

@@ -30,14 +30,9 @@ pub(crate) struct Seen(Arc<AtomicU64>);
 impl Seen {
     /// The files are about to be read: what they look like.
     pub(crate) fn note(&self, args: &RunArgs) -> u64 {
-        let print = self.look(args);
+        let print = print(args);
         self.set(print);
         print
-    }
-
-    /// What they look like now.
-    pub(crate) fn look(&self, args: &RunArgs) -> u64 {
-        print(args)
     }
 
     /// They looked so when they were last read.
@@ -76,7 +71,7 @@ pub(crate) fn start(args: &RunArgs, seen: Seen, changed: Arc<AtomicBool>) -> Res
 }
 
 /// What all files look like that decide which rules run.
-fn print(args: &RunArgs) -> u64 {
+pub(crate) fn print(args: &RunArgs) -> u64 {
     let rules = files::fingerprint(&directories(args), PACKED);
     let packs = files::fingerprint(&packs::watched(args), PACKED);
     rules ^ packs.rotate_left(1)

@@ -19,15 +19,13 @@ const NAMED_MAX: usize = 3;
 /// Shows all generations, the oldest first.
 pub(crate) fn run(args: &HistoryArgs) -> Result<Exit, Failure> {
     let store = Store::at(&args.state_dir);
-    let failed = |error: io::Error| match error.kind() {
-        ErrorKind::PermissionDenied => {
+    let failed = |error: io::Error| {
+        if error.kind() == ErrorKind::PermissionDenied {
             let message = format!("{} may be read by root only", args.state_dir.display());
-            Failure::new(Exit::Permission, message).help("run it with sudo")
+            return Failure::new(Exit::Permission, message).help("run it with sudo");
         }
-        _ => {
-            let message = format!("what was kept of rules cannot be read: {error}");
-            Failure::new(Exit::Failed, message).help("look at it with --state-dir DIR")
-        }
+        let message = format!("what was kept of rules cannot be read: {error}");
+        Failure::new(Exit::Failed, message).help("look at it with --state-dir DIR")
     };
     let standing = store.standing().map_err(failed)?;
     let mut all = Vec::new();
@@ -95,30 +93,29 @@ fn text(all: &[About], standing: &Standing) -> String {
         ]
     };
     let heading = ["generation", "when", "why", "rules", "sha256", "state", "changed"];
-    let mut text = table::plain(&heading, all.iter().map(row));
+    let mut lines = vec![table::plain(&heading, all.iter().map(row))];
     for (generation, broken) in &standing.reverted {
         let when: String = broken.time.chars().take("2026-01-01T00:00:00".len()).collect();
-        text += &format!("{generation} was taken back at {when}: {}\n", piece(&broken.reason));
+        let reason = piece(&broken.reason);
+        lines.push(format!("{generation} was taken back at {when}: {reason}\n"));
     }
     if let Some(held) = &standing.held {
+        let (generation, why) = (held.generation, held.cause.why.as_str());
         let reason = held.cause.reason.as_deref().map(piece).unwrap_or_default();
         let until =
             if held.print.is_some() { "when they change" } else { "by `aegisbpf rules follow`" };
-        text += &format!(
-            "{} is held ({}: {reason}); the directories are read again {until}\n",
-            held.generation,
-            held.cause.why.as_str(),
-        );
+        lines.push(format!(
+            "{generation} is held ({why}: {reason}); the directories are read again {until}\n"
+        ));
     }
-    text
+    lines.concat()
 }
 
 /// The first few ids, and how many more there are.
 fn named(sign: &str, ids: &[String]) -> String {
-    let mut text: String =
-        ids.iter().take(NAMED_MAX).map(|id| format!(" {sign}{}", piece(id))).collect();
+    let mut words: Vec<String> = ids.iter().take(NAMED_MAX).map(|id| piece(id)).collect();
     if let Some(more) = ids.len().checked_sub(NAMED_MAX).filter(|more| *more > 0) {
-        text += &format!(" {sign}{more} more");
+        words.push(format!("{more} more"));
     }
-    text
+    words.iter().flat_map(|word| [" ", sign, word]).collect()
 }

@@ -16,8 +16,8 @@ use crate::worker::reload::{Fresh, Made};
 impl Generations {
     /// Keeps what was read from the directories, whose files looked so. Rules run also if they cannot be
     /// kept: that is told, and counted.
-    pub(super) fn keep(&self, mut made: Made, cause: Cause, print: u64) -> Fresh {
-        match self.put(&mut made, &cause, print) {
+    pub(super) fn keep(&self, mut made: Made, cause: &Cause, print: u64) -> Fresh {
+        match self.put(&mut made, cause, print) {
             Ok((standing, trial)) => self.fresh(made, &standing, trial),
             Err(error) => {
                 self.unkept.fetch_add(1, Ordering::Relaxed);
@@ -47,7 +47,7 @@ impl Generations {
             Some(before) if before.sha256 == sha256 => before.clone(),
             _ => {
                 let generation = locked.next()?;
-                let about = self.about(generation, made, (files, sha256), before.as_ref(), cause);
+                let about = Self::about(generation, made, (files, sha256), before.as_ref(), cause);
                 locked.put(&about, contents)?;
                 about
             }
@@ -67,7 +67,6 @@ impl Generations {
 
     /// What is known of a new generation.
     fn about(
-        &self,
         generation: u64,
         made: &Made,
         (files, sha256): (Vec<Entry>, String),
@@ -154,7 +153,7 @@ impl Generations {
     }
 
     /// Makes a generation the one in force that runs instead of what the directories hold.
-    pub(super) fn take_back(&self, held: Held, strictly: bool) -> Result<Fresh, Failure> {
+    pub(super) fn take_back(&self, held: &Held, strictly: bool) -> Result<Fresh, Failure> {
         let made = self.stored(held.generation, strictly)?;
         let failed = |error: io::Error| {
             let message = format!("going back to other rules cannot be written down: {error}");
@@ -163,7 +162,7 @@ impl Generations {
         let mut locked = self.store.lock().map_err(failed)?;
         let standing = &mut locked.standing;
         let from = standing.active;
-        let is_known = standing.held.as_ref() == Some(&held);
+        let is_known = standing.held.as_ref() == Some(held);
         if from != Some(held.generation) {
             standing.since = now();
         }

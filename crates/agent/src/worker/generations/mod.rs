@@ -23,7 +23,7 @@ use super::board::{Generation, Reload};
 use super::reload::{Fresh, Made, ready};
 use super::rules::{self, When};
 use super::status::seconds_since_boot;
-use super::watch::Seen;
+use super::watch::{Seen, print as look};
 use crate::audit::Audit;
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
@@ -105,7 +105,7 @@ impl Generations {
 
     /// What runs instead of what the directories hold, if it does.
     fn instead(&self, standing: &Standing, restarted: bool) -> Option<Fresh> {
-        let (now, active) = (self.seen.look(&self.args), standing.active);
+        let (now, active) = (look(&self.args), standing.active);
         if let (true, Some(active), Some(_)) = (restarted, active, standing.trial) {
             self.seen.set(standing.print);
             let reason = "the worker ended while they were on trial".to_owned();
@@ -114,16 +114,16 @@ impl Generations {
         if let (true, Some(active), Some(print)) = (restarted, active, standing.reading) {
             self.seen.set(print);
             let reason = "the worker ended while it read other rules".to_owned();
-            let held = self.hold(active, Cause { reason: Some(reason), ..Why::Revert.into() });
+            let held = hold(active, Cause { reason: Some(reason), ..Why::Revert.into() });
             let held = Held { print: Some(print), ..held };
-            return self.attempt("rules cannot be kept", self.take_back(held, false));
+            return self.attempt("rules cannot be kept", self.take_back(&held, false));
         }
         let held = standing.held.clone()?;
         if held.print.is_some_and(|print| print != now) {
             return None;
         }
         self.seen.set(now);
-        let mut fresh = self.attempt("rules cannot be kept", self.take_back(held, false))?;
+        let mut fresh = self.attempt("rules cannot be kept", self.take_back(&held, false))?;
         if let Some(generation) = &mut fresh.set.generation {
             generation.changed = now != standing.print;
         }
@@ -204,21 +204,20 @@ impl Generations {
             });
             self.audit.note("rules-refused", about);
         })?;
-        Ok(self.keep(made, cause, print))
+        Ok(self.keep(made, &cause, print))
     }
 
     /// The rules of a generation. `strictly`: all of them, or none.
     fn stored(&self, generation: u64, strictly: bool) -> Result<Made, Failure> {
-        let unusable = |error: std::io::Error| match error.kind() {
-            ErrorKind::NotFound => {
+        let unusable = |error: std::io::Error| {
+            if error.kind() == ErrorKind::NotFound {
                 let message = format!("there is no generation {generation} of rules");
-                Failure::new(Exit::Failed, message).help("`aegisbpf rules history` lists them")
+                return Failure::new(Exit::Failed, message)
+                    .help("`aegisbpf rules history` lists them");
             }
-            _ => {
-                let message = format!("generation {generation} of rules cannot be read: {error}");
-                Failure::new(Exit::Failed, message)
-                    .help("go back to another one, or to the directories: `aegisbpf rules follow`")
-            }
+            let message = format!("generation {generation} of rules cannot be read: {error}");
+            Failure::new(Exit::Failed, message)
+                .help("go back to another one, or to the directories: `aegisbpf rules follow`")
         };
         let about = self.store.about(generation).map_err(unusable)?;
         let contents = self.store.contents(&about).map_err(unusable)?;
@@ -238,7 +237,7 @@ impl Generations {
                     .help("`aegisbpf rules history` lists them")
             })?,
         };
-        self.take_back(self.hold(generation, cause), true)
+        self.take_back(&hold(generation, cause), true)
     }
 
     /// The newest generation before the one in force that did not break.
@@ -257,12 +256,8 @@ impl Generations {
             Failure::new(Exit::Failed, format!("generation {broken} is not on trial any more"))
         })?;
         let cause = Cause { reason: Some(reason), ..Why::Revert.into() };
-        let held = Held { print: Some(standing.print), ..self.hold(before, cause) };
-        self.take_back(held, false)
-    }
-
-    fn hold(&self, generation: u64, cause: Cause) -> Held {
-        Held { generation, cause, since: now(), print: None }
+        let held = Held { print: Some(standing.print), ..hold(before, cause) };
+        self.take_back(&held, false)
     }
 
     /// Whether policies are carried out is written down when it is another way than before.
@@ -305,6 +300,11 @@ impl Generations {
         fresh.trial = trial;
         fresh
     }
+}
+
+/// A generation runs instead of what the directories hold, until somebody says otherwise.
+fn hold(generation: u64, cause: Cause) -> Held {
+    Held { generation, cause, since: now(), print: None }
 }
 
 fn now() -> String {

@@ -69,7 +69,7 @@ fn files_that_ended_a_worker_which_read_them_are_held_back_until_they_change() {
     assert_eq!(told(&host.generations(&[]).begin(0).unwrap()), (Some(1), 1, false));
     host.rule("two");
     let second = host.generations(&[]);
-    second.reading(Some(second.seen.look(&second.args)));
+    second.reading(Some(look(&second.args)));
     assert_eq!(told(&host.generations(&[]).begin(1).unwrap()), (Some(1), 1, true));
     let [line] = &host.audited("rules-reverted")[..] else { panic!() };
     assert_eq!(line["reason"], "the worker ended while it read other rules");

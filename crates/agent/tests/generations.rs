@@ -12,7 +12,7 @@ use crate::lab::{AGENT, Agent, Lab, root, signal, until};
 use crate::packs::{self, Packs};
 
 /// Whatever a busy machine needs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A command about what is kept in the state directory of a lab.
 fn state(lab: &Lab, words: &[&str]) -> Output {

@@ -86,7 +86,7 @@ impl Generations {
         let first = restarts == 0;
         let cause = Cause::from(if first { Why::Start } else { Why::Restart });
         self.seen.note(&self.args);
-        let failure = match self.directories(&self.args, When::Start, cause.clone()) {
+        let failure = match self.directories(&self.args, When::Start, &cause) {
             Err(failure) if !first => failure,
             other => return other,
         };
@@ -100,7 +100,7 @@ impl Generations {
             return Ok(fresh);
         }
         let lenient = RunArgs { keep_going: true, ..self.args.clone() };
-        self.directories(&lenient, When::Start, cause)
+        self.directories(&lenient, When::Start, &cause)
     }
 
     /// What runs instead of what the directories hold, if it does.
@@ -145,7 +145,7 @@ impl Generations {
             Ask::Directories(cause) => {
                 let print = self.seen.note(args);
                 self.reading(Some(print));
-                let done = self.directories(args, When::Reload, cause);
+                let done = self.directories(args, When::Reload, &cause);
                 if done.is_err() {
                     self.reading(None);
                 }
@@ -193,7 +193,7 @@ impl Generations {
         }
     }
 
-    fn directories(&self, args: &RunArgs, when: When, cause: Cause) -> Result<Fresh, Failure> {
+    fn directories(&self, args: &RunArgs, when: When, cause: &Cause) -> Result<Fresh, Failure> {
         let print = self.seen.get();
         let made = rules::read(args, when, &self.audit).and_then(ready);
         let made = made.inspect_err(|failure| {
@@ -204,7 +204,7 @@ impl Generations {
             });
             self.audit.note("rules-refused", about);
         })?;
-        Ok(self.keep(made, &cause, print))
+        Ok(self.keep(made, cause, print))
     }
 
     /// The rules of a generation. `strictly`: all of them, or none.

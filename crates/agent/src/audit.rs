@@ -24,13 +24,25 @@ const UNSIGNED: Duration = Duration::from_mins(10);
 /// Lines that wait for the disk where who tells them must not.
 const WAITING_MAX: usize = 1_024;
 
+/// How long whoever ends waits for what it noted.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What a thread that writes for others is given.
+#[derive(Debug)]
+enum Work {
+    /// A line.
+    Line(String, Json),
+    /// Somebody wants to know when all before it is written.
+    Tell(SyncSender<()>),
+}
+
 /// Where lines go.
 #[derive(Debug)]
 pub(crate) struct Audit {
     directory: PathBuf,
     log: Log,
     /// Who writes, if that is another thread.
-    writer: Option<SyncSender<(String, Json)>>,
+    writer: Option<SyncSender<Work>>,
     /// What was told when, and how much of the same was left out since.
     seen: Mutex<HashMap<String, (Instant, u64)>>,
     lost: AtomicU64,
@@ -55,11 +67,15 @@ impl Audit {
 
     /// The same for a thread that must not wait for a disk: another one writes what it notes.
     pub(crate) fn behind(state: &Path) -> Result<Audit, Failure> {
-        let (sender, waiting) = sync_channel::<(String, Json)>(WAITING_MAX);
+        let (sender, waiting) = sync_channel(WAITING_MAX);
         let own = Audit::at(state);
         let started = Builder::new().name("audit".to_owned()).spawn(move || {
-            for (action, about) in waiting {
-                own.note(&action, about);
+            for work in waiting {
+                match work {
+                    Work::Line(action, about) => own.note(&action, about),
+                    // Who does not wait any more need not be told.
+                    Work::Tell(done) => drop(done.send(())),
+                }
             }
         });
         started.map_err(|error| {
@@ -83,7 +99,7 @@ impl Audit {
     /// the agent's own log, and counted.
     pub(crate) fn note(&self, action: &str, about: Json) {
         if let Some(writer) = &self.writer {
-            if writer.try_send((action.to_owned(), about)).is_err() {
+            if writer.try_send(Work::Line(action.to_owned(), about)).is_err() {
                 self.lost.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(audit = action, "the audit log lacks a line: too many wait");
             }
@@ -138,6 +154,16 @@ impl Audit {
         }
         drop(seen);
         self.note(action, about);
+    }
+
+    /// Waits until what was noted is written: a process that ends takes its threads with it.
+    pub(crate) fn finish(&self) {
+        let Some(writer) = &self.writer else { return };
+        let (done, told) = sync_channel(1);
+        let asked = writer.try_send(Work::Tell(done)).is_ok();
+        if !asked || told.recv_timeout(PATIENCE).is_err() {
+            tracing::error!("the audit log may lack its last lines: the disk does not answer");
+        }
     }
 
     /// Signs where the log is, now and then; `end` when nobody will do it later.

@@ -20,7 +20,7 @@
 //! | [`frame`] | a block or head as checked, compressed bytes |
 //! | [`head`] | what a recording says of itself |
 //! | [`read`] | frames from a file that may be torn or damaged |
-//! | [`write`] | frames into a file |
+//! | [`mod@write`] | frames into a file |
 //! | [`state`] | what an engine knows, told to another |
 //! | [`play`] | a recording through an engine, compared with what was found live |
 //! | [`audit`] | the audit log |

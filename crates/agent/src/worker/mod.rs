@@ -41,13 +41,13 @@ pub(crate) use host::read_limited;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{SyncSender, sync_channel};
 
-use engine::{Engine, Limits};
+use engine::{Engine, Host, Limits};
 use kernel::rings::Rings;
 
 use crate::audit::Audit;
-use crate::cli::{Format, WorkerArgs};
+use crate::cli::{Format, RunArgs, WorkerArgs};
 use crate::exit::{Exit, Failure};
 use crate::guard;
 use crate::redact::Redactor;
@@ -83,7 +83,20 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     let seen = watch::Seen::default();
     seen.note(&wanted);
     let audit = Arc::new(Audit::behind(&wanted.state_dir)?);
-    let rules = rules::read(&wanted, rules::When::Start, &audit)?;
+    let end = evaluate(args, (&wanted, seen), (link, news), (host, redactor), &audit);
+    audit.finish();
+    end
+}
+
+/// Reads the rules, and has them evaluated until the end.
+fn evaluate(
+    args: &WorkerArgs,
+    (wanted, seen): (&RunArgs, watch::Seen),
+    (link, news): (Link, SyncSender<News>),
+    (host, redactor): (Host, Redactor),
+    audit: &Arc<Audit>,
+) -> Result<Exit, Failure> {
+    let rules = rules::read(wanted, rules::When::Start, audit)?;
     let board = Arc::new(Board::new());
     board.put_rules(rules.set());
     let health = Health::new(rules.infos(), args.run.max_alerts);
@@ -114,7 +127,7 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
         engine,
         engine::interest::of(&program),
         (publisher, arms, infos, recorder),
-        (&args.run, seen.clone(), audit),
+        (&args.run, seen.clone(), Arc::clone(audit)),
         Arc::clone(&board),
         link.asker(),
     );

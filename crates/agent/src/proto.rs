@@ -4,6 +4,7 @@
 //! ancillary data. What the worker sends is foreign to the guard, so it is not a general format
 //! but a tag and a few checked fields. What the guard sends is trusted by the worker.
 
+mod act;
 mod arm;
 mod policy;
 
@@ -19,6 +20,7 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags,
 };
 
+pub(crate) use act::{Act, Undo, Verb, What};
 pub(crate) use arm::Arm;
 pub(crate) use policy::Policy;
 
@@ -47,6 +49,12 @@ pub(crate) enum Request {
     Policy(u32, Policy),
     /// A process took the first steps of a sequence whose last one is denied; not answered.
     Arm(Arm),
+    /// A rule matched that wants something done; not answered.
+    Act(Act),
+    /// Rules were read that want something done: what they may do is to be read, too; not answered.
+    Rules,
+    /// An operator wants something undone; answered with [`Reply::Policy`], which has the same number.
+    Undo(u32, Undo),
 }
 
 /// What the guard tells the worker.
@@ -60,10 +68,12 @@ pub(crate) enum Reply {
     Report(String),
     /// What was sent and lost, as JSON.
     Counters(String),
-    /// The answer to a question about policies, as JSON with its number.
+    /// The answer to a question of an operator, as JSON with its number.
     Policy(String),
     /// What was denied since the last such message, as JSON.
     Denials(String),
+    /// What is to be told among the alerts, as JSON.
+    Notice(String),
     /// Read the rules again.
     Reload,
     /// Handle what is in the rings, then end.
@@ -98,6 +108,9 @@ const TAG_COUNTERS: u8 = 2;
 const TAG_SNAPSHOT: u8 = 3;
 const TAG_POLICY: u8 = 4;
 const TAG_ARM: u8 = 5;
+const TAG_ACT: u8 = 6;
+const TAG_RULES: u8 = 7;
+const TAG_UNDO: u8 = 8;
 const TAG_RINGS: u8 = 64;
 const TAG_SNAPSHOT_FD: u8 = 65;
 const TAG_REPORT: u8 = 66;
@@ -106,6 +119,7 @@ const TAG_STOP: u8 = 68;
 const TAG_RELOAD: u8 = 69;
 const TAG_POLICY_JSON: u8 = 70;
 const TAG_DENIALS_JSON: u8 = 71;
+const TAG_NOTICE_JSON: u8 = 72;
 
 impl Request {
     /// The message as bytes.
@@ -124,6 +138,18 @@ impl Request {
             Request::Arm(arm) => {
                 let mut out = vec![TAG_ARM];
                 arm.put(&mut out);
+                out
+            }
+            Request::Act(act) => {
+                let mut out = vec![TAG_ACT];
+                act.put(&mut out);
+                out
+            }
+            Request::Rules => vec![TAG_RULES],
+            Request::Undo(number, undo) => {
+                let mut out = vec![TAG_UNDO];
+                out.extend(number.to_le_bytes());
+                undo.put(&mut out);
                 out
             }
             Request::Subscribe(interest) => {
@@ -152,6 +178,12 @@ impl Request {
             TAG_SNAPSHOT => Request::Snapshot,
             TAG_POLICY => reader.policy()?,
             TAG_ARM => Request::Arm(Arm::take(&mut reader)?),
+            TAG_ACT => Request::Act(Act::take(&mut reader)?),
+            TAG_RULES => Request::Rules,
+            TAG_UNDO => {
+                let number = u32::from_le_bytes(reader.number()?);
+                Request::Undo(number, Undo::take(&mut reader)?)
+            }
             TAG_SUBSCRIBE => Request::Subscribe(reader.interest()?),
             tag => return Err(ProtoError::Tag(tag)),
         };
@@ -298,6 +330,11 @@ pub(crate) fn send_denials(socket: impl AsFd, json: &str) -> Result<(), ProtoErr
     send_text(socket.as_fd(), TAG_DENIALS_JSON, json)
 }
 
+/// Tells what belongs among the alerts ([`Reply::Notice`]).
+pub(crate) fn send_notice(socket: impl AsFd, json: &str) -> Result<(), ProtoError> {
+    send_text(socket.as_fd(), TAG_NOTICE_JSON, json)
+}
+
 /// Tells the worker to read its rules again.
 pub(crate) fn send_reload(socket: impl AsFd) -> Result<(), ProtoError> {
     send(socket.as_fd(), &[TAG_RELOAD], &[], NOWAIT)
@@ -335,6 +372,7 @@ pub(crate) fn receive_reply(socket: impl AsFd) -> Result<Reply, ProtoError> {
         TAG_COUNTERS_JSON => Ok(Reply::Counters(text()?)),
         TAG_POLICY_JSON => Ok(Reply::Policy(text()?)),
         TAG_DENIALS_JSON => Ok(Reply::Denials(text()?)),
+        TAG_NOTICE_JSON => Ok(Reply::Notice(text()?)),
         TAG_RELOAD => Ok(Reply::Reload),
         TAG_STOP => Ok(Reply::Stop),
         tag => Err(ProtoError::Tag(tag)),

@@ -17,6 +17,8 @@
 //! | `GET /v1/denials` | one object: what was denied of late, the newest first |
 //! | `POST /v1/policy` | puts a stored generation in force; `generation=N`, `trial=SECONDS`; 409: why not |
 //! | `POST /v1/emergency` | `enforce=false` ends enforcement, `true` takes it up again |
+//! | `POST /v1/actions/rollback` | undoes what rules did; `id=N`, `rule=ID` or `since=SECONDS`, and `reason` |
+//! | `POST /v1/actions/resume` | lets rules act again after the breaker has tripped; `reason` |
 //! | `POST /v1/reload` | one object: the rules that run, once they do; 422: why the old ones stay |
 
 use std::convert::Infallible;
@@ -62,7 +64,7 @@ const CLIENT_QUEUE: Bounds = Bounds { lines: 2048, bytes: 2 * 1024 * 1024 };
 /// How long the guard may take to count, or to attach what a client asked for.
 const GUARD_WAIT: Duration = Duration::from_secs(5);
 /// Letters of a reason.
-const REASON_MAX: usize = 1_000;
+pub(super) const REASON_MAX: usize = 1_000;
 /// Commands that wait for the event thread; it takes them several times a second.
 pub(crate) const COMMANDS_MAX: usize = CLIENTS_MAX * 2;
 
@@ -125,6 +127,8 @@ fn serve(listener: std::os::unix::net::UnixListener, control: Control) -> std::i
             .route("/v1/policy", get(policies::get_policy).post(policies::post_policy))
             .route("/v1/denials", get(policies::get_denials))
             .route("/v1/emergency", post(policies::post_emergency))
+            .route("/v1/actions/rollback", post(policies::post_rollback))
+            .route("/v1/actions/resume", post(policies::post_resume))
             .layer(from_fn(admit))
             .with_state(Arc::new(control))
             .into_make_service_with_connect_info::<Peer>();
@@ -134,7 +138,14 @@ fn serve(listener: std::os::unix::net::UnixListener, control: Control) -> std::i
 
 /// Who is at the other end of a connection, by the kernel's word.
 #[derive(Debug, Clone, Copy)]
-struct Peer(Option<u32>);
+pub(super) struct Peer(Option<u32>);
+
+impl Peer {
+    /// Its user; who cannot be told is nobody.
+    pub(super) fn uid(self) -> u32 {
+        self.0.unwrap_or(u32::MAX)
+    }
+}
 
 impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Peer {
@@ -205,7 +216,7 @@ async fn post_release(
     let Release { script: name, reason } = wanted;
     let reason: String = reason.chars().take(REASON_MAX).collect();
     let missing = format!("no script `{name}` is in quarantine");
-    let who = peer.0.unwrap_or(u32::MAX);
+    let who = peer.uid();
     if control.events.try_send(Command::Release { name, who, reason, answer }).is_err() {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is busy; try again");
     }
@@ -245,7 +256,7 @@ async fn post_accept(
     Query(Accepted { pack, reason }): Query<Accepted>,
 ) -> Response {
     let reason = reason.chars().take(REASON_MAX).collect();
-    let accept = Accept { pack, who: peer.0.unwrap_or(u32::MAX), reason };
+    let accept = Accept { pack, who: peer.uid(), reason };
     reload(&control, Some(accept)).await
 }
 

@@ -12,6 +12,7 @@ use model::wire::Record;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value as Json;
 
+use super::acts::Acts;
 use super::arms::Arms;
 use super::board::{Board, Figures, Reload};
 use super::control::untaxed;
@@ -66,6 +67,7 @@ pub(crate) struct Worker {
     reloader: Reloader,
     settling: Settling,
     arms: Arms,
+    acts: Acts,
     scripts: scripts::Watch,
     audit: Arc<Audit>,
     show_events: bool,
@@ -76,7 +78,8 @@ impl Worker {
     pub(crate) fn new(
         engine: Engine,
         rules_want: Interest,
-        (publisher, arms, scripts, recorder): (Publisher, Arms, Arc<[scripts::Info]>, Recorder),
+        (publisher, recorder): (Publisher, Recorder),
+        (arms, acts, scripts): (Arms, Acts, Arc<[scripts::Info]>),
         (args, seen, audit): (&RunArgs, Seen, Arc<Audit>),
         board: Arc<Board>,
         guard: Asker,
@@ -96,10 +99,16 @@ impl Worker {
             reloader: Reloader::new(args, seen, Arc::clone(&audit)),
             settling: Settling::default(),
             arms,
+            acts,
             scripts: watch_of(scripts),
             audit,
             show_events: args.events,
         }
+    }
+
+    /// Tells the guard that there are rules that want something done, if there are.
+    pub(crate) fn introduce(&self) -> Result<(), Failure> {
+        if self.acts.is_empty() { Ok(()) } else { self.guard.ask(&Request::Rules) }
     }
 
     /// Asks the sensors for what rules and clients need, if that has changed.
@@ -157,6 +166,7 @@ impl Worker {
                 Some(News::Stop) => break,
                 Some(News::Snapshot(fd)) => self.read_snapshot(fd),
                 Some(News::Denials(json)) => self.publisher.denials(&json),
+                Some(News::Notice(json)) => self.publisher.notice(&json),
                 None => {}
             }
             while let Ok(command) = commands.try_recv() {
@@ -199,7 +209,8 @@ impl Worker {
     }
 
     fn drain(&mut self, rings: &mut Rings, now: u64, budget: usize) -> usize {
-        let Worker { engine, resolver, publisher, recorder, malformed, arms, guard, .. } = self;
+        let Worker { engine, resolver, publisher, recorder, malformed, arms, acts, guard, .. } =
+            self;
         let handled = rings.drain_until(now, budget, &mut |bytes| {
             let lines = publisher.output.accepted();
             match Record::parse(bytes) {
@@ -211,9 +222,11 @@ impl Worker {
                         engine.measure_next(processor_time);
                     }
                     let (mut is_event, mut acting) = (false, None);
+                    let time = record.header().time;
                     engine.push(&record, &mut |view, matches| {
                         is_event = true;
                         acting = view.acting();
+                        acts.tell(matches, acting, time, guard);
                         for matched in matches {
                             recorder.matched(matched);
                         }
@@ -242,11 +255,12 @@ impl Worker {
     /// All records have been handled: time goes on without them.
     fn pass(&mut self, now: u64) {
         let late = u64::try_from(LATE.as_nanos()).unwrap_or(u64::MAX);
-        let Worker { engine, publisher, recorder, .. } = self;
+        let Worker { engine, publisher, recorder, acts, guard, .. } = self;
         let now = now.saturating_sub(late);
         recorder.tick(now);
         engine.tick(now, &mut |matched| {
             recorder.matched(matched);
+            acts.tell(std::slice::from_ref(matched), None, now, guard);
             publisher.late(matched);
         });
     }
@@ -308,10 +322,11 @@ impl Worker {
     fn take_rules(&mut self) -> Result<(), Failure> {
         let Some((result, clients)) = self.reloader.result() else { return Ok(()) };
         let answer = match result {
-            Ok(Fresh { prepared, interest, set, infos, scripts, arms, recorded }) => {
+            Ok(Fresh { prepared, interest, set, infos, scripts, arms, acts, recorded }) => {
                 self.take_incidents();
                 self.scripts.keep_calls(self.engine.scripts());
                 self.arms = arms;
+                self.acts.replace(acts, &self.guard);
                 warn_of_watches(&interest);
                 self.engine.swap(prepared);
                 self.recorder.rules(recorded);
@@ -409,6 +424,8 @@ impl Worker {
             script_quarantined,
             audit_lost: self.audit.lost(),
             recordings: recorded.recordings,
+            actions_asked: self.acts.asked(),
+            actions_left_out: self.acts.left_out(),
             recording_lost: recorded.lost,
             recording_frames_lost: recorded.frames_lost,
         });
@@ -432,7 +449,7 @@ fn warn_of_watches(interest: &Interest) {
 }
 
 /// Now, on the clock of the records.
-fn now_ns() -> u64 {
+pub(super) fn now_ns() -> u64 {
     let now = clock_gettime(ClockId::Boottime);
     let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
     seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0))

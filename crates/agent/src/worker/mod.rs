@@ -11,6 +11,7 @@
 //! | watch | looks whether rule files have changed |
 //! | recorder | packs and writes recordings |
 
+mod acts;
 mod arms;
 mod board;
 mod control;
@@ -37,6 +38,7 @@ mod status;
 mod watch;
 
 pub(crate) use host::read_limited;
+pub(crate) use rules::{When, read as read_rules};
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -96,11 +98,12 @@ fn evaluate(
     (host, redactor): (Host, Redactor),
     audit: &Arc<Audit>,
 ) -> Result<Exit, Failure> {
-    let rules = rules::read(wanted, rules::When::Start, audit)?;
+    let rules = rules::read(wanted, rules::When::Start, Some(audit.as_ref()))?;
     let board = Arc::new(Board::new());
     board.put_rules(rules.set());
     let health = Health::new(rules.infos(), args.run.max_alerts);
     let arms = arms::Arms::of(&rules.loaded.program, &rules.terms);
+    let acts = acts::Acts::of(&rules);
     let recorded = rules.recorded();
     let program = Arc::new(rules.loaded.program);
     let about = status::About {
@@ -126,11 +129,13 @@ fn evaluate(
     let mut worker = Worker::new(
         engine,
         engine::interest::of(&program),
-        (publisher, arms, infos, recorder),
+        (publisher, recorder),
+        (arms, acts, infos),
         (&args.run, seen.clone(), Arc::clone(audit)),
         Arc::clone(&board),
         link.asker(),
     );
+    worker.introduce()?;
     // The guard loads nothing before the rules have been found sound and have said what they need.
     worker.subscribe()?;
     let mut rings = Rings::new(link.rings()?)

@@ -10,6 +10,7 @@ use engine::Prepared;
 use model::interest::Interest;
 use tokio::sync::oneshot;
 
+use super::acts::Acts;
 use super::arms::Arms;
 use super::board::{Reload, RuleInfo, RuleSet};
 use super::rules;
@@ -41,6 +42,8 @@ pub(crate) struct Fresh {
     pub(crate) scripts: Arc<[scripts::Info]>,
     /// For the guard.
     pub(crate) arms: Arms,
+    /// What matches ask the guard for.
+    pub(crate) acts: Acts,
     /// For recordings.
     pub(crate) recorded: capture::RuleSet,
 }
@@ -113,17 +116,18 @@ impl Reloader {
 }
 
 fn read(args: &RunArgs, audit: &Audit) -> Result<Fresh, Failure> {
-    let rules = rules::read(args, rules::When::Reload, audit)?;
+    let rules = rules::read(args, rules::When::Reload, Some(audit))?;
     let (mut set, infos) = (rules.set(), rules.infos());
     set.reload = Some(Reload::now(None));
     let arms = Arms::of(&rules.loaded.program, &rules.terms);
+    let acts = Acts::of(&rules);
     let recorded = rules.recorded();
     let program = Arc::new(rules.loaded.program);
     let scripts::Ready { runtime, infos: script_infos } = rules.scripts;
     let prepared = Prepared::with_scripts(Arc::clone(&program), runtime);
     let prepared = prepared.map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
     let interest = engine::interest::of(&program);
-    Ok(Fresh { prepared, interest, set, infos, scripts: script_infos, arms, recorded })
+    Ok(Fresh { prepared, interest, set, infos, scripts: script_infos, arms, acts, recorded })
 }
 
 #[cfg(test)]

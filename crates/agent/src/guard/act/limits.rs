@@ -4,13 +4,15 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+
 /// What is counted, and how far back.
 const WINDOW: Duration = Duration::from_mins(1);
 /// Rules that are counted one by one; others share what is left of the sum.
 const RULES_MAX: usize = 4_096;
 
 /// How often may be acted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct Bounds {
     /// In a minute, for one rule.
     pub(crate) rule: usize,
@@ -29,11 +31,8 @@ pub(super) enum Room {
     Rule,
     /// All together had theirs.
     All,
-    /// So many were asked for that none is done until somebody says so; told once as the first.
-    Open {
-        /// Whether it was this one that was too much.
-        first: bool,
-    },
+    /// So many were asked for that none is done until somebody says so.
+    Open,
 }
 
 /// What was done and asked for within the last minute.
@@ -57,6 +56,11 @@ impl Limits {
         }
     }
 
+    /// How often may be acted.
+    pub(super) fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
     /// Whether nothing is done any more.
     pub(super) fn is_open(&self) -> bool {
         self.open
@@ -67,18 +71,23 @@ impl Limits {
         *self = Limits::new(self.bounds);
     }
 
+    /// Counts one that a rule asked for, whatever becomes of it; true when that was too much just now.
+    pub(super) fn ask(&mut self, now: Instant) -> bool {
+        if self.open {
+            return false;
+        }
+        forget(&mut self.asked, now);
+        self.asked.push_back(now);
+        self.open = self.asked.len() > self.bounds.jump;
+        self.open
+    }
+
     /// Takes room for one, if there is any.
     pub(super) fn take(&mut self, rule: &str, now: Instant) -> Room {
         if self.open {
-            return Room::Open { first: false };
+            return Room::Open;
         }
-        forget(&mut self.asked, now);
         forget(&mut self.done, now);
-        self.asked.push_back(now);
-        if self.asked.len() > self.bounds.jump {
-            self.open = true;
-            return Room::Open { first: true };
-        }
         if self.by_rule.len() >= RULES_MAX && !self.by_rule.contains_key(rule) {
             self.by_rule.retain(|_, times| {
                 forget(times, now);
@@ -118,15 +127,20 @@ mod tests {
     #[test]
     fn a_rule_has_its_share_and_all_have_theirs_and_a_jump_ends_it() {
         let (mut limits, begin) = (Limits::new(BOUNDS), Instant::now());
-        let mut take = |rule: &str, seconds: u64| limits.take(rule, begin + Duration::from_secs(seconds));
-        assert_eq!([take("a", 0), take("a", 1), take("a", 2)], [Room::There, Room::There, Room::Rule]);
+        let at = |seconds: u64| begin + Duration::from_secs(seconds);
+        let mut take = |rule: &str, seconds| limits.take(rule, at(seconds));
+        let rooms = [take("a", 0), take("a", 1), take("a", 2)];
+        assert_eq!(rooms, [Room::There, Room::There, Room::Rule]);
         assert_eq!([take("b", 3), take("b", 4)], [Room::There, Room::All]);
         assert_eq!(take("a", 60), Room::There, "the first one is a minute ago");
-        assert_eq!([take("a", 61), take("a", 61), take("a", 61)], [Room::There, Room::Rule, Room::Rule]);
-        assert_eq!(take("c", 62), Room::Open { first: true });
-        assert_eq!(take("c", 600), Room::Open { first: false }, "until somebody says so");
-        assert!(limits.is_open());
+        for second in 0..8 {
+            assert!(!limits.ask(at(second)));
+        }
+        assert!(!limits.ask(at(61)), "two of them are more than a minute ago");
+        assert!(!limits.ask(at(61)) && limits.ask(at(61)), "that is one too many");
+        assert!(limits.is_open() && !limits.ask(at(62)), "told once");
+        assert_eq!(limits.take("c", at(600)), Room::Open, "until somebody says so");
         limits.close();
-        assert_eq!(limits.take("c", begin), Room::There);
+        assert_eq!((limits.is_open(), limits.take("c", at(600))), (false, Room::There));
     }
 }

@@ -3,6 +3,7 @@
 //! A number of a process is given again as soon as it is free. So it is held by a descriptor first, and
 //! then it is looked at when it started: what is signalled is what was meant, or nothing.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -10,14 +11,14 @@ use std::path::PathBuf;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::super::prevent::started;
+use super::super::prevent::{TICK, started};
 
-/// Nanoseconds of the clock in which `/proc` tells when a process started.
-const TICK: u64 = 10_000_000;
 /// Processes of one tree; beyond that the root and those are dealt with, and that is said.
 const TREE_MAX: usize = 4_096;
 /// How often a tree is looked through for processes that were made meanwhile.
 const ROUNDS: usize = 16;
+/// Processes of a tree that are named in the audit log; all are counted.
+pub(super) const NAMED_MAX: usize = 64;
 
 /// Why a process is not the one that was meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,23 @@ pub(super) enum Gone {
     Ended,
     /// Somebody else has its number.
     Replaced,
+    /// It was of another boot.
+    Boot,
+}
+
+impl fmt::Display for Gone {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Gone::Ended => "it has ended",
+            Gone::Replaced => "it has ended, and another process has its number",
+            Gone::Boot => "it was of another boot",
+        })
+    }
+}
+
+/// The boot that processes are of now; empty where nobody tells.
+pub(super) fn boot() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
 /// A process that is held.
@@ -46,7 +64,8 @@ impl Held {
         }
     }
 
-    fn any(pid: u32) -> Option<Held> {
+    /// Whoever has this number now.
+    pub(super) fn any(pid: u32) -> Option<Held> {
         let number = Pid::from_raw(i32::try_from(pid).ok()?)?;
         let fd = pidfd_open(number, PidfdFlags::empty()).ok()?;
         Some(Held { pid, fd })
@@ -55,6 +74,19 @@ impl Held {
     /// Signals it, and nobody else.
     pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {
         Ok(pidfd_send_signal(self.fd.as_fd(), signal)?)
+    }
+
+    /// Whether it was stopped by a signal.
+    pub(super) fn is_stopped(&self) -> bool {
+        let fields = stat(self.pid);
+        fields.is_some_and(|fields| fields.starts_with('T'))
+    }
+
+    /// The user that it runs as.
+    pub(super) fn uid(&self) -> Option<u32> {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+        line.split_whitespace().next()?.parse().ok()
     }
 
     /// The file that it executes.
@@ -70,12 +102,16 @@ fn parents() -> Vec<(u32, u32)> {
     pids.filter_map(|pid| Some((pid, parent(pid)?))).collect()
 }
 
+/// What `/proc` tells of a process behind the name of its program, its state first.
+fn stat(pid: u32) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name may hold anything; it ends at the last parenthesis.
+    text.rsplit_once(") ").map(|(_, rest)| rest.to_owned())
+}
+
 /// The parent of a process; 0 if it has none.
 pub(super) fn parent(pid: u32) -> Option<u32> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name of the program may hold anything; it ends at the last parenthesis.
-    let (_, rest) = text.rsplit_once(") ")?;
-    rest.split(' ').nth(1)?.parse().ok()
+    stat(pid)?.split(' ').nth(1)?.parse().ok()
 }
 
 /// The descendants of a process that are not spared, each stopped before its children are looked for:

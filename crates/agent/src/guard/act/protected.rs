@@ -54,12 +54,12 @@ impl Protected {
         Protected { programs, own }
     }
 
-    /// Why a process is spared; none if it is not. `worker` is ours.
-    pub(super) fn spares(&self, process: &Held, worker: Option<u32>) -> Option<String> {
+    /// Why a process is spared; none if it is not. `worker` is ours, 0 if there is none.
+    pub(super) fn spares(&self, process: &Held, worker: u32) -> Option<String> {
         if process.pid == 1 {
             return Some("it is init".to_owned());
         }
-        if self.own.contains(&process.pid) || worker == Some(process.pid) {
+        if self.own.contains(&process.pid) || worker == process.pid {
             return Some("it is the agent, or what it was started by".to_owned());
         }
         let Some(file) = identity(Path::new(&format!("/proc/{}/exe", process.pid))) else {
@@ -81,10 +81,10 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-    use crate::guard::prevent::started;
+    use crate::guard::prevent::{TICK, started};
 
     fn held(pid: u32) -> Held {
-        let start = started(pid).unwrap_or_default() * 10_000_000;
+        let start = started(pid).unwrap_or_default() * TICK;
         Held::of(pid, start).unwrap()
     }
 
@@ -93,12 +93,12 @@ mod tests {
         let mut sleep = Command::new("sleep").arg("60").spawn().unwrap();
         let process = held(sleep.id());
         let plain = Protected::new(&[]);
-        assert_eq!(plain.spares(&process, None), None, "the control");
-        assert!(plain.spares(&process, Some(sleep.id())).unwrap().contains("the agent"));
+        assert_eq!(plain.spares(&process, 0), None, "the control");
+        assert!(plain.spares(&process, sleep.id()).unwrap().contains("the agent"));
         let path = process.executable().unwrap();
-        assert!(Protected::new(&[path]).spares(&process, None).unwrap().ends_with("is protected"));
-        assert!(plain.spares(&held(1), None).unwrap().contains("init"));
-        assert!(plain.spares(&held(std::process::id()), None).unwrap().contains("the agent"));
+        assert!(Protected::new(&[path]).spares(&process, 0).unwrap().ends_with("is protected"));
+        assert!(plain.spares(&held(1), 0).unwrap().contains("init"));
+        assert!(plain.spares(&held(std::process::id()), 0).unwrap().contains("the agent"));
         sleep.kill().unwrap();
         sleep.wait().unwrap();
     }

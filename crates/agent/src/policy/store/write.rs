@@ -8,7 +8,7 @@ use std::path::Path;
 use super::About;
 
 /// Replaces a file: written beside it, flushed, renamed, and the directory flushed.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let dir = path.parent().ok_or_else(|| io::Error::other("a file needs a directory"))?;
     let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(dir)?;
     file.write_all(bytes)?;

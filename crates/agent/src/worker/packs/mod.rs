@@ -53,8 +53,8 @@ pub(crate) struct Packs {
 }
 
 /// Reads all packs. What is wrong with one is told of that one; only the operator's own files can
-/// refuse all.
-pub(crate) fn read(args: &RunArgs, audit: &Audit) -> Result<Packs, Vec<Refusal>> {
+/// refuse all. Without an audit log they are only looked at: nothing is noted or kept.
+pub(crate) fn read(args: &RunArgs, audit: Option<&Audit>) -> Result<Packs, Vec<Refusal>> {
     let found = places(&args.packs)?;
     if found.is_empty() {
         return Ok(Packs::default());
@@ -78,7 +78,9 @@ pub(crate) fn read(args: &RunArgs, audit: &Audit) -> Result<Packs, Vec<Refusal>>
             Err(refused) => packs.refused.push((one.path.display().to_string(), refused)),
         }
     }
-    reading.last.forget_all_but(&found);
+    if audit.is_some() {
+        reading.last.forget_all_but(&found);
+    }
     if reading.changed {
         last::directory(&args.state_dir)
             .and_then(|()| reading.installed.save(&record))
@@ -95,7 +97,7 @@ struct Reading<'a> {
     strict: bool,
     installed: Installed,
     last: Last,
-    audit: &'a Audit,
+    audit: Option<&'a Audit>,
     /// Packs that are taken although they are older than what was loaded.
     accept: &'a [Accept],
     /// Those of which that was needed.
@@ -110,13 +112,14 @@ impl Reading<'_> {
         let opened = opened.map_err(|refusal| vec![refusal]);
         match opened.and_then(|opened| self.judged(opened, found.place)) {
             Ok((compiled, change)) => {
-                self.note(&place, &compiled, &change);
-                self.last.keep(&found.path, &compiled);
+                if let Some(audit) = self.audit {
+                    self.note(audit, &place, &compiled, &change);
+                    self.last.keep(&found.path, &compiled);
+                }
                 Ok(Pack { compiled, place, instead: None })
             }
             Err(refused) => {
-                self.audit
-                    .note("pack-refused", json!({ "place": place, "refusals": list(&refused) }));
+                self.tell("pack-refused", json!({ "place": place, "refusals": list(&refused) }));
                 self.instead(found, place, refused)
             }
         }
@@ -139,11 +142,17 @@ impl Reading<'_> {
         let manifest = compiled.verified().manifest();
         let (version, serial) = (manifest.version.to_string(), manifest.serial);
         tracing::error!(place, version, "the pack is refused, its last good version runs: {why}");
-        self.audit.note(
+        self.tell(
             "pack-kept",
             json!({ "place": place, "id": manifest.id, "version": version, "serial": serial }),
         );
         Ok(Pack { compiled, place, instead: Some(why) })
+    }
+
+    fn tell(&self, action: &str, about: Json) {
+        if let Some(audit) = self.audit {
+            audit.note(action, about);
+        }
     }
 
     fn judged(&self, opened: Untrusted, place: Level) -> Result<(Compiled, Change), Vec<Refusal>> {
@@ -154,7 +163,7 @@ impl Reading<'_> {
     }
 
     /// Writes down what was let in, if that is new or must always be written.
-    fn note(&mut self, place: &str, compiled: &Compiled, change: &Change) {
+    fn note(&mut self, audit: &Audit, place: &str, compiled: &Compiled, change: &Change) {
         let verified = compiled.verified();
         let always = verified.level().terms().audited;
         if *change != Change::Same {
@@ -175,7 +184,7 @@ impl Reading<'_> {
                 "uid": by.map(|one| one.who),
                 "reason": by.map(|one| &one.reason),
             });
-            self.audit.note("pack-accepted", about);
+            audit.note("pack-accepted", about);
         }
         let signers = verified.signers().iter().map(|one| one.key.to_string());
         let about = json!({
@@ -190,7 +199,7 @@ impl Reading<'_> {
             "rules": compiled.rules().len(),
             "not_loaded": list(compiled.refusals()),
         });
-        self.audit.note("pack-loaded", about);
+        audit.note("pack-loaded", about);
     }
 
     /// Whoever accepts a pack that nobody refuses means another one.

@@ -10,7 +10,7 @@
 //! | `POST /v1/rules/release` | `script=NAME`, `reason=TEXT`: asks a script in quarantine again; 409: there is none |
 //! | `POST /v1/rules/accept` | `pack=ID`, `reason=TEXT`: as `reload`, with an older version of that pack |
 //! | `GET /v1/record` | a recording from now on, until the client goes |
-//! | `GET /v1/metrics` | figures of scripts as Prometheus reads them |
+//! | `GET /v1/metrics` | figures of scripts and actions as Prometheus reads them |
 //! | `GET /v1/events` | JSON lines; `follow=true`, `kinds=a,b`, `where=EQL` |
 //! | `GET /v1/alerts` | JSON lines; `follow=true` |
 //! | `GET /v1/policy` | one object: which policies are in force, read back from the kernel |
@@ -50,6 +50,7 @@ use super::board::Board;
 use super::filter::Filter;
 use super::hub::{CLIENTS_MAX, Client, Command, Stream};
 use super::link::{Asker, reaches};
+use super::metrics;
 use super::policies::{self, Asking};
 
 use super::queue::{Bounds, LineReceiver, channel, json_notice};
@@ -172,11 +173,16 @@ pub(super) fn refuse(status: StatusCode, detail: &str) -> Response {
 
 type Shared = State<Arc<Control>>;
 
-async fn get_status(State(control): Shared) -> Response {
+/// Lets the guard count; whether it did in time.
+async fn count(control: &Control) -> bool {
     let mut counted = control.board.counted();
     let target = *counted.borrow_and_update() + 1;
-    let fresh = control.guard.ask(&proto::Request::Counters).is_ok()
-        && reaches(&mut counted, target, GUARD_WAIT).await;
+    control.guard.ask(&proto::Request::Counters).is_ok()
+        && reaches(&mut counted, target, GUARD_WAIT).await
+}
+
+async fn get_status(State(control): Shared) -> Response {
+    let fresh = count(&control).await;
     axum::Json(status::document(&control.about, &control.board, fresh)).into_response()
 }
 
@@ -232,7 +238,10 @@ async fn get_metrics(State(control): Shared) -> Response {
     if control.events.try_send(Command::Metrics(answer)).is_err() {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is busy; try again");
     }
-    match text.await {
+    if !count(&control).await {
+        tracing::warn!("the guard did not count: figures of actions are older ones");
+    }
+    match text.await.map(|text| text + &metrics::actions(&control.board.counters())) {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
         Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending"),
     }

@@ -70,7 +70,7 @@ impl Drop for Victim {
 
 fn end_group(pid: u32) {
     let group = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap());
-    drop(nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL));
+    _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
 }
 
 /// The state of a process; none if it has ended.

@@ -3,6 +3,7 @@
 mod actions;
 mod adhoc;
 mod audit;
+mod config;
 mod doctor;
 mod emergency;
 mod events;
@@ -26,7 +27,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
     match cli.command {
         Command::Run(args) => {
             log();
-            guard::run(&args)
+            guard::run(&crate::config::of_this_process(&args)?.args)
         }
         Command::Resolve { names } => {
             guard::resolve(&names)
@@ -53,6 +54,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Emergency(command) => emergency::run(&command),
         Command::Actions(args) => actions::run(&args),
         Command::Audit(command) => audit::run(&command),
+        Command::Config(command) => config::run(&command),
         Command::Events(args) => events::run(&args),
         Command::Alerts(args) => events::alerts(&args),
         Command::Record(args) => record::run(&args),

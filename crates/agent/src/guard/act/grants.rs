@@ -14,7 +14,6 @@ use std::thread::Builder;
 use model::capability::{Capabilities, Capability};
 use model::program::Response;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
@@ -153,8 +152,7 @@ pub(crate) fn print(args: &RunArgs) -> Result<Exit, Failure> {
             continue;
         }
         let text = texts.get(origin.file.as_str()).copied().unwrap_or_default();
-        let sha256: String =
-            Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = packs::Sha256::of(text.as_bytes()).to_string();
         let may = may.into_iter().map(|verb| verb.as_str().to_owned()).collect();
         let line = serde_json::to_string(&Grant { rule: id.clone(), sha256, may });
         writeln!(out, "{}", line.unwrap_or_default())?;

@@ -213,10 +213,10 @@ impl Actor {
         tracing::error!(rule = act.rule, "{message}");
         let details = json!({ "rule": act.rule, "bounds": self.limits.bounds() });
         self.audit.note("responses-off", details.clone());
-        self.notice("responses_off", &message, details);
+        self.notice("responses_off", &message, &details);
     }
 
-    fn notice(&mut self, action: &str, message: &str, details: Json) {
+    fn notice(&mut self, action: &str, message: &str, details: &Json) {
         if self.notices.len() == NOTICES_MAX {
             // The audit log and the agent's own have it.
             self.notices.pop_front();
@@ -242,7 +242,8 @@ impl Actor {
             about.remove("uid");
             key.push_str(" more");
         } else {
-            key.push_str(&format!(" {:?} {:?}", about.get("executable"), about.get("uid")));
+            let (program, user) = (about.get("executable"), about.get("uid"));
+            key = format!("{key} {program:?} {user:?}");
         }
         self.audit.note_of(&key, "response", Json::Object(about));
     }
@@ -271,9 +272,10 @@ impl Actor {
             self.keep.remove(id);
         }
         self.count(&act.rule, act.verb, if outcome.is_ok() { "done" } else { "failed" });
-        match id {
-            Some(id) => self.outcome(id, "done", outcome),
-            None => tracing::warn!(rule = act.rule, pid = act.pid, ?outcome, "done, unwritten"),
+        if let Some(id) = id {
+            self.outcome(id, "done", outcome);
+        } else {
+            tracing::warn!(rule = act.rule, pid = act.pid, ?outcome, "done, unwritten");
         }
     }
 
@@ -287,7 +289,7 @@ impl Actor {
         );
         tracing::error!(rule, pid, "{message}");
         self.count(&act.rule, act.verb, if acts { "unwritten" } else { "refused-unwritten" });
-        self.notice("response_unwritten", &message, json!({ "rule": rule, "done": acts }));
+        self.notice("response_unwritten", &message, &json!({ "rule": rule, "done": acts }));
     }
 
     /// Keeps how an action is undone, before it is done.

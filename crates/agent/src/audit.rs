@@ -183,7 +183,9 @@ impl Audit {
             about.insert("left_out".to_owned(), more.into());
         }
         self.note(action, about);
-        forgotten.into_iter().for_each(|(action, about)| self.note(&action, about));
+        for (action, about) in forgotten {
+            self.note(&action, about);
+        }
     }
 
     /// Tells what was left out more than a minute ago, or all of it.

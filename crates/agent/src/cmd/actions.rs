@@ -43,19 +43,23 @@ struct Action {
     until: Option<i64>,
 }
 
+fn number(line: &Json, name: &str) -> Option<u64> {
+    line.get(name).and_then(Json::as_u64)
+}
+
 fn word<'a>(line: &'a Json, name: &str) -> &'a str {
     line.get(name).and_then(Json::as_str).unwrap_or_default()
 }
 
 impl Action {
     fn id(&self) -> u64 {
-        self.decision["seq"].as_u64().unwrap_or_default()
+        number(&self.decision, "seq").unwrap_or_default()
     }
 
     /// The last that is known of it.
     fn outcome(&self) -> &str {
-        let outcomes = self.after.iter().filter(|line| word(line, "action") == "response-outcome");
-        outcomes.last().map_or("not known", |line| word(line, "outcome"))
+        let is_outcome = |line: &&Json| word(line, "action") == "response-outcome";
+        self.after.iter().rfind(is_outcome).map_or("not known", |line| word(line, "outcome"))
     }
 
     fn document(&self) -> Json {
@@ -79,12 +83,11 @@ fn lines(state: &Path) -> Result<Vec<Json>, Failure> {
 fn actions(state: &Path) -> Result<Vec<Action>, Failure> {
     let mut all: BTreeMap<u64, Action> = BTreeMap::new();
     for line in lines(state)? {
-        let number = |name: &str| line.get(name).and_then(Json::as_u64);
         if word(&line, "action") == "response" {
-            if let Some(id) = number("seq").filter(|_| word(&line, "decision") == "do") {
+            if let Some(id) = number(&line, "seq").filter(|_| word(&line, "decision") == "do") {
                 all.insert(id, Action { decision: line, after: Vec::new(), until: None });
             }
-        } else if let Some(action) = number("of").and_then(|of| all.get_mut(&of)) {
+        } else if let Some(action) = number(&line, "of").and_then(|of| all.get_mut(&of)) {
             action.after.push(line);
         }
     }
@@ -122,7 +125,7 @@ fn list(args: &ListArgs) -> Result<Exit, Failure> {
             one.id().to_string(),
             word(line, "@timestamp").chars().take("2026-01-01T00:00:00".len()).collect(),
             piece(word(line, "response")),
-            line["pid"].to_string(),
+            number(line, "pid").unwrap_or_default().to_string(),
             piece(word(line, "executable")),
             piece(word(line, "rule")),
             piece(one.outcome()),
@@ -166,11 +169,11 @@ fn would(args: &ListArgs) -> Result<Exit, Failure> {
             word(&line, "rule").to_owned(),
             word(&line, "response").to_owned(),
             word(&line, "executable").to_owned(),
-            line["uid"].as_u64().map_or_else(|| "-".to_owned(), user),
+            number(&line, "uid").map_or_else(|| "-".to_owned(), user),
         ];
         let sum = sums.entry(key).or_default();
         // A line stands for those that were left out before it, too.
-        sum.0 += 1 + line["left_out"].as_u64().unwrap_or_default();
+        sum.0 += 1 + number(&line, "left_out").unwrap_or_default();
         word(&line, "@timestamp").clone_into(&mut sum.1);
     }
     let mut out = anstream::stdout().lock();
@@ -211,17 +214,17 @@ fn rollback(args: &RollbackArgs) -> Result<Exit, Failure> {
     }));
     let answer = client::post_query(&args.dirs.runtime_dir, "/v1/actions/rollback", &query)?;
     let answer = answer.json()?;
-    let undone = answer["undone"].as_array().cloned().unwrap_or_default();
-    let is_bad = |one: &Json| one["error"].is_string();
+    let undone = answer.get("undone").and_then(Json::as_array).cloned().unwrap_or_default();
+    let is_bad = |one: &Json| !word(one, "error").is_empty();
     let mut out = anstream::stdout().lock();
     if args.output == Output::Json {
         writeln!(out, "{:#}", Json::Array(undone.clone()))?;
     } else {
         for one in &undone {
-            let (id, was) = (&one["id"], piece(word(one, "was")));
-            match one["error"].as_str() {
-                None => writeln!(out, "{id}: undone ({was})")?,
-                Some(reason) => writeln!(out, "{id}: not undone ({was}): {}", piece(reason))?,
+            let (id, was) = (number(one, "id").unwrap_or_default(), piece(word(one, "was")));
+            match word(one, "error") {
+                "" => writeln!(out, "{id}: undone ({was})")?,
+                reason => writeln!(out, "{id}: not undone ({was}): {}", piece(reason))?,
             }
         }
     }

@@ -12,8 +12,7 @@ use crate::script::Script;
 pub struct Program {
     /// The rules.
     pub rules: Vec<Rule>,
-    /// Names of fields that only documents have: the field after the last of
-    /// [`crate::field::FIELDS`] is the first of these.
+    /// Names of fields that only documents have; they follow the last of [`crate::field::FIELDS`].
     pub fields: Vec<String>,
     /// Queries over the lineage of a process, named by [`Expr::Lineage`].
     pub lineages: Vec<Filter>,

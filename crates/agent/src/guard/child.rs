@@ -124,6 +124,8 @@ pub(super) fn options(args: &RunArgs) -> Vec<std::ffi::OsString> {
     let output = match args.output {
         Format::Compact => "compact",
         Format::Json => "json",
+        Format::Ocsf => "ocsf",
+        Format::Cef => "cef",
     };
     list.extend(["--output".into(), output.into()]);
     list.extend(["--max-alerts".into(), args.max_alerts.to_string().into()]);

@@ -43,7 +43,11 @@ pub(super) struct Protected {
 impl Protected {
     /// The usual ones, and what the operator named.
     pub(super) fn new(named: &[PathBuf]) -> Protected {
-        let programs = PROGRAMS.iter().map(PathBuf::from).chain(named.iter().cloned()).collect();
+        for path in named.iter().filter(|path| identity(path).is_none()) {
+            tracing::warn!(path = %path.display(), "not there: nothing is protected by this name yet");
+        }
+        let named = named.iter().map(|path| path.canonicalize().unwrap_or_else(|_| path.clone()));
+        let programs = PROGRAMS.iter().map(PathBuf::from).chain(named).collect();
         let mut own = vec![std::process::id()];
         while let Some(next) = own.last().and_then(|pid| parent(*pid)).filter(|pid| *pid > 0) {
             if own.len() >= ANCESTORS_MAX {
@@ -65,10 +69,24 @@ impl Protected {
         let Some(file) = identity(Path::new(&format!("/proc/{}/exe", process.pid))) else {
             return Some("it executes no file: a thread of the kernel, or it is ending".to_owned());
         };
-        // By the file and not by its name: a container has names of its own.
-        let known = self.programs.iter().find(|path| identity(path) == Some(file))?;
+        // By the file and not by its name: a container has names of its own. But who runs on while his
+        // package is upgraded executes a file that has no name any more.
+        let replaced = replaced(process);
+        let is_it =
+            |path: &&PathBuf| identity(path) == Some(file) || Some(*path) == replaced.as_ref();
+        let known = self.programs.iter().find(is_it)?;
         Some(format!("{} is protected", known.display()))
     }
+}
+
+/// The name that the file of a process had before another took its place, if we see the same mounts as
+/// the process: elsewhere anybody may give any name to anything.
+fn replaced(process: &Held) -> Option<PathBuf> {
+    let mounts = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
+    let name = process.executable()?.into_os_string().into_string().ok()?;
+    let name = name.strip_suffix(" (deleted)")?;
+    let own = mounts("self")?;
+    (mounts(&process.pid.to_string())? == own).then(|| PathBuf::from(name))
 }
 
 fn identity(path: &Path) -> Option<(u64, u64)> {
@@ -99,6 +117,27 @@ mod tests {
         assert!(Protected::new(&[path]).spares(&process, 0).unwrap().ends_with("is protected"));
         assert!(plain.spares(&held(1), 0).unwrap().contains("init"));
         assert!(plain.spares(&held(std::process::id()), 0).unwrap().contains("the agent"));
+        let dir = tempfile::tempdir().unwrap();
+        let [own, other] = ["own", "other"].map(|name| dir.path().join(name));
+        let mut held_by = [&own, &other].map(|path| {
+            fs::copy("/bin/sleep", path).unwrap();
+            Command::new(path).arg("60").spawn().unwrap()
+        });
+        let protected = Protected::new(std::slice::from_ref(&own));
+        for path in [&own, &other] {
+            fs::remove_file(path).unwrap();
+            fs::copy("/bin/sleep", path).unwrap();
+        }
+        let spared = held_by.each_ref().map(|child| protected.spares(&held(child.id()), 0));
+        assert!(
+            spared[0].as_ref().unwrap().ends_with("own is protected"),
+            "although it was upgraded"
+        );
+        assert_eq!(spared[1], None, "the control");
+        for child in &mut held_by {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
         sleep.kill().unwrap();
         sleep.wait().unwrap();
     }

@@ -83,7 +83,7 @@ fn state(pid: u32) -> Option<char> {
 fn until(what: &str, holds: impl Fn() -> bool) {
     let begin = Instant::now();
     while !holds() {
-        assert!(begin.elapsed() < Duration::from_secs(10), "not so: {what}");
+        assert!(begin.elapsed() < Duration::from_mins(1), "not so: {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }
@@ -414,11 +414,13 @@ fn killed_at_200_random_moments_nothing_was_done_without_a_record_and_each_recor
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_micros(20_000 + random.hash_one(round) % 100_000));
+        let pids = dir.path().join("pids");
+        until("it acts", || fs::metadata(&pids).is_ok_and(|about| about.len() > 0));
+        std::thread::sleep(Duration::from_micros(random.hash_one(round) % 60_000));
         child.kill().unwrap();
         assert!(child.wait().unwrap().code().is_none(), "it ended before it was killed");
-        let text = fs::read_to_string(dir.path().join("pids")).unwrap_or_default();
-        drop(fs::remove_file(dir.path().join("pids")));
+        let text = fs::read_to_string(&pids).unwrap();
+        fs::remove_file(&pids).unwrap();
         let asked: Vec<(u32, u64)> = text
             .lines()
             .filter_map(|line| {
@@ -444,7 +446,7 @@ fn killed_at_200_random_moments_nothing_was_done_without_a_record_and_each_recor
         }
         after.begin().unwrap();
         let told = lines(dir.path());
-        interrupted += told.iter().filter(|line| line["outcome"] == "interrupted").count();
+        interrupted = told.iter().filter(|line| line["outcome"] == "interrupted").count();
         let outcomes = told.iter().filter(|line| line["action"] == "response-outcome");
         let explained: HashSet<u64> = outcomes.filter_map(|line| line["of"].as_u64()).collect();
         for line in told.iter().filter(|line| line["decision"] == "do") {
@@ -468,5 +470,5 @@ fn killed_at_200_random_moments_nothing_was_done_without_a_record_and_each_recor
     }
     is_sound(dir.path());
     println!("{checked} processes, {interrupted} of 200 moments within an action");
-    assert!(checked > 200 && interrupted > 0, "{checked} processes, {interrupted} interrupted");
+    assert!(checked >= 200 && interrupted > 0, "{checked} processes, {interrupted} interrupted");
 }

@@ -4,6 +4,7 @@ pub(crate) mod adhoc;
 pub(crate) mod audit;
 pub(crate) mod emergency;
 pub(crate) mod policy;
+pub(crate) mod quarantine;
 pub(crate) mod record;
 
 use std::path::PathBuf;
@@ -55,6 +56,9 @@ pub(crate) enum Command {
     /// Look at the log of all that was changed, done or refused, and find out whether it is whole
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Move files aside and give them back
+    #[command(subcommand)]
+    Quarantine(quarantine::QuarantineCommand),
     /// Show what happens on this host, as the running agent sees it
     Events(EventsArgs),
     /// Show the alerts of the running agent

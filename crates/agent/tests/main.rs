@@ -32,6 +32,8 @@ mod policies;
 #[cfg(test)]
 mod prevention;
 #[cfg(test)]
+mod quarantine;
+#[cfg(test)]
 mod recorded;
 #[cfg(test)]
 mod recording;

@@ -8,6 +8,7 @@ mod events;
 mod fields;
 mod manual;
 mod policy;
+mod quarantine;
 mod record;
 mod reload;
 mod rules;
@@ -49,6 +50,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Allow(command) => adhoc::allow(&command),
         Command::Why(args) => why::run(&args),
         Command::Emergency(command) => emergency::run(&command),
+        Command::Quarantine(command) => quarantine::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Events(args) => events::run(&args),
         Command::Alerts(args) => events::alerts(&args),

@@ -6,6 +6,7 @@
 mod backoff;
 mod child;
 mod prevent;
+pub(crate) mod quarantine;
 mod report;
 pub(crate) mod runtime;
 
@@ -41,6 +42,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let signals = block_signals()?;
     let runtime = Runtime::claim(&args.runtime_dir)?;
     let audit = Audit::signed(&args.state_dir, args.audit_key.as_deref())?;
+    quarantine::settle_at_start(&args.state_dir, &audit);
     let started = seconds_since_boot();
     let mut worker = Worker::spawn(args, started, 0)?;
     // Nothing is loaded into the kernel for rules that cannot run.
@@ -108,11 +110,15 @@ fn first_word(
 
 /// Only root can load sensors; say so before the kernel says it in its own words.
 pub(crate) fn privilege() -> Result<(), Failure> {
+    privilege_for("loading sensors into the kernel needs root")
+}
+
+/// The same for what else needs root.
+pub(crate) fn privilege_for(what: &str) -> Result<(), Failure> {
     if rustix::process::geteuid().is_root() {
         return Ok(());
     }
-    Err(Failure::new(Exit::Permission, "loading sensors into the kernel needs root")
-        .help("run it with sudo"))
+    Err(Failure::new(Exit::Permission, what).help("run it with sudo"))
 }
 
 /// Signals are read from a descriptor; the worker keeps ignoring them, and ends by our word.

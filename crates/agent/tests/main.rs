@@ -20,6 +20,8 @@ mod fallback;
 #[cfg(test)]
 mod health;
 #[cfg(test)]
+mod isolate;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod language;

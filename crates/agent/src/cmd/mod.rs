@@ -6,6 +6,7 @@ mod doctor;
 mod emergency;
 mod events;
 mod fields;
+mod isolate;
 mod manual;
 mod policy;
 mod quarantine;
@@ -50,6 +51,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Allow(command) => adhoc::allow(&command),
         Command::Why(args) => why::run(&args),
         Command::Emergency(command) => emergency::run(&command),
+        Command::Isolate(command) => isolate::run(&command),
         Command::Quarantine(command) => quarantine::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Events(args) => events::run(&args),

@@ -5,6 +5,7 @@
 
 mod backoff;
 mod child;
+pub(crate) mod isolate;
 mod prevent;
 pub(crate) mod quarantine;
 mod report;
@@ -55,10 +56,21 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let keeper = Keeper::new(args);
     let mut prevention = Prevention::new(args, audit);
     prevention.begin(keeper.begin()?)?;
+    let sweeper = isolate::Sweeper::new(&args.runtime_dir, &args.state_dir);
     let backoff = Backoff::new();
     let restarts = 0;
-    let mut guard =
-        Guard { args, sensors, prevention, keeper, signals, started, backoff, restarts, reload };
+    let mut guard = Guard {
+        args,
+        sensors,
+        prevention,
+        keeper,
+        sweeper,
+        signals,
+        started,
+        backoff,
+        restarts,
+        reload,
+    };
     let end = guard.supervise(worker);
     guard.prevention.end();
     // The sensors are detached before the lock is given up.
@@ -73,6 +85,7 @@ fn about(args: &RunArgs) -> serde_json::Value {
         "who": Who::me(),
         "version": env!("CARGO_PKG_VERSION"),
         "mode": if args.enforce { "enforce" } else { "audit" },
+        "within_reach": isolate::peers(&args.isolate_allow).iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
 
@@ -141,6 +154,7 @@ struct Guard<'a> {
     sensors: Sensors,
     prevention: Prevention,
     keeper: Keeper,
+    sweeper: isolate::Sweeper,
     signals: SignalFd,
     started: u64,
     backoff: Backoff,
@@ -292,6 +306,7 @@ impl Guard<'_> {
         }
         self.prevention.service();
         self.keeper.service(self.prevention.about());
+        self.sweeper.service();
     }
 
     /// Tells the worker what was denied.

@@ -2,6 +2,7 @@
 
 pub(crate) mod adhoc;
 pub(crate) mod audit;
+pub(crate) mod config;
 pub(crate) mod emergency;
 pub(crate) mod isolate;
 pub(crate) mod policy;
@@ -63,6 +64,9 @@ pub(crate) enum Command {
     /// Move files aside and give them back
     #[command(subcommand)]
     Quarantine(quarantine::QuarantineCommand),
+    /// Look at what files and environment say of the options of `run`
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Show what happens on this host, as the running agent sees it
     Events(EventsArgs),
     /// Show the alerts of the running agent
@@ -142,6 +146,10 @@ pub(crate) enum FieldsOutput {
 #[derive(Debug, Clone, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct RunArgs {
+    /// Read only this file instead of /etc/aegisbpf/config.toml and its drop-ins, or none (`/dev/null`). What
+    /// stands on the command line is stronger than all of them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// Directory with rule files (*.toml, *.yml, *.yaml), also below it; may be given several times
     /// [default: /usr/lib/aegisbpf/rules and /etc/aegisbpf/rules.d, those that exist]
     #[arg(long, value_name = "DIR")]

@@ -8,6 +8,8 @@ mod armed;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod config;
+#[cfg(test)]
 mod confined;
 #[cfg(test)]
 mod containers;

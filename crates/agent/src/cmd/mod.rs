@@ -2,6 +2,7 @@
 
 mod adhoc;
 mod audit;
+mod config;
 mod doctor;
 mod emergency;
 mod events;
@@ -27,7 +28,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
     match cli.command {
         Command::Run(args) => {
             log();
-            guard::run(&args)
+            guard::run(&crate::config::of_this_process(&args)?.args)
         }
         Command::Resolve { names } => {
             guard::resolve(&names)
@@ -54,6 +55,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Isolate(command) => isolate::run(&command),
         Command::Quarantine(command) => quarantine::run(&command),
         Command::Audit(command) => audit::run(&command),
+        Command::Config(command) => config::run(&command),
         Command::Events(args) => events::run(&args),
         Command::Alerts(args) => events::alerts(&args),
         Command::Record(args) => record::run(&args),

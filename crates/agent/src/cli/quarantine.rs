@@ -16,6 +16,8 @@ pub(crate) enum QuarantineCommand {
     Take(TakeArgs),
     /// Give a file back, exactly as it was
     Restore(RestoreArgs),
+    /// Remove a file in quarantine for good
+    Delete(DeleteArgs),
 }
 
 /// What the commands share.
@@ -58,6 +60,20 @@ pub(crate) struct TakeArgs {
     /// Most files in quarantine
     #[arg(long, value_name = "N", default_value_t = crate::guard::quarantine::FILES)]
     pub(crate) max_files: usize,
+    /// Where the quarantine is.
+    #[command(flatten)]
+    pub(crate) vault: VaultArgs,
+}
+
+/// Options of `quarantine delete`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DeleteArgs {
+    /// Its id, as `quarantine list` shows it
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// Why, for those who read the audit log
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
     /// Where the quarantine is.
     #[command(flatten)]
     pub(crate) vault: VaultArgs,

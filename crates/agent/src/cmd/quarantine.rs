@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 
 use crate::audit::Audit;
 use crate::cli::Output;
-use crate::cli::quarantine::{ListArgs, QuarantineCommand, RestoreArgs, TakeArgs};
+use crate::cli::quarantine::{DeleteArgs, ListArgs, QuarantineCommand, RestoreArgs, TakeArgs};
 use crate::exit::{Exit, Failure};
 use crate::guard::quarantine::{Expected, Identity, Limits, Record, Refusal, Vault, settle};
 use crate::policy::store::Who;
@@ -23,6 +23,7 @@ pub(crate) fn run(command: &QuarantineCommand) -> Result<Exit, Failure> {
         QuarantineCommand::List(args) => list(args),
         QuarantineCommand::Take(args) => take(args),
         QuarantineCommand::Restore(args) => restore(args),
+        QuarantineCommand::Delete(args) => delete(args),
     }
 }
 
@@ -142,6 +143,22 @@ fn restore(args: &RestoreArgs) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
         Err(refusal) => refused(&audit, "quarantine-restore-refused", &args.id, &refusal),
+    }
+}
+
+fn delete(args: &DeleteArgs) -> Result<Exit, Failure> {
+    let audit = Audit::at(&args.vault.state_dir);
+    let vault = open(&args.vault.state_dir, Limits::default(), &audit)?;
+    let about = json!({ "who": Who::me(), "id": args.id, "reason": args.reason });
+    announce(&audit, "quarantine-delete", about)?;
+    match vault.delete(&args.id) {
+        Ok(record) => {
+            let about = json!({ "id": record.id, "path": record.shown, "digest": record.digest });
+            audit.note("quarantine-deleted", about);
+            writeln!(anstream::stdout(), "{} is no more", piece(&record.shown))?;
+            Ok(Exit::Ok)
+        }
+        Err(refusal) => refused(&audit, "quarantine-delete-refused", &args.id, &refusal),
     }
 }
 

@@ -84,6 +84,8 @@ pub(crate) enum State {
         /// The copy that is made there, if it must be one.
         made: Option<Identity>,
     },
+    /// It is wanted by nobody, and goes away for good.
+    Deleting,
     /// It was given back; what is here is of no use any more.
     Restored,
 }

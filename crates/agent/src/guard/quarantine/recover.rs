@@ -8,6 +8,7 @@
 //! | taking | it is nowhere, and no whole copy is here | somebody else removed it; the record goes away |
 //! | restoring | the file is in its place | the act is ended |
 //! | restoring | it is not | it stays in quarantine |
+//! | deleting | | what is left here goes away |
 //! | restored | | what is left here goes away |
 
 use std::os::fd::OwnedFd;
@@ -50,6 +51,8 @@ const BACK: (&str, &str) =
 /// The file is not back.
 const KEPT: (&str, &str) =
     ("not-restored", "was cut off before the file was given back; it is in quarantine");
+/// The file is no more.
+const DELETED: (&str, &str) = ("deleted", "was cut off when the file was deleted; it is no more");
 /// Nothing happened.
 const BEGUN: (&str, &str) =
     ("not-begun", "was cut off before anything was written down; no file was touched");
@@ -104,6 +107,7 @@ impl Vault {
                 let to = to.path();
                 self.settle_restoring(cell, record, &to).map(Some)
             }
+            State::Deleting => self.remove(&record.id).map(|()| Some(DELETED)),
             State::Restored => self.remove(&record.id).map(|()| Some(BACK)),
         }
     }

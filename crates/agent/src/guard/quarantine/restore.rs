@@ -25,11 +25,7 @@ impl Vault {
         changed: bool,
     ) -> Result<(Record, PathBuf), Refusal> {
         let cell = self.cell(id)?;
-        let mut record = Record::read(&cell, id)?;
-        if record.state != State::Held {
-            let why = "what was cut off before is not settled yet".to_owned();
-            return Err(Refusal::Record { id: id.to_owned(), why });
-        }
+        let mut record = held(&cell, id)?;
         let path = to.map_or_else(|| record.path.path(), Path::to_owned);
         let file = self.sound(&cell, &mut record, changed)?;
         let place = Place::hold(&path)?;
@@ -53,6 +49,16 @@ impl Vault {
         let untouched = to.is_none() && record.parent.after == Some(parent.before);
         self.finish(&mut record, &place, &placed, &cell, untouched)?;
         Ok((record, path))
+    }
+
+    /// Removes a file for good. Other names of it stay, with a mode that lets nobody run it.
+    pub(crate) fn delete(&self, id: &str) -> Result<Record, Refusal> {
+        let cell = self.cell(id)?;
+        let mut record = held(&cell, id)?;
+        record.state = State::Deleting;
+        record.write(&cell)?;
+        self.remove(id)?;
+        Ok(record)
     }
 
     /// The content, if it is what was taken.
@@ -98,6 +104,16 @@ impl Vault {
         record.write(cell)?;
         self.remove(&record.id)
     }
+}
+
+/// The record of a file that is here, and with which nothing else is being done.
+fn held(cell: &OwnedFd, id: &str) -> Result<Record, Refusal> {
+    let record = Record::read(cell, id)?;
+    if record.state == State::Held {
+        return Ok(record);
+    }
+    let why = "what was cut off before is not settled yet".to_owned();
+    Err(Refusal::Record { id: id.to_owned(), why })
 }
 
 /// The very inode, if a rename can bring it there.

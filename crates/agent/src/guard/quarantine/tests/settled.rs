@@ -151,6 +151,24 @@ fn a_copy_of_which_the_first_is_unlinked_is_in_quarantine() {
 }
 
 #[test]
+fn what_is_deleted_is_no_more_also_if_that_was_cut_off() {
+    if !root("what_is_deleted_is_no_more_also_if_that_was_cut_off") {
+        return;
+    }
+    let lab = Lab::new();
+    let path = lab.file("file", "x");
+    let (_, record) = held(&lab, &path, State::Held);
+    let (vault, left) = lab.open(Limits::default());
+    assert!(left.is_empty() && vault.delete("a").unwrap().path == record.path);
+    assert_eq!(refused(vault.restore("a", None, false)).0, "unknown-id");
+    drop(vault);
+    let other = lab.file("other", "x");
+    held(&lab, &other, State::Deleting);
+    assert_eq!(reopened(&lab), code("deleted"));
+    assert!(!path.exists() && !other.exists() && !lab.path("state/quarantine/a").exists());
+}
+
+#[test]
 fn a_record_that_cannot_be_read_keeps_its_file() {
     if !root("a_record_that_cannot_be_read_keeps_its_file") {
         return;

@@ -10,11 +10,11 @@ use serde_json::Value;
 
 use crate::lab::{AGENT, Lab, root};
 
-/// A cgroup without processes, that goes away.
-struct Cgroup(PathBuf);
+/// A cgroup without processes, and the directory where its isolations are pinned; both go away.
+struct Cgroup(PathBuf, PathBuf);
 
 impl Cgroup {
-    fn new(name: &str) -> Cgroup {
+    fn new(lab: &Lab, name: &str) -> Cgroup {
         let mounts = fs::read_to_string("/proc/mounts").unwrap();
         let root = mounts.lines().find_map(|line| {
             let mut words = line.split(' ').skip(1);
@@ -23,13 +23,17 @@ impl Cgroup {
         });
         let path = root.unwrap().join(format!("aegisbpf-{name}-{}", std::process::id()));
         fs::create_dir(&path).unwrap();
-        Cgroup(path)
+        let runtime = lab.path("run").display().to_string();
+        let runtime: String =
+            runtime.chars().map(|one| if "/.".contains(one) { '_' } else { one }).collect();
+        Cgroup(path, format!("/sys/fs/bpf/aegisbpf-isolate{runtime}").into())
     }
 }
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
         fs::remove_dir(&self.0).unwrap();
+        fs::remove_dir(&self.1).unwrap();
     }
 }
 
@@ -61,7 +65,8 @@ fn an_isolation_is_begun_shown_and_ended() {
     if !root("an_isolation_is_begun_shown_and_ended") {
         return;
     }
-    let (lab, cgroup) = (Lab::new(), Cgroup::new("isolate-command"));
+    let lab = Lab::new();
+    let cgroup = Cgroup::new(&lab, "isolate-command");
     let refused = text(&begin(&lab, &cgroup, "8d"));
     assert!(refused.contains("between 1s and 7d"), "{refused}");
     let begun = begin(&lab, &cgroup, "10m");
@@ -83,7 +88,8 @@ fn the_emergency_switch_ends_it() {
     if !root("the_emergency_switch_ends_it") {
         return;
     }
-    let (lab, cgroup) = (Lab::new(), Cgroup::new("isolate-emergency"));
+    let lab = Lab::new();
+    let cgroup = Cgroup::new(&lab, "isolate-emergency");
     assert!(begin(&lab, &cgroup, "10m").status.success());
     assert_eq!(list(&lab).len(), 1);
     let words = ["emergency", "disable", "--reason", "a test"];
@@ -96,7 +102,8 @@ fn an_agent_takes_away_what_is_over() {
     if !root("an_agent_takes_away_what_is_over") {
         return;
     }
-    let (lab, cgroup) = (Lab::new(), Cgroup::new("isolate-over"));
+    let lab = Lab::new();
+    let cgroup = Cgroup::new(&lab, "isolate-over");
     let mut command = lab.command();
     command.arg("--state-dir").arg(lab.path("state"));
     let agent = lab.launch(command);

@@ -120,6 +120,17 @@ pub(crate) enum Format {
     Compact,
     /// One JSON object a line, ECS names
     Json,
+    /// Alerts only: one OCSF Detection Finding a line
+    Ocsf,
+    /// Alerts only: one line of ArcSight's Common Event Format each
+    Cef,
+}
+
+impl Format {
+    /// Whether events have it too.
+    pub(crate) fn is_for_events(self) -> bool {
+        matches!(self, Format::Compact | Format::Json)
+    }
 }
 
 /// Form of a report.

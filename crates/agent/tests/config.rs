@@ -33,6 +33,9 @@ fn an_agent_is_started_by_a_file_alone() {
 
 #[test]
 fn what_is_wrong_in_a_file_keeps_the_agent_from_starting() {
+    if !root("what_is_wrong_in_a_file_keeps_the_agent_from_starting") {
+        return;
+    }
     let lab = Lab::new();
     let file = lab.path("config.toml");
     fs::write(&file, "[output]\nmax_alerts = 10\n").unwrap();

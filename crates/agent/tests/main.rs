@@ -20,6 +20,8 @@ mod evidence;
 #[cfg(test)]
 mod fallback;
 #[cfg(test)]
+mod forms;
+#[cfg(test)]
 mod health;
 #[cfg(test)]
 mod isolate;

@@ -21,14 +21,16 @@ use std::io::Write;
 
 use crate::cli::{Cli, Command};
 use crate::exit::{Exit, Failure};
-use crate::{guard, worker};
+use crate::{config as settings, guard, worker};
 
 /// Runs the command that was asked for.
 pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
     match cli.command {
         Command::Run(args) => {
             log();
-            guard::run(&crate::config::of_this_process(&args)?.args)
+            // Files of the configuration may be root's alone.
+            guard::privilege()?;
+            guard::run(&settings::of_this_process(&args)?.args)
         }
         Command::Resolve { names } => {
             guard::resolve(&names)

@@ -2,7 +2,7 @@
 //!
 //! | the record says | and | then |
 //! |---|---|---|
-//! | nothing, there is none | the file was not touched yet | the directory goes away |
+//! | nothing, there is none | no file is here: not yet, or not any more | the directory goes away |
 //! | taking | the file is in its place | its flags are set again; the record goes away |
 //! | taking | the file is here, or beside its place | the act is ended |
 //! | taking | it is nowhere, and no whole copy is here | somebody else removed it; the record goes away |
@@ -53,9 +53,9 @@ const KEPT: (&str, &str) =
     ("not-restored", "was cut off before the file was given back; it is in quarantine");
 /// The file is no more.
 const DELETED: (&str, &str) = ("deleted", "was cut off when the file was deleted; it is no more");
-/// Nothing happened.
-const BEGUN: (&str, &str) =
-    ("not-begun", "was cut off before anything was written down; no file was touched");
+/// There is neither a record nor a file.
+const EMPTY: (&str, &str) =
+    ("empty", "was cut off before anything was done, or after all was; no file is here");
 
 impl Vault {
     /// Settles all that is unsettled. What cannot be is told, too, and left as it is.
@@ -67,7 +67,7 @@ impl Vault {
                 Ok(Some(record)) => record,
                 Ok(None) => {
                     self.remove(&id)?;
-                    found.push(told(&id, "", BEGUN));
+                    found.push(told(&id, "", EMPTY));
                     continue;
                 }
                 Err(refusal) => {

@@ -53,12 +53,12 @@ impl Vault {
         let meta = Meta::read(&file, path)?;
         self.room(path, meta.allocated)?;
         let parent = parent_times(&place)?;
+        let mut record = Record::new(id, path, identity, meta, parent);
         match mkdirat(&self.dir, id, Mode::RWXU) {
             Ok(()) => {}
             Err(Errno::EXIST) => return Err(Refusal::IdTaken(id.to_owned())),
             Err(error) => return Err(Refusal::io("make a directory in", &self.path)(error)),
         }
-        let mut record = Record::new(id, path, identity, meta, parent);
         let taken = self.carry_out(&mut record, &place, &file);
         if let Err(refusal) = taken {
             self.undo(&record, &place, &file)?;

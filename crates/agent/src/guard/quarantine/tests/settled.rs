@@ -38,7 +38,7 @@ fn what_was_not_begun_leaves_nothing() {
     drop(lab.vault());
     fs::create_dir(lab.path("state/quarantine/a")).unwrap();
     fs::write(lab.path("state/quarantine/a").join(record::NEW), "{\"vers").unwrap();
-    assert_eq!(reopened(&lab), code("not-begun"));
+    assert_eq!(reopened(&lab), code("empty"));
     assert_eq!(reopened(&lab), []);
 }
 

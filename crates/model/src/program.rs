@@ -221,8 +221,17 @@ impl Response {
     /// Refuses the act itself: only possible before it happens.
     pub const DENY: &'static str = "deny";
     /// Words of our own rule files.
-    pub const ALL: &'static [&'static str] =
-        &["alert", Response::DENY, "kill", "kill-tree", "stop", "continue"];
+    pub const ALL: &'static [&'static str] = &[
+        "alert",
+        Response::DENY,
+        "kill",
+        "kill-tree",
+        "stop",
+        "continue",
+        "quarantine",
+        "isolate",
+        "isolate-host",
+    ];
 }
 
 /// How bad a match is.

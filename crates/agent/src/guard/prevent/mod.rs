@@ -45,6 +45,7 @@ pub(super) use keeper::Keeper;
 use names::Names;
 use tier::{Place, Tier};
 
+pub(in crate::guard) use host::cgroup_root;
 pub(in crate::guard) use judge::{TICK, started};
 
 /// How often denials are counted and a trial is judged.

@@ -12,7 +12,7 @@ use crate::lab::{AGENT, Agent, Lab, root, until};
 use crate::prevention::Scene;
 
 /// Whatever a busy machine needs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A rule with a response.
 fn rule(lab: &Lab, id: &str, query: &str, more: &str) {
@@ -264,8 +264,8 @@ fn a_name_that_means_more_than_one_file_is_not_denied() {
         named.display()
     );
     rule(&lab, "late", &query, "response = [\"deny\"]\nplacement = \"any\"");
-    let agent = start(&lab, &["--enforce", "--on-exit", "release"]);
     fs::write(&named, "text").unwrap();
+    let agent = start(&lab, &["--enforce", "--on-exit", "release"]);
     assert!(Command::new("cat").arg(&named).stdout(Stdio::null()).status().unwrap().success());
     let (line, _) = outcome(&lab, "refused");
     assert!(line["reason"].as_str().unwrap().contains("no rule can name"), "{line}");

@@ -13,6 +13,7 @@ mod config;
 mod confined;
 #[cfg(test)]
 mod containers;
+#[cfg(test)]
 mod deeds;
 #[cfg(test)]
 mod domains;

@@ -85,7 +85,9 @@ pub(super) fn find(
         Verb::Deny => {
             let (what, by) = denied(act, executable, protected, place)?;
             note("denied", what.clone());
-            by.iter().for_each(|by| note("denied_to", by.clone()));
+            if let Some(by) = &by {
+                note("denied_to", by.clone());
+            }
             return Ok((Deed::Deny { what, by }, held.ok()));
         }
     };

@@ -74,18 +74,18 @@ impl Protected {
         let replaced = replaced(process);
         let is_it =
             |path: &&PathBuf| identity(path) == Some(file) || Some(*path) == replaced.as_ref();
-        self.programs.iter().find(is_it).map(said)
+        self.programs.iter().find(is_it).map(|one| said(one))
     }
 
     /// Why a program is spared; none if it is not.
     pub(super) fn names(&self, path: &Path) -> Option<String> {
         let file = identity(path);
         let is_it = |one: &&PathBuf| *one == path || file.is_some() && identity(one) == file;
-        self.programs.iter().find(is_it).map(said)
+        self.programs.iter().find(is_it).map(|one| said(one))
     }
 }
 
-fn said(program: &PathBuf) -> String {
+fn said(program: &Path) -> String {
     format!("{} is protected", program.display())
 }
 

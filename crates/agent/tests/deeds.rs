@@ -14,6 +14,9 @@ use crate::prevention::Scene;
 /// Whatever a busy machine needs.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// The exit code of a command that the agent does not answer.
+const UNREACHABLE: i32 = 69;
+
 /// A rule with a response.
 fn rule(lab: &Lab, id: &str, query: &str, more: &str) {
     let text = format!(
@@ -70,8 +73,14 @@ fn outcome(lab: &Lab, decision: &str) -> (Value, Value) {
 }
 
 fn roll_back(lab: &Lab, id: &Value) {
-    let done = ask(lab, &["actions", "rollback", &id.to_string(), "--reason", "a test"]);
-    assert!(done.status.success(), "{done:?}");
+    // An agent that has just started may not answer yet.
+    let mut code = Some(UNREACHABLE);
+    until("the agent answers", PATIENCE, || {
+        let done = ask(lab, &["actions", "rollback", &id.to_string(), "--reason", "a test"]);
+        code = done.status.code();
+        code != Some(UNREACHABLE)
+    });
+    assert_eq!(code, Some(0));
     let of = |one: &Value| one["of"] == *id && one["outcome"] == "rolled-back";
     until("it is rolled back", PATIENCE, || last(lab, of).is_some());
 }
@@ -250,6 +259,38 @@ fn what_came_too_late_to_be_denied_is_denied_from_then_on() {
     until("its time is over", PATIENCE, || !is_denied(&scene));
     assert_ne!(second["seq"], line["seq"]);
     agent.stop();
+}
+
+#[test]
+fn the_recording_around_an_alert_is_kept_without_enforcing() {
+    if !root("the_recording_around_an_alert_is_kept_without_enforcing") {
+        return;
+    }
+    let lab = Lab::new();
+    rule(&lab, "keeps", &starts(&lab, "x"), "response = [\"capture\"]");
+    let agent = start(&lab, &[]);
+    let one = Sleeper::start(&lab, "x");
+    let (line, _) = outcome(&lab, "refused");
+    assert!(line["reason"].as_str().unwrap().contains("`--history`"), "{line}");
+    assert!(!lab.path("state/captures").exists());
+    drop(one);
+    agent.stop();
+
+    let agent = start(&lab, &["--history", "64MiB,1h", "--capture-after", "3s"]);
+    let _one = Sleeper::start(&lab, "x");
+    let (line, came) = outcome(&lab, "do");
+    assert!(came["outcome"] == "done" && came["bytes"].as_u64() > Some(0), "{came}");
+    agent.stop();
+    // What the history forgets stays.
+    fs::remove_dir_all(lab.path("state/history")).unwrap();
+    let kestrel = PathBuf::from(AGENT).with_file_name("kestrel");
+    assert!(kestrel.exists(), "build it first: cargo build -p kestrel");
+    let alert = line["alert"].as_str().unwrap();
+    let mut replay = Command::new(kestrel);
+    replay.arg("replay").arg(lab.path("state/captures").join(alert));
+    let output = replay.arg("--rules").arg(lab.path("rules")).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains(alert), "{output:?}");
 }
 
 #[test]

@@ -51,7 +51,8 @@ impl Capability {
     /// carried out here.
     pub fn for_action(action: &str) -> Option<Capability> {
         match action {
-            "alert" => Some(Capability::Alert),
+            // What keeps a recording changes nothing.
+            "alert" | "capture" => Some(Capability::Alert),
             "deny" => Some(Capability::Deny),
             // Elastic's endpoint rules have the second. Who is stopped for good is as good as killed.
             "kill" | "kill_process" | "kill-tree" | "stop" | "continue" => Some(Capability::Kill),

@@ -27,11 +27,13 @@ pub(crate) enum Verb {
     IsolateHost,
     /// What it did is denied from now on.
     Deny,
+    /// The recording around it is kept.
+    Capture,
 }
 
 impl Verb {
     /// All of them.
-    pub(crate) const ALL: [Verb; 8] = [
+    pub(crate) const ALL: [Verb; 9] = [
         Verb::Kill,
         Verb::KillTree,
         Verb::Stop,
@@ -40,6 +42,7 @@ impl Verb {
         Verb::Isolate,
         Verb::IsolateHost,
         Verb::Deny,
+        Verb::Capture,
     ];
 
     /// The word of rules and of the audit log.
@@ -53,7 +56,13 @@ impl Verb {
             Verb::Isolate => "isolate",
             Verb::IsolateHost => "isolate-host",
             Verb::Deny => "deny",
+            Verb::Capture => "capture",
         }
+    }
+
+    /// Whether it changes anything; what does not is done without being switched on.
+    pub(crate) fn is_harmless(self) -> bool {
+        self == Verb::Capture
     }
 
     /// Whether what it does can be undone.
@@ -61,7 +70,7 @@ impl Verb {
         match self {
             Verb::Stop | Verb::Quarantine | Verb::Isolate | Verb::IsolateHost | Verb::Deny => true,
             // Who was stopped by somebody else is not ours to stop again.
-            Verb::Kill | Verb::KillTree | Verb::Continue => false,
+            Verb::Kill | Verb::KillTree | Verb::Continue | Verb::Capture => false,
         }
     }
 

@@ -43,6 +43,7 @@ mod watch;
 pub(crate) use acts::wanted;
 pub(crate) use generations::in_force;
 pub(crate) use host::read_limited;
+pub(crate) use recorder::{HISTORY, SEGMENT};
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;

@@ -28,6 +28,7 @@ pub(super) struct Place {
     pub(super) runtime: PathBuf,
     pub(super) peers: Vec<kernel::isolate::Peer>,
     pub(super) protect: Vec<PathBuf>,
+    pub(super) has_history: bool,
 }
 
 impl Place {
@@ -37,6 +38,7 @@ impl Place {
             runtime: args.runtime_dir.clone(),
             peers: args.isolate_allow.clone(),
             protect: args.protect.clone(),
+            has_history: args.history.is_some(),
         }
     }
 }
@@ -56,7 +58,9 @@ pub(super) fn find(
         let path = executable.as_ref().map(|path| path.to_string_lossy().into_owned());
         about.insert("executable".to_owned(), path.into());
         about.insert("uid".to_owned(), held.uid().into());
-        if let Some(reason) = protected.spares(held, worker) {
+        // What changes nothing is done to nobody.
+        let spared = || protected.spares(held, worker);
+        if let Some(reason) = (!act.verb.is_harmless()).then(spared).flatten() {
             return Err(reason);
         }
     }
@@ -81,6 +85,12 @@ pub(super) fn find(
         }
         Verb::IsolateHost => {
             return Ok((Deed::Isolate { cgroup: None, boot: process::boot() }, held.ok()));
+        }
+        Verb::Capture if !place.has_history => {
+            return Err("nothing is recorded: start the agent with `--history`".to_owned());
+        }
+        Verb::Capture => {
+            return Ok((Deed::Capture { alert: format!("{:032x}", act.alert) }, held.ok()));
         }
         Verb::Deny => {
             let (what, by) = denied(act, executable, protected, place)?;

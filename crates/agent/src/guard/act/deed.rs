@@ -79,6 +79,11 @@ pub(crate) enum Deed {
         /// The program to which it is denied; none for all.
         by: Option<String>,
     },
+    /// The recording around an alert is kept.
+    Capture {
+        /// The alert.
+        alert: String,
+    },
 }
 
 /// How something is done.
@@ -87,6 +92,8 @@ pub(super) enum Doing {
     Now(Result<Json, String>),
     /// By this command of ours.
     By(Vec<OsString>),
+    /// The recording around this alert is kept.
+    Keep(String),
 }
 
 impl Deed {
@@ -100,6 +107,7 @@ impl Deed {
             Deed::Quarantine(one) => format!("quarantine {}", one.path().display()),
             Deed::Isolate { cgroup: None, .. } => "isolate the host".to_owned(),
             Deed::Isolate { cgroup: Some(one), .. } => format!("isolate {}", one.display()),
+            Deed::Capture { alert } => format!("capture {alert}"),
             Deed::Deny { what, by: None } => format!("deny {what}"),
             Deed::Deny { what, by: Some(by) } => format!("deny {what} to {by}"),
         }
@@ -116,6 +124,7 @@ impl Deed {
             Deed::Isolate { cgroup: Some(_), .. } => Verb::Isolate,
             Deed::Isolate { cgroup: None, .. } => Verb::IsolateHost,
             Deed::Deny { .. } => Verb::Deny,
+            Deed::Capture { .. } => Verb::Capture,
         }
     }
 
@@ -176,6 +185,7 @@ impl Deed {
                     begun.map(|one| json!({ "isolation": one.name(), "within_reach": peers }));
                 return Doing::Now(done.map_err(|error| error.to_string()));
             }
+            Deed::Capture { alert } => return Doing::Keep(alert.clone()),
             Deed::Quarantine(taken) => return Doing::By(take(id, rule, taken, place)),
             Deed::Deny { what, by } => {
                 let mut words = words(&["block", "add", what, "--id", &name(id)], place);
@@ -219,7 +229,7 @@ impl Deed {
                 words.push(format!("--runtime-dir={}", place.runtime.display()).into());
                 return Doing::By(words);
             }
-            Deed::Kill(_) | Deed::KillTree(_) | Deed::Continue(_) => {
+            Deed::Kill(_) | Deed::KillTree(_) | Deed::Continue(_) | Deed::Capture { .. } => {
                 Err(format!("{} cannot be undone", self.describe()))
             }
         })
@@ -240,7 +250,7 @@ impl Deed {
             Deed::Deny { .. } => {
                 Adhoc::read(&Store::at(&place.state)).map_or(true, |all| all.has(&name(id)))
             }
-            Deed::Kill(_) | Deed::KillTree(_) | Deed::Continue(_) => false,
+            Deed::Kill(_) | Deed::KillTree(_) | Deed::Continue(_) | Deed::Capture { .. } => false,
         }
     }
 
@@ -267,7 +277,7 @@ impl Kept {
                 now() > self.since.saturating_add(limit) && !self.deed.is_in_effect(self.id, place)
             }
             Deed::Deny { .. } => false,
-            Deed::Kill(_) | Deed::KillTree(_) | Deed::Continue(_) => true,
+            Deed::Kill(_) | Deed::KillTree(_) | Deed::Continue(_) | Deed::Capture { .. } => true,
         }
     }
 }

@@ -14,10 +14,12 @@
 //! | `aim` | what an action is about to be done to |
 //! | `deed` | how each action is done, and undone |
 //! | `children` | actions that take a while, by processes of their own |
+//! | `capture` | the recording around an alert, kept |
 //! | `kept` | what is to be undone, on the disk |
 //! | `undo` | rollback, the end of a time to live, and what a crash left |
 
 mod aim;
+mod capture;
 mod children;
 mod deed;
 mod grants;
@@ -41,6 +43,7 @@ use crate::cli::{AuditFull, RunArgs};
 use crate::policy::load::now;
 use crate::proto::{Act, Verb};
 use aim::Place;
+use capture::Captures;
 use children::{Children, Job};
 use deed::{Deed, Doing};
 use grants::Grants;
@@ -91,6 +94,7 @@ pub(super) struct Actor {
     keep: Keep,
     place: Place,
     children: Children,
+    captures: Captures,
     seen: HashSet<(u128, Verb, u32)>,
     figures: BTreeMap<(String, &'static str, &'static str), u64>,
     notices: VecDeque<Json>,
@@ -124,6 +128,7 @@ impl Actor {
             keep: Keep::open(&args.state_dir),
             place: Place::new(args),
             children: Children::default(),
+            captures: Captures::new(args),
             seen: HashSet::new(),
             figures: BTreeMap::new(),
             notices: VecDeque::new(),
@@ -185,7 +190,8 @@ impl Actor {
             Err(reason) => return Decision::Refused(reason),
         }
         // What is asked for counts although it may not be done: whoever asks so much is wrong.
-        if self.enforce && self.limits.ask(Instant::now()) {
+        let acts = self.enforce || act.verb.is_harmless();
+        if acts && self.limits.ask(Instant::now()) {
             self.trip(act);
         }
         let found = aim::find(act, &self.protected, scene.worker, &self.place, about);
@@ -197,10 +203,10 @@ impl Actor {
         if let Some(one) = self.keep.of(again).first() {
             return Decision::Refused(format!("action {} has done that already", one.id));
         }
-        if !self.enforce {
+        if !acts {
             return Decision::Would(None);
         }
-        if scene.off {
+        if scene.off && !act.verb.is_harmless() {
             return Decision::Would(Some("the emergency switch is used"));
         }
         match self.limits.take(&act.rule, Instant::now()) {
@@ -293,6 +299,10 @@ impl Actor {
                 Ok(()) => return,
                 Err(reason) => Err(reason),
             },
+            Doing::Keep(alert) => match self.captures.begin(number, &act.rule, &alert) {
+                Ok(()) => return,
+                Err(reason) => Err(reason),
+            },
         };
         if id.is_some() {
             self.ended(&job(Vec::new()), outcome);
@@ -321,7 +331,7 @@ impl Actor {
     }
 
     /// A decision that cannot be written down: the operator said what becomes of it.
-    fn unwritten(&mut self, act: &Act, error: &capture::audit::LogError, acts: bool) {
+    fn unwritten(&mut self, act: &Act, error: &::capture::audit::LogError, acts: bool) {
         let (rule, pid, verb) = (&act.rule, act.pid, act.verb.as_str());
         let what = if acts { "is done although" } else { "is not done, since" };
         let message = format!(
@@ -412,6 +422,10 @@ impl Actor {
         }
         for (job, outcome) in self.children.service() {
             self.ended(&job, outcome);
+        }
+        for (one, outcome) in self.captures.service() {
+            let (id, rule, verb) = (one.id, one.rule, Verb::Capture);
+            self.ended(&Job { id, rule, verb, end: None, words: Vec::new() }, outcome);
         }
         if self.looked.elapsed() >= Duration::from_secs(1) {
             self.looked = Instant::now();

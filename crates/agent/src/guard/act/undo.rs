@@ -161,6 +161,7 @@ impl Actor {
         self.audit.note("response-undo", Json::Object(about));
         let done = match one.deed.undo(one.id, &self.place) {
             Doing::Now(done) => done,
+            Doing::Keep(_) => return Ok(true),
             Doing::By(words) => {
                 let (id, rule, verb) = (one.id, one.rule.clone(), one.deed.verb());
                 match self.children.begin(Job { id, rule, verb, end: Some(word), words }) {

@@ -30,6 +30,7 @@ use model::alert::Match;
 
 use crate::cli::record::History;
 use crate::exit::{Exit, Failure};
+pub(crate) use history::{DIRECTORY as HISTORY, ENDING as SEGMENT};
 use writer::{Shared, Work};
 
 /// Blocks that wait for the writer: some 16 MiB, a second and more of the heaviest load.

@@ -14,12 +14,12 @@
 //! | `aim` | what an action is about to be done to |
 //! | `deed` | how each action is done, and undone |
 //! | `children` | actions that take a while, by processes of their own |
-//! | `capture` | the recording around an alert, kept |
+//! | `captures` | the recording around an alert, kept |
 //! | `kept` | what is to be undone, on the disk |
 //! | `undo` | rollback, the end of a time to live, and what a crash left |
 
 mod aim;
-mod capture;
+mod captures;
 mod children;
 mod deed;
 mod grants;
@@ -43,7 +43,7 @@ use crate::cli::{AuditFull, RunArgs};
 use crate::policy::load::now;
 use crate::proto::{Act, Verb};
 use aim::Place;
-use capture::Captures;
+use captures::Captures;
 use children::{Children, Job};
 use deed::{Deed, Doing};
 use grants::Grants;
@@ -331,7 +331,7 @@ impl Actor {
     }
 
     /// A decision that cannot be written down: the operator said what becomes of it.
-    fn unwritten(&mut self, act: &Act, error: &::capture::audit::LogError, acts: bool) {
+    fn unwritten(&mut self, act: &Act, error: &capture::audit::LogError, acts: bool) {
         let (rule, pid, verb) = (&act.rule, act.pid, act.verb.as_str());
         let what = if acts { "is done although" } else { "is not done, since" };
         let message = format!(

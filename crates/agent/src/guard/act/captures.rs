@@ -57,11 +57,6 @@ impl Captures {
         }
     }
 
-    /// Whether anything is recorded that could be kept.
-    pub(super) fn has_history(&self) -> bool {
-        self.bytes.is_some()
-    }
-
     /// Keeps what there is, and the rest when it is there.
     pub(super) fn begin(&mut self, id: u64, rule: &str, alert: &str) -> Result<(), String> {
         let limit = self.bytes.unwrap_or_default();

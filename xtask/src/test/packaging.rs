@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use anyhow::{Result, bail};
 
@@ -52,6 +53,7 @@ pub(super) fn stage(log: &mut Log) -> Result<Verdict> {
     let mut total = Outcome::default();
     for (name, tools, check) in CHECKS {
         log.line(&format!("# {name}"))?;
+        let start = Instant::now();
         let missing: Vec<&str> =
             tools.iter().copied().filter(|tool| sh::find(tool).is_none()).collect();
         let verdict = if missing.is_empty() {
@@ -70,6 +72,7 @@ pub(super) fn stage(log: &mut Log) -> Result<Verdict> {
                 Outcome::FAIL
             }
         };
+        log.line(&format!("{name}: {:.1} s", start.elapsed().as_secs_f64()))?;
     }
     Ok(Verdict::Ran(total))
 }

@@ -55,22 +55,25 @@ inside getent group aegisbpf > /dev/null || fail "there is no group aegisbpf"
 [ "$(stat -c '%a %U' "$root/var/lib/aegisbpf")" = "700 root" ] || fail "the state directory is not private"
 inside /usr/bin/aegisbpf version
 inside /usr/bin/kestrel check /usr/lib/aegisbpf/rules | tail -n 1 | grep ' 0 errors, 0 warnings$' || fail "the shipped rules do not pass where they are installed"
+inside /usr/bin/aegisbpf config check
+inside cp /usr/share/doc/aegisbpf/examples/20-enforce.toml /etc/aegisbpf/config.d/
+inside /usr/bin/aegisbpf config show --origin | grep 'policy.enforce.*true.*20-enforce.toml' ||
+	fail "the example of enforcing does not count"
 inside dpkg --verify aegisbpf | grep . && fail "files differ from what the package says"
-# With the example of enforcing in place, too.
-install -D -m 644 "$root/usr/share/doc/aegisbpf/examples/enforce.conf" \
-	"$root/etc/systemd/system/aegisbpf.service.d/enforce.conf"
 inside systemd-analyze verify /usr/lib/systemd/system/aegisbpf.service --man=no 2> "$scratch/verify" || true
 grep aegisbpf "$scratch/verify" && fail "systemd finds fault with the unit"
 
 echo "# upgrade"
 # What the operator did, and what is enforced, must outlive it.
 echo '# mine' > "$root/etc/aegisbpf/rules.d/mine.toml"
+echo '# mine, too' >> "$root/etc/aegisbpf/config.toml"
 echo state > "$root/var/lib/aegisbpf/kept"
 inside systemctl disable aegisbpf.service 2> /dev/null
 mkdir -p "$root/sys/fs/bpf/aegisbpf/pin" "$root/sys/fs/bpf/other"
 inside dpkg -i /tmp/new.deb
 [ "$(inside dpkg-query -W -f "\${Version}" aegisbpf)" != 0.0.1-1 ] || fail "it was not upgraded"
 [ "$(cat "$root/etc/aegisbpf/rules.d/mine.toml")" = '# mine' ] || fail "the operator's rule is gone"
+tail -n 1 "$root/etc/aegisbpf/config.toml" | grep -q '^# mine, too$' || fail "the operator's configuration is gone"
 [ -f "$root/var/lib/aegisbpf/kept" ] || fail "the state is gone"
 [ -d "$root/sys/fs/bpf/aegisbpf/pin" ] || fail "enforcement ended with the upgrade"
 if enabled; then fail "the upgrade enabled what the operator had disabled"; fi

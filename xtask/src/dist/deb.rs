@@ -12,6 +12,8 @@ use crate::sh;
 /// Which package of this version.
 const REVISION: &str = "1";
 const SCRIPTS: [&str; 3] = ["postinst", "prerm", "postrm"];
+/// Files that are the administrator's once they are changed: an upgrade asks before it replaces one.
+const CONFFILES: &str = "/etc/aegisbpf/config.toml\n";
 
 /// The package; the same source gives the same bytes.
 pub(super) fn make() -> Result<PathBuf> {
@@ -30,6 +32,7 @@ pub(super) fn make() -> Result<PathBuf> {
     for script in SCRIPTS {
         tree::put(&source.join(script), &about.join(script), 0o755)?;
     }
+    fs::write(about.join("conffiles"), CONFFILES)?;
     describe(&root, &about)?;
     let package = folder()?.join(format!("aegisbpf_{VERSION}-{REVISION}_amd64.deb"));
     let mut build = sh::cmd("dpkg-deb");
@@ -38,10 +41,12 @@ pub(super) fn make() -> Result<PathBuf> {
     Ok(package)
 }
 
-/// `control` and the sums of all files.
+/// `control`, and the sums of all files; dpkg itself minds those of the administrator.
 fn describe(root: &Path, about: &Path) -> Result<()> {
-    let files: Vec<String> =
-        tree::files(root)?.into_iter().filter(|file| !file.starts_with("DEBIAN/")).collect();
+    let files: Vec<String> = tree::files(root)?
+        .into_iter()
+        .filter(|file| !file.starts_with("DEBIAN/") && !file.starts_with("etc/"))
+        .collect();
     let mut bytes = 0;
     for file in &files {
         bytes += fs::metadata(root.join(file))?.len();

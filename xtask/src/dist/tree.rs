@@ -14,7 +14,8 @@ const FILES: &[(&str, &str)] = &[
     ("packaging/systemd/aegisbpf.service", "usr/lib/systemd/system/aegisbpf.service"),
     ("packaging/sysusers.d/aegisbpf.conf", "usr/lib/sysusers.d/aegisbpf.conf"),
     ("packaging/tmpfiles.d/aegisbpf.conf", "usr/lib/tmpfiles.d/aegisbpf.conf"),
-    ("packaging/systemd/enforce.conf", "usr/share/doc/aegisbpf/examples/enforce.conf"),
+    ("packaging/config/config.toml", "etc/aegisbpf/config.toml"),
+    ("packaging/config/20-enforce.toml", "usr/share/doc/aegisbpf/examples/20-enforce.toml"),
     ("config/prometheus/alerts.yml", "usr/share/aegisbpf/prometheus/alerts.yml"),
     // Not where AppArmor would load it: a profile that is too narrow would blind the agent.
     ("packaging/apparmor/usr.bin.aegisbpf", "usr/share/aegisbpf/apparmor/usr.bin.aegisbpf"),
@@ -25,6 +26,7 @@ const FILES: &[(&str, &str)] = &[
 
 /// Where operators put what is theirs.
 const EMPTY: &[&str] = &[
+    "etc/aegisbpf/config.d",
     "etc/aegisbpf/rules.d",
     "etc/aegisbpf/packs.d",
     "etc/aegisbpf/policies.d",

@@ -6,8 +6,10 @@ pub(crate) mod config;
 pub(crate) mod emergency;
 pub(crate) mod policy;
 pub(crate) mod record;
+pub(crate) mod rules;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -36,7 +38,7 @@ pub(crate) enum Command {
     /// Show whether an agent runs, what it sees and what it lost
     Status(ClientArgs),
     /// List the rules that run, what they found and what they cost
-    Rules(RulesArgs),
+    Rules(rules::RulesArgs),
     /// Let the running agent read its rules again; the old ones stay if anything is wrong
     Reload(ClientArgs),
     /// Look at policies, and find out what they would do
@@ -190,6 +192,10 @@ pub(crate) struct RunArgs {
     /// Read rules again only when `reload` or SIGHUP asks, not when their files change
     #[arg(long)]
     pub(crate) no_watch: bool,
+    /// How long changed rules are on trial: if they break within it (a flood of alerts, a worker that
+    /// ends, a script in quarantine), those before run again; 0: not at all
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = policy::duration)]
+    pub(crate) rules_trial: Duration,
     /// Policy file, or directory with such files; may be given several times. Without one, what
     /// `policy apply` put in force before is in force again
     #[arg(long, value_name = "PATH")]
@@ -269,50 +275,6 @@ pub(crate) struct ClientArgs {
     /// Form of the answer
     #[arg(short, long, value_name = "FORM", default_value = "text")]
     pub(crate) output: Output,
-}
-
-/// Options of `rules`.
-#[derive(Debug, Clone, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(crate) struct RulesArgs {
-    /// What to do; without it, list them.
-    #[command(subcommand)]
-    pub(crate) command: Option<RulesCommand>,
-    /// How to reach the agent.
-    #[command(flatten)]
-    pub(crate) client: ClientArgs,
-}
-
-/// What can be done about rules that run.
-#[derive(Debug, Clone, Subcommand)]
-pub(crate) enum RulesCommand {
-    /// Ask a script again that is in quarantine
-    Release {
-        /// Its name
-        #[arg(value_name = "NAME")]
-        script: String,
-        /// Why, for those who read the audit log
-        #[arg(long, value_name = "TEXT", default_value = "")]
-        reason: String,
-        /// Runtime directory of the agent
-        #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
-        runtime_dir: PathBuf,
-    },
-    /// Load a pack that was refused for one that was loaded before: it is older, or of another owner
-    Accept {
-        /// Its id
-        #[arg(value_name = "PACK")]
-        pack: String,
-        /// Say that the older one is meant
-        #[arg(long, required = true)]
-        older: bool,
-        /// Why, for those who read the audit log
-        #[arg(long, value_name = "TEXT")]
-        reason: String,
-        /// Runtime directory of the agent
-        #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
-        runtime_dir: PathBuf,
-    },
 }
 
 /// Options of `doctor`.

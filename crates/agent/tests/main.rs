@@ -22,6 +22,8 @@ mod fallback;
 #[cfg(test)]
 mod forms;
 #[cfg(test)]
+mod generations;
+#[cfg(test)]
 mod health;
 #[cfg(test)]
 mod lab;

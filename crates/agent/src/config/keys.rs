@@ -49,6 +49,7 @@ const KEYS: &[Key] = &[
     key("rules", "strict", "strict"),
     key("rules", "keep_going", "keep-going"),
     key("rules", "no_watch", "no-watch"),
+    key("rules", "trial", "rules-trial"),
     key("policy", "files", "policy"),
     key("policy", "enforce", "enforce"),
     key("policy", "accept_degraded", "accept-degraded"),

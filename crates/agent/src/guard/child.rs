@@ -135,6 +135,8 @@ fn arguments(args: &RunArgs, started: u64, restarts: u32) -> Vec<std::ffi::OsStr
     if let Some(history) = args.history {
         list.extend(["--history".into(), history.to_string().into()]);
     }
+    let trial = format!("{}s", args.rules_trial.as_secs());
+    list.extend(["--rules-trial".into(), trial.into()]);
     let on_exit = match args.on_exit {
         OnExit::Keep => "keep",
         OnExit::Release => "release",
@@ -163,7 +165,7 @@ mod tests {
     fn the_worker_gets_all_that_the_operator_said() {
         let words = "aegisbpf run --rules a --rules b --packs k --packs l --keys n --trust t --strict --keep-going --runtime-dir /r -o compact \
                      --events --no-alerts --no-watch --max-alerts 7 --policy p --enforce \
-                     --state-dir /s --redact /f --cgroup /c --on-exit release --history 8MiB,2h";
+                     --state-dir /s --redact /f --cgroup /c --on-exit release --history 8MiB,2h --rules-trial 7s";
         let Verb::Run(run) = Cli::parse_from(words.split_whitespace()).command else { panic!() };
         let mut words: Vec<std::ffi::OsString> = vec!["aegisbpf".into()];
         words.extend(arguments(&run, 7, 3));

@@ -9,6 +9,8 @@
 //! | `GET /v1/rules` | one object: the rules that run, what they found and cost, and those left out |
 //! | `POST /v1/rules/release` | `script=NAME`, `reason=TEXT`: asks a script in quarantine again; 409: there is none |
 //! | `POST /v1/rules/accept` | `pack=ID`, `reason=TEXT`: as `reload`, with an older version of that pack |
+//! | `POST /v1/rules/rollback` | `generation=N`, `reason=TEXT`: as `reload`, with a generation of before; 409: there is none |
+//! | `POST /v1/rules/follow` | as `reload`, after a rollback or after rules that broke; 409: nothing is held back |
 //! | `GET /v1/record` | a recording from now on, until the client goes |
 //! | `GET /v1/metrics` | figures of scripts as Prometheus reads them |
 //! | `GET /v1/events` | JSON lines; `follow=true`, `kinds=a,b`, `where=EQL` |
@@ -18,6 +20,8 @@
 //! | `POST /v1/policy` | puts a stored generation in force; `generation=N`, `trial=SECONDS`; 409: why not |
 //! | `POST /v1/emergency` | `enforce=false` ends enforcement, `true` takes it up again |
 //! | `POST /v1/reload` | one object: the rules that run, once they do; 422: why the old ones stay |
+
+mod rules;
 
 use std::convert::Infallible;
 use std::os::unix::fs::PermissionsExt;
@@ -42,6 +46,7 @@ use model::op::{Kind, KindSet};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use tokio::net::UnixListener;
+use tokio::net::unix::UCred;
 use tokio::sync::oneshot;
 
 use super::board::Board;
@@ -53,7 +58,6 @@ use super::policies::{self, Asking};
 use super::queue::{Bounds, LineReceiver, channel, json_notice};
 use super::recorder::serve::get_record;
 use super::status;
-use crate::cli::Accept;
 use crate::exit::{Exit, Failure};
 use crate::proto;
 
@@ -116,12 +120,14 @@ fn serve(listener: std::os::unix::net::UnixListener, control: Control) -> std::i
             .route("/v1/doctor", get(get_doctor))
             .route("/v1/rules", get(get_rules))
             .route("/v1/rules/release", post(post_release))
-            .route("/v1/rules/accept", post(post_accept))
+            .route("/v1/rules/accept", post(rules::post_accept))
+            .route("/v1/rules/rollback", post(rules::post_rollback))
+            .route("/v1/rules/follow", post(rules::post_follow))
             .route("/v1/metrics", get(get_metrics))
             .route("/v1/events", get(get_events))
             .route("/v1/alerts", get(get_alerts))
             .route("/v1/record", get(get_record))
-            .route("/v1/reload", post(post_reload))
+            .route("/v1/reload", post(rules::post_reload))
             .route("/v1/policy", get(policies::get_policy).post(policies::post_policy))
             .route("/v1/denials", get(policies::get_denials))
             .route("/v1/emergency", post(policies::post_emergency))
@@ -134,11 +140,19 @@ fn serve(listener: std::os::unix::net::UnixListener, control: Control) -> std::i
 
 /// Who is at the other end of a connection, by the kernel's word.
 #[derive(Debug, Clone, Copy)]
-struct Peer(Option<u32>);
+struct Peer(Option<u32>, Option<i32>);
 
 impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Peer {
-        Peer(stream.io().peer_cred().ok().map(|peer| peer.uid()))
+        let peer = stream.io().peer_cred().ok();
+        Peer(peer.as_ref().map(UCred::uid), peer.and_then(|peer| peer.pid()))
+    }
+}
+
+impl Peer {
+    /// For the audit log; who is not known is nobody.
+    fn who(self) -> crate::rules::Peer {
+        crate::rules::Peer { uid: self.0.unwrap_or(u32::MAX), pid: self.1 }
     }
 }
 
@@ -224,46 +238,6 @@ async fn get_metrics(State(control): Shared) -> Response {
     match text.await {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
         Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending"),
-    }
-}
-
-async fn post_reload(State(control): Shared) -> Response {
-    reload(&control, None).await
-}
-
-/// Which pack is meant as it lies there, and why.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Accepted {
-    pack: String,
-    reason: String,
-}
-
-async fn post_accept(
-    State(control): Shared,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    Query(Accepted { pack, reason }): Query<Accepted>,
-) -> Response {
-    let reason = reason.chars().take(REASON_MAX).collect();
-    let accept = Accept { pack, who: peer.0.unwrap_or(u32::MAX), reason };
-    reload(&control, Some(accept)).await
-}
-
-async fn reload(control: &Control, accept: Option<Accept>) -> Response {
-    let (answer, done) = oneshot::channel();
-    if control.events.try_send(Command::Reload(accept, answer)).is_err() {
-        return refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is busy; try again");
-    }
-    match done.await {
-        Ok(Ok(subscriptions)) => {
-            let mut reports = control.board.reports();
-            if !reaches(&mut reports, subscriptions, GUARD_WAIT).await {
-                tracing::warn!("the guard has not attached what the new rules need");
-            }
-            axum::Json(control.board.rules()).into_response()
-        }
-        Ok(Err(reason)) => refuse(StatusCode::UNPROCESSABLE_ENTITY, &reason),
-        Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "too many wait for the rules"),
     }
 }
 

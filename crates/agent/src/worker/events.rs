@@ -13,19 +13,20 @@ use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value as Json;
 
 use super::arms::Arms;
-use super::board::{Board, Figures, Reload};
+use super::board::{Board, Figures};
+use super::changes::Changing;
 use super::control::untaxed;
 use super::health::processor_time;
 use super::hub::Command;
 use super::link::{Asker, Link, News};
+use super::metrics;
 use super::publisher::Publisher;
 use super::recorder::Recorder;
-use super::reload::{Fresh, Reloader};
 use super::resolver::Resolver;
 use super::scripts;
 use super::settle::Settling;
 use super::snapshot;
-use super::watch::Seen;
+use super::status::seconds_since_boot;
 use crate::audit::Audit;
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
@@ -53,21 +54,21 @@ const NAMES: Duration = Duration::from_secs(2);
 /// What the event thread owns.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    engine: Engine,
+    pub(super) engine: Engine,
     resolver: Resolver,
-    publisher: Publisher,
-    recorder: Recorder,
-    rules_want: Interest,
+    pub(super) publisher: Publisher,
+    pub(super) recorder: Recorder,
+    pub(super) rules_want: Interest,
     asked: Interest,
-    subscriptions: u64,
+    pub(super) subscriptions: u64,
     malformed: u64,
-    board: Arc<Board>,
+    pub(super) board: Arc<Board>,
     guard: Asker,
-    reloader: Reloader,
+    pub(super) changing: Changing,
     settling: Settling,
-    arms: Arms,
-    scripts: scripts::Watch,
-    audit: Arc<Audit>,
+    pub(super) arms: Arms,
+    pub(super) scripts: scripts::Watch,
+    pub(super) audit: Arc<Audit>,
     show_events: bool,
 }
 
@@ -77,7 +78,7 @@ impl Worker {
         engine: Engine,
         rules_want: Interest,
         (publisher, arms, scripts, recorder): (Publisher, Arms, Arc<[scripts::Info]>, Recorder),
-        (args, seen, audit): (&RunArgs, Seen, Arc<Audit>),
+        (args, changing, audit): (&RunArgs, Changing, Arc<Audit>),
         board: Arc<Board>,
         guard: Asker,
     ) -> Worker {
@@ -93,7 +94,7 @@ impl Worker {
             malformed: 0,
             board,
             guard,
-            reloader: Reloader::new(args, seen, Arc::clone(&audit)),
+            changing,
             settling: Settling::default(),
             arms,
             scripts: watch_of(scripts),
@@ -162,9 +163,7 @@ impl Worker {
             while let Ok(command) = commands.try_recv() {
                 self.command(command)?;
             }
-            if link.wants_reload() {
-                self.reloader.ask(None);
-            }
+            self.hear(link.wants_reload());
             self.take_rules()?;
             let now = Instant::now();
             if now.duration_since(tick) >= TICK {
@@ -175,6 +174,7 @@ impl Worker {
                 look = now;
                 let notices = self.publisher.health.look(now_ns() / 1_000_000_000);
                 self.publisher.notices(notices);
+                self.look_at_trial();
             }
             if now.duration_since(names) >= NAMES {
                 names = now;
@@ -265,9 +265,8 @@ impl Worker {
                     tracing::debug!("a client left while it joined");
                 }
             }
-            Command::Reload(accept, answer) => {
-                self.reloader.accept(accept);
-                self.reloader.ask(Some(answer));
+            Command::Reload(ask, accept, answer) => {
+                self.changing.reloader.ask(ask, accept, Some(answer));
             }
             Command::Release { name, who, reason, answer } => {
                 if answer.send(self.release(&name, who, &reason)).is_err() {
@@ -281,7 +280,9 @@ impl Worker {
                 }
             }
             Command::Metrics(answer) => {
-                if answer.send(self.scripts.metrics(self.engine.scripts())).is_err() {
+                let mut text = self.scripts.metrics(self.engine.scripts());
+                text += &metrics::rules(&self.board.rules(), seconds_since_boot());
+                if answer.send(text).is_err() {
                     tracing::debug!("a client left while it asked");
                 }
             }
@@ -303,50 +304,15 @@ impl Worker {
         Ok(())
     }
 
-    /// Runs the rules that have been read again, if they are ready. The old ones ran until here,
-    /// and the next record meets the new ones: none is left out.
-    fn take_rules(&mut self) -> Result<(), Failure> {
-        let Some((result, clients)) = self.reloader.result() else { return Ok(()) };
-        let answer = match result {
-            Ok(Fresh { prepared, interest, set, infos, scripts, arms, recorded }) => {
-                self.take_incidents();
-                self.scripts.keep_calls(self.engine.scripts());
-                self.arms = arms;
-                warn_of_watches(&interest);
-                self.engine.swap(prepared);
-                self.recorder.rules(recorded);
-                self.scripts.replace(scripts);
-                self.publisher.health.replace(infos);
-                self.rules_want = interest;
-                self.subscribe()?;
-                tracing::info!(rules = set.loaded, "the rules were read again");
-                self.board.put_rules(set);
-                Ok(self.subscriptions)
-            }
-            Err(failure) => {
-                tracing::error!(error = %failure, "the rules stay as they were");
-                let reason = failure.to_string();
-                self.board.put_reload(Reload::now(Some(reason.clone())));
-                self.publisher.not_reloaded(&reason);
-                Err(reason)
-            }
-        };
-        for client in clients {
-            if client.send(answer.clone()).is_err() {
-                tracing::debug!("a client left while rules were read");
-            }
-        }
-        Ok(())
-    }
-
     /// Tells what scripts did beyond their terms since the last time.
-    fn take_incidents(&mut self) {
+    pub(super) fn take_incidents(&mut self) {
         if self.scripts.is_empty() {
             return;
         }
         let mut incidents = self.engine.scripts().incidents();
         for incident in &mut incidents {
             self.publisher.conceal(&mut incident.detail);
+            self.changing.incident(incident, &self.scripts);
         }
         for told in self.scripts.take(incidents, &self.audit) {
             self.publisher.script(&told);
@@ -421,7 +387,7 @@ fn watch_of(scripts: Arc<[scripts::Info]>) -> scripts::Watch {
     watch
 }
 
-fn warn_of_watches(interest: &Interest) {
+pub(super) fn warn_of_watches(interest: &Interest) {
     if interest.watch.len() > WATCH_MAX {
         tracing::warn!(
             watches = interest.watch.len(),
@@ -432,7 +398,7 @@ fn warn_of_watches(interest: &Interest) {
 }
 
 /// Now, on the clock of the records.
-fn now_ns() -> u64 {
+pub(super) fn now_ns() -> u64 {
     let now = clock_gettime(ClockId::Boottime);
     let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
     seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0))

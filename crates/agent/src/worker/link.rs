@@ -81,11 +81,6 @@ impl Link {
         self.news.try_recv().ok()
     }
 
-    /// Set when the rules are to be read again.
-    pub(crate) fn reload(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.reload)
-    }
-
     /// Whether the rules are to be read again; told once.
     pub(crate) fn wants_reload(&self) -> bool {
         self.reload.swap(false, Ordering::Relaxed)

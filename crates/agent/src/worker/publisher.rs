@@ -178,6 +178,18 @@ impl Publisher {
         self.tell(health::document("rules_refused", &message, None, &json!({ "reason": reason })));
     }
 
+    /// Tells that a generation of rules broke: another one runs again, or it stays for want of one.
+    pub(super) fn reverted(&mut self, generation: u64, reason: &str, stays: Option<&str>) {
+        let message = match stays {
+            None => format!("generation {generation} of rules is taken back: {reason}"),
+            Some(why) => {
+                format!("generation {generation} of rules broke ({reason}) and stays: {why}")
+            }
+        };
+        let details = json!({ "generation": generation, "reason": reason, "stays": stays });
+        self.tell(health::document("rules_reverted", &message, None, &details));
+    }
+
     fn tell(&mut self, mut document: Map<String, Json>) {
         // What the guard and the agent itself tell knows of no host.
         for (name, value) in &self.host {

@@ -15,7 +15,7 @@
 mod about;
 mod emergency;
 mod journal;
-mod write;
+pub(crate) mod write;
 
 use std::fs::{self, File, OpenOptions};
 use std::io;

@@ -39,6 +39,8 @@ pub(crate) struct Pack {
     pub(crate) compiled: Compiled,
     /// Where it was found.
     pub(crate) place: String,
+    /// What it is there without a signature.
+    pub(crate) found: Level,
     /// Why another version runs than the one that is there; none if it is that one.
     pub(crate) instead: Option<String>,
 }
@@ -50,6 +52,46 @@ pub(crate) struct Packs {
     pub(crate) loaded: Vec<Pack>,
     /// Those that are not, and why: their place and all reasons.
     pub(crate) refused: Vec<(String, Vec<Refusal>)>,
+    /// The operator's files by which they were judged; none if there is no pack and they are unusable.
+    pub(crate) operator: Option<operator::Files>,
+}
+
+/// Judges packs that were loaded before, by the keys and the trust of now. That one is older than what
+/// was loaded since is what is wanted, and is not written down: the next older one is refused as ever.
+pub(crate) fn again(
+    args: &RunArgs,
+    stored: Vec<(Level, String, Vec<u8>)>,
+    audit: &Audit,
+) -> Result<Packs, Vec<Refusal>> {
+    if stored.is_empty() {
+        return Ok(Packs { operator: unjudged(args), ..Packs::default() });
+    }
+    let operator = Operator::open(args.keys.as_deref(), args.trust.as_deref())?;
+    let mut packs = Packs { operator: Some(operator.files.clone()), ..Packs::default() };
+    for (found, place, bytes) in stored {
+        let path = PathBuf::from(&place);
+        let real = path.canonicalize().unwrap_or(path);
+        let judged = Untrusted::from_bytes(&real, &place, bytes)
+            .map_err(|refusal| vec![refusal])
+            .and_then(|opened| opened.verify(&operator.judge(found, args.strict)))
+            .and_then(|verified| verified.compile(&operator.trust));
+        match judged {
+            Ok(compiled) => packs.loaded.push(Pack { compiled, place, found, instead: None }),
+            Err(refused) => {
+                let about = json!({ "place": place, "refusals": list(&refused) });
+                audit.note("pack-refused", about);
+                packs.refused.push((place, refused));
+            }
+        }
+    }
+    packs.loaded.sort_by_key(|pack| pack.compiled.verified().level());
+    Ok(packs)
+}
+
+/// The operator's files where they judge no pack: what is wrong with them is told when one comes.
+fn unjudged(args: &RunArgs) -> Option<operator::Files> {
+    let operator = Operator::open(args.keys.as_deref(), args.trust.as_deref());
+    operator.map(|operator| operator.files).ok()
 }
 
 /// Reads all packs. What is wrong with one is told of that one; only the operator's own files can
@@ -57,7 +99,7 @@ pub(crate) struct Packs {
 pub(crate) fn read(args: &RunArgs, audit: &Audit) -> Result<Packs, Vec<Refusal>> {
     let found = places(&args.packs)?;
     if found.is_empty() {
-        return Ok(Packs::default());
+        return Ok(Packs { operator: unjudged(args), ..Packs::default() });
     }
     let operator = Operator::open(args.keys.as_deref(), args.trust.as_deref())?;
     let record = args.state_dir.join(RECORD);
@@ -71,7 +113,7 @@ pub(crate) fn read(args: &RunArgs, audit: &Audit) -> Result<Packs, Vec<Refusal>>
         accepted: BTreeSet::new(),
         changed: false,
     };
-    let mut packs = Packs::default();
+    let mut packs = Packs { operator: Some(reading.operator.files.clone()), ..Packs::default() };
     for one in &found {
         match reading.pack(one) {
             Ok(pack) => packs.loaded.push(pack),
@@ -112,7 +154,7 @@ impl Reading<'_> {
             Ok((compiled, change)) => {
                 self.note(&place, &compiled, &change);
                 self.last.keep(&found.path, &compiled);
-                Ok(Pack { compiled, place, instead: None })
+                Ok(Pack { compiled, place, found: found.place, instead: None })
             }
             Err(refused) => {
                 self.audit
@@ -143,7 +185,7 @@ impl Reading<'_> {
             "pack-kept",
             json!({ "place": place, "id": manifest.id, "version": version, "serial": serial }),
         );
-        Ok(Pack { compiled, place, instead: Some(why) })
+        Ok(Pack { compiled, place, found: found.place, instead: Some(why) })
     }
 
     fn judged(&self, opened: Untrusted, place: Level) -> Result<(Compiled, Change), Vec<Refusal>> {

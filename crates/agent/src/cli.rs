@@ -1,5 +1,6 @@
 //! The command line.
 
+pub(crate) mod actions;
 pub(crate) mod adhoc;
 pub(crate) mod audit;
 pub(crate) mod config;
@@ -55,6 +56,8 @@ pub(crate) enum Command {
     /// Switch all enforcement off and on again
     #[command(subcommand)]
     Emergency(emergency::EmergencyCommand),
+    /// Show what was done because rules matched, or would have been, and undo it
+    Actions(actions::ActionsArgs),
     /// Look at the log of all that was changed, done or refused, and find out whether it is whole
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -93,6 +96,9 @@ pub(crate) enum Command {
     /// Print the addresses in answers of name servers, for the privileged half
     #[command(hide = true)]
     ReadAnswers,
+    /// Print what rules may do besides raising alerts, for the privileged half
+    #[command(hide = true)]
+    Grants(RunArgs),
     /// The unprivileged half, started by `run`
     #[command(hide = true)]
     Worker(WorkerArgs),
@@ -105,6 +111,15 @@ pub(crate) enum OnExit {
     Keep,
     /// Enforcement ends with the agent
     Release,
+}
+
+/// What becomes of an action that cannot be written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AuditFull {
+    /// It is not done
+    Refuse,
+    /// It is done, and said on standard error and among the alerts
+    Act,
 }
 
 /// Form of what `run` prints.
@@ -229,6 +244,25 @@ pub(crate) struct RunArgs {
     /// and ten minutes
     #[arg(long, value_name = "FILE")]
     pub(crate) audit_key: Option<PathBuf>,
+    /// Program that rules never act on, besides those that every host needs; may be given several times
+    #[arg(long, value_name = "PATH")]
+    pub(crate) protect: Vec<PathBuf>,
+    /// Most actions of all rules within a minute
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    pub(crate) max_actions: usize,
+    /// Most actions of one rule within a minute
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) max_rule_actions: usize,
+    /// When rules ask for more actions than this within a minute, all are only reported from then on,
+    /// until `actions resume`
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub(crate) breaker: usize,
+    /// How long what a rule did and can be undone stays in effect, as `90s`, `10m`, `2h` or `1d`
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = policy::duration)]
+    pub(crate) action_ttl: std::time::Duration,
+    /// What becomes of an action when the audit log cannot be written, as on a full disk
+    #[arg(long, value_name = "WAY", default_value = "refuse")]
+    pub(crate) audit_full: AuditFull,
     /// Always keep a recording of the recent past in the state directory, bounded by size and age, as
     /// `256MiB,24h`
     #[arg(long, value_name = "SIZE,AGE")]

@@ -48,6 +48,8 @@ mod refusals;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
+mod responses;
+#[cfg(test)]
 mod restarts;
 #[cfg(test)]
 mod running;

@@ -102,6 +102,13 @@ fn arguments(args: &RunArgs, started: u64, restarts: u32) -> Vec<std::ffi::OsStr
     let mut list: Vec<std::ffi::OsString> = vec!["worker".into()];
     list.extend(["--started".into(), started.to_string().into()]);
     list.extend(["--restarts".into(), restarts.to_string().into()]);
+    list.extend(options(args));
+    list
+}
+
+/// The operator's words, for a process of the agent that reads rules.
+pub(super) fn options(args: &RunArgs) -> Vec<std::ffi::OsString> {
+    let mut list: Vec<std::ffi::OsString> = Vec::new();
     list.extend(["--runtime-dir".into(), args.runtime_dir.clone().into()]);
     for dir in &args.rules {
         list.extend(["--rules".into(), dir.clone().into()]);

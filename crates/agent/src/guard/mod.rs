@@ -3,16 +3,19 @@
 //! It parses nothing foreign but the fixed messages of [`crate::proto`], opens no network, and
 //! knows neither rules nor fields.
 
+mod act;
 mod backoff;
 mod child;
 mod prevent;
 mod report;
 pub(crate) mod runtime;
 
+pub(crate) use act::{print_grants, read_kept};
 pub(crate) use prevent::{read_answers, resolve};
 pub(crate) use report::{Doctor, failure};
 
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kernel::Sensors;
@@ -25,6 +28,7 @@ use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
 use crate::policy::store::Who;
 use crate::proto::{self, ProtoError, Request};
+use act::{Actor, Scene};
 use backoff::Backoff;
 use child::Worker;
 use prevent::{Keeper, Prevention};
@@ -43,7 +47,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     }
     let signals = block_signals()?;
     let runtime = Runtime::claim(&args.runtime_dir)?;
-    let audit = Audit::signed(&args.state_dir, args.audit_key.as_deref())?;
+    let audit = Arc::new(Audit::signed(&args.state_dir, args.audit_key.as_deref())?);
     let started = seconds_since_boot();
     let mut worker = Worker::spawn(args, started, 0)?;
     // Nothing is loaded into the kernel for rules that cannot run.
@@ -54,12 +58,24 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let sensors = Sensors::load(kernel::Options::default()).map_err(|error| failure(&error))?;
     audit.note("agent-started", about(args));
     let keeper = Keeper::new(args);
+    let mut actor = Actor::new(args, child::options(args), Arc::clone(&audit));
+    actor.begin()?;
     let mut prevention = Prevention::new(args, audit);
     prevention.begin(keeper.begin()?)?;
     let backoff = Backoff::new();
     let restarts = 0;
-    let mut guard =
-        Guard { args, sensors, prevention, keeper, signals, started, backoff, restarts, reload };
+    let mut guard = Guard {
+        args,
+        sensors,
+        prevention,
+        keeper,
+        actor,
+        signals,
+        started,
+        backoff,
+        restarts,
+        reload,
+    };
     let end = guard.supervise(worker);
     guard.prevention.end();
     // The sensors are detached before the lock is given up.
@@ -138,6 +154,7 @@ struct Guard<'a> {
     sensors: Sensors,
     prevention: Prevention,
     keeper: Keeper,
+    actor: Actor,
     signals: SignalFd,
     started: u64,
     backoff: Backoff,
@@ -208,11 +225,12 @@ impl Guard<'_> {
                     return Ok(None);
                 }
                 if told.reload {
+                    self.actor.reload();
                     reload(worker);
                 }
             }
             if ready.sensors {
-                self.service();
+                self.service(worker.pid());
                 self.tell(worker);
             }
             if ready.worker
@@ -246,7 +264,7 @@ impl Guard<'_> {
                 return Ok(true);
             }
             if ready.sensors {
-                self.service();
+                self.service(0);
             }
         }
     }
@@ -283,15 +301,20 @@ impl Guard<'_> {
         Ok(Ready { signals, sensors: sensors || heard, worker: worker.is_some() && next() })
     }
 
-    fn service(&mut self) {
+    fn service(&mut self, worker: u32) {
         if let Err(error) = self.sensors.service() {
             tracing::warn!(%error, "a sensor could not be read");
         }
         self.prevention.service();
         self.keeper.service(self.prevention.about());
+        self.actor.service(self.scene(worker));
     }
 
-    /// Tells the worker what was denied.
+    fn scene(&self, worker: u32) -> Scene {
+        Scene { worker, off: self.prevention.is_off() }
+    }
+
+    /// Tells the worker what was denied, and what else belongs among the alerts.
     fn tell(&mut self, worker: &Worker) {
         if !worker.ready {
             return;
@@ -301,6 +324,12 @@ impl Guard<'_> {
         {
             tracing::debug!(%error, "the worker is not told what was denied");
             self.prevention.untold(denials);
+        }
+        if let Some(notice) = self.actor.next_notice()
+            && let Err(error) = proto::send_notice(worker.socket(), &notice.to_string())
+        {
+            tracing::debug!(%error, "the worker is not told what the guard has to say");
+            self.actor.untold(notice);
         }
     }
 
@@ -330,6 +359,7 @@ impl Guard<'_> {
                 };
                 if let Some(counters) = counters.as_object_mut() {
                     counters.insert("policy".to_owned(), self.prevention.figures());
+                    counters.insert("actions".to_owned(), self.actor.figures());
                 }
                 proto::send_counters(socket, &counters.to_string())
             }
@@ -339,6 +369,21 @@ impl Guard<'_> {
             Request::Arm(arm) => {
                 self.prevention.arm(arm);
                 Ok(())
+            }
+            Request::Act(act) => {
+                self.actor.act(act, self.scene(worker.pid()));
+                Ok(())
+            }
+            Request::Rules => {
+                self.actor.rules_changed();
+                Ok(())
+            }
+            Request::Undo(number, undo) => {
+                let mut answer = self.actor.undo(undo);
+                if let Some(answer) = answer.as_object_mut() {
+                    answer.insert("number".to_owned(), (*number).into());
+                }
+                proto::send_policy(socket, &answer.to_string())
             }
             Request::Snapshot => match self.sensors.snapshot() {
                 Ok(fd) => proto::send_snapshot(socket, fd.as_fd()),

@@ -56,6 +56,11 @@ pub(crate) struct Figures {
     pub(crate) audit_lost: u64,
     /// Recordings that run, the history included.
     pub(crate) recordings: u64,
+    /// Actions that the guard was asked for.
+    pub(crate) actions_asked: u64,
+    /// Matches whose rule wants an action, and for which none was asked: nobody could be named, or they
+    /// were too old.
+    pub(crate) actions_left_out: u64,
     /// Items that no recording has, because the writer was too slow.
     pub(crate) recording_lost: u64,
     /// Frames that one recording lacks, because its reader or the disk was too slow.

@@ -125,11 +125,13 @@ impl Worker {
     }
 
     fn swap(&mut self, fresh: Fresh) -> Result<(), Failure> {
-        let Fresh { prepared, interest, mut set, infos, scripts, arms, recorded, trial } = fresh;
+        let Fresh { prepared, interest, mut set, infos, scripts, arms, acts, recorded, trial } =
+            fresh;
         self.take_incidents();
         self.scripts.keep_calls(self.engine.scripts());
         self.changing.actions += self.arms.asked();
         self.arms = arms;
+        self.acts.replace(acts, &self.guard);
         warn_of_watches(&interest);
         self.engine.swap(prepared);
         self.recorder.rules(recorded);
@@ -170,10 +172,11 @@ impl Worker {
         }
     }
 
-    /// What all rules did. What else acts for rules than the arms of sequences is to be added here.
+    /// What all rules did. The arms of sequences are counted anew with each set.
     fn counts(&self) -> Counts {
         let [alerts, _] = self.publisher.health.raised();
-        Counts { alerts, actions: self.changing.actions + self.arms.asked() }
+        let asked = self.arms.asked() + self.acts.asked();
+        Counts { alerts, actions: self.changing.actions + asked }
     }
 
     /// A second later.

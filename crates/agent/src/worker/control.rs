@@ -12,13 +12,15 @@
 //! | `POST /v1/rules/rollback` | `generation=N`, `reason=TEXT`: as `reload`, with a generation of before; 409: there is none |
 //! | `POST /v1/rules/follow` | as `reload`, after a rollback or after rules that broke; 409: nothing is held back |
 //! | `GET /v1/record` | a recording from now on, until the client goes |
-//! | `GET /v1/metrics` | figures of scripts as Prometheus reads them |
+//! | `GET /v1/metrics` | figures of scripts and actions as Prometheus reads them |
 //! | `GET /v1/events` | JSON lines; `follow=true`, `kinds=a,b`, `where=EQL` |
 //! | `GET /v1/alerts` | JSON lines; `follow=true` |
 //! | `GET /v1/policy` | one object: which policies are in force, read back from the kernel |
 //! | `GET /v1/denials` | one object: what was denied of late, the newest first |
 //! | `POST /v1/policy` | puts a stored generation in force; `generation=N`, `trial=SECONDS`; 409: why not |
 //! | `POST /v1/emergency` | `enforce=false` ends enforcement, `true` takes it up again |
+//! | `POST /v1/actions/rollback` | undoes what rules did; `id=N`, `rule=ID` or `since=SECONDS`, and `reason` |
+//! | `POST /v1/actions/resume` | lets rules act again after the breaker has tripped; `reason` |
 //! | `POST /v1/reload` | one object: the rules that run, once they do; 422: why the old ones stay |
 
 mod rules;
@@ -53,6 +55,7 @@ use super::board::Board;
 use super::filter::Filter;
 use super::hub::{CLIENTS_MAX, Client, Command, Stream};
 use super::link::{Asker, reaches};
+use super::metrics;
 use super::policies::{self, Asking};
 
 use super::queue::{Bounds, LineReceiver, channel, json_notice};
@@ -66,7 +69,7 @@ const CLIENT_QUEUE: Bounds = Bounds { lines: 2048, bytes: 2 * 1024 * 1024 };
 /// How long the guard may take to count, or to attach what a client asked for.
 const GUARD_WAIT: Duration = Duration::from_secs(5);
 /// Letters of a reason.
-const REASON_MAX: usize = 1_000;
+pub(super) const REASON_MAX: usize = 1_000;
 /// Commands that wait for the event thread; it takes them several times a second.
 pub(crate) const COMMANDS_MAX: usize = CLIENTS_MAX * 2;
 
@@ -131,6 +134,8 @@ fn serve(listener: std::os::unix::net::UnixListener, control: Control) -> std::i
             .route("/v1/policy", get(policies::get_policy).post(policies::post_policy))
             .route("/v1/denials", get(policies::get_denials))
             .route("/v1/emergency", post(policies::post_emergency))
+            .route("/v1/actions/rollback", post(policies::post_rollback))
+            .route("/v1/actions/resume", post(policies::post_resume))
             .layer(from_fn(admit))
             .with_state(Arc::new(control))
             .into_make_service_with_connect_info::<Peer>();
@@ -140,7 +145,14 @@ fn serve(listener: std::os::unix::net::UnixListener, control: Control) -> std::i
 
 /// Who is at the other end of a connection, by the kernel's word.
 #[derive(Debug, Clone, Copy)]
-struct Peer(Option<u32>, Option<i32>);
+pub(super) struct Peer(Option<u32>, Option<i32>);
+
+impl Peer {
+    /// Its user; who cannot be told is nobody.
+    pub(super) fn uid(self) -> u32 {
+        self.0.unwrap_or(u32::MAX)
+    }
+}
 
 impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Peer {
@@ -175,11 +187,16 @@ pub(super) fn refuse(status: StatusCode, detail: &str) -> Response {
 
 type Shared = State<Arc<Control>>;
 
-async fn get_status(State(control): Shared) -> Response {
+/// Lets the guard count; whether it did in time.
+async fn count(control: &Control) -> bool {
     let mut counted = control.board.counted();
     let target = *counted.borrow_and_update() + 1;
-    let fresh = control.guard.ask(&proto::Request::Counters).is_ok()
-        && reaches(&mut counted, target, GUARD_WAIT).await;
+    control.guard.ask(&proto::Request::Counters).is_ok()
+        && reaches(&mut counted, target, GUARD_WAIT).await
+}
+
+async fn get_status(State(control): Shared) -> Response {
+    let fresh = count(&control).await;
     axum::Json(status::document(&control.about, &control.board, fresh)).into_response()
 }
 
@@ -219,7 +236,7 @@ async fn post_release(
     let Release { script: name, reason } = wanted;
     let reason: String = reason.chars().take(REASON_MAX).collect();
     let missing = format!("no script `{name}` is in quarantine");
-    let who = peer.0.unwrap_or(u32::MAX);
+    let who = peer.uid();
     if control.events.try_send(Command::Release { name, who, reason, answer }).is_err() {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is busy; try again");
     }
@@ -235,7 +252,10 @@ async fn get_metrics(State(control): Shared) -> Response {
     if control.events.try_send(Command::Metrics(answer)).is_err() {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is busy; try again");
     }
-    match text.await {
+    if !count(&control).await {
+        tracing::warn!("the guard did not count: figures of actions are older ones");
+    }
+    match text.await.map(|text| text + &metrics::actions(&control.board.counters())) {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
         Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending"),
     }

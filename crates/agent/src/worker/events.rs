@@ -12,6 +12,7 @@ use model::wire::Record;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value as Json;
 
+use super::acts::Acts;
 use super::arms::Arms;
 use super::board::{Board, Figures};
 use super::changes::Changing;
@@ -63,10 +64,11 @@ pub(crate) struct Worker {
     pub(super) subscriptions: u64,
     malformed: u64,
     pub(super) board: Arc<Board>,
-    guard: Asker,
+    pub(super) guard: Asker,
     pub(super) changing: Changing,
     settling: Settling,
     pub(super) arms: Arms,
+    pub(super) acts: Acts,
     pub(super) scripts: scripts::Watch,
     pub(super) audit: Arc<Audit>,
     show_events: bool,
@@ -77,7 +79,8 @@ impl Worker {
     pub(crate) fn new(
         engine: Engine,
         rules_want: Interest,
-        (publisher, arms, scripts, recorder): (Publisher, Arms, Arc<[scripts::Info]>, Recorder),
+        (publisher, recorder): (Publisher, Recorder),
+        (arms, acts, scripts): (Arms, Acts, Arc<[scripts::Info]>),
         (args, changing, audit): (&RunArgs, Changing, Arc<Audit>),
         board: Arc<Board>,
         guard: Asker,
@@ -97,10 +100,16 @@ impl Worker {
             changing,
             settling: Settling::default(),
             arms,
+            acts,
             scripts: watch_of(scripts),
             audit,
             show_events: args.events,
         }
+    }
+
+    /// Tells the guard that there are rules that want something done, if there are.
+    pub(crate) fn introduce(&self) -> Result<(), Failure> {
+        if self.acts.is_empty() { Ok(()) } else { self.guard.ask(&Request::Rules) }
     }
 
     /// Asks the sensors for what rules and clients need, if that has changed.
@@ -158,6 +167,7 @@ impl Worker {
                 Some(News::Stop) => break,
                 Some(News::Snapshot(fd)) => self.read_snapshot(fd),
                 Some(News::Denials(json)) => self.publisher.denials(&json),
+                Some(News::Notice(json)) => self.publisher.notice(&json),
                 None => {}
             }
             while let Ok(command) = commands.try_recv() {
@@ -199,7 +209,8 @@ impl Worker {
     }
 
     fn drain(&mut self, rings: &mut Rings, now: u64, budget: usize) -> usize {
-        let Worker { engine, resolver, publisher, recorder, malformed, arms, guard, .. } = self;
+        let Worker { engine, resolver, publisher, recorder, malformed, arms, acts, guard, .. } =
+            self;
         let handled = rings.drain_until(now, budget, &mut |bytes| {
             let lines = publisher.output.accepted();
             match Record::parse(bytes) {
@@ -211,9 +222,11 @@ impl Worker {
                         engine.measure_next(processor_time);
                     }
                     let (mut is_event, mut acting) = (false, None);
+                    let time = record.header().time;
                     engine.push(&record, &mut |view, matches| {
                         is_event = true;
                         acting = view.acting();
+                        acts.tell(matches, acting, time, guard);
                         for matched in matches {
                             recorder.matched(matched);
                         }
@@ -242,11 +255,12 @@ impl Worker {
     /// All records have been handled: time goes on without them.
     fn pass(&mut self, now: u64) {
         let late = u64::try_from(LATE.as_nanos()).unwrap_or(u64::MAX);
-        let Worker { engine, publisher, recorder, .. } = self;
+        let Worker { engine, publisher, recorder, acts, guard, .. } = self;
         let now = now.saturating_sub(late);
         recorder.tick(now);
         engine.tick(now, &mut |matched| {
             recorder.matched(matched);
+            acts.tell(std::slice::from_ref(matched), None, now, guard);
             publisher.late(matched);
         });
     }
@@ -375,6 +389,8 @@ impl Worker {
             script_quarantined,
             audit_lost: self.audit.lost(),
             recordings: recorded.recordings,
+            actions_asked: self.acts.asked(),
+            actions_left_out: self.acts.left_out(),
             recording_lost: recorded.lost,
             recording_frames_lost: recorded.frames_lost,
         });

@@ -24,6 +24,8 @@ pub(crate) enum News {
     Snapshot(OwnedFd),
     /// What was denied, as JSON.
     Denials(String),
+    /// What is to be told among the alerts, as JSON.
+    Notice(String),
     /// Finish.
     Stop,
     /// The guard has gone, or speaks nonsense: end at once.
@@ -145,6 +147,7 @@ fn read(socket: &OwnedFd, board: &Board, reload: &AtomicBool, news: &SyncSender<
             }
             Ok(Reply::Snapshot(fd)) => News::Snapshot(fd),
             Ok(Reply::Denials(json)) => News::Denials(json),
+            Ok(Reply::Notice(json)) => News::Notice(json),
             Ok(Reply::Stop) => News::Stop,
             Ok(Reply::Rings(_)) => continue,
             Err(error) => {

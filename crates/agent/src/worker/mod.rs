@@ -11,6 +11,7 @@
 //! | watch | looks whether rule files have changed |
 //! | recorder | packs and writes recordings |
 
+mod acts;
 mod arms;
 mod board;
 mod changes;
@@ -39,6 +40,7 @@ mod status;
 mod trial;
 mod watch;
 
+pub(crate) use generations::in_force;
 pub(crate) use host::read_limited;
 
 use std::collections::hash_map::RandomState;
@@ -100,7 +102,7 @@ fn evaluate(
     let seen = watch::Seen::default();
     let generations = Generations::new(&args.run, seen.clone(), Arc::clone(audit));
     let fresh = generations.begin(args.restarts)?;
-    let Fresh { prepared, interest, set, infos, scripts, arms, recorded, trial } = fresh;
+    let Fresh { prepared, interest, set, infos, scripts, arms, acts, recorded, trial } = fresh;
     let (board, loaded) = (Arc::new(Board::new()), set.loaded);
     board.put_rules(set);
     let health = Health::new(infos, args.run.max_alerts);
@@ -127,12 +129,14 @@ fn evaluate(
     let mut worker = Worker::new(
         engine,
         interest,
-        (publisher, arms, scripts, recorder),
+        (publisher, recorder),
+        (arms, acts, scripts),
         (&args.run, Changing::new(&args.run, generations), Arc::clone(audit)),
         Arc::clone(&board),
         link.asker(),
     );
     worker.try_out(trial);
+    worker.introduce()?;
     // The guard loads nothing before the rules have been found sound and have said what they need.
     worker.subscribe()?;
     let mut rings = Rings::new(link.rings()?)

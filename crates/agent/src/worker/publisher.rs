@@ -124,6 +124,14 @@ impl Publisher {
         }
     }
 
+    /// Tells what the guard has to say of itself, among the alerts.
+    pub(super) fn notice(&mut self, text: &str) {
+        let notice: Json = serde_json::from_str(text).unwrap_or_default();
+        let of = |name: &str| notice.get(name).and_then(Json::as_str).unwrap_or_default();
+        let details = notice.get("details").unwrap_or(&Json::Null);
+        self.tell(health::document(of("action"), of("message"), None, details));
+    }
+
     /// Tells what ails rules, among the alerts and in the log.
     pub(super) fn notices(&mut self, notices: Vec<Notice>) {
         for notice in notices {

@@ -12,6 +12,7 @@ use engine::Prepared;
 use model::interest::Interest;
 use tokio::sync::oneshot;
 
+use super::acts::Acts;
 use super::arms::Arms;
 use super::board::{Reload, RuleInfo, RuleSet};
 use super::generations::{Ask, Generations, OnTrial};
@@ -46,6 +47,8 @@ pub(crate) struct Fresh {
     pub(crate) scripts: Arc<[scripts::Info]>,
     /// For the guard.
     pub(crate) arms: Arms,
+    /// What matches ask the guard for.
+    pub(crate) acts: Acts,
     /// For recordings.
     pub(crate) recorded: capture::RuleSet,
     /// What they mean for a trial.
@@ -164,6 +167,7 @@ impl Reloader {
 pub(crate) fn ready(rules: Rules) -> Result<Made, Failure> {
     let (set, infos, recorded) = (rules.set(), rules.infos(), rules.recorded());
     let arms = Arms::of(&rules.loaded.program, &rules.terms);
+    let acts = Acts::of(&rules);
     let program = Arc::new(rules.loaded.program);
     let scripts::Ready { runtime, infos: script_infos, own: _ } = rules.scripts;
     let prepared = Prepared::with_scripts(Arc::clone(&program), runtime);
@@ -176,8 +180,17 @@ pub(crate) fn ready(rules: Rules) -> Result<Made, Failure> {
         (rule.meta.id.clone(), is)
     });
     let (rules_by_id, trial) = (numbered.collect(), OnTrial::Over);
-    let fresh =
-        Fresh { prepared, interest, set, infos, scripts: script_infos, arms, recorded, trial };
+    let fresh = Fresh {
+        prepared,
+        interest,
+        set,
+        infos,
+        scripts: script_infos,
+        arms,
+        acts,
+        recorded,
+        trial,
+    };
     let (contents, operator) = (rules.contents, rules.operator);
     Ok(Made { fresh, rules: rules_by_id, contents, sha256: None, operator })
 }

@@ -110,8 +110,9 @@ pub(crate) enum When {
     Reload,
 }
 
-/// Reads packs and plain rules, and prints what is wrong with them on standard error.
-pub(crate) fn read(args: &RunArgs, when: When, audit: &Audit) -> Result<Rules, Failure> {
+/// Reads packs and plain rules, and prints what is wrong with them on standard error. Without an audit
+/// log they are only looked at: nothing is noted or kept.
+pub(crate) fn read(args: &RunArgs, when: When, audit: Option<&Audit>) -> Result<Rules, Failure> {
     let directories = directories(args);
     let mut left_out = strict(args)?;
     let packs = packs::read(args, audit).map_err(|refused| unusable(&refused))?;
@@ -150,7 +151,7 @@ pub(crate) fn again(
     args: &RunArgs,
     (about, contents, place): (&About, Vec<Content>, PathBuf),
     strictly: bool,
-    audit: &Audit,
+    audit: Option<&Audit>,
 ) -> Result<Rules, Failure> {
     let (mut texts, mut stored, mut beside) = (Vec::new(), Vec::new(), HashMap::new());
     for Content { kind, name, bytes } in contents {
@@ -342,7 +343,7 @@ query = 'process where event.type == "start"'
         let dir = dir.to_str().unwrap();
         let words = ["aegisbpf", "run", "--rules", dir].into_iter().chain(more.iter().copied());
         let Command::Run(args) = Cli::parse_from(words).command else { panic!() };
-        read(&args, When::Start, &Audit::at(Path::new("/nonexistent-state")))
+        read(&args, When::Start, Some(&Audit::at(Path::new("/nonexistent-state"))))
     }
 
     #[test]

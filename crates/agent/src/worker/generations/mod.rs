@@ -21,7 +21,7 @@ use serde_json::json;
 
 use super::board::{Generation, Reload};
 use super::reload::{Fresh, Made, ready};
-use super::rules::{self, When};
+use super::rules::{self, Rules, When};
 use super::status::seconds_since_boot;
 use super::watch::{Seen, print as look};
 use crate::audit::Audit;
@@ -195,7 +195,7 @@ impl Generations {
 
     fn directories(&self, args: &RunArgs, when: When, cause: &Cause) -> Result<Fresh, Failure> {
         let print = self.seen.get();
-        let made = rules::read(args, when, &self.audit).and_then(ready);
+        let made = rules::read(args, when, Some(self.audit.as_ref())).and_then(ready);
         let made = made.inspect_err(|failure| {
             let about = json!({
                 "why": cause.why.as_str(),
@@ -222,7 +222,8 @@ impl Generations {
         let about = self.store.about(generation).map_err(unusable)?;
         let contents = self.store.contents(&about).map_err(unusable)?;
         let stored = (&about, contents, self.store.place(generation));
-        let mut made = ready(rules::again(&self.args, stored, strictly, &self.audit)?)?;
+        let mut made =
+            ready(rules::again(&self.args, stored, strictly, Some(self.audit.as_ref()))?)?;
         made.sha256 = Some(about.sha256);
         Ok(made)
     }
@@ -300,6 +301,20 @@ impl Generations {
         fresh.trial = trial;
         fresh
     }
+}
+
+/// The rules in force, only looked at: those of the generation that is held, or else of the directories.
+/// What is malformed or refused is left out.
+pub(crate) fn in_force(args: &RunArgs) -> Result<Rules, Failure> {
+    let args = RunArgs { keep_going: true, ..args.clone() };
+    let store = Store::at(&args.state_dir);
+    let unreadable = |error: std::io::Error| Failure::new(Exit::Failed, error.to_string());
+    let Some(held) = store.standing().map_err(unreadable)?.held else {
+        return rules::read(&args, When::Reload, None);
+    };
+    let about = store.about(held.generation).map_err(unreadable)?;
+    let contents = store.contents(&about).map_err(unreadable)?;
+    rules::again(&args, (&about, contents, store.place(held.generation)), false, None)
 }
 
 /// A generation runs instead of what the directories hold, until somebody says otherwise.

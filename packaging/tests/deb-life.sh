@@ -69,7 +69,7 @@ echo '# mine' > "$root/etc/aegisbpf/rules.d/mine.toml"
 echo '# mine, too' >> "$root/etc/aegisbpf/config.toml"
 echo state > "$root/var/lib/aegisbpf/kept"
 inside systemctl disable aegisbpf.service 2> /dev/null
-mkdir -p "$root/sys/fs/bpf/aegisbpf/pin" "$root/sys/fs/bpf/other"
+mkdir -p "$root/sys/fs/bpf/aegisbpf/pin" "$root/sys/fs/bpf/aegisbpf-isolate" "$root/sys/fs/bpf/other"
 inside dpkg -i /tmp/new.deb
 [ "$(inside dpkg-query -W -f "\${Version}" aegisbpf)" != 0.0.1-1 ] || fail "it was not upgraded"
 [ "$(cat "$root/etc/aegisbpf/rules.d/mine.toml")" = '# mine' ] || fail "the operator's rule is gone"
@@ -81,7 +81,7 @@ if enabled; then fail "the upgrade enabled what the operator had disabled"; fi
 echo "# remove"
 inside dpkg -r aegisbpf
 [ -e "$root/usr/bin/aegisbpf" ] && fail "the program is still there"
-[ -e "$root/sys/fs/bpf/aegisbpf" ] && fail "pins outlived their agent"
+ls -d "$root"/sys/fs/bpf/aegisbpf* 2> /dev/null && fail "pins outlived their agent"
 [ -d "$root/sys/fs/bpf/other" ] || fail "pins of others are gone"
 [ -f "$root/etc/aegisbpf/rules.d/mine.toml" ] || fail "removing took the operator's rule; only purging may"
 [ -f "$root/var/lib/aegisbpf/kept" ] || fail "removing took the state; only purging may"

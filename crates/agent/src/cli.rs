@@ -5,7 +5,9 @@ pub(crate) mod adhoc;
 pub(crate) mod audit;
 pub(crate) mod config;
 pub(crate) mod emergency;
+pub(crate) mod isolate;
 pub(crate) mod policy;
+pub(crate) mod quarantine;
 pub(crate) mod record;
 pub(crate) mod rules;
 
@@ -61,6 +63,12 @@ pub(crate) enum Command {
     /// Look at the log of all that was changed, done or refused, and find out whether it is whole
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Cut this host or a cgroup off the network, for a while
+    #[command(subcommand)]
+    Isolate(isolate::IsolateCommand),
+    /// Move files aside and give them back
+    #[command(subcommand)]
+    Quarantine(quarantine::QuarantineCommand),
     /// Look at what files and environment say of the options of `run`
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -230,6 +238,10 @@ pub(crate) struct RunArgs {
     /// Where no LSM program loads: enforce only for processes of this cgroup and below
     #[arg(long, value_name = "DIR")]
     pub(crate) cgroup: Option<PathBuf>,
+    /// Peer that stays within reach of what a rule cuts off the network: an address, one with a port, or a
+    /// network; may be given several times. Where the agent was started from by SSH is one, too
+    #[arg(long, value_name = "ADDR[:PORT]")]
+    pub(crate) isolate_allow: Vec<kernel::isolate::Peer>,
     /// What becomes of enforcement when the agent ends
     #[arg(long, value_name = "WAY", default_value = "keep")]
     pub(crate) on_exit: OnExit,

@@ -26,6 +26,8 @@ mod generations;
 #[cfg(test)]
 mod health;
 #[cfg(test)]
+mod isolate;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod language;
@@ -37,6 +39,8 @@ mod packs;
 mod policies;
 #[cfg(test)]
 mod prevention;
+#[cfg(test)]
+mod quarantine;
 #[cfg(test)]
 mod recorded;
 #[cfg(test)]

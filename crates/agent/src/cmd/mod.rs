@@ -8,8 +8,10 @@ mod doctor;
 mod emergency;
 mod events;
 mod fields;
+mod isolate;
 mod manual;
 mod policy;
+mod quarantine;
 mod record;
 mod reload;
 mod rules;
@@ -55,6 +57,8 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Why(args) => why::run(&args),
         Command::Emergency(command) => emergency::run(&command),
         Command::Actions(args) => actions::run(&args),
+        Command::Isolate(command) => isolate::run(&command),
+        Command::Quarantine(command) => quarantine::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Config(command) => config::run(&command),
         Command::Events(args) => events::run(&args),

@@ -62,6 +62,7 @@ const KEYS: &[Key] = &[
     key("actions", "breaker", "breaker"),
     key("actions", "ttl", "action-ttl"),
     key("actions", "audit_full", "audit-full"),
+    key("actions", "isolate_allow", "isolate-allow"),
     key("output", "format", "output"),
     key("output", "events", "events"),
     key("output", "no_alerts", "no-alerts"),

@@ -136,6 +136,9 @@ pub(super) fn options(args: &RunArgs) -> Vec<std::ffi::OsString> {
     if let Some(cgroup) = &args.cgroup {
         list.extend(["--cgroup".into(), cgroup.clone().into()]);
     }
+    for peer in &args.isolate_allow {
+        list.extend(["--isolate-allow".into(), peer.to_string().into()]);
+    }
     if let Some(path) = &args.redact {
         list.extend(["--redact".into(), path.clone().into()]);
     }
@@ -172,7 +175,8 @@ mod tests {
     fn the_worker_gets_all_that_the_operator_said() {
         let words = "aegisbpf run --rules a --rules b --packs k --packs l --keys n --trust t --strict --keep-going --runtime-dir /r -o compact \
                      --events --no-alerts --no-watch --max-alerts 7 --policy p --enforce \
-                     --state-dir /s --redact /f --cgroup /c --on-exit release --history 8MiB,2h --rules-trial 7s";
+                     --state-dir /s --redact /f --cgroup /c --on-exit release --history 8MiB,2h \
+                     --isolate-allow 192.0.2.1:443 --isolate-allow 2001:db8::/32 --rules-trial 7s";
         let Verb::Run(run) = Cli::parse_from(words.split_whitespace()).command else { panic!() };
         let mut words: Vec<std::ffi::OsString> = vec!["aegisbpf".into()];
         words.extend(arguments(&run, 7, 3));

@@ -6,7 +6,9 @@
 mod act;
 mod backoff;
 mod child;
+pub(crate) mod isolate;
 mod prevent;
+pub(crate) mod quarantine;
 mod report;
 pub(crate) mod runtime;
 
@@ -48,6 +50,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let signals = block_signals()?;
     let runtime = Runtime::claim(&args.runtime_dir)?;
     let audit = Arc::new(Audit::signed(&args.state_dir, args.audit_key.as_deref())?);
+    quarantine::settle_at_start(&args.state_dir, &audit);
     let started = seconds_since_boot();
     let mut worker = Worker::spawn(args, started, 0)?;
     // Nothing is loaded into the kernel for rules that cannot run.
@@ -62,6 +65,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     actor.begin()?;
     let mut prevention = Prevention::new(args, audit);
     prevention.begin(keeper.begin()?)?;
+    let sweeper = isolate::Sweeper::new(&args.runtime_dir, &args.state_dir);
     let backoff = Backoff::new();
     let restarts = 0;
     let mut guard = Guard {
@@ -70,6 +74,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
         prevention,
         keeper,
         actor,
+        sweeper,
         signals,
         started,
         backoff,
@@ -90,6 +95,7 @@ fn about(args: &RunArgs) -> serde_json::Value {
         "who": Who::me(),
         "version": env!("CARGO_PKG_VERSION"),
         "mode": if args.enforce { "enforce" } else { "audit" },
+        "within_reach": isolate::peers(&args.isolate_allow).iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
 
@@ -127,11 +133,15 @@ fn first_word(
 
 /// Only root can load sensors; say so before the kernel says it in its own words.
 pub(crate) fn privilege() -> Result<(), Failure> {
+    privilege_for("loading sensors into the kernel needs root")
+}
+
+/// The same for what else needs root.
+pub(crate) fn privilege_for(what: &str) -> Result<(), Failure> {
     if rustix::process::geteuid().is_root() {
         return Ok(());
     }
-    Err(Failure::new(Exit::Permission, "loading sensors into the kernel needs root")
-        .help("run it with sudo"))
+    Err(Failure::new(Exit::Permission, what).help("run it with sudo"))
 }
 
 /// Signals are read from a descriptor; the worker keeps ignoring them, and ends by our word.
@@ -155,6 +165,7 @@ struct Guard<'a> {
     prevention: Prevention,
     keeper: Keeper,
     actor: Actor,
+    sweeper: isolate::Sweeper,
     signals: SignalFd,
     started: u64,
     backoff: Backoff,
@@ -308,6 +319,7 @@ impl Guard<'_> {
         self.prevention.service();
         self.keeper.service(self.prevention.about());
         self.actor.service(self.scene(worker));
+        self.sweeper.service();
     }
 
     fn scene(&self, worker: u32) -> Scene {

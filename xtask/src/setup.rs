@@ -106,6 +106,25 @@ pub(crate) const PACKAGES: &[Package] = &[
     package("curl", Need::Test, Probe::Program("curl"), "asks the web server"),
     package("redis-server", Need::Test, Probe::Program("redis-server"), "a load to measure"),
     package("redis-tools", Need::Test, Probe::Program("redis-benchmark"), "drives that load"),
+    package("dpkg-dev", Need::Test, Probe::Program("dpkg-shlibdeps"), "the Debian package"),
+    package("lintian", Need::Test, Probe::Program("lintian"), "finds fault with it"),
+    package("debootstrap", Need::Test, Probe::Program("debootstrap"), "a clean system for it"),
+    package("rpm", Need::Test, Probe::Program("rpmbuild"), "the RPM package"),
+    package("prometheus", Need::Test, Probe::Program("promtool"), "tests the alerts"),
+    package(
+        "apparmor",
+        Need::Test,
+        Probe::Program("apparmor_parser"),
+        "reads the AppArmor profile",
+    ),
+    package(
+        "selinux-policy-dev",
+        Need::Test,
+        Probe::File("/usr/share/selinux/devel/Makefile"),
+        "compiles the SELinux module",
+    ),
+    package("shellcheck", Need::Test, Probe::Program("shellcheck"), "reads scripts of packages"),
+    package("yamllint", Need::Test, Probe::Program("yamllint"), "reads YAML that is shipped"),
 ];
 
 const fn package(name: &'static str, need: Need, probe: Probe, why: &'static str) -> Package {

@@ -65,7 +65,7 @@ fn take(frame: &Frame, block: &Block, player: Option<&mut Player<'_>>) {
         assert_eq!(again.as_ref(), Ok(block), "another block");
     }
     if let Some(player) = player {
-        let _ = player.items(frame.header.number, block, &mut |_, _| {});
+        let _ = player.items(frame.header.number, block, &mut |_| {});
     }
 }
 

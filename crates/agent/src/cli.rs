@@ -57,6 +57,8 @@ pub(crate) enum Command {
     Alerts(AlertsArgs),
     /// Record what the kernel delivers to the running agent, for `kestrel replay`
     Record(record::RecordArgs),
+    /// Show where a process came from, what it started and what they did, out of recordings
+    Tree(record::TreeArgs),
     /// List the fields that rules can use
     Fields(FieldsArgs),
     /// Print the completions of a shell

@@ -261,8 +261,13 @@ fn play(bytes: &[u8], program: &Program, given: &RuleSet) -> (Verdict, Vec<u128>
             (Kind::Head, Some(player)) => player.head(Head::of(&frame).unwrap()).unwrap(),
             (Kind::State, Some(player)) => player.state(&frame.block().unwrap()),
             (Kind::Items, Some(player)) => player
-                .items(frame.header.number, &frame.block().unwrap(), &mut |_, matched| {
-                    found.push(matched.id);
+                .items(frame.header.number, &frame.block().unwrap(), &mut |heard| {
+                    heard
+                        .found(&mut |_, matched| {
+                            found.push(matched.id);
+                            Ok(())
+                        })
+                        .unwrap();
                 })
                 .unwrap(),
             (Kind::End, Some(player)) => player.end(),

@@ -31,6 +31,11 @@ Examples:
   kestrel replay night.rec --rules rules/              what the rules find in it
   kestrel replay night.rec --rules rules/ --verify     whether that is what was found live
   kestrel replay /var/lib/aegisbpf/history --rules rules/ -o ndjson";
+const HUNT: &str = "\
+Examples:
+  kestrel hunt 'process where process.name == \"nc\"' --since 2h
+  kestrel hunt 'sequence by process.entity_id [process where event.type == \"start\"]
+      [network where destination.port == 4444]' night.rec -o ndjson";
 const QUERY: &str = "\
 Examples:
   kestrel query 'process where process.name == \"nc\"' --events day.ndjson
@@ -146,6 +151,9 @@ pub(crate) enum Command {
     /// Run rules over a recording of the agent, exactly as it ran them
     #[command(after_help = REPLAY)]
     Replay(Replay),
+    /// Search the history of the agent, or recordings, with one query
+    #[command(after_help = HUNT)]
+    Hunt(Hunt),
     /// Search recorded events with one query
     #[command(after_help = QUERY)]
     Query(Query),
@@ -279,6 +287,26 @@ pub(crate) struct Replay {
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: RunForm,
     /// Threads: one runs the rules, the others unpack; as many as there are processors unless given
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+}
+
+/// `kestrel hunt`
+#[derive(Debug, Args)]
+pub(crate) struct Hunt {
+    /// The query, or a condition on single events
+    #[arg(value_name = "EQL")]
+    pub(crate) text: String,
+    /// Recordings, or directories of history; one after another
+    #[arg(value_name = "FILE", default_value = "/var/lib/aegisbpf/history")]
+    pub(crate) recording: Vec<PathBuf>,
+    /// Only what ended since then: `90s`, `10m`, `2h`, `7d` ago, or a time in RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = crate::hunt::since)]
+    pub(crate) since: Option<i64>,
+    /// Form of what is found
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: RunForm,
+    /// Threads: one runs the query, the others unpack; as many as there are processors unless given
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
 }

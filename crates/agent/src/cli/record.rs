@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::RUNTIME_DIR;
 use super::policy::duration;
+use super::{Output, RUNTIME_DIR};
 
 /// Bytes of a history at least: two segments.
 const HISTORY_MIN: u64 = 4 << 20;
@@ -24,6 +24,30 @@ pub(crate) struct RecordArgs {
     /// Runtime directory of the agent
     #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
     pub(crate) runtime_dir: PathBuf,
+}
+
+/// Options of `tree`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TreeArgs {
+    /// A pid (the last process that had it), or the `alert.id` of an alert
+    #[arg(value_name = "PID|ALERT")]
+    pub(crate) what: String,
+    /// Recording, or directory of history; may be given several times [default: the history below the
+    /// state directory]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: Vec<PathBuf>,
+    /// Write one page that needs nothing else; must not be there yet
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Where the agent keeps its history
+    #[arg(long, value_name = "DIR", default_value = crate::policy::STATE_DIR)]
+    pub(crate) state_dir: PathBuf,
+    /// File with more rules about what is a secret and is not shown
+    #[arg(long, value_name = "FILE")]
+    pub(crate) redact: Option<PathBuf>,
+    /// Form of the story
+    #[arg(short, long, value_name = "FORM", default_value = "text")]
+    pub(crate) output: Output,
 }
 
 /// How much of the recent past is kept.

@@ -36,6 +36,8 @@ mod status;
 mod watch;
 
 pub(crate) use host::read_limited;
+pub(crate) use publisher::ancestors;
+pub(crate) use recorder::history::{DIRECTORY as HISTORY, segments};
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;

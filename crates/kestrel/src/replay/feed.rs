@@ -22,7 +22,7 @@ const IN_FLIGHT: usize = 4;
 const THREADS_MAX: usize = 8;
 
 /// A part of a recording, ready to be played.
-pub(super) enum What {
+pub(crate) enum What {
     Head(Box<Head>),
     State(Block),
     Items(u64, Block),
@@ -36,13 +36,13 @@ pub(super) enum What {
 }
 
 /// The same, and the file that it is of.
-pub(super) struct Fed<'f> {
-    pub(super) file: &'f Path,
-    pub(super) what: What,
+pub(crate) struct Fed<'f> {
+    pub(crate) file: &'f Path,
+    pub(crate) what: What,
 }
 
 /// The files of a recording: those that are named, and the segments in directories, the oldest first.
-pub(super) fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+pub(crate) fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     let mut files = Vec::new();
     for path in paths {
         if !path.is_dir() {
@@ -66,8 +66,27 @@ pub(super) fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     Ok(files)
 }
 
+/// Of these files, the oldest first, those that tell of that time or later: all but those that ended
+/// before it. When one ended is when the next one began.
+pub(crate) fn since(files: Vec<PathBuf>, time: i64) -> Vec<PathBuf> {
+    let began: Vec<Option<i64>> = files.iter().map(|file| began(file)).collect();
+    let ended = began.into_iter().skip(1).chain([None]);
+    let wanted = files.into_iter().zip(ended);
+    wanted
+        .filter(|(_, ended)| ended.is_none_or(|ended| ended >= time))
+        .map(|(file, _)| file)
+        .collect()
+}
+
+/// When a recording began, ns since the Unix epoch; `None` if it does not tell, and is then read.
+fn began(file: &Path) -> Option<i64> {
+    let mut reader = Reader::open(File::open(file).ok()?).ok()?;
+    let Ok(Some(Piece::Frame(frame))) = reader.next_piece() else { return None };
+    Some(Head::of(&frame).ok()?.began)
+}
+
 /// Hands on all parts of these files.
-pub(super) fn feed(
+pub(crate) fn feed(
     files: &[PathBuf],
     threads: usize,
     each: &mut dyn FnMut(Fed<'_>) -> Result<(), Stop>,

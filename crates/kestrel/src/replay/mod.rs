@@ -8,8 +8,8 @@
 //! | `feed` | frames from files, unpacked, in their order |
 //! | `show` | alerts and verdicts as text |
 
-mod feed;
-mod show;
+pub(crate) mod feed;
+pub(crate) mod show;
 
 use std::io;
 use std::path::PathBuf;
@@ -116,9 +116,10 @@ impl Replay<'_> {
             (What::Items(number, block), Some(player)) => {
                 let alerts = &mut self.alerts;
                 let mut written = Ok(());
-                let played = player.items(number, &block, &mut |view, matched| {
+                let played = player.items(number, &block, &mut |heard| {
+                    let added = heard.found(&mut |view, matched| alerts.add(&file, view, matched));
                     if written.is_ok() {
-                        written = alerts.add(&file, view, matched);
+                        written = added;
                     }
                 });
                 played.map_err(unsound)?;
@@ -154,15 +155,13 @@ impl Replay<'_> {
     fn head(&mut self, file: &str, head: Head) -> Result<(), Stop> {
         self.alerts.flush()?;
         self.check(file, &head.rules)?;
-        match &mut self.player {
-            Some(player) => player.head(head).map_err(unsound),
-            None => {
-                let (program, given) = (self.rules.loaded.program.clone(), self.given.clone());
-                let player = Player::new(head, program, given, self.runtime);
-                self.player = Some(player.map_err(unsound)?);
-                Ok(())
-            }
+        if let Some(player) = &mut self.player {
+            return player.head(head).map_err(unsound);
         }
+        let (program, given) = (self.rules.loaded.program.clone(), self.given.clone());
+        let player = Player::new(head, program, given, self.runtime);
+        self.player = Some(player.map_err(unsound)?);
+        Ok(())
     }
 
     /// The rules that ran must be those that are given, or whoever asks must want it otherwise.

@@ -35,7 +35,7 @@ impl Alerts {
         self.count
     }
 
-    /// Adds what was found; its events have their numbers as positions.
+    /// Adds what was found.
     pub(super) fn add(
         &mut self,
         file: &str,
@@ -46,25 +46,9 @@ impl Alerts {
         if self.silent {
             return Ok(());
         }
-        let here = view.and_then(|view| {
-            let Value::Int(number) = view.get(field::EVENT_SEQUENCE) else { return None };
-            Some((u64::try_from(number).ok()?, view))
-        });
-        let member = |number: &u64| {
-            let document = match here.filter(|(here, _)| here == number) {
-                Some((_, view)) => serde_json::to_vec(&model::json::document(view)).ok(),
-                None => {
-                    let earlier = matched.earlier.iter().find(|(known, _)| known == number);
-                    earlier.and_then(|(_, document)| serde_json::to_vec(&**document).ok())
-                }
-            };
-            Member { position: *number, document: document.map(Into::into) }
-        };
-        let members = matched.members.iter().map(member).collect();
         let rule = matched.rule;
         let head = self.heads.entry(rule.id.clone()).or_insert_with(|| Head::new(rule));
-        let (id, said) = (matched.id, matched.said);
-        let alert = Alert { rule, head, id, members, count: None, said };
+        let alert = alert(head, view, matched);
         match self.form {
             RunForm::Text => alert.text(file, &mut self.text)?,
             RunForm::Ndjson => alert.ndjson(file, &mut self.text)?,
@@ -79,8 +63,28 @@ impl Alerts {
     }
 }
 
+/// What was found, ready to be shown; its events have their numbers as positions.
+pub(crate) fn alert<'a>(head: &'a Head, view: Option<&View<'_>>, matched: &Match<'a>) -> Alert<'a> {
+    let here = view.and_then(|view| {
+        let Value::Int(number) = view.get(field::EVENT_SEQUENCE) else { return None };
+        Some((u64::try_from(number).ok()?, view))
+    });
+    let member = |number: &u64| {
+        let document = if let Some((_, view)) = here.filter(|(here, _)| here == number) {
+            serde_json::to_vec(&model::json::document(view)).ok()
+        } else {
+            let earlier = matched.earlier.iter().find(|(known, _)| known == number);
+            earlier.and_then(|(_, document)| serde_json::to_vec(&**document).ok())
+        };
+        Member { position: *number, document: document.map(Into::into) }
+    };
+    let members = matched.members.iter().map(member).collect();
+    let (rule, id, said) = (matched.rule, matched.id, matched.said);
+    Alert { rule, head, id, members, count: None, said }
+}
+
 /// Says what is missing in a recording; false if something is.
-pub(super) fn losses(verdict: &Verdict) -> bool {
+pub(crate) fn losses(verdict: &Verdict) -> bool {
     if verdict.lost.items > 0 {
         let items = verdict.lost.items;
         output::complain(&format!("{items} items could not be recorded: the disk was too slow"));

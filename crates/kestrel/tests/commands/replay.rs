@@ -1,4 +1,4 @@
-//! `kestrel replay`: what it prints, compares and refuses. The recordings are made as the agent makes
+//! `kestrel replay` and `kestrel hunt`: what they print, compare and refuse. The recordings are made as the agent makes
 //! them; those of a real agent are replayed by the agent's own tests.
 
 use std::fs;
@@ -165,13 +165,19 @@ fn each_refusal_has_its_code() {
     headless[50] ^= 1;
     let mut version = sound.clone();
     version[8] = 9;
-    let cases: [(&str, Vec<u8>); 6] = [
+    let cases: [(&str, Vec<u8>); 7] = [
         ("no-recording", b"{\"event\": 1}\n".repeat(9)),
         ("no-recording", sound[..30].to_vec()),
         ("version", version),
         ("wire-version", of(&Head { wire: 99, ..head() })),
         ("byte-order", of(&Head { little_endian: cfg!(target_endian = "big"), ..head() })),
         ("head", headless),
+        (
+            "head",
+            Writer::begin(Vec::new(), &Head { events_before: u64::MAX, ..head() }, &[])
+                .and_then(Writer::end)
+                .unwrap(),
+        ),
     ];
     for (code, bytes) in cases {
         let place = place(&bytes);
@@ -185,4 +191,85 @@ fn each_refusal_has_its_code() {
     fs::create_dir(place.path().join("empty")).unwrap();
     let done = place.kestrel(&["replay", "empty", "--rules", "r.toml"]);
     assert!(done.code == 1 && done.err.contains("no recording (*.rec)"), "{}", done.err);
+}
+
+#[test]
+fn a_hunt_finds_what_the_rule_found() {
+    let (bytes, ids) = recording(&head());
+    let place = place(&bytes);
+    let positions = |args: &[&str]| {
+        let done = place.kestrel(args);
+        let lines = done.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let at = |alert: Value| alert["events"][0]["position"].as_u64().unwrap();
+        (lines.map(at).collect::<Vec<u64>>(), done)
+    };
+    let (live, _) = positions(&["replay", "a.rec", "--rules", "r.toml", "-o", "ndjson"]);
+    assert_eq!(live.len(), ids.len());
+    for query in ["file where file.path == \"/etc/shadow\"", "file.path == \"/etc/shadow\""] {
+        let (found, done) = positions(&["hunt", query, "a.rec", "-o", "ndjson"]);
+        assert_eq!((found, done.code, done.err.as_str()), (live.clone(), 0, ""));
+    }
+    // The last hundred of four hundred events, two seconds apart.
+    let query = "file.path == \"/etc/shadow\"";
+    let since = "1970-01-01T00:10:01Z";
+    let (found, _) = positions(&["hunt", query, "a.rec", "-o", "ndjson", "--since", since]);
+    assert_eq!(found, live.iter().copied().filter(|at| *at > 300).collect::<Vec<u64>>());
+    let text = place.kestrel(&["hunt", query, "a.rec", "--since", since]).out;
+    assert!(text.starts_with("1970-01-01T00:10:02Z  open"), "{text}");
+    let done = place.kestrel(&["hunt", "file.pth == 1", "a.rec"]);
+    assert!(done.code == 1 && done.err.contains("file.path"), "it says what is near: {}", done.err);
+    let done = place.kestrel(&["hunt", "true", "nothing.rec"]);
+    assert!(done.code == 1 && done.err.contains("[unreadable]"), "{}", done.err);
+}
+
+#[test]
+fn a_directory_is_its_segments_and_those_before_a_time_are_left_out() {
+    let (bytes, ids) = recording(&head());
+    let place = place(&bytes);
+    fs::create_dir(place.path().join("h")).unwrap();
+    for (name, began) in [("1.rec", 1), ("2.rec", 2_000_000_000), ("3.rec", 3_000_000_000)] {
+        // Of another worker each: nothing goes on.
+        let head = Head { began, session: name.to_owned(), ..head() };
+        fs::write(place.path().join("h").join(name), recording(&head).0).unwrap();
+    }
+    fs::write(place.path().join("h/note.txt"), "no recording").unwrap();
+    let count = |more: &[&str]| {
+        let args = ["hunt", "file.path == \"/etc/shadow\"", "h", "-o", "ndjson"];
+        place.kestrel(&[&args[..], more].concat()).out.lines().count()
+    };
+    assert_eq!(count(&[]), 3 * ids.len());
+    assert_eq!(count(&["--since", "1970-01-01T00:00:02.5Z"]), 2 * ids.len());
+    let done = place.kestrel(&["replay", "h", "--rules", "r.toml", "--verify", "-o", "ndjson"]);
+    assert_eq!(done.json()["live"]["alerts"], 3 * ids.len(), "{}", done.err);
+}
+
+/// Whether a path fits a pattern, asked of a Wasm module.
+const WAT: &str = r#"(module
+  (import "kestrel_v1" "glob" (func $glob (param i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (func (export "kestrel_abi_v1"))
+  (func (export "below") (param $path i32) (result i32)
+    (call $glob (i32.const 0) (local.get $path))))"#;
+
+#[test]
+fn scripts_give_the_same_alerts_however_they_are_run() {
+    let (bytes, ids) = recording(&head());
+    let place = place(&bytes);
+    let rule = "[[script]]\nname = \"own\"\nfile = \"own.wasm\"\nfields = [\"file.path\"]\n\
+                globs = { tmp = \"/etc/sh*\" }\n[[rule]]\nid = \"r\"\nname = \"R\"\n\
+                description = \"D.\"\nseverity = \"low\"\nquery = 'file where own.below(file.path)'\n";
+    fs::write(place.path().join("s.toml"), rule).unwrap();
+    fs::write(place.path().join("own.wasm"), wat::parse_str(WAT).unwrap()).unwrap();
+    let mut outputs = Vec::new();
+    for backend in ["native", "pulley"] {
+        for threads in ["1", "8"] {
+            let mut args = vec!["--wasm", backend, "replay", "a.rec", "--rules", "s.toml"];
+            args.extend(["--force", "-o", "ndjson", "--threads", threads]);
+            let done = place.kestrel(&args);
+            assert_eq!(done.err, "", "{backend}");
+            outputs.push(done.out);
+        }
+    }
+    assert_eq!(outputs[0].lines().count(), ids.len());
+    assert!(outputs.iter().all(|output| *output == outputs[0]), "byte by byte");
 }

@@ -40,6 +40,7 @@ const OBJECTS_MAX: usize = 5;
 /// Says what would have been denied.
 pub(crate) fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
     let ready = Ready::look(&args.files.paths, &args.files.vouch()).map_err(super::told)?;
+    let ready = enforced(ready)?;
     let asked = asked(&args.recorded)?;
     let groups = groups(&ready, &asked);
     let mut out = anstream::stdout().lock();
@@ -48,6 +49,15 @@ pub(crate) fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
         Output::Text => write!(out, "{}", text(&ready, &asked, &groups))?,
     }
     Ok(Exit::Ok)
+}
+
+/// The policies as if all of them were enforced, those too that are only reported: else nothing denies,
+/// and there is nothing to allow.
+fn enforced(mut ready: Ready) -> Result<Ready, Failure> {
+    ready.loaded.policies.iter_mut().for_each(|policy| policy.mode = None);
+    ready.compiled = policy::compile(&ready.loaded.policies, &ready.options)
+        .map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;
+    Ok(ready)
 }
 
 /// The requests in recordings.

@@ -1,5 +1,5 @@
 //! What is fuzzed: each parser of text that others wrote, the decoders of kernel records and
-//! recordings, and the engine on one thread against the same work split in two.
+//! recordings, the engine on one thread against the same work split in two, and the sandboxes of scripts.
 //!
 //! A target must neither panic nor take long, whatever the bytes are.
 #![forbid(unsafe_code)]
@@ -13,6 +13,7 @@ use model::program::{Program, RuleMeta};
 
 mod pack;
 mod recording;
+mod script;
 mod stream;
 
 /// Events that are shown to the oracle; it takes time that grows with their third power.
@@ -35,6 +36,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("record", record),
     ("detector", detector),
     ("pack", pack::pack),
+    ("script", script::script),
     ("recording", recording::recording),
 ];
 

@@ -24,8 +24,8 @@ fn judge(bytes: &[u8]) {
     let open = || Untrusted::from_bytes(Path::new("/fuzz"), "fuzz.kpack", bytes.to_vec());
     let (ring, trust, engine) = (Ring::default(), Trust::default(), Version::new(1, 0, 0));
     let now = Timestamp::UNIX_EPOCH;
-    let stranger =
-        Judge { ring: &ring, now, engine: &engine, place: Level::Untrusted, strict: false };
+    let (place, strict, unsigned) = (Level::Untrusted, false, false);
+    let stranger = Judge { ring: &ring, now, engine: &engine, place, strict, unsigned };
     let opened = match open() {
         Ok(pack) => pack,
         Err(refusal) => return told(&[refusal]),
@@ -34,7 +34,7 @@ fn judge(bytes: &[u8]) {
         Ok(_) => panic!("nobody is known, and somebody vouches"),
         Err(refused) => told(&refused),
     }
-    let local = Judge { place: Level::Local, ..stranger };
+    let local = Judge { place: Level::Local, unsigned: true, ..stranger };
     let verified = match open().map_err(|one| vec![one]).and_then(|pack| pack.verify(&local)) {
         Ok(verified) => verified,
         Err(refused) => return told(&refused),

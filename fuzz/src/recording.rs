@@ -46,12 +46,12 @@ fn play(data: &[u8]) {
 
 fn take_head(frame: &Frame, player: &mut Option<Player<'_>>) {
     let Ok(head) = Head::of(frame) else { return };
-    match player {
-        Some(player) => _ = player.head(head),
-        None => {
-            let (program, rules) = (Program::default(), RuleSet::default());
-            *player = Player::new(head, program, rules, &|_| Box::new(NoScripts)).ok();
-        }
+    if let Some(player) = player {
+        // What is refused is refused.
+        drop(player.head(head));
+    } else {
+        let (program, rules) = (Program::default(), RuleSet::default());
+        *player = Player::new(head, program, rules, &|_| Box::new(NoScripts)).ok();
     }
 }
 
@@ -65,7 +65,7 @@ fn take(frame: &Frame, block: &Block, player: Option<&mut Player<'_>>) {
         assert_eq!(again.as_ref(), Ok(block), "another block");
     }
     if let Some(player) = player {
-        let _ = player.items(frame.header.number, block, &mut |_| {});
+        drop(player.items(frame.header.number, block, &mut |_| {}));
     }
 }
 

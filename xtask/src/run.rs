@@ -14,8 +14,10 @@ pub(crate) fn command(args: &[String]) -> Result<()> {
     println!("building in release (the first time takes a few minutes)");
     sh::run(sh::cargo().args(["build", "--release", "--package", "agent"]))
         .context("the agent could not be built")?;
+    let rules = sh::rules_of_root(&sh::at("rules"))?;
+    println!("the rules are those of this checkout, copied to {} for root", rules.display());
     let mut agent = sh::as_root(sh::release("aegisbpf"))?;
-    agent.args(["run", "--events", "--rules"]).arg(sh::at("rules"));
+    agent.args(["run", "--events", "--rules"]).arg(rules);
     if !args.iter().any(|arg| arg.starts_with("-o") || arg.starts_with("--output")) {
         // For people; programs ask for JSON.
         agent.args(["--output", "compact"]);

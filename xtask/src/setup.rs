@@ -13,6 +13,8 @@ pub(crate) enum Need {
     Build,
     /// Tests and benchmarks.
     Test,
+    /// A benchmark that runs other agents: installed when it is asked for, since they may start.
+    Bench,
 }
 
 /// How one sees that a package is there.
@@ -106,6 +108,8 @@ pub(crate) const PACKAGES: &[Package] = &[
     package("curl", Need::Test, Probe::Program("curl"), "asks the web server"),
     package("redis-server", Need::Test, Probe::Program("redis-server"), "a load to measure"),
     package("redis-tools", Need::Test, Probe::Program("redis-benchmark"), "drives that load"),
+    package("auditd", Need::Bench, Probe::Program("auditd"), "another recorder, to compare with"),
+    package("bpftrace", Need::Bench, Probe::Program("bpftrace"), "another, made anew each time"),
 ];
 
 const fn package(name: &'static str, need: Need, probe: Probe, why: &'static str) -> Package {

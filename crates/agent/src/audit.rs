@@ -1,76 +1,132 @@
-//! The audit log: who was let in with what, what was refused, and what went beyond its terms. Lines
-//! are only ever added; the file is root's alone.
+//! The agent's side of the audit log: who was let in with what, what was changed or refused, and what
+//! went beyond its terms.
 
 use std::collections::HashMap;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-use serde_json::{Map, Value as Json};
+use capture::audit::{Lines, Log, LogError, Options, Read, Signer};
+use serde_json::{Map, Value as Json, json};
 
-/// The file below the state directory.
-const FILE: &str = "audit.jsonl";
-/// Bytes after which a new one begins; the one before is kept.
-const FILE_MAX: u64 = 16 << 20;
-/// Bytes of one line: what strangers name is part of it.
-const LINE_MAX: usize = 16 << 10;
+use crate::exit::{Exit, Failure};
 
 /// Things of which it is known when they were told last; then all are told again.
 const SEEN_MAX: usize = 1_024;
 /// How long the same is not told again.
 const MINUTE: Duration = Duration::from_mins(1);
+/// How long lines may stay without a signature, if there is a key.
+const UNSIGNED: Duration = Duration::from_mins(10);
+
+/// Lines that wait for the disk where who tells them must not.
+const WAITING_MAX: usize = 1_024;
+
+/// How long whoever ends waits for what it noted.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What a thread that writes for others is given.
+#[derive(Debug)]
+enum Work {
+    /// A line.
+    Line(String, Json),
+    /// Somebody wants to know when all before it is written.
+    Tell(SyncSender<()>),
+}
 
 /// Where lines go.
 #[derive(Debug)]
 pub(crate) struct Audit {
-    path: PathBuf,
-    writing: Mutex<()>,
+    directory: PathBuf,
+    log: Log,
+    /// Who writes, if that is another thread.
+    writer: Option<SyncSender<Work>>,
     /// What was told when, and how much of the same was left out since.
     seen: Mutex<HashMap<String, (Instant, u64)>>,
     lost: AtomicU64,
+    signed: Instant,
 }
 
 impl Audit {
     /// The log of a state directory, which need not exist.
     pub(crate) fn at(state: &Path) -> Audit {
+        Audit::new(state, None)
+    }
+
+    /// The same, signed with the key of a file if one is given.
+    pub(crate) fn signed(state: &Path, key: Option<&Path>) -> Result<Audit, Failure> {
+        let signer = key.map(Signer::read).transpose();
+        let signer = signer.map_err(|error| {
+            let help = "make one with `ssh-keygen -t ed25519 -N '' -f FILE`";
+            Failure::new(Exit::Usage, format!("the audit key cannot be used: {error}")).help(help)
+        })?;
+        Ok(Audit::new(state, signer))
+    }
+
+    /// The same for a thread that must not wait for a disk: another one writes what it notes.
+    pub(crate) fn behind(state: &Path) -> Result<Audit, Failure> {
+        let (sender, waiting) = sync_channel(WAITING_MAX);
+        let own = Audit::at(state);
+        let started = Builder::new().name("audit".to_owned()).spawn(move || {
+            for work in waiting {
+                match work {
+                    Work::Line(action, about) => own.note(&action, about),
+                    // Who does not wait any more need not be told.
+                    Work::Tell(done) => drop(done.send(())),
+                }
+            }
+        });
+        started.map_err(|error| {
+            Failure::new(Exit::Internal, format!("cannot start a thread: {error}"))
+        })?;
+        Ok(Audit { writer: Some(sender), ..Audit::at(state) })
+    }
+
+    fn new(state: &Path, signer: Option<Signer>) -> Audit {
         Audit {
-            path: state.join(FILE),
-            writing: Mutex::new(()),
+            directory: state.to_owned(),
+            log: Log::at(state, Options::default(), signer),
+            writer: None,
             seen: Mutex::default(),
             lost: AtomicU64::new(0),
+            signed: Instant::now(),
         }
     }
 
     /// Adds a line: what happened, and what is to be known of it. What cannot be written is told in
     /// the agent's own log, and counted.
     pub(crate) fn note(&self, action: &str, about: Json) {
-        let mut line = Map::new();
-        line.insert("@timestamp".to_owned(), jiff::Timestamp::now().to_string().into());
-        line.insert("action".to_owned(), action.into());
-        match about {
-            Json::Object(about) => line.extend(about),
-            other => drop(line.insert("about".to_owned(), other)),
+        if let Some(writer) = &self.writer {
+            if writer.try_send(Work::Line(action.to_owned(), about)).is_err() {
+                self.lost.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(audit = action, "the audit log lacks a line: too many wait");
+            }
+            return;
         }
-        let mut text = Json::Object(line).to_string();
-        if text.len() > LINE_MAX {
-            let short = serde_json::json!({
-                "@timestamp": jiff::Timestamp::now().to_string(),
-                "action": action,
-                "too_long": text.len(),
-            });
-            text = short.to_string();
-        }
-        tracing::info!(audit = action, "{text}");
-        // A thread that died while it wrote leaves half a line at worst.
-        let _one = self.writing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Err(error) = self.write(&text) {
+        if let Err(error) = self.write(action, about) {
             self.lost.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(path = %self.path.display(), %error, "the audit log lacks a line");
+            tracing::error!(audit = action, %error, "the audit log lacks a line");
         }
+    }
+
+    /// The same for what must not be done unless it is written down.
+    pub(crate) fn write(&self, action: &str, about: Json) -> Result<u64, LogError> {
+        let about = match about {
+            Json::Object(about) => about,
+            other => Map::from_iter([("about".to_owned(), other)]),
+        };
+        tracing::info!(audit = action, "{}", json!(about));
+        let time = jiff::Timestamp::now().to_string();
+        let link = match self.log.append(&time, action, &about) {
+            Err(LogError::TooLong(bytes)) => {
+                let short = Map::from_iter([("too_long".to_owned(), bytes.into())]);
+                self.log.append(&time, action, &short)
+            }
+            other => other,
+        };
+        link.map(|link| link.seq)
     }
 
     /// The same for what somebody can make happen over and over: one line in a minute about the same,
@@ -100,58 +156,69 @@ impl Audit {
         self.note(action, about);
     }
 
-    /// Lines that could not be written.
+    /// Waits until what was noted is written: a process that ends takes its threads with it.
+    pub(crate) fn finish(&self) {
+        let Some(writer) = &self.writer else { return };
+        let (done, told) = sync_channel(1);
+        let asked = writer.try_send(Work::Tell(done)).is_ok();
+        if !asked || told.recv_timeout(PATIENCE).is_err() {
+            tracing::error!("the audit log may lack its last lines: the disk does not answer");
+        }
+    }
+
+    /// Signs where the log is, now and then; `end` when nobody will do it later.
+    pub(crate) fn service(&mut self, end: bool) {
+        if !end && self.signed.elapsed() < UNSIGNED {
+            return;
+        }
+        self.signed = Instant::now();
+        if let Err(error) = self.log.checkpoint(&jiff::Timestamp::now().to_string()) {
+            tracing::error!(%error, "the audit log is not signed");
+        }
+    }
+
+    /// Lines that could not be written, as far as whoever notes them knows.
     pub(crate) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }
 
-    fn write(&self, text: &str) -> io::Result<()> {
-        if let Some(state) = self.path.parent() {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(state)?;
-        }
-        let open = || {
-            let mut options = OpenOptions::new();
-            // Whoever can put a link here is root, and a link is nevertheless not what was meant.
-            let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-            options.append(true).create(true).mode(0o600).custom_flags(flags).open(&self.path)
+    /// The lines whose action is wanted, the oldest first. What is no line is passed over.
+    pub(crate) fn lines(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<Json>, LogError> {
+        let lines = match Lines::of(&self.directory) {
+            Err(LogError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Vec::new());
+            }
+            other => other?,
         };
-        let mut file = open()?;
-        if file.metadata()?.size() >= FILE_MAX {
-            fs::rename(&self.path, self.path.with_extension("jsonl.1"))?;
-            file = open()?;
+        let mut found = Vec::new();
+        for line in lines {
+            if let (_, _, Read::Line(bytes)) = line?
+                && let Ok(line) = serde_json::from_slice::<Json>(&bytes)
+                && line.get("action").and_then(Json::as_str).is_some_and(&wanted)
+            {
+                found.push(line);
+            }
         }
-        file.write_all(format!("{text}\n").as_bytes())
+        Ok(found)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
-
-    fn lines(path: &Path) -> Vec<Json> {
-        let text = fs::read_to_string(path).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
 
     #[test]
-    fn lines_are_added_for_root_alone_and_a_full_file_is_kept() {
+    fn a_line_that_is_too_long_is_told_without_its_content() {
         let dir = tempfile::tempdir().unwrap();
         let audit = Audit::at(&dir.path().join("state"));
-        let path = dir.path().join("state").join(FILE);
         audit.note("pack-loaded", json!({ "id": "a\n\u{1b}[2J" }));
-        audit.note("long", json!({ "id": "x".repeat(LINE_MAX) }));
-        let found = lines(&path);
+        audit.note("long", json!({ "id": "x".repeat(capture::audit::LINE_MAX) }));
+        let found = audit.lines(|_| true).unwrap();
         assert_eq!(
             (&found[0]["action"], &found[0]["id"]),
             (&"pack-loaded".into(), &"a\n\u{1b}[2J".into())
         );
         assert!(found[1]["too_long"].as_u64() > Some(1000) && found.len() == 2);
-        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
-        fs::write(&path, vec![b' '; usize::try_from(FILE_MAX).unwrap()]).unwrap();
-        audit.note("next", json!({}));
-        assert_eq!(lines(&path).len(), 1);
-        assert_eq!(fs::metadata(path.with_extension("jsonl.1")).unwrap().len(), FILE_MAX);
         assert_eq!(audit.lost(), 0);
     }
 
@@ -163,7 +230,7 @@ mod tests {
             audit.note_of("a", "arm-refused", json!({ "rule": "a" }));
         }
         audit.note_of("b", "arm-refused", json!({ "rule": "b" }));
-        let found = lines(&dir.path().join(FILE));
+        let found = audit.lines(|action| action == "arm-refused").unwrap();
         let rules: Vec<&str> = found.iter().filter_map(|line| line["rule"].as_str()).collect();
         assert_eq!(rules, ["a", "b"]);
     }
@@ -172,10 +239,10 @@ mod tests {
     fn a_link_is_not_written_through_and_what_is_lost_is_counted() {
         let dir = tempfile::tempdir().unwrap();
         let elsewhere = dir.path().join("elsewhere");
-        fs::write(&elsewhere, "").unwrap();
-        std::os::unix::fs::symlink(&elsewhere, dir.path().join(FILE)).unwrap();
+        std::fs::write(&elsewhere, "").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, dir.path().join("audit.jsonl")).unwrap();
         let audit = Audit::at(dir.path());
         audit.note("x", json!({}));
-        assert_eq!((fs::read_to_string(elsewhere).unwrap().as_str(), audit.lost()), ("", 1));
+        assert_eq!((std::fs::read_to_string(elsewhere).unwrap().as_str(), audit.lost()), ("", 1));
     }
 }

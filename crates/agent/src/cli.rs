@@ -1,6 +1,7 @@
 //! The command line.
 
 pub(crate) mod adhoc;
+pub(crate) mod audit;
 pub(crate) mod emergency;
 pub(crate) mod policy;
 pub(crate) mod record;
@@ -51,6 +52,9 @@ pub(crate) enum Command {
     /// Switch all enforcement off and on again
     #[command(subcommand)]
     Emergency(emergency::EmergencyCommand),
+    /// Look at the log of all that was changed, done or refused, and find out whether it is whole
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Show what happens on this host, as the running agent sees it
     Events(EventsArgs),
     /// Show the alerts of the running agent
@@ -198,6 +202,10 @@ pub(crate) struct RunArgs {
     /// File with more rules about what is a secret and is not shown
     #[arg(long, value_name = "FILE")]
     pub(crate) redact: Option<PathBuf>,
+    /// Private key, as `ssh-keygen -t ed25519` makes it, that signs where the audit log is every 100 lines
+    /// and ten minutes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) audit_key: Option<PathBuf>,
     /// Always keep a recording of the recent past in the state directory, bounded by size and age, as
     /// `256MiB,24h`
     #[arg(long, value_name = "SIZE,AGE")]
@@ -205,6 +213,20 @@ pub(crate) struct RunArgs {
     /// Print no alerts; they remain available through `aegisbpf alerts`
     #[arg(long)]
     pub(crate) no_alerts: bool,
+    /// Said to a running agent for one reading of the rules, and never on the command line.
+    #[arg(skip)]
+    pub(crate) accept: Vec<Accept>,
+}
+
+/// A pack that takes the place of a newer one by the word of an operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Accept {
+    /// Its id.
+    pub(crate) pack: String,
+    /// The user who said so.
+    pub(crate) who: u32,
+    /// Why.
+    pub(crate) reason: String,
 }
 
 /// What the guard tells the worker beyond the operator's own words.
@@ -254,6 +276,21 @@ pub(crate) enum RulesCommand {
         script: String,
         /// Why, for those who read the audit log
         #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+        /// Runtime directory of the agent
+        #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
+        runtime_dir: PathBuf,
+    },
+    /// Load a pack that was refused for one that was loaded before: it is older, or of another owner
+    Accept {
+        /// Its id
+        #[arg(value_name = "PACK")]
+        pack: String,
+        /// Say that the older one is meant
+        #[arg(long, required = true)]
+        older: bool,
+        /// Why, for those who read the audit log
+        #[arg(long, value_name = "TEXT")]
         reason: String,
         /// Runtime directory of the agent
         #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]

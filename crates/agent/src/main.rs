@@ -6,11 +6,13 @@
 //! | [`cli`], [`cmd`] | the command line, one file a command |
 //! | [`guard`] | the privileged half: sensors, supervision of the worker |
 //! | [`worker`] | the other half: rings, engine, outputs, control socket |
+//! | [`operator`] | whose word is enough for packs and policies |
 //! | [`policy`] | policies on their way from files to what is enforced |
 //! | [`proto`] | the only messages that the two exchange |
 //! | [`client`] | how commands reach a running agent |
 //! | [`redact`] | takes secrets out of what is shown |
 //! | [`render`] | lines and tables for people |
+//! | [`seccomp`] | what the kernel lets a process of the agent do |
 //! | [`exit`] | exit codes |
 #![forbid(unsafe_code)]
 
@@ -20,10 +22,12 @@ mod client;
 mod cmd;
 mod exit;
 mod guard;
+mod operator;
 mod policy;
 mod proto;
 mod redact;
 mod render;
+mod seccomp;
 mod worker;
 
 use std::io::Write;

@@ -70,9 +70,16 @@ impl Lab {
 
     /// `run` as a command, with the lab's rules and runtime directory.
     pub(crate) fn command(&self) -> Command {
+        let mut command = self.bare();
+        command.arg("--rules").arg(self.path("rules"));
+        command
+    }
+
+    /// The same without rules.
+    pub(crate) fn bare(&self) -> Command {
         let mut command = Command::new(AGENT);
-        command.args(["run", "-o", "json", "--rules"]).arg(self.path("rules"));
-        command.arg("--runtime-dir").arg(self.path("run")).stdin(Stdio::null());
+        command.args(["run", "-o", "json", "--runtime-dir"]).arg(self.path("run"));
+        command.stdin(Stdio::null());
         command
     }
 
@@ -83,9 +90,15 @@ impl Lab {
 
     /// The same with more options.
     pub(crate) fn start_with(&self, options: &[&str]) -> Agent {
-        let log = fs::File::create(self.path("log")).unwrap();
         let mut command = self.command();
-        let mut guard = command.args(options).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        command.args(options);
+        self.launch(command)
+    }
+
+    /// Starts such a command and waits until the agent answers.
+    pub(crate) fn launch(&self, mut command: Command) -> Agent {
+        let log = fs::File::create(self.path("log")).unwrap();
+        let mut guard = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let lines = lines(guard.stdout.take().unwrap());
         let mut agent = Agent { guard, lines };
         let start = Instant::now();

@@ -6,6 +6,10 @@ mod answers;
 #[cfg(test)]
 mod armed;
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
+mod confined;
+#[cfg(test)]
 mod containers;
 #[cfg(test)]
 mod domains;
@@ -22,9 +26,13 @@ mod language;
 #[cfg(test)]
 mod outlives;
 #[cfg(test)]
+mod packs;
+#[cfg(test)]
 mod policies;
 #[cfg(test)]
 mod prevention;
+#[cfg(test)]
+mod recorded;
 #[cfg(test)]
 mod recording;
 #[cfg(test)]
@@ -38,4 +46,8 @@ mod restarts;
 #[cfg(test)]
 mod running;
 #[cfg(test)]
+mod scripts;
+#[cfg(test)]
 mod sequences;
+#[cfg(test)]
+mod strict;

@@ -54,3 +54,42 @@ fn said(lab: &Lab, words: &[&str]) -> String {
     assert!(output.status.success(), "{words:?}: {output:?}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
+
+#[test]
+fn a_secret_that_a_script_fails_with_is_in_no_output() {
+    if !root("a_secret_that_a_script_fails_with_is_in_no_output") {
+        return;
+    }
+    let lab = Lab::new();
+    let condition = format!("process.executable == \"{}\" and own.f()", lab.path("y").display());
+    let table = "[[script]]\nname = \"own\"\nfile = \"own.luau\"\nfields = [\"process.args\"]\n";
+    let rule = crate::packs::rule("fails", &condition, "");
+    let script =
+        "return { f = function()\n  error(\"seen: \" .. event.field(\"process.args\")[2])\nend }\n";
+    fs::write(lab.path("rules/fails.toml"), table.to_owned() + &rule).unwrap();
+    fs::write(lab.path("rules/own.luau"), script).unwrap();
+    let state = lab.path("state").display().to_string();
+    let agent = lab.start_with(&["--state-dir", &state]);
+    fs::copy("/bin/true", lab.path("y")).unwrap();
+    let mut lines = String::new();
+    while !lines.contains("kestrel-script-quarantine") {
+        for _ in 0..5 {
+            let words = [format!("PGPASSWORD={SECRET}")];
+            assert!(Command::new(lab.path("y")).args(words).status().unwrap().success());
+        }
+        let (marker, more) = agent.alert_and_lines(lab.run_scratch("x"), PATIENCE);
+        marker.expect("an alert of the neighbour");
+        lines += &more;
+    }
+    for (what, text) in [
+        ("standard output", lines),
+        ("rules", said(&lab, &["rules", "-o", "json"])),
+        ("rules for people", said(&lab, &["rules"])),
+        ("the log", fs::read_to_string(lab.path("log")).unwrap()),
+        ("the audit log", fs::read_to_string(lab.path("state/audit.jsonl")).unwrap()),
+    ] {
+        assert!(text.contains("seen: PGPASSWORD=[redacted]"), "{what}: {text}");
+        assert!(!text.contains(SECRET), "{what}: {text}");
+    }
+    drop(agent);
+}

@@ -321,7 +321,9 @@ mod tests {
             Fact::Membership { pid: 1, start: 2, hierarchies: b"3:x:/".to_vec() },
         ];
         block.record(b"not even a header");
-        facts.iter().for_each(|fact| block.fact(fact));
+        for fact in &facts {
+            block.fact(fact);
+        }
         block.tick(9);
         block.matched(u128::MAX - 1, "rule", &[1, 2]);
         block.loss(Loss { items: 3, bytes: 4 });

@@ -360,7 +360,7 @@ mod tests {
     #[test]
     fn a_payload_that_unpacks_to_more_than_it_says_is_refused() {
         let mut packer = Packer::new().unwrap();
-        let bytes = packer.text(Kind::Head, 0, &[b'x'; 100_000]).unwrap();
+        let bytes = packer.text(Kind::Head, 0, &vec![b'x'; 100_000]).unwrap();
         let (header, payload) = bytes.split_first_chunk().unwrap();
         let mut frame = Frame::checked(header, payload).unwrap();
         assert_eq!(frame.text().unwrap().len(), 100_000);

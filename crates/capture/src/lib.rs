@@ -1,5 +1,6 @@
-//! Recordings: what the kernel delivered, as it came, and all else that the engine was told; and
-//! their exact replay.
+//! What stays of what happened: recordings of what the kernel delivered, as it came, and of all else
+//! that the engine was told, with their exact replay; and the audit log, whose lines hold each other.
+//! No clock and no environment: times are given.
 //!
 //! The engine is a function of its records, the facts that it learned and the times that it was told
 //! (invariants 3 and 4), so these in their order are a recording. It is a stream of frames, each
@@ -19,11 +20,13 @@
 //! | [`frame`] | a block or head as checked, compressed bytes |
 //! | [`head`] | what a recording says of itself |
 //! | [`read`] | frames from a file that may be torn or damaged |
-//! | [`write`] | frames into a file |
+//! | [`mod@write`] | frames into a file |
 //! | [`state`] | what an engine knows, told to another |
 //! | [`play`] | a recording through an engine, compared with what was found live |
+//! | [`audit`] | the audit log |
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod block;
 mod columns;
 pub mod frame;

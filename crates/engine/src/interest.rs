@@ -65,7 +65,8 @@ pub fn unbounded(program: &Program) -> Vec<(usize, Unbounded)> {
             all.push((number, Unbounded::Files));
         }
         // Nobody can tell of which variables a script reads the values.
-        let mut scripts = rule.scripts(program).into_iter();
+        let mut scripts =
+            rule.scripts(program).into_iter().filter_map(|number| program.script(number));
         let mut nameless = scripts.any(|script| script.fields.contains(&field::PROCESS_ENV_VARS));
         for filter in rule.filters() {
             variables(&filter.condition, &mut |name| nameless |= name.is_none());

@@ -200,3 +200,14 @@ fn joined(below: &str, name: &CStr) -> String {
     let name = name.to_string_lossy();
     if below.is_empty() { name.into_owned() } else { format!("{below}/{name}") }
 }
+
+/// Reads a file that another one names: it lies beside that one or below.
+pub fn read_beside(
+    file: &Path,
+    name: &str,
+    limit: u64,
+    trust: Trust,
+) -> Result<Vec<u8>, ReadError> {
+    let directory = file.parent().filter(|path| !path.as_os_str().is_empty());
+    Directory::open(directory.unwrap_or(Path::new(".")), trust)?.read(name, limit)
+}

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
-pub use beneath::{Directory, read_bytes};
+pub use beneath::{Directory, read_beside, read_bytes};
 
 /// Bytes of one file. Callers may have lower limits of their own.
 pub const MAX_BYTES: u64 = 4 << 20;

@@ -266,3 +266,16 @@ fn pipes_and_links_are_refused_by_every_way_of_reading() {
     let [by_all, _, below] = refusals(root.path(), "l.toml");
     assert!(not_regular(&by_all) && not_regular(&below), "{by_all:?} {below:?}");
 }
+
+#[test]
+fn a_file_that_another_names_lies_beside_it_or_below() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("lib")).unwrap();
+    fs::write(dir.path().join("lib/one"), "it").unwrap();
+    let beside = |file: &Path, name: &str| read_beside(file, name, MAX_BYTES, Trust::Anyone);
+    assert_eq!(beside(&dir.path().join("rule.toml"), "lib/one").unwrap(), b"it");
+    assert!(beside(&dir.path().join("lib/rule.toml"), "../lib/one").is_err(), "not above");
+    // What has no directory lies where we are, as what came by standard input does.
+    let here = beside(Path::new("rule.toml"), "Cargo.toml").unwrap();
+    assert!(here.starts_with(b"[package]\nname = \"files\""));
+}

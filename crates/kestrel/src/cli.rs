@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use crate::author::Language;
 use crate::pack::Pack;
+use crate::replay::span::Span;
 
 const CHECK: &str = "\
 Examples:
@@ -30,7 +31,7 @@ const REPLAY: &str = "\
 Examples:
   kestrel replay night.rec --rules rules/              what the rules find in it
   kestrel replay night.rec --rules rules/ --verify     whether that is what was found live
-  kestrel replay /var/lib/aegisbpf/history --rules rules/ -o ndjson";
+  kestrel replay /var/lib/aegisbpf/history --rules rules/ --since 2h -o ndjson";
 const HUNT: &str = "\
 Examples:
   kestrel hunt 'process where process.name == \"nc\"' --since 2h
@@ -286,6 +287,9 @@ pub(crate) struct Replay {
     /// Form of alerts, or of the comparison
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: RunForm,
+    /// The time that it is about.
+    #[command(flatten)]
+    pub(crate) span: Span,
     /// Threads: one runs the rules, the others unpack; as many as there are processors unless given
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
@@ -300,9 +304,9 @@ pub(crate) struct Hunt {
     /// Recordings, or directories of history; one after another
     #[arg(value_name = "FILE", default_value = "/var/lib/aegisbpf/history")]
     pub(crate) recording: Vec<PathBuf>,
-    /// Only what ended since then: `90s`, `10m`, `2h`, `7d` ago, or a time in RFC 3339
-    #[arg(long, value_name = "TIME", value_parser = crate::hunt::since)]
-    pub(crate) since: Option<i64>,
+    /// The time that it is about.
+    #[command(flatten)]
+    pub(crate) span: Span,
     /// Form of what is found
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: RunForm,

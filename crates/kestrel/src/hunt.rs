@@ -7,7 +7,6 @@ use std::io::{self, Write};
 
 use capture::{Player, RuleSet};
 use engine::NoScripts;
-use jiff::Timestamp;
 use lang::{CaseMode, Dialect, Level, Schema, Unknown};
 use model::program::{Program, RuleMeta};
 use model::script::Scripts;
@@ -27,16 +26,13 @@ const NAME: &str = "hunt";
 /// Replays and prints what was found. Results are what was asked for, and no finding.
 pub(crate) fn run(hunt: &Hunt) -> io::Result<Status> {
     let Some(program) = compile(&hunt.text)? else { return Ok(Status::Findings) };
-    let mut files = match feed::files(&hunt.recording) {
-        Ok(files) => files,
+    let files = match feed::files(&hunt.recording) {
+        Ok(files) => hunt.span.files(files),
         Err(error) => {
             output::complain(&error);
             return Ok(Status::Findings);
         }
     };
-    if let Some(since) = hunt.since {
-        files = feed::since(files, since);
-    }
     let threads = hunt
         .threads
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
@@ -60,26 +56,6 @@ pub(crate) fn run(hunt: &Hunt) -> io::Result<Status> {
     search.flush()?;
     let whole = search.player.is_none_or(|player| show::losses(&player.finish()));
     Ok(if search.sound && whole { Status::Fine } else { Status::Findings })
-}
-
-/// The beginning of what is wanted, ns since the Unix epoch: a time, or how long ago.
-pub(crate) fn since(text: &str) -> Result<i64, String> {
-    if let Some(time) = model::json::parse_time(text) {
-        return Ok(time);
-    }
-    let wrong = || "write `90s`, `10m`, `2h`, `7d` or `2026-01-31T12:00:00Z`".to_owned();
-    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let seconds: i64 = match text.get(digits.len()..) {
-        Some("s") => 1,
-        Some("m") => 60,
-        Some("h") => 60 * 60,
-        Some("d") => 24 * 60 * 60,
-        _ => return Err(wrong()),
-    };
-    let count: u32 = digits.parse().map_err(|_| wrong())?;
-    let ago = i64::from(count).saturating_mul(seconds).saturating_mul(1_000_000_000);
-    let now = i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
-    Ok(now.saturating_sub(ago))
 }
 
 /// The query as a program of one rule; what is wrong with it goes to standard error.
@@ -132,8 +108,11 @@ impl Search<'_> {
                     let shown = heard.found(&mut |view, matched| {
                         let Some(head) = head else { return Ok(()) };
                         let alert = show::alert(head, view, matched);
-                        let wanted = is_wanted(&alert, hunt.since);
-                        if wanted { show(&alert, hunt.output, out) } else { Ok(()) }
+                        if hunt.span.holds(&alert) {
+                            show(&alert, hunt.output, out)
+                        } else {
+                            Ok(())
+                        }
                     });
                     if written.is_ok() {
                         written = shown;
@@ -171,20 +150,6 @@ impl Search<'_> {
     }
 }
 
-/// When the last event of a result happened.
-fn time(document: &Value) -> Option<&str> {
-    field(document, "@timestamp")?.as_str()
-}
-
-fn is_wanted(alert: &Alert<'_>, since: Option<i64>) -> bool {
-    let Some(since) = since else { return true };
-    let last = alert.members.last().and_then(|member| member.document.as_deref());
-    let last: Option<Value> = last.and_then(|document| serde_json::from_slice(document).ok());
-    let last = last.as_ref().and_then(time).and_then(model::json::parse_time);
-    // An event that is known by its number alone is not left out.
-    last.is_none_or(|last| last >= since)
-}
-
 /// One line an event, the later ones of a sequence below the first.
 fn show(alert: &Alert<'_>, form: RunForm, out: &mut Vec<u8>) -> io::Result<()> {
     if form == RunForm::Ndjson {
@@ -219,17 +184,6 @@ fn show(alert: &Alert<'_>, form: RunForm, out: &mut Vec<u8>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_time_is_given_or_counted_back_from_now() {
-        assert_eq!(since("1970-01-01T00:00:01Z"), Ok(1_000_000_000));
-        let now = i64::try_from(Timestamp::now().as_nanosecond()).unwrap();
-        let hour = now - since("1h").unwrap();
-        assert!((3_590..3_610).contains(&(hour / 1_000_000_000)), "{hour}");
-        for wrong in ["", "h", "1w", "-1h", "yesterday"] {
-            assert!(since(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn a_condition_is_a_query_and_an_unknown_field_is_none() {

@@ -75,6 +75,7 @@ fn command(command: Command) -> io::Result<Status> {
         }
         Command::Replay(given) => replay::run(&replay::Options {
             recording: &given.recording,
+            span: given.span,
             rules: &given.rules,
             dialect: given.dialect.of_rules,
             form: given.output,

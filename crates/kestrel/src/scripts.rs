@@ -1,18 +1,15 @@
 //! Scripts of rules: their files are read, compiled, and asked.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use engine::NoScripts;
-use files::Directory;
 use lang::{Loaded, Refusal};
 use model::escape::escaped;
 use model::program::{Program, Rule};
 use model::script::{Incident, Kind, Script, Scripts};
 use script::limits::{MAX_MODULE_BYTES, MAX_SOURCE_BYTES};
 use script::{Backend, Refused, Runtime};
-
-use crate::rules::STDIN_NAME;
 
 /// What runs Wasm modules in this process.
 static BACKEND: OnceLock<Backend> = OnceLock::new();
@@ -37,7 +34,7 @@ pub(crate) fn prepare(loaded: &mut Loaded) {
     }
     let mut refused = Vec::new();
     let all = loaded.program.scripts.iter_mut().zip(&loaded.scripts);
-    for (number, (script, origin)) in all.enumerate() {
+    for (number, (script, origin)) in (0..).zip(all) {
         script.may = script.asks;
         match read(&origin.file, script) {
             Ok(code) => script.code = code,
@@ -47,10 +44,7 @@ pub(crate) fn prepare(loaded: &mut Loaded) {
             }
         }
     }
-    let unread: Vec<usize> = refused.iter().map(|one| one.script).collect();
-    let (_, more) = Runtime::load(&loaded.program, backend());
-    let more = more.into_iter().map(refusal).filter(|one| !unread.contains(&one.script));
-    refused.extend(more);
+    refused.extend(refusals(&loaded.program).into_iter().map(refusal));
     loaded.refuse_scripts(&refused);
 }
 
@@ -59,31 +53,24 @@ pub(crate) fn refusals(program: &Program) -> Vec<Refused> {
     if program.scripts.is_empty() { Vec::new() } else { Runtime::load(program, backend()).1 }
 }
 
-fn refusal(refused: Refused) -> Refusal {
-    let Refused { script, code, message, help } = refused;
-    let script = usize::try_from(script).unwrap_or(usize::MAX);
+fn refusal(Refused { script, code, message, help }: Refused) -> Refusal {
     Refusal { script, message: format!("{code}: {message}"), help: help.to_owned() }
 }
 
 /// What the file of a script holds.
 fn read(rules: &str, script: &Script) -> Result<Arc<[u8]>, String> {
-    let beside = if rules.starts_with(STDIN_NAME) { None } else { Path::new(rules).parent() };
-    let directory = beside.filter(|path| !path.as_os_str().is_empty());
-    let directory = directory.map_or_else(|| PathBuf::from("."), Path::to_owned);
     let limit = match script.kind {
         Kind::Wasm => MAX_MODULE_BYTES,
         Kind::Lua => MAX_SOURCE_BYTES,
     };
-    Directory::open(&directory, files::Trust::Anyone)
-        .and_then(|open| open.read(&script.file, limit as u64))
+    files::read_beside(Path::new(rules), &script.file, limit as u64, files::Trust::Anyone)
         .map(Arc::from)
         .map_err(|error| format!("the script cannot be read: {error}"))
 }
 
 /// An incident for people.
 pub(crate) fn told(incident: &Incident, program: &Program) -> String {
-    let script = usize::try_from(incident.script).ok().and_then(|at| program.scripts.get(at));
-    let name = script.map_or("?", |script| script.name.as_str());
+    let name = program.script(incident.script).map_or("?", |script| script.name.as_str());
     let Incident { cause, detail, quarantined, .. } = incident;
     let end = if *quarantined { "; it is asked no more" } else { "" };
     format!("script `{name}`: {cause}: {}{end}", escaped(detail))
@@ -103,15 +90,9 @@ pub(crate) fn start_for(program: &Program, rule: &Rule) -> Box<dyn Scripts> {
     if asked.is_empty() {
         return Box::new(NoScripts);
     }
-    let is_asked = |script: &Script| {
-        asked.iter().any(|one| one.name == script.name && one.code == script.code)
-    };
-    let scripts = program.scripts.iter().map(|script| {
-        let mut script = script.clone();
-        if !is_asked(&script) {
-            script.code = Arc::from([]);
-        }
-        script
+    let scripts = (0..).zip(&program.scripts).map(|(number, script)| {
+        let code = if asked.contains(&number) { Arc::clone(&script.code) } else { Arc::from([]) };
+        Script { code, ..script.clone() }
     });
     let (fields, lineages) = (program.fields.clone(), program.lineages.clone());
     let alone = Program { rules: vec![rule.clone()], fields, lineages, scripts: scripts.collect() };

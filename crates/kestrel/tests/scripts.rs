@@ -200,9 +200,17 @@ fn what_a_script_says_goes_with_the_alert_of_the_rule_that_asked() {
     assert!(text.contains(r"[seen nc\u{1b}[2J]") && text.contains("[may not kill]"), "{text}");
 }
 
+/// Gets what a build lacks as it says, where that needs no root.
+fn got(told: &str, directory: &Path) -> bool {
+    let Some((_, words)) = told.split_once(": npm ") else { return false };
+    let mut npm = Command::new("npm");
+    npm.args(words.split_whitespace()).args(["--silent", "--no-audit", "--no-fund"]);
+    npm.current_dir(directory).status().is_ok_and(|status| status.success())
+}
+
 #[test]
 fn what_new_writes_is_sound_and_passes_its_tests_once_it_is_built() {
-    for language in ["luau", "wat"] {
+    for language in ["luau", "wat", "c", "rust", "assemblyscript"] {
         let directory = tempfile::tempdir().unwrap();
         let run = |args: &[&str]| {
             let output = kestrel(directory.path(), args);
@@ -210,10 +218,17 @@ fn what_new_writes_is_sound_and_passes_its_tests_once_it_is_built() {
         };
         let (fine, told) = run(&["new", "own", "--language", language]);
         assert!(fine, "{told}");
-        if language == "wat" {
+        if language != "luau" {
             let (fine, told) = run(&["test", "own/rules"]);
             assert!(!fine && told.contains("cannot be read"), "before it is built: {told}");
-            let (fine, told) = run(&["build", "own"]);
+            let (mut fine, mut told) = run(&["build", "own"]);
+            if !fine && got(&told, directory.path()) {
+                (fine, told) = run(&["build", "own"]);
+            }
+            if !fine && told.contains(" is missing to build ") {
+                println!("SKIP scripts in {language}: {}", told.trim());
+                continue;
+            }
             assert!(fine, "{told}");
         }
         let (fine, told) = run(&["check", "own/rules"]);

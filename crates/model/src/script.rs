@@ -80,7 +80,7 @@ impl Script {
             globs: Vec::new(),
             asks: Capabilities::ALERT,
             may: Capabilities::ALERT,
-            budget: Budget::default(),
+            budget: Budget::TRUSTED,
             functions: Vec::new(),
         }
     }
@@ -103,22 +103,23 @@ pub struct Budget {
     pub violations: u32,
 }
 
-impl Default for Budget {
-    /// For scripts that whoever runs them chose himself. Whoever loads scripts of others says less.
-    fn default() -> Budget {
-        Budget {
-            // About a millisecond of Wasm: so long may an event wait for one answer.
-            work: 1_000_000,
-            // A module that brings the runtime of a language along fits.
-            memory: 4 << 20,
-            entries: 4_096,
-            bytes: 1 << 20,
-            // One a second: more is no longer read.
-            alerts: 60,
-            // A fault may be an accident, the fifth is a habit.
-            violations: 5,
-        }
-    }
+impl Budget {
+    /// For scripts that somebody trusted has vouched for, or that whoever runs them chose himself.
+    pub const TRUSTED: Budget = Budget {
+        // About a millisecond of Wasm (a unit is about a nanosecond): so long may an event wait for one
+        // answer, and a thousand scripts do not stop the event thread for longer than its rings hold
+        // events.
+        work: 1_000_000,
+        // A module that brings the runtime of a language along fits. It is a bound: scripts that do
+        // little use little of it.
+        memory: 4 << 20,
+        entries: 4_096,
+        bytes: 1 << 20,
+        // One a second: more is no longer read.
+        alerts: 60,
+        // A fault may be an accident, the fifth is a habit.
+        violations: 5,
+    };
 }
 
 /// A question to a script.

@@ -51,30 +51,33 @@ impl Rule {
                 fields.insert(field);
             }
         }
-        for script in self.scripts(program) {
+        for script in self.scripts(program).into_iter().filter_map(|it| program.script(it)) {
             fields.extend(&script.fields);
         }
         fields
     }
 
-    /// The scripts that it asks, in the order of the program.
-    pub fn scripts<'a>(&self, program: &'a Program) -> Vec<&'a Script> {
+    /// Numbers of the scripts that it asks.
+    pub fn scripts(&self, program: &Program) -> BTreeSet<u32> {
         if program.scripts.is_empty() {
-            return Vec::new();
+            return BTreeSet::new();
         }
-        let asked: BTreeSet<u32> = self.questions(program).into_iter().filter_map(script).collect();
-        let all = (0u32..).zip(&program.scripts);
-        all.filter(|(number, _)| asked.contains(number)).map(|(_, script)| script).collect()
+        self.questions(program).into_iter().filter_map(script).collect()
     }
 
     /// What it asks scripts, in the order of the text; what stands there twice is there twice.
     pub fn questions<'a>(&'a self, program: &'a Program) -> Vec<&'a Expr> {
         let mut all = Vec::new();
+        let mut look = |part: Part<'a>| {
+            if let Part::Condition(question @ Expr::Script { .. }) = part {
+                all.push(question);
+            }
+        };
         for filter in self.all_filters(program) {
-            filter.condition.questions(&mut all);
+            filter.condition.parts(&mut look);
         }
         for key in self.steps().flat_map(|step| &step.by) {
-            key.value.questions(&mut all);
+            key.value.parts(&mut look);
         }
         all
     }
@@ -107,6 +110,13 @@ impl Rule {
     }
 }
 
+impl Program {
+    /// A script by its number.
+    pub fn script(&self, number: u32) -> Option<&Script> {
+        self.scripts.get(usize::try_from(number).ok()?)
+    }
+}
+
 fn script(question: &Expr) -> Option<u32> {
     match question {
         Expr::Script { script, .. } => Some(*script),
@@ -126,22 +136,24 @@ fn lineage(part: Part<'_>) -> Option<u32> {
 pub enum Part<'a> {
     /// A condition.
     Condition(&'a Expr),
+    /// The field that a condition tests, which stands for a value without being one.
+    Tested(FieldId),
     /// A value.
     Value(&'a Scalar),
 }
 
 /// Of all parts, passes on the values.
 fn values(visit: &mut dyn FnMut(&Scalar)) -> impl FnMut(Part<'_>) {
-    |part| {
-        if let Part::Value(scalar) = part {
-            visit(scalar);
-        }
+    |part| match part {
+        Part::Value(scalar) => visit(scalar),
+        Part::Tested(field) => visit(&Scalar::Field(field)),
+        Part::Condition(_) => {}
     }
 }
 
 impl Pipe {
     /// Visits all conditions and values in it.
-    pub fn parts(&self, visit: &mut dyn FnMut(Part<'_>)) {
+    pub fn parts<'a>(&'a self, visit: &mut dyn FnMut(Part<'a>)) {
         match self {
             Pipe::Head(_) | Pipe::Tail(_) => {}
             Pipe::Filter(condition) => condition.parts(visit),
@@ -160,13 +172,13 @@ impl Pipe {
 
 impl Expr {
     /// Visits it and all that it is made of. What a query over lineage asks is not part of it.
-    pub fn parts(&self, visit: &mut dyn FnMut(Part<'_>)) {
+    pub fn parts<'a>(&'a self, visit: &mut dyn FnMut(Part<'a>)) {
         visit(Part::Condition(self));
         match self {
             Expr::Const(_) | Expr::Lineage(..) => {}
             Expr::And(parts) | Expr::Or(parts) => parts.iter().for_each(|part| part.parts(visit)),
             Expr::Not(inner) => inner.parts(visit),
-            Expr::Test(field, _) => visit(Part::Value(&Scalar::Field(*field))),
+            Expr::Test(field, _) => visit(Part::Tested(*field)),
             Expr::Computed(scalar, _) | Expr::Truth(scalar) => scalar.parts(visit),
             Expr::Compare { left, right, .. } => {
                 left.parts(visit);
@@ -179,32 +191,6 @@ impl Expr {
     /// Visits the values that it is about, and all that they are made of.
     pub fn walk(&self, visit: &mut dyn FnMut(&Scalar)) {
         self.parts(&mut values(visit));
-    }
-
-    /// Adds what it asks scripts. What a query over lineage asks is not part of it.
-    fn questions<'a>(&'a self, all: &mut Vec<&'a Expr>) {
-        if let Expr::Script { .. } = self {
-            all.push(self);
-        }
-        match self {
-            Expr::Const(_) | Expr::Lineage(..) | Expr::Test(..) => {}
-            Expr::And(parts) | Expr::Or(parts) => {
-                for part in parts {
-                    part.questions(all);
-                }
-            }
-            Expr::Not(inner) => inner.questions(all),
-            Expr::Computed(scalar, _) | Expr::Truth(scalar) => scalar.questions(all),
-            Expr::Compare { left, right, .. } => {
-                left.questions(all);
-                right.questions(all);
-            }
-            Expr::Script { args, .. } => {
-                for arg in args {
-                    arg.questions(all);
-                }
-            }
-        }
     }
 
     /// Whether it asks a script.
@@ -224,7 +210,7 @@ impl Expr {
 
 impl Scalar {
     /// Visits it and all that it is made of.
-    pub fn parts(&self, visit: &mut dyn FnMut(Part<'_>)) {
+    pub fn parts<'a>(&'a self, visit: &mut dyn FnMut(Part<'a>)) {
         visit(Part::Value(self));
         match self {
             Scalar::Element(inner, _) => inner.parts(visit),
@@ -249,31 +235,5 @@ impl Scalar {
     /// Visits it and all values that it is made of.
     pub fn walk(&self, visit: &mut dyn FnMut(&Scalar)) {
         self.parts(&mut values(visit));
-    }
-
-    /// Adds what it asks scripts.
-    fn questions<'a>(&'a self, all: &mut Vec<&'a Expr>) {
-        match self {
-            Scalar::Element(inner, _) => inner.questions(all),
-            Scalar::Call { args, .. } => {
-                for arg in args {
-                    arg.questions(all);
-                }
-            }
-            Scalar::Arithmetic(_, left, right) => {
-                left.questions(all);
-                right.questions(all);
-            }
-            Scalar::Condition(condition) => condition.questions(all),
-            Scalar::Search { list, condition, .. } => {
-                list.questions(all);
-                condition.questions(all);
-            }
-            Scalar::Literal(_)
-            | Scalar::Null
-            | Scalar::Field(_)
-            | Scalar::Member(..)
-            | Scalar::Variable(_) => {}
-        }
     }
 }

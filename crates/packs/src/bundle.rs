@@ -55,8 +55,8 @@ pub struct Bundle {
 impl Bundle {
     pub(crate) fn new(verified: Verified) -> Result<Bundle, Vec<Refusal>> {
         verified.purpose(Purpose::Policy).map_err(|refusal| vec![refusal])?;
-        let texts = verified.texts()?;
-        let policies = read(texts, &|file| format!("{}/{file}", verified.place))?;
+        let texts = verified.policy_texts()?;
+        let policies = read(texts, &|file| verified.at(file))?;
         Ok(Bundle { verified, policies })
     }
 
@@ -78,7 +78,7 @@ impl Bundle {
     /// Names and texts of its policy files, in the order of the manifest. They are UTF-8: they were
     /// read.
     pub fn texts(&self) -> Vec<(String, String)> {
-        self.verified.texts().unwrap_or_default()
+        self.verified.policy_texts().unwrap_or_default()
     }
 
     /// Refuses policies of somebody who is not trusted: nobody whose word is enough vouches for them.
@@ -110,17 +110,9 @@ impl Verified {
     }
 
     /// Names and texts of policy files.
-    fn texts(&self) -> Result<Vec<(String, String)>, Vec<Refusal>> {
+    fn policy_texts(&self) -> Result<Vec<(String, String)>, Vec<Refusal>> {
         let names = self.manifest.files.iter().map(|file| file.path.as_str());
-        let (mut texts, mut refused) = (Vec::new(), Vec::new());
-        for name in names.filter(|name| is_policy(name)) {
-            if let Ok(text) = str::from_utf8(self.file(name).unwrap_or_default()) {
-                texts.push((name.to_owned(), text.to_owned()));
-            } else {
-                let place = format!("{}/{name}", self.place);
-                refused.push(Refusal::new(Code::Rule, &place, "not UTF-8"));
-            }
-        }
+        let (texts, refused) = self.texts(names.filter(|name| is_policy(name)));
         if refused.is_empty() { Ok(texts) } else { Err(refused) }
     }
 }

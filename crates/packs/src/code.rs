@@ -69,14 +69,15 @@ codes! {
     Legacy, "E138", "a signature of the old kind", "sign with `minisign -S` of version 0.10 or later, without `-l`";
     Key, "E139", "a key that cannot be used", "mend or remove the file";
     Expired, "E140", "the pack's time is over", "take a newer version of the pack";
-    RollBack, "E141", "older than the one installed", "take the newer one, or say `--force` (`aegisbpf policy apply`: `--older`) if the older one is meant";
+    RollBack, "E141", "older than the one installed", "take the newer one, or say `--force` (`aegisbpf rules accept` and `policy apply`: `--older`) if the older one is meant";
     Equivocation, "E142", "same serial as the one installed, another content", "do not use it: its author signed two packs as one";
     Engine, "E143", "needs a newer version of this program", "update, or take an older version of the pack";
     Configuration, "E144", "trust or state file cannot be used", "mend the file";
-    Owner, "E145", "of another owner than the one installed", "do not use it unless its owner changed; then say `--force` (`aegisbpf policy apply`: `--older`)";
+    Owner, "E145", "of another owner than the one installed", "do not use it unless its owner changed; then say `--force` (`aegisbpf rules accept` and `policy apply`: `--older`)";
     Purpose, "E146", "signed as something else", "load packs of rules with `aegisbpf run --packs`, put policies in force with `aegisbpf policy apply`";
     Stranger, "E147", "policies of somebody who is not trusted", "have them signed by a trusted key, or trust the one that signed them";
     Plain, "E148", "not a signed pack", "give a pack or bundle that is signed; this agent was told to take no other";
+    Accepted, "E149", "no such pack to accept", "name a pack that is refused as older, of the same serial or of another owner; `aegisbpf rules` lists what is left out";
     Kind, "E150", "rules of a kind that is not run at this level", "have the pack signed by a trusted key, or take one whose rules are of other kinds";
     Rule, "E151", "a rule with an error", "mend the rule: `kestrel check` shows the place";
     NotListed, "E152", "rules and manifest disagree", "build the pack again";

@@ -85,6 +85,13 @@ impl Compiled {
         &self.scripts
     }
 
+    /// Names and texts of the files of such rules, by name. They are UTF-8: they were compiled.
+    pub fn texts(&self, wanted: &dyn Fn(&RuleView) -> bool) -> Vec<(String, String)> {
+        let views = self.rules.iter().map(|rule| &rule.view).filter(|view| wanted(view));
+        let names: BTreeSet<&str> = views.map(|view| view.file.as_str()).collect();
+        self.verified.texts(names).0
+    }
+
     /// Why rules are not loaded.
     pub fn refusals(&self) -> impl Iterator<Item = &Refusal> {
         self.rules.iter().filter_map(|rule| rule.refused.as_ref())
@@ -110,16 +117,10 @@ impl Compiled {
 fn load(verified: &Verified) -> (Loaded, Vec<Refusal>) {
     let names: BTreeSet<&str> =
         verified.manifest.rules.iter().map(|rule| rule.file.as_str()).collect();
-    let (mut texts, mut refused) = (Vec::new(), Vec::new());
-    for name in names {
-        match str::from_utf8(verified.file(name).unwrap_or_default()) {
-            Ok(text) => texts.push((name.to_owned(), text.to_owned())),
-            Err(_) => refused.push(Refusal::new(Code::Rule, name, "not UTF-8")),
-        }
-    }
+    let (texts, mut refused) = verified.texts(names);
     let mut loaded = lang::load(texts);
     refused
-        .extend(script::fill(&mut loaded, &|name| verified.file(name), &|file| at(verified, file)));
+        .extend(script::fill(&mut loaded, &|name| verified.file(name), &|file| verified.at(file)));
     let strict = !verified.level().terms().costly;
     for found in &loaded.diagnostics {
         let code = match (found.code, found.code.level()) {
@@ -128,7 +129,7 @@ fn load(verified: &Verified) -> (Loaded, Vec<Refusal>) {
             _ => continue,
         };
         let what = format!("{}: {}", found.code.as_str(), found.message);
-        refused.push(Refusal::new(code, &at(verified, &found.file), what));
+        refused.push(Refusal::new(code, &verified.at(&found.file), what));
     }
     (loaded, refused)
 }
@@ -136,7 +137,7 @@ fn load(verified: &Verified) -> (Loaded, Vec<Refusal>) {
 /// What each rule is, in the order of the program.
 pub(crate) fn views(loaded: &Loaded) -> Vec<RuleView> {
     let program = &loaded.program;
-    let kind = |rule: &Rule, format| match script::kind(&rule.scripts(program)) {
+    let kind = |rule: &Rule, format| match script::kind(rule, program) {
         Some(kind) => kind,
         None if format == Format::Sigma => Kind::Sigma,
         None => Kind::Eql,
@@ -159,7 +160,7 @@ fn listed(verified: &Verified, views: &[RuleView]) -> Vec<Refusal> {
         .collect();
     let mut refused = Vec::new();
     let mut refuse = |(file, id): &(&str, &str), what: &str| {
-        refused.push(Refusal::new(Code::NotListed, &at(verified, file), format!("`{id}` {what}")));
+        refused.push(Refusal::new(Code::NotListed, &verified.at(file), format!("`{id}` {what}")));
     };
     for (rule, kind) in &listed {
         match there.get(rule) {
@@ -178,7 +179,7 @@ fn listed(verified: &Verified, views: &[RuleView]) -> Vec<Refusal> {
 
 /// A rule reads and needs nothing but what the manifest says.
 fn declared(verified: &Verified, view: &RuleView, asked: Capabilities) -> Vec<Refusal> {
-    let place = at(verified, &view.file);
+    let place = verified.at(&view.file);
     let Manifest { fields, .. } = &verified.manifest;
     let unknown = view.fields.iter().filter(|field| fields.binary_search(field).is_err());
     let mut refused: Vec<Refusal> = unknown
@@ -201,16 +202,12 @@ fn admit(verified: &Verified, trust: &Trust, view: RuleView) -> Admitted {
     let missing = view.needs.without(may);
     let refused = if !beyond.is_empty() {
         let what = format!("`{}` needs {beyond}, and is {}", view.id, level.as_str());
-        Some(Refusal::new(Code::Level, &at(verified, &view.file), what))
+        Some(Refusal::new(Code::Level, &verified.at(&view.file), what))
     } else if !missing.is_empty() {
         let what = format!("`{}` needs {missing}", view.id);
-        Some(Refusal::new(Code::NotGranted, &at(verified, &view.file), what))
+        Some(Refusal::new(Code::NotGranted, &verified.at(&view.file), what))
     } else {
         None
     };
     Admitted { view, may, refused }
-}
-
-fn at(verified: &Verified, file: &str) -> String {
-    format!("{}/{file}", verified.place)
 }

@@ -46,18 +46,7 @@ pub struct Terms {
     pub audited: bool,
 }
 
-/// What a script may use that somebody trusted has vouched for. A call's work is a bound on time
-/// (a unit is about a nanosecond of Wasm), so that a thousand scripts cannot stop the event thread for
-/// longer than its rings hold events; memory is a bound, and scripts that do little use little of it.
-const BUDGET: Budget = Budget {
-    work: 1_000_000,
-    memory: 4 << 20,
-    entries: 4_096,
-    bytes: 1 << 20,
-    alerts: 60,
-    violations: 5,
-};
-/// The same for strangers: enough for predicates, little for anything else.
+/// What a script of strangers may use: enough for predicates, little for anything else.
 const STRANGERS: Budget = Budget {
     work: 100_000,
     memory: 1 << 20,
@@ -98,14 +87,15 @@ impl Level {
             alerts: 1_000,
             // The engine's own default.
             kept: 65_536,
-            budget: BUDGET,
+            budget: Budget::TRUSTED,
             audited: false,
         };
         match self {
             Level::Shipped | Level::Local => TRUSTED,
             Level::Signed => Terms { signature: true, given: Capabilities::ALERT, ..TRUSTED },
             Level::Untrusted => Terms {
-                kinds: &[Kind::Eql, Kind::Sigma, Kind::Wasm],
+                // What is read by a parser of ours: Sigma is YAML, read by libraries.
+                kinds: &[Kind::Eql, Kind::Wasm],
                 // Wasm is separated from us by its own machine, Lua by a library in C.
                 scripts: &[ScriptKind::Wasm],
                 signature: true,

@@ -148,13 +148,7 @@ fn rules(contents: &[(String, Vec<u8>)]) -> Result<Loaded, Vec<Refusal>> {
             && !NO_RULES.iter().any(|begin| name.starts_with(begin))
             && RULES.iter().any(|end| Path::new(name).extension().is_some_and(|e| e == *end))
     };
-    let mut texts = Vec::new();
-    for (name, bytes) in contents.iter().filter(|(name, _)| is_rule(name)) {
-        let text = String::from_utf8(bytes.clone())
-            .map_err(|_| vec![Refusal::new(Code::Rule, name, "not UTF-8")])?;
-        texts.push((name.clone(), text));
-    }
-    let mut loaded = lang::load(texts);
+    let mut loaded = lang::load(texts(contents, &is_rule)?);
     let file = |name: &str| {
         let found = contents.iter().find(|(known, _)| known == name);
         found.map(|(_, bytes)| bytes.as_slice())
@@ -177,13 +171,20 @@ fn rules(contents: &[(String, Vec<u8>)]) -> Result<Loaded, Vec<Refusal>> {
 
 /// Reads the policies; what only looks odd is a warning.
 fn policies(contents: &[(String, Vec<u8>)]) -> Result<Policies, Vec<Refusal>> {
-    let mut texts = Vec::new();
-    for (name, bytes) in contents.iter().filter(|(name, _)| bundle::is_policy(name)) {
-        let text = String::from_utf8(bytes.clone())
-            .map_err(|_| vec![Refusal::new(Code::Rule, name, "not UTF-8")])?;
-        texts.push((name.clone(), text));
-    }
-    bundle::read(texts, &str::to_owned)
+    bundle::read(texts(contents, &bundle::is_policy)?, &str::to_owned)
+}
+
+/// Names and texts of the files whose names are wanted.
+fn texts(
+    contents: &[(String, Vec<u8>)],
+    wanted: &dyn Fn(&str) -> bool,
+) -> Result<Vec<(String, String)>, Vec<Refusal>> {
+    let text = |(name, bytes): &(String, Vec<u8>)| {
+        let text = str::from_utf8(bytes);
+        let text = text.map_err(|_| vec![Refusal::new(Code::Rule, name, "not UTF-8")])?;
+        Ok((name.clone(), text.to_owned()))
+    };
+    contents.iter().filter(|(name, _)| wanted(name)).map(text).collect()
 }
 
 fn manifest(

@@ -78,7 +78,8 @@ impl RuleView {
         let names = rule.reads(program);
         let place = placement::of(rule, program).place;
         let cost = cost(rule, program);
-        let scripts = rule.scripts(program);
+        let scripts: Vec<&Script> =
+            rule.scripts(program).into_iter().filter_map(|it| program.script(it)).collect();
         let asked = scripts.iter().fold(Capabilities::NONE, |all, script| all | needed(script));
         RuleView {
             id: rule.meta.id.clone(),
@@ -139,6 +140,7 @@ fn cost(rule: &Rule, program: &Program) -> Cost {
         Part::Condition(Expr::Script { .. }) => cost.questions += 1,
         Part::Value(Scalar::Call { function: Function::Match, .. }) => cost.regexes += 1,
         Part::Condition(Expr::Const(_) | Expr::And(_) | Expr::Or(_) | Expr::Not(_))
+        | Part::Tested(_)
         | Part::Value(_) => {}
     };
     for filter in rule.all_filters(program) {

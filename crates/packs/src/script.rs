@@ -3,8 +3,11 @@
 //! A script has no capability of its own: it may do what all rules may that ask it, and no rule is
 //! loaded that may less than its scripts ask for.
 
+use std::collections::BTreeMap;
+
 use lang::Loaded;
 use model::capability::Capabilities;
+use model::program::{Program, Rule};
 use model::script::{Budget, Kind as ScriptKind, Script};
 
 use crate::code::{Code, Refusal};
@@ -67,13 +70,14 @@ pub(crate) fn fill<'f>(
     refused
 }
 
-/// The kind of a rule that asks these scripts: that of the one that is separated from us the least.
-pub(crate) fn kind(scripts: &[&Script]) -> Option<Kind> {
-    let is = |kind| scripts.iter().any(|script| script.kind == kind);
-    if is(ScriptKind::Lua) {
+/// The kind of a rule that asks scripts: that of the one that is separated from us the least.
+pub(crate) fn kind(rule: &Rule, program: &Program) -> Option<Kind> {
+    let asked = rule.scripts(program);
+    let mut scripts = asked.iter().filter_map(|number| program.script(*number));
+    if scripts.any(|script| script.kind == ScriptKind::Lua) {
         return Some(Kind::Lua);
     }
-    is(ScriptKind::Wasm).then_some(Kind::Wasm)
+    (!asked.is_empty()).then_some(Kind::Wasm)
 }
 
 /// What a reviewer wants to know of each script.
@@ -103,28 +107,19 @@ pub(crate) fn views(loaded: &Loaded) -> Vec<ScriptView> {
 /// Gives each script what rules that ask it may do, and the budget of its level. `may` tells what a
 /// rule may do by its number; none if it is not loaded.
 pub fn grant(
-    program: &mut model::program::Program,
+    program: &mut Program,
     budget: &dyn Fn(usize) -> Option<Budget>,
     may: &dyn Fn(usize) -> Option<Capabilities>,
 ) {
-    let numbers = |program: &model::program::Program| -> Vec<Vec<usize>> {
-        let place = |script: &&Script| {
-            program.scripts.iter().position(|known| std::ptr::eq(known, *script))
-        };
-        let rules = program.rules.iter();
-        rules.map(|rule| rule.scripts(program).iter().filter_map(place).collect()).collect()
-    };
-    let mut granted: Vec<Option<Capabilities>> = vec![None; program.scripts.len()];
-    for (rule, scripts) in numbers(program).into_iter().enumerate() {
-        let Some(own) = may(rule) else { continue };
-        for script in scripts {
-            if let Some(all) = granted.get_mut(script) {
-                *all = Some(all.map_or(own, |all| all & own));
-            }
+    let mut granted: BTreeMap<u32, Capabilities> = BTreeMap::new();
+    for (number, rule) in program.rules.iter().enumerate() {
+        let Some(own) = may(number) else { continue };
+        for script in rule.scripts(program) {
+            granted.entry(script).and_modify(|all| *all = *all & own).or_insert(own);
         }
     }
-    for (number, (script, granted)) in program.scripts.iter_mut().zip(granted).enumerate() {
-        script.may = script.asks & granted.unwrap_or(Capabilities::NONE);
-        script.budget = budget(number).unwrap_or(script.budget);
+    for (at, (number, script)) in (0..).zip(&mut program.scripts).enumerate() {
+        script.may = script.asks & granted.get(&number).copied().unwrap_or(Capabilities::NONE);
+        script.budget = budget(at).unwrap_or(script.budget);
     }
 }

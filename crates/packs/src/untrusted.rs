@@ -53,6 +53,9 @@ pub struct Judge<'a> {
     pub place: Level,
     /// Treat it as [`Level::Untrusted`] whoever signed it.
     pub strict: bool,
+    /// Overlook signatures that do not count, as for a pack without any: for who looks at a pack or
+    /// signs it, and runs nothing of it.
+    pub unsigned: bool,
 }
 
 impl Untrusted {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::code::Refusal;
+use crate::code::{Code, Refusal};
 use crate::compiled::Compiled;
 use crate::digest::Sha256;
 use crate::frame::Frame;
@@ -73,6 +73,26 @@ impl Verified {
     pub fn file(&self, name: &str) -> Option<&[u8]> {
         let at = self.manifest.files.binary_search_by(|file| file.path.as_str().cmp(name)).ok()?;
         self.files.get(at).map(Vec::as_slice)
+    }
+
+    /// Where a file of it is, for people.
+    pub fn at(&self, file: &str) -> String {
+        format!("{}/{file}", self.place)
+    }
+
+    /// Names and texts of these files; and those that are no texts.
+    pub(crate) fn texts<'n>(
+        &self,
+        names: impl IntoIterator<Item = &'n str>,
+    ) -> (Vec<(String, String)>, Vec<Refusal>) {
+        let (mut texts, mut refused) = (Vec::new(), Vec::new());
+        for name in names {
+            match str::from_utf8(self.file(name).unwrap_or_default()) {
+                Ok(text) => texts.push((name.to_owned(), text.to_owned())),
+                Err(_) => refused.push(Refusal::new(Code::Rule, &self.at(name), "not UTF-8")),
+            }
+        }
+        (texts, refused)
     }
 
     /// The pack in one file, with all of its signatures.

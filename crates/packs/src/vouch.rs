@@ -66,14 +66,16 @@ pub(crate) fn vouch(
     }
     let revoked = reasons.iter().any(|reason| reason.code == Code::Revoked);
     let enough = trusted.len() >= judge.ring.threshold.max(1);
-    let by_place = !judge.place.terms().signature && !judge.strict;
+    // A place vouches for what nobody signed. What is signed is judged by its signatures.
+    let overlooked = signatures.is_empty() || (judge.unsigned && !revoked);
+    let by_place = !judge.place.terms().signature && !judge.strict && overlooked;
     all.level = if enough && shipped {
         Level::Shipped
     } else if enough {
         Level::Signed
     } else if !strangers.is_empty() {
         Level::Untrusted
-    } else if by_place && !revoked {
+    } else if by_place {
         judge.place
     } else {
         return Err(refused(place, signatures.len(), trusted.len(), reasons, judge));

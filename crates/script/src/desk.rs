@@ -13,7 +13,7 @@ use crate::text;
 /// One minute of event time, ns: what is counted by the minute starts anew in the next.
 const MINUTE: i64 = 60_000_000_000;
 /// One millisecond, ns.
-const MILLISECOND: i64 = 1_000_000;
+pub(crate) const MILLISECOND: i64 = 1_000_000;
 
 /// The part of a script that functions of the host change.
 #[derive(Debug, Default)]

@@ -6,6 +6,7 @@ use model::script::{Budget, Script};
 use model::value::Value;
 use regex::bytes::{Regex, RegexBuilder};
 
+use crate::cause::{Cause, Stop};
 use crate::limits;
 use crate::refuse::{Denied, Refusal};
 
@@ -15,11 +16,11 @@ pub(crate) struct Kit {
     /// Fields by index.
     pub(crate) fields: Vec<FieldId>,
     /// Regular expressions by index.
-    pub(crate) regexes: Vec<Pattern>,
+    pub(crate) regexes: Vec<Expression>,
     /// Names of the regular expressions, for languages that use names.
     pub(crate) regex_names: Vec<String>,
     /// Wildcard patterns by index.
-    pub(crate) globs: Vec<Vec<u8>>,
+    pub(crate) globs: Vec<Glob>,
     /// Names of the wildcard patterns.
     pub(crate) glob_names: Vec<String>,
     /// What it asked for: it is given nothing else.
@@ -30,35 +31,81 @@ pub(crate) struct Kit {
     pub(crate) budget: Budget,
 }
 
+/// What a script holds texts against.
+pub(crate) trait Pattern: Sized + 'static {
+    /// Those of a script, in the order of their handles.
+    fn all(kit: &Kit) -> &[Self];
+
+    /// Whether it matches the whole text.
+    fn matches(&self, text: &[u8]) -> bool;
+
+    /// Units of work a byte of text.
+    fn cost(&self) -> u64;
+
+    /// One of them by its handle.
+    fn numbered(kit: &Kit, number: i64) -> Result<&Self, Stop> {
+        let found = usize::try_from(number).ok().and_then(|number| Self::all(kit).get(number));
+        found.ok_or_else(|| Stop::new(Cause::Handle, format!("there is no pattern {number}")))
+    }
+}
+
+/// A wildcard pattern.
+#[derive(Debug)]
+pub(crate) struct Glob(Vec<u8>);
+
+impl Pattern for Glob {
+    fn all(kit: &Kit) -> &[Glob] {
+        &kit.globs
+    }
+
+    fn matches(&self, text: &[u8]) -> bool {
+        model::pattern::wildcard(&self.0, text, false)
+    }
+
+    fn cost(&self) -> u64 {
+        1
+    }
+}
+
 /// A regular expression and what a byte of text costs with it.
 #[derive(Debug)]
-pub(crate) struct Pattern {
+pub(crate) struct Expression {
     regex: Regex,
-    /// Units of work a byte: the worst time grows with the size of the compiled expression.
-    pub(crate) cost: u64,
+    /// The worst time grows with the size of the compiled expression.
+    cost: u64,
 }
 
 /// Sizes of compiled expressions by what a byte of text costs with them.
 const CLASSES: &[(usize, u64)] = &[(4 << 10, 1), (16 << 10, 4), (limits::MAX_REGEX_BYTES, 16)];
 
-impl Pattern {
+impl Expression {
     /// As in queries: the expression is about the whole value, on bytes.
-    fn new(text: &str) -> Result<Pattern, String> {
+    fn new(text: &str) -> Result<Expression, String> {
         // Alone it must stand too: a stray parenthesis must not reach out of the group around it.
         build(text, limits::MAX_REGEX_BYTES).map_err(|error| error.to_string())?;
         let whole = format!(r"\A(?:{text})\z");
         let mut last = String::new();
         for (size, cost) in CLASSES {
             match build(&whole, *size) {
-                Ok(regex) => return Ok(Pattern { regex, cost: *cost }),
+                Ok(regex) => return Ok(Expression { regex, cost: *cost }),
                 Err(error) => last = error.to_string(),
             }
         }
         Err(last)
     }
+}
 
-    pub(crate) fn matches(&self, text: &[u8]) -> bool {
+impl Pattern for Expression {
+    fn all(kit: &Kit) -> &[Expression] {
+        &kit.regexes
+    }
+
+    fn matches(&self, text: &[u8]) -> bool {
         self.regex.is_match(text)
+    }
+
+    fn cost(&self) -> u64 {
+        self.cost
     }
 }
 
@@ -87,8 +134,8 @@ impl Kit {
             if text.len() > limits::MAX_REGEX_TEXT {
                 return Err(Refusal::Regex.of(format!("`{name}` has {} bytes", text.len())));
             }
-            let pattern = Pattern::new(text);
-            regexes.push(pattern.map_err(|why| Refusal::Regex.of(format!("`{name}`: {why}")))?);
+            let made = Expression::new(text);
+            regexes.push(made.map_err(|why| Refusal::Regex.of(format!("`{name}`: {why}")))?);
         }
         for (name, text) in &script.globs {
             if text.len() > limits::MAX_PATTERN_BYTES {
@@ -99,7 +146,7 @@ impl Kit {
             fields: script.fields.clone(),
             regexes,
             regex_names: script.regexes.iter().map(|(name, _)| name.clone()).collect(),
-            globs: script.globs.iter().map(|(_, text)| text.clone().into_bytes()).collect(),
+            globs: script.globs.iter().map(|(_, text)| Glob(text.clone().into_bytes())).collect(),
             glob_names: script.globs.iter().map(|(name, _)| name.clone()).collect(),
             asks: script.asks,
             may: script.may,
@@ -157,13 +204,13 @@ mod tests {
 
     #[test]
     fn an_expression_is_about_the_whole_value_and_costs_by_its_size() {
-        let small = Pattern::new("/bin/(ba|da)?sh").unwrap();
+        let small = Expression::new("/bin/(ba|da)?sh").unwrap();
         assert!(small.matches(b"/bin/dash") && !small.matches(b"/bin/dash -c"));
         assert_eq!(small.cost, 1);
-        let large = Pattern::new("(?:[ab]{40}c){20}").unwrap();
+        let large = Expression::new("(?:[ab]{40}c){20}").unwrap();
         assert!(large.cost > 1, "{}", large.cost);
-        assert!(Pattern::new("a)|(b").is_err(), "it must stand alone");
-        assert!(Pattern::new("((a{100}){100}){100}").unwrap_err().contains("size"));
+        assert!(Expression::new("a)|(b").is_err(), "it must stand alone");
+        assert!(Expression::new("((a{100}){100}){100}").unwrap_err().contains("size"));
     }
 
     #[test]

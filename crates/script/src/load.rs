@@ -6,7 +6,6 @@ use std::sync::Arc;
 use model::field::{self, FieldId};
 use model::program::{Expr, Program};
 use model::script::{Kind, Script};
-use model::walk::Part;
 
 use crate::Backend;
 use crate::kit::Kit;
@@ -72,17 +71,11 @@ pub(crate) fn all(program: &Program, backend: Backend) -> Loaded {
 /// How many arguments rules give to functions.
 fn given(program: &Program) -> Given {
     let mut given = Given::new();
-    let mut visit = |part: Part<'_>| {
-        if let Part::Condition(Expr::Script { script, function, args }) = part {
+    for question in program.rules.iter().flat_map(|rule| rule.questions(program)) {
+        if let Expr::Script { script, function, args } = question {
             given.entry((*script, *function)).or_default().insert(args.len());
         }
-    };
-    for rule in &program.rules {
-        rule.filters().for_each(|filter| filter.condition.parts(&mut visit));
-        rule.steps().flat_map(|step| &step.by).for_each(|key| key.value.parts(&mut visit));
-        rule.pipes.iter().for_each(|pipe| pipe.parts(&mut visit));
     }
-    program.lineages.iter().for_each(|filter| filter.condition.parts(&mut visit));
     given
 }
 

@@ -60,9 +60,8 @@ impl Agent {
         // Marks are counted as alerts: none may be held back.
         command.args(["--max-alerts", "1000000"]).args(options);
         command.arg("--state-dir").arg(dir.join("state"));
-        command.arg("--rules").arg(sh::at("rules"));
-        if let Some(rules) = more_rules {
-            command.arg("--rules").arg(rules);
+        for rules in [Some(sh::at("rules").as_path()), more_rules].into_iter().flatten() {
+            command.arg("--rules").arg(sh::rules_of_root(rules)?);
         }
         command.stdin(Stdio::null());
         command.stdout(File::create(dir.join("alerts.jsonl"))?);

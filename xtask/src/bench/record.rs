@@ -3,6 +3,8 @@
 //! The recording is made once on this machine: the history of an agent with the shipped rules and one
 //! that asks for everything, while the work of `language` is done. It is kept under `target/`.
 
+mod peers;
+
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -36,6 +38,7 @@ pub(super) fn command() -> Result<()> {
     let text = sh::capture(pack.args(&files)).context("cannot measure the writing")?;
     println!("{text}");
     replay(&dir)?;
+    peers::command()?;
     let broken = broken(&text);
     if broken.is_empty() { Ok(()) } else { bail!("{}", broken.join("; ")) }
 }

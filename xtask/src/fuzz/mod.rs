@@ -154,6 +154,7 @@ fn dictionary(target: &str) -> &str {
         "sigma_yaml" => "sigma",
         "document" | "pack" => "json",
         "record" | "recording" => "none",
+        "script" => "luau",
         _ => "eql",
     }
 }

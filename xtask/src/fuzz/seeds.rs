@@ -26,6 +26,7 @@ pub(super) fn write(target: &str, directory: &Path) -> Result<PathBuf> {
         "own_toml" => (sh::at("rules"), "toml"),
         "elastic_toml" => (sh::corpora().join("elastic"), "toml"),
         "sigma_yaml" => (sh::corpora().join("sigma"), "yml"),
+        "script" => (sh::at("crates/script/examples"), "luau"),
         "eql_elastic" => (sh::corpora().join("elastic/siem"), "toml"),
         "eql_endpoint" => (sh::corpora().join("elastic/endpoint"), "toml"),
         _ => return Ok(directory.to_owned()),

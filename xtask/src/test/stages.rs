@@ -191,8 +191,9 @@ fn host(log: &mut Log) -> Result<Verdict> {
         command.args([what, "--agent"]).arg(sh::release("aegisbpf"));
         Ok(command)
     };
+    let shipped = sh::rules_of_root(&sh::at("rules"))?;
     let operations = log.run(&mut provoke("host")?)?;
-    let rules = log.run(provoke("rules")?.arg("--rules").arg(sh::at("rules")))?;
+    let rules = log.run(provoke("rules")?.arg("--rules").arg(shipped))?;
     let mut evade = sh::as_root(sh::release("evade"))?;
     let tricks = log.run(evade.args(["host", "--agent"]).arg(sh::release("aegisbpf")))?;
     let success = operations && rules && tricks;

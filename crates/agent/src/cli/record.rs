@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn a_history_has_a_size_and_an_age() {
         let history: History = "1GiB,2h".parse().unwrap();
-        assert_eq!(history, History { bytes: 1 << 30, age: Duration::from_secs(7200) });
+        assert_eq!(history, History { bytes: 1 << 30, age: Duration::from_hours(2) });
         assert_eq!(history.to_string().parse(), Ok(history), "as the guard hands it on");
         for wrong in ["", "1GiB", "24h", "1GB,1h", "3MiB,1h", "1GiB,0s", "-1GiB,1h"] {
             assert!(wrong.parse::<History>().is_err(), "{wrong}");

@@ -1,6 +1,7 @@
 //! The commands.
 
 mod adhoc;
+mod audit;
 mod doctor;
 mod emergency;
 mod events;
@@ -50,6 +51,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Allow(command) => adhoc::allow(&command),
         Command::Why(args) => why::run(&args),
         Command::Emergency(command) => emergency::run(&command),
+        Command::Audit(command) => audit::run(&command),
         Command::Events(args) => events::run(&args),
         Command::Alerts(args) => events::alerts(&args),
         Command::Record(args) => record::run(&args),

@@ -4,21 +4,34 @@ use std::io::Write;
 
 use serde_json::Value as Json;
 
-use crate::cli::{Output, RulesArgs, RulesCommand};
+use crate::cli::{ClientArgs, Output, RulesArgs, RulesCommand};
 use crate::client;
 use crate::exit::{Exit, Failure};
 use crate::render::escape::piece;
 use crate::render::table;
 
-/// Shows them, those first that have something wrong, then those that found most.
+/// Shows them, or does something about them.
 pub(crate) fn run(args: &RulesArgs) -> Result<Exit, Failure> {
-    if let Some(RulesCommand::Release { script, reason, runtime_dir }) = &args.command {
-        let query = [("script", script.clone()), ("reason", reason.clone())];
-        client::post_query(runtime_dir, "/v1/rules/release", &query)?.json()?;
-        writeln!(anstream::stdout(), "{} is asked again", piece(script))?;
-        return Ok(Exit::Ok);
+    match &args.command {
+        None => list(&args.client),
+        Some(RulesCommand::Release { script, reason, runtime_dir }) => {
+            let query = [("script", script.clone()), ("reason", reason.clone())];
+            client::post_query(runtime_dir, "/v1/rules/release", &query)?.json()?;
+            writeln!(anstream::stdout(), "{} is asked again", piece(script))?;
+            Ok(Exit::Ok)
+        }
+        // Without `--older` the command line is not read at all.
+        Some(RulesCommand::Accept { pack, older: _, reason, runtime_dir }) => {
+            let query = [("pack", pack.clone()), ("reason", reason.clone())];
+            client::post_query(runtime_dir, "/v1/rules/accept", &query)?.json()?;
+            writeln!(anstream::stdout(), "{} runs as it lies there", piece(pack))?;
+            Ok(Exit::Ok)
+        }
     }
-    let args = &args.client;
+}
+
+/// Shows them, those first that have something wrong, then those that found most.
+fn list(args: &ClientArgs) -> Result<Exit, Failure> {
     let rules = client::get(&args.runtime_dir, "/v1/rules", &[])?.json()?;
     let mut out = anstream::stdout().lock();
     match args.output {

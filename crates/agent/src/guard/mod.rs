@@ -20,8 +20,10 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::audit::Audit;
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
+use crate::policy::store::Who;
 use crate::proto::{self, ProtoError, Request};
 use backoff::Backoff;
 use child::Worker;
@@ -38,6 +40,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     privilege()?;
     let signals = block_signals()?;
     let runtime = Runtime::claim(&args.runtime_dir)?;
+    let audit = Audit::signed(&args.state_dir, args.audit_key.as_deref())?;
     let started = seconds_since_boot();
     let mut worker = Worker::spawn(args, started, 0)?;
     // Nothing is loaded into the kernel for rules that cannot run.
@@ -46,8 +49,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
         return Ok(end);
     }
     let sensors = Sensors::load(kernel::Options::default()).map_err(|error| failure(&error))?;
+    audit.note("agent-started", about(args));
     let keeper = Keeper::new(args);
-    let mut prevention = Prevention::new(args);
+    let mut prevention = Prevention::new(args, audit);
     prevention.begin(keeper.begin()?)?;
     let backoff = Backoff::new();
     let restarts = 0;
@@ -59,6 +63,15 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     drop(guard);
     drop(runtime);
     end
+}
+
+/// What is written down of an agent that starts or ends.
+fn about(args: &RunArgs) -> serde_json::Value {
+    serde_json::json!({
+        "who": Who::me(),
+        "version": env!("CARGO_PKG_VERSION"),
+        "mode": if args.enforce { "enforce" } else { "audit" },
+    })
 }
 
 /// Waits until the worker has read its rules; how we end if it ended instead, or a signal came.

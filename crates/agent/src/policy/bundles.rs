@@ -5,7 +5,6 @@
 //! A bundle has the envelope of packs ([`packs::Bundle`]). Which versions were in force is a record in
 //! the store, and stands with each generation, too: a crash between the two loses nothing.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use files::Text;
@@ -13,17 +12,14 @@ use model::capability::{Capabilities, Capability};
 use model::program::Response;
 use packs::{
     Admitted, Change, Code, Compiled, Installed, Judge, Kind, Level, Purpose, Record, Refusal,
-    Ring, Trust, Untrusted, Verified, Version,
+    Untrusted, Verified,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::store::Store;
+use crate::operator::Operator;
 
-/// Where public keys are unless said otherwise.
-pub(crate) const KEYS_DIR: &str = "/etc/aegisbpf/keys";
-/// Where it is said whom the operator trusts, and with what.
-pub(crate) const TRUST_FILE: &str = "/etc/aegisbpf/trust.toml";
 /// The record of bundles that were in force, in the store.
 const RECORD: &str = "bundles.json";
 
@@ -117,49 +113,24 @@ pub(crate) struct Read {
     pub(crate) plain: Vec<PathBuf>,
 }
 
-/// The operator's files, read.
-struct Operator {
-    trust: Trust,
-    ring: Ring,
-    engine: Version,
-    /// Whether plain files are refused.
-    signed_only: bool,
-}
-
-impl Operator {
-    fn open(vouch: &Vouch) -> Result<Operator, Vec<Refusal>> {
-        let trust = match there(vouch.trust.as_deref(), TRUST_FILE) {
-            None => Trust::default(),
-            Some(path) => Trust::open(&path).map_err(|refusal| vec![refusal])?,
-        };
-        let ring = match there(vouch.keys.as_deref(), KEYS_DIR) {
-            None => Ring::read(&[], &trust)?,
-            Some(path) => Ring::open(&path, &trust)?,
-        };
-        let named = vouch.keys.is_some() || vouch.trust.is_some();
-        let signed_only = named || trust.signed_policies;
-        Ok(Operator { trust, ring, engine: engine()?, signed_only })
+impl Vouch {
+    /// Whether the operator says here whose word counts.
+    fn named(&self) -> bool {
+        self.keys.is_some() || self.trust.is_some()
     }
-}
 
-/// What was named, or the usual place if something is there.
-pub(crate) fn there(named: Option<&Path>, usual: &str) -> Option<PathBuf> {
-    let usual = || Some(PathBuf::from(usual)).filter(|path| path.exists());
-    named.map(Path::to_owned).or_else(usual)
-}
-
-/// This version, which packs may need to be a newer one.
-pub(crate) fn engine() -> Result<Version, Vec<Refusal>> {
-    let version = env!("CARGO_PKG_VERSION");
-    Version::parse(version).map_err(|error| vec![Refusal::new(Code::Engine, version, error)])
+    fn operator(&self) -> Result<Operator, Vec<Refusal>> {
+        Operator::open(self.keys.as_deref(), self.trust.as_deref())
+    }
 }
 
 /// Reads the bundles among these paths, to be put in force: by keys that are trusted here, not
 /// expired, and not older than what was in force.
 pub(crate) fn read(store: &Store, paths: &[PathBuf], vouch: &Vouch) -> Result<Read, Vec<Refusal>> {
     let (packs, plain) = divided(paths);
-    let operator = Operator::open(vouch)?;
-    if operator.signed_only && !plain.is_empty() {
+    let operator = vouch.operator()?;
+    let signed_only = vouch.named() || operator.trust.signed_policies;
+    if signed_only && !plain.is_empty() {
         let refuse = |path: &PathBuf| {
             Refusal::new(
                 Code::Plain,
@@ -186,8 +157,8 @@ pub(crate) fn look(paths: &[PathBuf], vouch: &Vouch) -> Result<Read, Vec<Refusal
     if packs.is_empty() {
         return Ok(read);
     }
-    let operator = Operator::open(vouch)?;
-    let named = vouch.keys.is_some() || vouch.trust.is_some();
+    let operator = vouch.operator()?;
+    let named = vouch.named();
     let place = if named { Level::Untrusted } else { Level::Local };
     for path in packs {
         let verified = open(&path, &operator, place, files::Trust::Anyone)?;
@@ -206,8 +177,8 @@ fn open(
     place: Level,
     trust: files::Trust,
 ) -> Result<Verified, Vec<Refusal>> {
-    let (ring, engine) = (&operator.ring, &operator.engine);
-    let judge = Judge { ring, now: jiff::Timestamp::now(), engine, place, strict: false };
+    // Only who looks takes a bundle for its author's word.
+    let judge = Judge { unsigned: place == Level::Local, ..operator.judge(place, false) };
     let opened = Untrusted::open(path, trust).map_err(|refusal| vec![refusal])?;
     opened.verify(&judge)
 }
@@ -230,7 +201,9 @@ impl Read {
             Purpose::Rules => {
                 let rules = verified.compile(&operator.trust)?;
                 let granted = granted(&rules, path)?;
-                self.add(path, rules.verified(), (texts(&rules), Some(granted)), change);
+                // Rules of policies come from these alone.
+                let texts = rules.texts(&|rule| rule.kind == Kind::Eql);
+                self.add(path, rules.verified(), (texts, Some(granted)), change);
             }
         }
         Ok(())
@@ -278,19 +251,6 @@ fn granted(rules: &Compiled, path: &Path) -> Result<Vec<Granted>, Vec<Refusal>> 
     let words = |may: Capabilities| may.words().into_iter().map(str::to_owned).collect();
     let granted = |one: &Admitted| Granted { rule: one.view.id.clone(), may: words(one.may) };
     Ok(may.into_iter().map(granted).collect())
-}
-
-/// Names and texts of the rule files of a pack that rules of policies come from.
-fn texts(rules: &Compiled) -> Vec<(String, String)> {
-    let verified = rules.verified();
-    let names: BTreeSet<&str> = rules
-        .rules()
-        .iter()
-        .filter(|one| one.view.kind == Kind::Eql)
-        .map(|one| one.view.file.as_str())
-        .collect();
-    let text = |name: &str| str::from_utf8(verified.file(name)?).ok().map(str::to_owned);
-    names.into_iter().filter_map(|name| Some((name.to_owned(), text(name)?))).collect()
 }
 
 /// Which bundles were in force: by the record, and by the generation that is.

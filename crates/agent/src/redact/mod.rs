@@ -101,6 +101,14 @@ impl Redactor {
         }
     }
 
+    /// Takes secrets out of a text that stands alone.
+    pub(crate) fn text(&self, text: &mut String) {
+        let places = self.places(text);
+        if !places.is_empty() {
+            *text = without(text, &places);
+        }
+    }
+
     fn object(&self, object: &mut Map<String, Json>, found: &mut BTreeSet<String>, depth: usize) {
         // The line is the arguments with spaces between them: what separates them is lost there, so it
         // is made anew from what is left of them.

@@ -8,6 +8,7 @@
 //! | `GET /v1/doctor` | one object: what is attached now |
 //! | `GET /v1/rules` | one object: the rules that run, what they found and cost, and those left out |
 //! | `POST /v1/rules/release` | `script=NAME`, `reason=TEXT`: asks a script in quarantine again; 409: there is none |
+//! | `POST /v1/rules/accept` | `pack=ID`, `reason=TEXT`: as `reload`, with an older version of that pack |
 //! | `GET /v1/record` | a recording from now on, until the client goes |
 //! | `GET /v1/metrics` | figures of scripts as Prometheus reads them |
 //! | `GET /v1/events` | JSON lines; `follow=true`, `kinds=a,b`, `where=EQL` |
@@ -52,6 +53,7 @@ use super::policies::{self, Asking};
 use super::queue::{Bounds, LineReceiver, channel, json_notice};
 use super::recorder::serve::get_record;
 use super::status;
+use crate::cli::Accept;
 use crate::exit::{Exit, Failure};
 use crate::proto;
 
@@ -114,6 +116,7 @@ fn serve(listener: std::os::unix::net::UnixListener, control: Control) -> std::i
             .route("/v1/doctor", get(get_doctor))
             .route("/v1/rules", get(get_rules))
             .route("/v1/rules/release", post(post_release))
+            .route("/v1/rules/accept", post(post_accept))
             .route("/v1/metrics", get(get_metrics))
             .route("/v1/events", get(get_events))
             .route("/v1/alerts", get(get_alerts))
@@ -225,8 +228,30 @@ async fn get_metrics(State(control): Shared) -> Response {
 }
 
 async fn post_reload(State(control): Shared) -> Response {
+    reload(&control, None).await
+}
+
+/// Which pack is meant as it lies there, and why.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Accepted {
+    pack: String,
+    reason: String,
+}
+
+async fn post_accept(
+    State(control): Shared,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Query(Accepted { pack, reason }): Query<Accepted>,
+) -> Response {
+    let reason = reason.chars().take(REASON_MAX).collect();
+    let accept = Accept { pack, who: peer.0.unwrap_or(u32::MAX), reason };
+    reload(&control, Some(accept)).await
+}
+
+async fn reload(control: &Control, accept: Option<Accept>) -> Response {
     let (answer, done) = oneshot::channel();
-    if control.events.try_send(Command::Reload(answer)).is_err() {
+    if control.events.try_send(Command::Reload(accept, answer)).is_err() {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is busy; try again");
     }
     match done.await {

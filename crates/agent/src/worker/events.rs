@@ -10,6 +10,7 @@ use kernel::rings::Rings;
 use model::interest::Interest;
 use model::wire::Record;
 use rustix::time::{ClockId, clock_gettime};
+use serde_json::Value as Json;
 
 use super::arms::Arms;
 use super::board::{Board, Figures, Reload};
@@ -217,7 +218,9 @@ impl Worker {
                     engine.push(&record, &mut |view, matches| {
                         is_event = true;
                         acting = view.acting();
-                        matches.iter().for_each(|matched| recorder.matched(matched));
+                        for matched in matches {
+                            recorder.matched(matched);
+                        }
                         publisher.event(view, matches);
                     });
                     if let Some(process) = acting.filter(|_| !engine.near().is_empty()) {
@@ -266,7 +269,10 @@ impl Worker {
                     tracing::debug!("a client left while it joined");
                 }
             }
-            Command::Reload(answer) => self.reloader.ask(Some(answer)),
+            Command::Reload(accept, answer) => {
+                self.reloader.accept(accept);
+                self.reloader.ask(Some(answer));
+            }
             Command::Release { name, who, reason, answer } => {
                 if answer.send(self.release(&name, who, &reason)).is_err() {
                     tracing::debug!("a client left while it asked");
@@ -287,7 +293,12 @@ impl Worker {
                 let health = &self.publisher.health;
                 let figures = health.figures(self.engine.counters());
                 let infos = Arc::clone(health.infos());
-                let scripts = self.scripts.list(self.engine.scripts());
+                let mut scripts = self.scripts.list(self.engine.scripts());
+                for reason in scripts.iter_mut().filter_map(|one| one.get_mut("quarantined")) {
+                    if let Json::String(reason) = reason {
+                        self.publisher.conceal(reason);
+                    }
+                }
                 if answer.send((infos, figures, scripts)).is_err() {
                     tracing::debug!("a client left while it asked");
                 }
@@ -337,7 +348,11 @@ impl Worker {
         if self.scripts.is_empty() {
             return;
         }
-        for told in self.scripts.take(self.engine.scripts().incidents(), &self.audit) {
+        let mut incidents = self.engine.scripts().incidents();
+        for incident in &mut incidents {
+            self.publisher.conceal(&mut incident.detail);
+        }
+        for told in self.scripts.take(incidents, &self.audit) {
             self.publisher.script(&told);
         }
     }

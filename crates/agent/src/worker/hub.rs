@@ -17,6 +17,7 @@ use super::filter::Filter;
 use super::health::Figures;
 use super::queue::{Line, LineSender};
 use super::reload::Answer;
+use crate::cli::Accept;
 use crate::redact::Redactor;
 
 /// Clients that read events or alerts at the same time.
@@ -63,8 +64,8 @@ pub(crate) enum Command {
     Join(Box<Client>, oneshot::Sender<Option<u64>>),
     /// The recent past.
     Recent(Stream, oneshot::Sender<Vec<Line>>),
-    /// The rules are to be read again.
-    Reload(Answer),
+    /// The rules are to be read again, with a pack that was refused until now.
+    Reload(Option<Accept>, Answer),
     /// A script in quarantine is to be asked again; whether there is one.
     Release {
         /// Its name.

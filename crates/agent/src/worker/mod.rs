@@ -20,6 +20,7 @@ mod health;
 mod host;
 mod hub;
 mod link;
+mod metrics;
 mod output;
 mod packs;
 mod policies;
@@ -42,16 +43,17 @@ pub(crate) use recorder::history::{DIRECTORY as HISTORY, segments};
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{SyncSender, sync_channel};
 
-use engine::{Engine, Limits};
+use engine::{Engine, Host, Limits};
 use kernel::rings::Rings;
 
 use crate::audit::Audit;
-use crate::cli::{Format, WorkerArgs};
+use crate::cli::{Format, RunArgs, WorkerArgs};
 use crate::exit::{Exit, Failure};
 use crate::guard;
 use crate::redact::Redactor;
+use crate::seccomp;
 use board::Board;
 use control::Control;
 use events::Worker;
@@ -71,6 +73,10 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     if let Err(error) = rustix::thread::set_name(c"aegisbpf-worker") {
         tracing::debug!(%error, "the process keeps its name");
     }
+    // Its addresses are the last that is asked of the network.
+    let host = host::identity::read();
+    // From here on neither a rule nor a script, nor what gets hold of this process by one, has a network.
+    seccomp::no_network()?;
     let (link, news) = Link::open()?;
     let redactor = Redactor::open(args.run.redact.as_deref())?;
     let mut wanted = args.run.clone();
@@ -78,8 +84,21 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     wanted.keep_going |= args.restarts > 0;
     let seen = watch::Seen::default();
     seen.note(&wanted);
-    let audit = Arc::new(Audit::at(&wanted.state_dir));
-    let rules = rules::read(&wanted, rules::When::Start, &audit)?;
+    let audit = Arc::new(Audit::behind(&wanted.state_dir)?);
+    let end = evaluate(args, (&wanted, seen), (link, news), (host, redactor), &audit);
+    audit.finish();
+    end
+}
+
+/// Reads the rules, and has them evaluated until the end.
+fn evaluate(
+    args: &WorkerArgs,
+    (wanted, seen): (&RunArgs, watch::Seen),
+    (link, news): (Link, SyncSender<News>),
+    (host, redactor): (Host, Redactor),
+    audit: &Arc<Audit>,
+) -> Result<Exit, Failure> {
+    let rules = rules::read(wanted, rules::When::Start, audit)?;
     let board = Arc::new(Board::new());
     board.put_rules(rules.set());
     let health = Health::new(rules.infos(), args.run.max_alerts);
@@ -95,15 +114,9 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     let seed = RandomState::new().hash_one(());
     let limits = Limits { seed, rows: ROWS_MAX, ..Limits::default() };
     let scripts::Ready { runtime, infos } = rules.scripts;
-    let host = host::identity::read();
     let (state, history) = (&args.run.state_dir, args.run.history);
     let recorder = Recorder::start((host.clone(), ROWS_MAX), recorded, state, history)?;
-    let engine = match runtime {
-        None => Engine::with(Arc::clone(&program), host, limits),
-        Some(runtime) => {
-            Engine::with_scripts(Arc::clone(&program), host, limits, Box::new(runtime))
-        }
-    };
+    let engine = Engine::with_scripts(Arc::clone(&program), host, limits, runtime);
     let engine = engine.map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
     let notice = match args.run.output {
         Format::Compact => queue::text_notice,
@@ -116,7 +129,7 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
         engine,
         engine::interest::of(&program),
         (publisher, arms, infos, recorder),
-        (&args.run, seen.clone(), audit),
+        (&args.run, seen.clone(), Arc::clone(audit)),
         Arc::clone(&board),
         link.asker(),
     );

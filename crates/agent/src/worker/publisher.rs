@@ -156,6 +156,11 @@ impl Publisher {
         }
     }
 
+    /// Takes secrets out of what a script failed with: it may say what it was asked about.
+    pub(super) fn conceal(&self, text: &mut String) {
+        self.redactor.text(text);
+    }
+
     /// Tells that a script is in quarantine.
     pub(super) fn script(&mut self, told: &Told) {
         let Told { name, message, details } = told;

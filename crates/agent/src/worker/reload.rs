@@ -16,7 +16,7 @@ use super::rules;
 use super::scripts;
 use super::watch::Seen;
 use crate::audit::Audit;
-use crate::cli::RunArgs;
+use crate::cli::{Accept, RunArgs};
 use crate::exit::{Exit, Failure};
 
 /// Clients that wait for the rules at the same time.
@@ -57,13 +57,16 @@ pub(crate) struct Reloader {
     running: Option<Vec<Answer>>,
     /// Clients of the next one; `None`: nobody asked.
     next: Option<Vec<Answer>>,
+    /// Packs that the next one takes although it would not; as many as clients wait.
+    accept: Vec<Accept>,
 }
 
 impl Reloader {
     /// Nothing has been asked for.
     pub(crate) fn new(args: &RunArgs, seen: Seen, audit: Arc<Audit>) -> Reloader {
         let (sender, results) = sync_channel(1);
-        Reloader { args: args.clone(), seen, audit, results, sender, running: None, next: None }
+        let (running, next, accept) = (None, None, Vec::new());
+        Reloader { args: args.clone(), seen, audit, results, sender, running, next, accept }
     }
 
     /// Asks for the rules to be read. A client that is one too many is dropped, and told so.
@@ -73,13 +76,21 @@ impl Reloader {
         self.start();
     }
 
+    /// Lets the reading that is asked for next take a pack that it would refuse.
+    pub(crate) fn accept(&mut self, accept: Option<Accept>) {
+        if self.next.as_ref().is_none_or(|next| next.len() < WAITING_MAX) {
+            self.accept.extend(accept);
+        }
+    }
+
     fn start(&mut self) {
         if self.running.is_some() {
             return;
         }
         let Some(clients) = self.next.take() else { return };
         self.running = Some(clients);
-        let (args, seen, sender) = (self.args.clone(), self.seen.clone(), self.sender.clone());
+        let (seen, sender) = (self.seen.clone(), self.sender.clone());
+        let args = RunArgs { accept: std::mem::take(&mut self.accept), ..self.args.clone() };
         let audit = Arc::clone(&self.audit);
         let thread = std::thread::Builder::new().name("rules".into()).spawn(move || {
             seen.note(&args);
@@ -109,10 +120,7 @@ fn read(args: &RunArgs, audit: &Audit) -> Result<Fresh, Failure> {
     let recorded = rules.recorded();
     let program = Arc::new(rules.loaded.program);
     let scripts::Ready { runtime, infos: script_infos } = rules.scripts;
-    let prepared = match runtime {
-        None => Prepared::new(Arc::clone(&program)),
-        Some(runtime) => Prepared::with_scripts(Arc::clone(&program), Box::new(runtime)),
-    };
+    let prepared = Prepared::with_scripts(Arc::clone(&program), runtime);
     let prepared = prepared.map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
     let interest = engine::interest::of(&program);
     Ok(Fresh { prepared, interest, set, infos, scripts: script_infos, arms, recorded })

@@ -196,12 +196,15 @@ fn unusable(refused: &[Refusal]) -> Failure {
 fn wrong(loaded: &Loaded, unreadable: &[ReadError]) -> Vec<LeftOut> {
     let unread =
         unreadable.iter().map(|error| LeftOut { reason: error.to_string(), ..LeftOut::default() });
-    let wrong = loaded.diagnostics.iter().filter(|one| one.is_error()).map(|one| LeftOut {
-        id: one.rule.clone(),
-        file: one.file.clone(),
-        reason: format!("{}: {}", one.code.as_str(), one.message),
-    });
+    let wrong = loaded.diagnostics.iter().filter(|one| one.is_error()).map(LeftOut::from);
     unread.chain(wrong).collect()
+}
+
+impl From<&Diagnostic> for LeftOut {
+    fn from(one: &Diagnostic) -> LeftOut {
+        let reason = format!("{}: {}", one.code.as_str(), one.message);
+        LeftOut { id: one.rule.clone(), file: one.file.clone(), reason }
+    }
 }
 
 /// Errors in full; warnings are the rule author's business and only counted.

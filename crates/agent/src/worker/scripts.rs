@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use ::packs::{Code, Level};
+use ::packs::{Code, Level, Verified};
 use ::script::{Backend, Runtime};
+use engine::NoScripts;
 use files::Trust;
 use lang::{Loaded, Refusal};
 use model::script::{Incident, Script, Scripts, Standing};
 use serde_json::{Value as Json, json};
 
+use super::metrics;
 use super::packs::{Packs, Terms};
 use crate::audit::Audit;
 
@@ -42,10 +44,51 @@ pub(crate) struct Info {
 /// Scripts that are ready.
 #[derive(Debug)]
 pub(crate) struct Ready {
-    /// What runs them; none if there are none.
-    pub(crate) runtime: Option<Runtime>,
+    /// What runs them.
+    pub(crate) runtime: Box<dyn Scripts>,
     /// What they are, in the order of the program.
     pub(crate) infos: Arc<[Info]>,
+}
+
+/// Whose a script is.
+struct Author<'a> {
+    /// Its pack, and its rule file there; none beside a plain rule file.
+    pack: Option<(&'a Verified, String)>,
+    /// How far he is trusted.
+    level: Level,
+}
+
+impl<'a> Author<'a> {
+    fn of(
+        file: &str,
+        packs: &'a Packs,
+        source: &dyn Fn(&str) -> Option<(usize, String)>,
+    ) -> Author<'a> {
+        let pack = source(file).and_then(|(pack, file)| {
+            let pack = packs.loaded.get(pack)?;
+            Some((pack.compiled.verified(), file))
+        });
+        let level = pack.as_ref().map_or(Level::Local, |(pack, _)| pack.level());
+        Author { pack, level }
+    }
+
+    /// The code of one of his scripts, if he may bring such.
+    fn code(&self, rules: &str, script: &Script) -> Result<Arc<[u8]>, String> {
+        if !self.level.terms().scripts.contains(&script.kind) {
+            let (kind, level) = (script.kind.as_str(), self.level.as_str());
+            return Err(format!("[{}] it is `{kind}`, and {level}", Code::Level.as_str()));
+        }
+        match &self.pack {
+            Some((pack, file)) => packed(pack, file, script),
+            None => plain(rules, script),
+        }
+    }
+
+    /// Id and version of his pack.
+    fn shown(&self) -> Option<String> {
+        let manifest = self.pack.as_ref()?.0.manifest();
+        Some(format!("{} {}", manifest.id, manifest.version))
+    }
 }
 
 /// Reads and loads all scripts of a program. Rules that ask one that is not run are left out, and the
@@ -57,27 +100,18 @@ pub(crate) fn prepare(
     terms: &BTreeMap<String, Terms>,
 ) -> Ready {
     if loaded.program.scripts.is_empty() {
-        return Ready { runtime: None, infos: Arc::default() };
+        return Ready { runtime: Box::new(NoScripts), infos: Arc::default() };
     }
     let (mut refused, mut infos) = (Vec::new(), Vec::new());
-    let asked: Vec<Vec<String>> = asked(loaded);
-    let origins = loaded.scripts.clone();
-    grant(loaded, packs, source, terms);
-    for (number, (script, origin)) in loaded.program.scripts.iter_mut().zip(&origins).enumerate() {
-        let pack = source(&origin.file);
-        let whose = pack.as_ref().and_then(|(pack, _)| packs.loaded.get(*pack));
-        let level = whose.map_or(Level::Local, |pack| pack.compiled.verified().level());
-        let rules = asked.get(number).map(Vec::as_slice).unwrap_or_default();
-        let read = if level.terms().scripts.contains(&script.kind) {
-            match (&pack, whose) {
-                (Some((_, file)), Some(whose)) => packed(whose.compiled.verified(), file, script),
-                _ => plain(&origin.file, script),
-            }
-        } else {
-            let (kind, level) = (script.kind.as_str(), level.as_str());
-            Err(format!("[{}] it is `{kind}`, and {level}", Code::Level.as_str()))
-        };
-        match read {
+    let authors: Vec<Author<'_>> =
+        loaded.scripts.iter().map(|origin| Author::of(&origin.file, packs, source)).collect();
+    let asked = asked(loaded);
+    grant(loaded, &authors, terms);
+    let scripts = loaded.program.scripts.iter_mut().zip(&loaded.scripts);
+    for (number, ((script, origin), (author, rules))) in
+        (0..).zip(scripts.zip(authors.iter().zip(asked)))
+    {
+        match author.code(&origin.file, script) {
             Ok(code) => script.code = code,
             Err(message) => {
                 let help =
@@ -89,69 +123,54 @@ pub(crate) fn prepare(
             name: script.name.clone(),
             kind: script.kind.as_str(),
             file: format!("{}: {}", origin.file, script.file),
-            pack: whose.map(|pack| {
-                let manifest = pack.compiled.verified().manifest();
-                format!("{} {}", manifest.id, manifest.version)
-            }),
-            level: level.as_str(),
+            pack: author.shown(),
+            level: author.level.as_str(),
             may: script.may.words(),
-            rules: rules.to_vec(),
+            rules,
             loaded: true,
         });
     }
     let (runtime, more) = Runtime::load(&loaded.program, Backend::pick().0);
-    let known: Vec<usize> = refused.iter().map(|one| one.script).collect();
-    for one in more {
-        let script = usize::try_from(one.script).unwrap_or(usize::MAX);
-        if !known.contains(&script) {
-            let message = format!("[{}] {}", one.code, one.message);
-            refused.push(Refusal { script, message, help: one.help.to_owned() });
-        }
-    }
+    refused.extend(more.into_iter().map(|one| Refusal {
+        script: one.script,
+        message: format!("[{}] {}", one.code, one.message),
+        help: one.help.to_owned(),
+    }));
     for one in &refused {
-        if let Some(info) = infos.get_mut(one.script) {
+        let info = usize::try_from(one.script).ok().and_then(|script| infos.get_mut(script));
+        if let Some(info) = info {
             info.loaded = false;
         }
     }
     loaded.refuse_scripts(&refused);
-    Ready { runtime: Some(runtime), infos: infos.into() }
+    Ready { runtime: Box::new(runtime), infos: infos.into() }
 }
 
 /// What scripts may do and use: several rules may ask one, and it may do what each of them may.
-fn grant(
-    loaded: &mut Loaded,
-    packs: &Packs,
-    source: &dyn Fn(&str) -> Option<(usize, String)>,
-    terms: &BTreeMap<String, Terms>,
-) {
-    let levels: Vec<Level> = loaded
-        .scripts
-        .iter()
-        .map(|origin| {
-            let pack = source(&origin.file).and_then(|(pack, _)| packs.loaded.get(pack));
-            pack.map_or(Level::Local, |pack| pack.compiled.verified().level())
-        })
-        .collect();
+fn grant(loaded: &mut Loaded, authors: &[Author<'_>], terms: &BTreeMap<String, Terms>) {
     let rules = loaded.program.rules.iter();
     let may: Vec<_> = rules.map(|rule| terms.get(&rule.meta.id).map(|terms| terms.may)).collect();
-    let budget = |script: usize| levels.get(script).map(|level| level.terms().budget);
+    let budget = |script: usize| authors.get(script).map(|one| one.level.terms().budget);
     ::packs::grant_scripts(&mut loaded.program, &budget, &|rule| may.get(rule).copied().flatten());
 }
 
 /// Ids of the rules that ask each script.
 fn asked(loaded: &Loaded) -> Vec<Vec<String>> {
     let program = &loaded.program;
-    let asks = |script: &Script| {
-        let rules = program.rules.iter();
-        let asks = rules
-            .filter(|rule| rule.scripts(program).into_iter().any(|one| std::ptr::eq(one, script)));
-        asks.map(|rule| rule.meta.id.clone()).collect()
-    };
-    program.scripts.iter().map(asks).collect()
+    let mut asked = vec![Vec::new(); program.scripts.len()];
+    for rule in &program.rules {
+        for script in rule.scripts(program) {
+            let rules = usize::try_from(script).ok().and_then(|script| asked.get_mut(script));
+            if let Some(rules) = rules {
+                rules.push(rule.meta.id.clone());
+            }
+        }
+    }
+    asked
 }
 
 /// The code of a script of a pack: bytes that were verified with the rest.
-fn packed(pack: &::packs::Verified, rules: &str, script: &Script) -> Result<Arc<[u8]>, String> {
+fn packed(pack: &Verified, rules: &str, script: &Script) -> Result<Arc<[u8]>, String> {
     let name = ::packs::beside(rules, &script.file);
     let code = pack.file(&name).ok_or_else(|| format!("the pack has no file `{name}`"))?;
     Ok(code.into())
@@ -159,9 +178,8 @@ fn packed(pack: &::packs::Verified, rules: &str, script: &Script) -> Result<Arc<
 
 /// The code of a script beside a plain rule file.
 fn plain(rules: &str, script: &Script) -> Result<Arc<[u8]>, String> {
-    let directory = Path::new(rules).parent().filter(|path| !path.as_os_str().is_empty());
-    let directory = files::Directory::open(directory.unwrap_or(Path::new(".")), Trust::Owner);
-    let code = directory.and_then(|directory| directory.read(&script.file, files::MAX_BYTES));
+    let limit = files::MAX_BYTES;
+    let code = files::read_beside(Path::new(rules), &script.file, limit, Trust::Owner);
     code.map(Into::into).map_err(|error| error.to_string())
 }
 
@@ -207,7 +225,7 @@ impl Watch {
             {
                 *self.violations.entry(key).or_default() += 1;
             }
-            let about = json!({
+            let mut about = json!({
                 "script": info.name,
                 "kind": info.kind,
                 "pack": info.pack,
@@ -217,10 +235,11 @@ impl Watch {
                 "detail": incident.detail,
                 "event": incident.number,
             });
-            let action = match incident.cause {
-                "refused" => "action-refused",
-                _ => "script-violation",
-            };
+            let refused = incident.cause == "refused";
+            if let Some(about) = about.as_object_mut().filter(|_| refused) {
+                about.insert("granted".to_owned(), false.into());
+            }
+            let action = if refused { "action-refused" } else { "script-violation" };
             audit.note_of(&format!("{} {}", info.name, incident.cause), action, about.clone());
             if incident.quarantined && incident.cause != "refused" && incident.cause != "state" {
                 audit.note("script-quarantined", about.clone());
@@ -293,24 +312,10 @@ impl Watch {
         self.calls_before = self.sums(scripts).0;
     }
 
-    /// The figures in the form of Prometheus. Names of scripts are bounded in number and length by
-    /// what a program may have.
+    /// The figures in the form of Prometheus.
     pub(crate) fn metrics(&self, scripts: &dyn Scripts) -> String {
-        use std::fmt::Write;
         let (calls, _, quarantined) = self.sums(scripts);
-        let mut out = format!(
-            "# TYPE aegisbpf_script_calls_total counter\naegisbpf_script_calls_total {calls}\n\
-             # TYPE aegisbpf_script_quarantined gauge\naegisbpf_script_quarantined {quarantined}\n\
-             # TYPE aegisbpf_script_violations_total counter\n"
-        );
-        for ((script, cause), count) in &self.violations {
-            // Writing to a text does not fail.
-            _ = writeln!(
-                out,
-                "aegisbpf_script_violations_total{{script=\"{script}\",cause=\"{cause}\"}} {count}"
-            );
-        }
-        out
+        metrics::text(calls, quarantined, &self.violations)
     }
 }
 

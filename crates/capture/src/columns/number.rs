@@ -67,7 +67,9 @@ mod tests {
     fn numbers_come_back() {
         let mut out = Vec::new();
         let numbers = [0, 1, -1, 63, -64, 64, i64::MAX, i64::MIN, 1 << 40];
-        numbers.iter().for_each(|number| put_signed(&mut out, *number));
+        for number in &numbers {
+            put_signed(&mut out, *number);
+        }
         put(&mut out, u64::MAX);
         let mut rest = Rest(&out);
         for number in numbers {

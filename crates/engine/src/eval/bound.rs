@@ -57,8 +57,9 @@ pub(super) fn is_about_kind(condition: &Expr) -> bool {
     }
 }
 
-/// A condition that is `most` wherever lineage or scripts could make it so: what asks for them counts as the value that helps. Truth of `and` and `or` only grows with that of their parts,
-/// and that of `not` only shrinks, also where unknown lies between.
+/// A condition that is `most` wherever lineage or scripts could make it so: what asks for them counts
+/// as the value that helps. Truth of `and` and `or` only grows with that of their parts, and that of
+/// `not` only shrinks, also where unknown lies between.
 fn weakened(condition: &Expr, most: bool) -> Expr {
     let each = |parts: &[Expr]| parts.iter().map(|part| weakened(part, most)).collect();
     match condition {

@@ -66,8 +66,7 @@ fn failed_tests(made: &Made, directory: &Path) -> Vec<Refusal> {
     let refuse = |what: String| Refusal::new(Code::Rule, &place, what);
     let refused = scripts::refusals(&made.program);
     if !refused.is_empty() {
-        let told = |one: script::Refused| format!("{}: {}; {}", one.code, one.message, one.help);
-        return refused.into_iter().map(|one| refuse(told(one))).collect();
+        return refused.into_iter().map(|one| super::unsound(one, &place)).collect();
     }
     match Compiled::new(Arc::new(made.program.clone())) {
         Err(error) => vec![refuse(error.to_string())],

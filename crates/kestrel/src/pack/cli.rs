@@ -132,7 +132,7 @@ pub(crate) struct Judged {
     /// Treat it as untrusted, whoever signed it
     #[arg(long)]
     pub(crate) strict: bool,
-    /// Take it without a signature, as the agent does in its own directory of rules
+    /// Take it by its author's word: without a signature, or with those of keys that are not known
     #[arg(long)]
     pub(crate) unsigned: bool,
     /// Judge as of this time and not as of now

@@ -11,7 +11,10 @@ mod verify;
 use std::io;
 use std::path::Path;
 
-use packs::{Bundle, Compiled, Judge, Level, Purpose, Refusal, Ring, Trust, Untrusted, Verified};
+use packs::{
+    Bundle, Code, Compiled, Judge, Level, Purpose, Refusal, Ring, Trust, Untrusted, Verified,
+};
+use script::Refused;
 use semver::Version;
 use serde_json::{Value, json};
 
@@ -33,7 +36,7 @@ pub(crate) fn run(pack: Pack) -> io::Result<Status> {
 /// The version that packs are held against.
 fn engine() -> Result<Version, Vec<Refusal>> {
     let version = env!("CARGO_PKG_VERSION");
-    Version::parse(version).map_err(|error| vec![Refusal::new(packs::Code::Engine, version, error)])
+    Version::parse(version).map_err(|error| vec![Refusal::new(Code::Engine, version, error)])
 }
 
 /// What the operator's files say.
@@ -69,6 +72,7 @@ impl Judges {
             engine: &self.engine,
             place: if given.unsigned { Level::Local } else { Level::Untrusted },
             strict: given.strict,
+            unsigned: given.unsigned,
         };
         Untrusted::open(path, read).map_err(|refusal| vec![refusal])?.verify(&judge)
     }
@@ -107,6 +111,12 @@ fn complain(refusals: &[Refusal]) -> Status {
         output::complain(&refusal.to_string());
     }
     Status::Findings
+}
+
+/// A script that cannot be run, as a refusal of the pack that brings it.
+fn unsound(script: Refused, place: &str) -> Refusal {
+    let Refused { code, message, help, .. } = script;
+    Refusal::new(Code::Rule, place, format!("{code}: {message}; {help}"))
 }
 
 /// Refusals as JSON.

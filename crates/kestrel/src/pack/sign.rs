@@ -51,7 +51,8 @@ pub(super) fn run(pack: &Path, with: &With) -> io::Result<Status> {
 pub(super) fn own(path: &Path) -> Result<Verified, Vec<Refusal>> {
     let (ring, engine) = (Ring::default(), engine()?);
     let now = jiff::Timestamp::now();
-    let judge = Judge { ring: &ring, now, engine: &engine, place: Level::Local, strict: false };
+    let (place, strict, unsigned) = (Level::Local, false, true);
+    let judge = Judge { ring: &ring, now, engine: &engine, place, strict, unsigned };
     let opened = Untrusted::open(path, files::Trust::Anyone).map_err(|refusal| vec![refusal])?;
     let verified = opened.verify(&judge)?;
     match verified.manifest().kind {

@@ -66,25 +66,6 @@ pub(crate) fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     Ok(files)
 }
 
-/// Of these files, the oldest first, those that tell of that time or later: all but those that ended
-/// before it. When one ended is when the next one began.
-pub(crate) fn since(files: Vec<PathBuf>, time: i64) -> Vec<PathBuf> {
-    let began: Vec<Option<i64>> = files.iter().map(|file| began(file)).collect();
-    let ended = began.into_iter().skip(1).chain([None]);
-    let wanted = files.into_iter().zip(ended);
-    wanted
-        .filter(|(_, ended)| ended.is_none_or(|ended| ended >= time))
-        .map(|(file, _)| file)
-        .collect()
-}
-
-/// When a recording began, ns since the Unix epoch; `None` if it does not tell, and is then read.
-fn began(file: &Path) -> Option<i64> {
-    let mut reader = Reader::open(File::open(file).ok()?).ok()?;
-    let Ok(Some(Piece::Frame(frame))) = reader.next_piece() else { return None };
-    Some(Head::of(&frame).ok()?.began)
-}
-
 /// Hands on all parts of these files.
 pub(crate) fn feed(
     files: &[PathBuf],

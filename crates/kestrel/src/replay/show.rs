@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::alert::{Alert, Head, Member};
 use crate::cli::RunForm;
 use crate::output;
+use crate::replay::span::Span;
 
 /// Bytes that are written at once.
 const CHUNK: usize = 64 << 10;
@@ -20,6 +21,7 @@ const CHUNK: usize = 64 << 10;
 /// Alerts on their way to standard output.
 pub(super) struct Alerts {
     form: RunForm,
+    span: Span,
     silent: bool,
     heads: HashMap<String, Head>,
     text: Vec<u8>,
@@ -27,28 +29,32 @@ pub(super) struct Alerts {
 }
 
 impl Alerts {
-    pub(super) fn new(form: RunForm, silent: bool) -> Alerts {
-        Alerts { form, silent, heads: HashMap::new(), text: Vec::new(), count: 0 }
+    pub(super) fn new(form: RunForm, span: Span, silent: bool) -> Alerts {
+        Alerts { form, span, silent, heads: HashMap::new(), text: Vec::new(), count: 0 }
     }
 
+    /// How many were shown.
     pub(super) fn count(&self) -> u64 {
         self.count
     }
 
-    /// Adds what was found.
+    /// Adds what was found, if it is of the time that is wanted.
     pub(super) fn add(
         &mut self,
         file: &str,
         view: Option<&View<'_>>,
         matched: &Match<'_>,
     ) -> io::Result<()> {
-        self.count += 1;
         if self.silent {
             return Ok(());
         }
         let rule = matched.rule;
         let head = self.heads.entry(rule.id.clone()).or_insert_with(|| Head::new(rule));
         let alert = alert(head, view, matched);
+        if !self.span.holds(&alert) {
+            return Ok(());
+        }
+        self.count += 1;
         match self.form {
             RunForm::Text => alert.text(file, &mut self.text)?,
             RunForm::Ndjson => alert.ndjson(file, &mut self.text)?,

@@ -173,3 +173,31 @@ fn a_file_is_signed_in_place() {
     let shown = place.kestrel(&["pack", "inspect", "p.kpack", "--keys", "keys", "-o", "json"]);
     assert_eq!(shown.json()["signers"].as_array().map(Vec::len), Some(1), "twice is once");
 }
+
+#[test]
+fn a_script_that_would_not_run_is_told_with_its_code_and_takes_its_rules_along() {
+    let place = place();
+    let asks = RULE
+        .replace("\"one\"", "\"asks\"")
+        .replace("\"nc\"'''", "\"nc\" and own.f(process.name)'''");
+    let table = "[[script]]\nname = \"own\"\nfile = \"own.wasm\"\n";
+    // Two MiB of memory: less than somebody trusted may have, and more than a stranger.
+    let module = "(module (memory (export \"memory\") 32) (func (export \"kestrel_abi_v1\"))
+        (func (export \"f\") (param i32) (result i32) (i32.const 1)))";
+    std::fs::write(place.path().join("p/rules/asks.toml"), format!("{table}{asks}")).unwrap();
+    std::fs::write(place.path().join("p/rules/own.wasm"), wat::parse_str(module).unwrap()).unwrap();
+    signed(&place, "p.kpack");
+    let verify = |more: &[&str]| {
+        let mut args = vec!["pack", "verify", "p.kpack", "--keys", "keys", "--state", "state.json"];
+        args.extend(more);
+        place.kestrel(&args)
+    };
+    let strange = verify(&["--strict", "--record"]);
+    assert!(strange.code == 1 && strange.out.contains("verified, 1 rules of 2"), "{}", strange.out);
+    assert!(strange.err.contains("[E151] p.kpack/rules/own.wasm: S010: "), "{}", strange.err);
+    assert!(!place.path().join("state.json").exists(), "what does not run whole is not noted");
+    let found = verify(&["--strict", "-o", "json"]).json();
+    assert_eq!((found["rules"].as_u64(), found["loaded"].as_u64()), (Some(2), Some(1)), "{found}");
+    let trusted = verify(&[]);
+    assert!(trusted.code == 0 && trusted.out.contains("verified, 2 rules"), "{}", trusted.err);
+}

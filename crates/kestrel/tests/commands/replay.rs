@@ -1,5 +1,5 @@
-//! `kestrel replay` and `kestrel hunt`: what they print, compare and refuse. The recordings are made as the agent makes
-//! them; those of a real agent are replayed by the agent's own tests.
+//! `kestrel replay` and `kestrel hunt`: what they print, compare and refuse. The recordings are made as
+//! the agent makes them; those of a real agent are replayed by the agent's own tests.
 
 use std::fs;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ fn open(number: u64) -> Vec<u8> {
         ..RecHeader::new_zeroed()
     };
     let mut fixed = RecFile { h, ..RecFile::new_zeroed() };
-    fixed.path = tail.push(if number % 8 == 0 { b"/etc/shadow" } else { b"/etc/passwd" });
+    fixed.path = tail.push(if number.is_multiple_of(8) { b"/etc/shadow" } else { b"/etc/passwd" });
     tail.finish(&fixed)
 }
 
@@ -215,7 +215,8 @@ fn a_hunt_finds_what_the_rule_found() {
     let (found, _) = positions(&["hunt", query, "a.rec", "-o", "ndjson", "--since", since]);
     assert_eq!(found, live.iter().copied().filter(|at| *at > 300).collect::<Vec<u64>>());
     let text = place.kestrel(&["hunt", query, "a.rec", "--since", since]).out;
-    assert!(text.starts_with("1970-01-01T00:10:02Z  open"), "{text}");
+    // The first that fits of those is the 305th.
+    assert!(text.starts_with("1970-01-01T00:10:10.000000000Z  open"), "{text}");
     let done = place.kestrel(&["hunt", "file.pth == 1", "a.rec"]);
     assert!(done.code == 1 && done.err.contains("file.path"), "it says what is near: {}", done.err);
     let done = place.kestrel(&["hunt", "true", "nothing.rec"]);
@@ -227,7 +228,8 @@ fn a_directory_is_its_segments_and_those_before_a_time_are_left_out() {
     let (bytes, ids) = recording(&head());
     let place = place(&bytes);
     fs::create_dir(place.path().join("h")).unwrap();
-    for (name, began) in [("1.rec", 1), ("2.rec", 2_000_000_000), ("3.rec", 3_000_000_000)] {
+    // All events are of the time from two seconds on, after the last one began.
+    for (name, began) in [("1.rec", 1), ("2.rec", 1_000_000_000), ("3.rec", 1_500_000_000)] {
         // Of another worker each: nothing goes on.
         let head = Head { began, session: name.to_owned(), ..head() };
         fs::write(place.path().join("h").join(name), recording(&head).0).unwrap();
@@ -238,9 +240,24 @@ fn a_directory_is_its_segments_and_those_before_a_time_are_left_out() {
         place.kestrel(&[&args[..], more].concat()).out.lines().count()
     };
     assert_eq!(count(&[]), 3 * ids.len());
-    assert_eq!(count(&["--since", "1970-01-01T00:00:02.5Z"]), 2 * ids.len());
-    let done = place.kestrel(&["replay", "h", "--rules", "r.toml", "--verify", "-o", "ndjson"]);
+    // The first ended when the second began.
+    assert_eq!(count(&["--since", "1970-01-01T00:00:01.2Z"]), 2 * ids.len());
+    // The last began after that, and what the others tell happened later.
+    assert_eq!(count(&["--until", "1970-01-01T00:00:01.3Z"]), 0);
+    let two = ["--since", "1970-01-01T00:00:02Z", "--until", "1970-01-01T00:00:18Z"];
+    assert_eq!(count(&two), 2, "of the last, the first and one sixteen seconds later");
+    let replay = |more: &[&str]| {
+        let args = ["replay", "h", "--rules", "r.toml", "-o", "ndjson"];
+        place.kestrel(&[&args[..], more].concat())
+    };
+    assert_eq!(replay(&two).out.lines().count(), 2, "{}", replay(&two).err);
+    let verified = |more: &[&str]| replay(&[&["--verify"], more].concat());
+    let done = verified(&[]);
     assert_eq!(done.json()["live"]["alerts"], 3 * ids.len(), "{}", done.err);
+    let done = verified(&["--since", "1970-01-01T00:00:01.2Z"]);
+    assert_eq!(done.json()["live"]["alerts"], 2 * ids.len(), "all of the files that tell of it");
+    let done = replay(&["--since", "yesterday"]);
+    assert!(done.code == 2 && done.err.contains("`2h`"), "{}", done.err);
 }
 
 /// Whether a path fits a pattern, asked of a Wasm module.

@@ -35,7 +35,7 @@ pub struct ScriptOrigin {
 #[derive(Debug, Clone)]
 pub struct Refusal {
     /// Number of the script in the program.
-    pub script: usize,
+    pub script: u32,
     /// What is wrong, with the code under which the documentation has it.
     pub message: String,
     /// What to do about it.
@@ -134,25 +134,26 @@ impl Declared {
 }
 
 impl Loaded {
-    /// Leaves out the rules that ask scripts which are not run, and says why. The scripts keep their
-    /// numbers. Says, as [`Loaded::leave_out`] does, which other rules go with them.
+    /// Leaves out the rules that ask scripts which are not run, and says why: of several reasons for
+    /// one script, the first. The scripts keep their numbers. Says, as [`Loaded::leave_out`] does,
+    /// which other rules go with them.
     pub fn refuse_scripts(&mut self, refused: &[Refusal]) {
-        let mut gone = BTreeSet::new();
+        let asked: Vec<BTreeSet<u32>> =
+            self.program.rules.iter().map(|rule| rule.scripts(&self.program)).collect();
+        let (mut known, mut gone) = (BTreeSet::new(), BTreeSet::new());
         for Refusal { script, message, help } in refused {
-            let (Some(origin), Some(told)) =
-                (self.scripts.get(*script), self.program.scripts.get(*script))
-            else {
+            let origin = usize::try_from(*script).ok().and_then(|script| self.scripts.get(script));
+            let (Some(origin), Some(told)) = (origin, self.program.script(*script)) else {
                 continue;
             };
+            if !known.insert(*script) {
+                continue;
+            }
             let found = Diagnostic::new(Code::Script, origin.code.clone(), message.clone());
             let found = found.help(help.clone());
             let mut more = vec![Diagnostic { file: origin.file.clone(), ..found }];
-            let rules = self.program.rules.iter().zip(&self.origins).enumerate();
-            for (number, (rule, origin)) in rules {
-                let mut asked = rule.scripts(&self.program).into_iter();
-                if !asked.any(|one| std::ptr::eq(one, told)) {
-                    continue;
-                }
+            let rules = self.program.rules.iter().zip(&self.origins).zip(&asked).enumerate();
+            for (number, ((rule, origin), _)) in rules.filter(|(_, (_, it))| it.contains(script)) {
                 gone.insert(number);
                 let message = format!("the script `{}` is not run", told.name);
                 let found = Diagnostic::new(Code::Script, origin.query.clone(), message);

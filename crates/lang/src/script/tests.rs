@@ -188,7 +188,9 @@ fn a_refused_script_takes_its_rules_along_and_no_others() {
     let mut loaded = one(TABLE.to_owned() + &rules);
     assert_eq!(loaded.program.rules.len(), 3, "the control");
     let help = "build it again".to_owned();
-    loaded.refuse_scripts(&[Refusal { script: 0, message: "S003: no module".to_owned(), help }]);
+    let refuse =
+        |message: &str| Refusal { script: 0, message: message.to_owned(), help: help.clone() };
+    loaded.refuse_scripts(&[refuse("S003: no module"), refuse("S001: a later reason")]);
     let ids: Vec<&str> = loaded.program.rules.iter().map(|rule| rule.meta.id.as_str()).collect();
     assert_eq!(ids, ["asks-not", "asks-another"]);
     let found = errors(&loaded);

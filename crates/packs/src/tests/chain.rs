@@ -26,17 +26,32 @@ fn keys_that_do_not_count_each_have_their_code() {
 }
 
 #[test]
-fn a_revoked_key_is_refused_also_where_no_signature_is_needed() {
+fn a_place_vouches_for_what_nobody_signed_and_signatures_for_the_rest() {
     let pen = Pen::new();
-    let pack = signed_by(&[&pen]);
-    let engine = engine();
-    let judged = |text: &str| {
-        let ring = ring(&[&pen], &trust(text));
-        let local = Judge { place: Level::Local, ..judge(&ring, &engine) };
+    let (signed, unsigned) = (signed_by(&[&pen]), Pack::small());
+    let (engine, id) = (engine(), pen.id());
+    let judged = |pack: &Pack, text: &str, pens: &[&Pen], looked_at: bool| {
+        let ring = ring(pens, &trust(text));
+        let known = judge(&ring, &engine);
+        let local = Judge { place: Level::Local, unsigned: looked_at, ..known };
         codes(pack.open().unwrap().verify(&local))
     };
-    assert_eq!(judged("threshold = 2"), [], "too few, and none is needed");
-    assert_eq!(judged(&format!("revoked = [\"{}\"]", pen.id())), [Code::Revoked]);
+    let revoked = format!("revoked = [\"{id}\"]");
+    let over = format!("[[key]]\nid = \"{id}\"\nnot_after = \"2026-01-01T00:00:00Z\"");
+    assert_eq!(judged(&unsigned, "", &[], false), [], "the control");
+    for (text, pens, code) in [
+        ("", &[][..], Code::UnknownKey),
+        ("", &[&Pen::new()], Code::UnknownKey),
+        ("threshold = 2", &[&pen], Code::TooFew),
+        (revoked.as_str(), &[&pen], Code::Revoked),
+        (over.as_str(), &[&pen], Code::KeyExpired),
+    ] {
+        assert_eq!(judged(&signed, text, pens, false), [code], "{text}");
+        // Who only looks need not know the keys; what was revoked is refused to him, too.
+        let looked: &[Code] = if code == Code::Revoked { &[code] } else { &[] };
+        assert_eq!(judged(&signed, text, pens, true), looked, "{text}, looked at");
+    }
+    assert_eq!(judged(&signed, "", &[&pen], false), [], "a key that is known");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Rules against what their manifest says of them, and against what the operator grants.
 
 use super::given::*;
-use crate::{Code, Compiled, Diff, Judge, Level, Refusal, Ring, make};
+use crate::{Code, Compiled, Diff, Level, Refusal, make};
 
 /// A pack with one rule, whose query and further lines are given.
 fn one(query: &str, more: &str) -> Pack {
@@ -16,24 +16,6 @@ fn rule(query: &str, more: &str) -> String {
 fn pack_of(query: &str, more: &str, source: &str) -> Pack {
     let source = format!("{SOURCE}{source}");
     Pack::with(&[("pack.toml", &source), ("rules/one.toml", &rule(query, more))])
-}
-
-/// As a directory of the operator's own holds it, or as a signed one with a grant.
-fn judged(pack: &Pack, level: Level, grant: &str) -> Result<Compiled, Vec<Refusal>> {
-    let pen = Pen::new();
-    pack.sign(&pen);
-    let (id, engine) = (pen.id(), engine());
-    let mark = if level == Level::Untrusted { "untrusted" } else { "signed" };
-    let text = format!("[[key]]\nid = \"{id}\"\ntrust = \"{mark}\"\n{}", grant.replace("KEY", &id));
-    let trust = trust(&text);
-    let (known, nobody) = (ring(&[&pen], &trust), Ring::default());
-    let judge = match level {
-        Level::Local => Judge { place: level, ..judge(&nobody, &engine) },
-        _ => judge(&known, &engine),
-    };
-    let found = pack.open().unwrap().verify(&judge).unwrap();
-    assert_eq!(found.level(), level);
-    found.compile(&trust)
 }
 
 fn refusals(pack: &Pack, level: Level, grant: &str) -> Vec<Code> {
@@ -207,7 +189,7 @@ fn strangers_have_no_regular_expression_without_a_bound_on_its_cost() {
 }
 
 #[test]
-fn sigma_rules_are_packed_as_well() {
+fn sigma_rules_are_packed_as_well_and_not_taken_from_strangers() {
     let sigma = "title: A\nid: 5f0d8d4e-7f3e-4f3c-9a55-0f4e3c2b1a00\nlogsource:\n  category: \
                  process_creation\n  product: linux\ndetection:\n  a:\n    Image|endswith: /nc\n  \
                  condition: a\nlevel: low\ntags:\n  - attack.t1059\n";
@@ -216,6 +198,13 @@ fn sigma_rules_are_packed_as_well() {
     let view = &compiled.rules()[0].view;
     assert_eq!((view.kind.as_str(), view.file.as_str()), ("sigma", "rules/a.yml"));
     assert!(pack.manifest().contains("\"kind\": \"sigma\""), "{}", pack.manifest());
+    let pen = Pen::new();
+    pack.sign(&pen);
+    let from = |word: &str| {
+        let trust = trust(&format!("[[key]]\nid = \"{}\"\ntrust = \"{word}\"", pen.id()));
+        codes(verify(&pack, &ring(&[&pen], &trust)))
+    };
+    assert_eq!((from("signed"), from("untrusted")), (vec![], vec![Code::Kind]));
 }
 
 #[test]

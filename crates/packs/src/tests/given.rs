@@ -129,7 +129,7 @@ impl Pack {
     /// The same pack in one file.
     pub(super) fn to_file(&self) -> Vec<u8> {
         let (ring, engine) = (Ring::default(), engine());
-        let local = Judge { place: Level::Local, ..judge(&ring, &engine) };
+        let local = Judge { place: Level::Local, unsigned: true, ..judge(&ring, &engine) };
         self.open().unwrap().verify(&local).unwrap().to_file().unwrap()
     }
 }
@@ -154,7 +154,7 @@ pub(super) fn ring(pens: &[&Pen], trust: &Trust) -> Ring {
 }
 
 pub(super) fn judge<'a>(ring: &'a Ring, engine: &'a Version) -> Judge<'a> {
-    Judge { ring, now: now(), engine, place: Level::Untrusted, strict: false }
+    Judge { ring, now: now(), engine, place: Level::Untrusted, strict: false, unsigned: false }
 }
 
 /// Opens and verifies.
@@ -165,6 +165,24 @@ pub(super) fn verify(pack: &Pack, ring: &Ring) -> Result<Verified, Vec<Refusal>>
 /// Opens, verifies and compiles.
 pub(super) fn compile(pack: &Pack, ring: &Ring, trust: &Trust) -> Result<Compiled, Vec<Refusal>> {
     verify(pack, ring)?.compile(trust)
+}
+
+/// As a directory of the operator's own holds it, or as one that is signed, with a grant for `KEY`.
+pub(super) fn judged(pack: &Pack, level: Level, grant: &str) -> Result<Compiled, Vec<Refusal>> {
+    let pen = Pen::new();
+    pack.sign(&pen);
+    let (id, engine) = (pen.id(), engine());
+    let mark = if level == Level::Untrusted { "untrusted" } else { "signed" };
+    let text = format!("[[key]]\nid = \"{id}\"\ntrust = \"{mark}\"\n{}", grant.replace("KEY", &id));
+    let trust = trust(&text);
+    let (known, nobody) = (ring(&[&pen], &trust), Ring::default());
+    let judge = match level {
+        Level::Local => Judge { place: level, unsigned: true, ..judge(&nobody, &engine) },
+        _ => judge(&known, &engine),
+    };
+    let found = pack.open().unwrap().verify(&judge)?;
+    assert_eq!(found.level(), level);
+    found.compile(&trust)
 }
 
 /// Codes of what was refused; each refusal says where, what and what to do.

@@ -3,7 +3,7 @@
 use model::capability::Capabilities;
 
 use super::given::*;
-use crate::{Code, Compiled, Diff, Judge, Kind, Level, Refusal, Ring, make};
+use crate::{Code, Compiled, Diff, Kind, Level, make};
 
 /// A pack whose rule asks a script; `table` are further lines of it.
 fn pack(kind: &str, table: &str, source: &str) -> Pack {
@@ -17,21 +17,6 @@ fn pack(kind: &str, table: &str, source: &str) -> Pack {
         ("rules/other.toml", other),
         (&format!("rules/lib/own.{kind}"), "what it does".to_owned()),
     ])
-}
-
-fn judged(pack: &Pack, level: Level, grant: &str) -> Result<Compiled, Vec<Refusal>> {
-    let pen = Pen::new();
-    pack.sign(&pen);
-    let (id, engine) = (pen.id(), engine());
-    let mark = if level == Level::Untrusted { "untrusted" } else { "signed" };
-    let text = format!("[[key]]\nid = \"{id}\"\ntrust = \"{mark}\"\n{}", grant.replace("KEY", &id));
-    let trust = trust(&text);
-    let (known, nobody) = (ring(&[&pen], &trust), Ring::default());
-    let judge = match level {
-        Level::Local => Judge { place: level, ..judge(&nobody, &engine) },
-        _ => judge(&known, &engine),
-    };
-    pack.open().unwrap().verify(&judge)?.compile(&trust)
 }
 
 /// Why rules are not loaded.

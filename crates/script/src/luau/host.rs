@@ -5,20 +5,19 @@ use std::sync::Arc;
 use mlua::{Error, Function, Lua, LuaString, Result, Table, Value as Seen};
 use model::capability::Capability;
 use model::program::Severity;
-use model::value::Value;
+use model::value::{Node, Value};
 
 use super::meter::Meter;
 use super::value;
 use crate::call::{self, Call};
 use crate::cause::{Cause, Stop};
-use crate::kit::{Kit, any_text};
+use crate::desk::{Desk, MILLISECOND};
+use crate::kit::{Expression, Glob, Kit, Pattern, any_text};
 use crate::limits;
 
 /// Bytes that are looked at for one unit of work: an interrupt of Luau stands for some hundred
 /// instructions of the processor.
 const BYTES: usize = 256;
-/// Milliseconds, in ns.
-const MILLISECOND: i64 = 1_000_000;
 
 /// Ends the call for good and tells the script.
 fn stopped(meter: &Meter, stop: Stop) -> Error {
@@ -37,7 +36,7 @@ fn serve<R>(
 
 fn desk<R>(
     meter: &Meter,
-    run: impl FnOnce(&Call<'_>, &mut crate::desk::Desk) -> std::result::Result<R, Stop>,
+    run: impl FnOnce(&Call<'_>, &mut Desk) -> std::result::Result<R, Stop>,
 ) -> Result<R> {
     call::desk(run).map_err(|stop| stopped(meter, stop))
 }
@@ -67,17 +66,9 @@ pub(super) fn table(lua: &Lua, kit: &Kit, fields: &[String], meter: &Arc<Meter>)
         })?,
     )?;
     event(lua, &host, fields, meter)?;
-    let globs = lua.create_table()?;
-    for (number, name) in kit.glob_names.iter().enumerate() {
-        globs.raw_set(name.as_str(), glob(lua, number, meter)?)?;
-    }
-    host.set("glob", globs)?;
+    host.set("glob", patterns::<Glob>(lua, &kit.glob_names, meter)?)?;
     if kit.asks.has(Capability::Regex) {
-        let regexes = lua.create_table()?;
-        for (number, name) in kit.regex_names.iter().enumerate() {
-            regexes.raw_set(name.as_str(), regex(lua, number, meter)?)?;
-        }
-        host.set("regex", regexes)?;
+        host.set("regex", patterns::<Expression>(lua, &kit.regex_names, meter)?)?;
     }
     if kit.asks.has(Capability::State) {
         state(lua, &host, meter)?;
@@ -141,33 +132,26 @@ fn matches(given: &Seen, test: impl Fn(&[u8]) -> bool) -> (bool, usize) {
 }
 
 /// A function for each pattern: one call less than one function for all.
-fn glob(lua: &Lua, number: usize, meter: &Arc<Meter>) -> Result<Function> {
-    let own = Arc::clone(meter);
-    lua.create_function(move |_, given: Seen| {
-        let (found, looked) = serve(&own, |call| {
-            let Some(glob) = call.kit.globs.get(number) else {
-                return Err(Stop::new(Cause::Handle, format!("there is no pattern {number}")));
-            };
-            Ok(matches(&given, |text| model::pattern::wildcard(glob, text, false)))
-        })?;
-        spend(&own, looked, 1)?;
-        Ok(found)
-    })
-}
-
-fn regex(lua: &Lua, number: usize, meter: &Arc<Meter>) -> Result<Function> {
+fn pattern<P: Pattern>(lua: &Lua, number: i64, meter: &Arc<Meter>) -> Result<Function> {
     let own = Arc::clone(meter);
     lua.create_function(move |_, given: Seen| {
         let (found, looked, cost) = serve(&own, |call| {
-            let Some(regex) = call.kit.regexes.get(number) else {
-                return Err(Stop::new(Cause::Handle, format!("there is no pattern {number}")));
-            };
-            let (found, looked) = matches(&given, |text| regex.matches(text));
-            Ok((found, looked, regex.cost))
+            let pattern = P::numbered(call.kit, number)?;
+            let (found, looked) = matches(&given, |text| pattern.matches(text));
+            Ok((found, looked, pattern.cost()))
         })?;
         spend(&own, looked, cost)?;
         Ok(found)
     })
+}
+
+/// The functions of all patterns of a kind by their names.
+fn patterns<P: Pattern>(lua: &Lua, names: &[String], meter: &Arc<Meter>) -> Result<Table> {
+    let all = lua.create_table()?;
+    for (number, name) in (0..).zip(names) {
+        all.raw_set(name.as_str(), pattern::<P>(lua, number, meter)?)?;
+    }
+    Ok(all)
 }
 
 fn state(lua: &Lua, host: &Table, meter: &Arc<Meter>) -> Result<()> {
@@ -204,10 +188,9 @@ fn said(lua: &Lua, host: &Table, meter: &Arc<Meter>) -> Result<()> {
             move |_, (message, severity, fields): (LuaString, Option<LuaString>, Option<Table>)| {
                 let severity = named(severity.as_ref()).map_err(|stop| stopped(&own, stop))?;
                 desk(&own, |call, desk| desk.emit(call, severity, &message.as_bytes()))?;
-                let mut added = sorted(fields.as_ref()).map_err(|stop| stopped(&own, stop))?;
-                added.sort_by(|(one, _), (other, _)| one.cmp(other));
+                let added = sorted(fields.as_ref()).map_err(|stop| stopped(&own, stop))?;
                 for (name, node) in added {
-                    desk(&own, |call, desk| desk.add(call, &name, node.clone()).map(|_| ()))?;
+                    desk(&own, |call, desk| desk.add(call, &name, node).map(|_| ()))?;
                 }
                 Ok(())
             },
@@ -229,8 +212,8 @@ fn named(word: Option<&LuaString>) -> std::result::Result<Option<Severity>, Stop
     Severity::from_name(&word).map(Some).ok_or_else(unknown)
 }
 
-/// Fields of an alert text. The order of a table is nobody's promise, so they are sorted afterwards.
-fn sorted(fields: Option<&Table>) -> std::result::Result<Vec<(Vec<u8>, model::value::Node)>, Stop> {
+/// Fields of an alert text, by name: the order of a table is nobody's promise.
+fn sorted(fields: Option<&Table>) -> std::result::Result<Vec<(Vec<u8>, Node)>, Stop> {
     let mut added = Vec::new();
     for pair in fields.into_iter().flat_map(Table::pairs::<LuaString, Seen>) {
         let wrong = || Stop::new(Cause::Argument, "fields are names with booleans, numbers, texts");
@@ -241,5 +224,6 @@ fn sorted(fields: Option<&Table>) -> std::result::Result<Vec<(Vec<u8>, model::va
             return Err(Stop::new(Cause::Flood, format!("more than {most} fields of one alert")));
         }
     }
+    added.sort_by(|(one, _), (other, _)| one.cmp(other));
     Ok(added)
 }

@@ -10,7 +10,7 @@ mod value;
 use std::sync::{Arc, OnceLock};
 
 use mlua::chunk::{ChunkMode, Compiler};
-use mlua::{Either, Error, Function, Lua, LuaOptions, StdLib, Table, Value as Seen, VmState};
+use mlua::{Error, Function, Lua, LuaOptions, StdLib, Table, Value as Seen, VmState};
 use model::script::Script;
 use model::value::Value;
 
@@ -133,25 +133,34 @@ impl Vm {
     }
 }
 
-/// A text that needs no copy of ours, or anything else.
-type Argument<'a> = Either<&'a str, Seen>;
-
-fn argument<'a>(lua: &Lua, value: Value<'a>) -> mlua::Result<Argument<'a>> {
-    if let Value::Str(text) = value
-        && let Ok(text) = std::str::from_utf8(value::cut(text))
-    {
-        return Ok(Either::Left(text));
-    }
-    value::shown(lua, value).map(Either::Right)
+/// Copies of values in the VM. Meanwhile the limit of memory is off: with it each string would be made
+/// in a protected call of its own, which costs as much as the call of the script. What is copied has
+/// bounds of its own, and counts as soon as the script makes anything.
+fn copies<const N: usize>(lua: &Lua, args: [Value<'_>; N]) -> mlua::Result<[Seen; N]> {
+    let limit = lua.set_memory_limit(0)?;
+    let mut copies = [const { Seen::Nil }; N];
+    let all = copies.iter_mut().zip(args).try_for_each(|(copy, arg)| {
+        *copy = value::shown(lua, arg)?;
+        Ok(())
+    });
+    lua.set_memory_limit(limit)?;
+    all.map(|()| copies)
 }
 
 fn with_arguments(lua: &Lua, function: &Function, args: &[Value<'_>]) -> mlua::Result<Seen> {
     match args {
         [] => function.call(()),
-        [one] => function.call(argument(lua, *one)?),
-        [one, two] => function.call((argument(lua, *one)?, argument(lua, *two)?)),
+        [one] => {
+            let [one] = copies(lua, [*one])?;
+            function.call(one)
+        }
+        [one, two] => {
+            let [one, two] = copies(lua, [*one, *two])?;
+            function.call((one, two))
+        }
         [one, two, three] => {
-            function.call((argument(lua, *one)?, argument(lua, *two)?, argument(lua, *three)?))
+            let [one, two, three] = copies(lua, [*one, *two, *three])?;
+            function.call((one, two, three))
         }
         more => {
             let all: mlua::Result<mlua::MultiValue> =

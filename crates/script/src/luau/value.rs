@@ -14,11 +14,6 @@ pub(super) fn shown(lua: &Lua, value: Value<'_>) -> Result<Seen> {
     room.copy(lua, value, 0)
 }
 
-/// Text as a VM sees it.
-pub(super) fn cut(text: &[u8]) -> &[u8] {
-    text.get(..MAX_SHOWN_BYTES).unwrap_or(text)
-}
-
 struct Room {
     bytes: usize,
     values: usize,

@@ -8,7 +8,7 @@ use crate::abi::MODULE;
 use crate::call::{self, Call};
 use crate::cause::{Cause, Stop};
 use crate::desk;
-use crate::kit::{any_text, with_text};
+use crate::kit::{Expression, Glob, Pattern, any_text, with_text};
 use crate::state::Put;
 
 /// Work of any function of the host: it takes about as long as so many instructions.
@@ -22,7 +22,8 @@ type Host<'a> = Caller<'a, Guest>;
 pub(super) fn linker(engine: &Engine) -> Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     values(&mut linker)?;
-    patterns(&mut linker)?;
+    pattern::<Expression>(&mut linker, "regex", "regex_text")?;
+    pattern::<Glob>(&mut linker, "glob", "glob_text")?;
     state(&mut linker)?;
     said(&mut linker)?;
     Ok(linker)
@@ -60,6 +61,15 @@ fn slice(memory: &[u8], ptr: i32, len: i32) -> Result<&[u8], Stop> {
 fn slice_mut(memory: &mut [u8], ptr: i32, len: i32) -> Result<&mut [u8], Stop> {
     let found = range(ptr, len).and_then(|range| memory.get_mut(range));
     found.ok_or_else(|| beyond(ptr, len))
+}
+
+/// Copies as much as there is room for, and tells how much.
+fn fill(room: &mut [u8], from: &[u8]) -> usize {
+    let copied = from.len().min(room.len());
+    if let (Some(to), Some(from)) = (room.get_mut(..copied), from.get(..copied)) {
+        to.copy_from_slice(from);
+    }
+    copied
 }
 
 #[expect(
@@ -162,12 +172,7 @@ fn copy(mut host: Host<'_>, value: i32, offset: i32, ptr: i32, cap: i32) -> Resu
         let room = slice_mut(memory, ptr, cap)?;
         Ok(with_text(value, |text| {
             let rest = usize::try_from(offset).ok().and_then(|offset| text.get(offset..));
-            let rest = rest.unwrap_or_default();
-            let copied = rest.len().min(room.len());
-            if let (Some(to), Some(from)) = (room.get_mut(..copied), rest.get(..copied)) {
-                to.copy_from_slice(from);
-            }
-            copied
+            fill(room, rest.unwrap_or_default())
         }))
     })?;
     charge(&mut host, bytes(copied))?;
@@ -187,22 +192,17 @@ fn kind(value: Value<'_>) -> i32 {
     }
 }
 
-/// A pattern of the script by its number.
-fn numbered<T>(all: &[T], number: i32) -> Result<&T, Stop> {
-    let found = usize::try_from(number).ok().and_then(|number| all.get(number));
-    found.ok_or_else(|| Stop::new(Cause::Handle, format!("there is no pattern {number}")))
-}
-
-fn patterns(linker: &mut Linker<Guest>) -> Result<()> {
+/// The two functions of a kind of patterns: one for values, one for bytes of the module.
+fn pattern<P: Pattern>(linker: &mut Linker<Guest>, on_value: &str, on_text: &str) -> Result<()> {
     linker.func_wrap(
         MODULE,
-        "regex",
-        |mut host: Host<'_>, regex: i32, value: i32| -> Result<i32> {
+        on_value,
+        |mut host: Host<'_>, pattern: i32, value: i32| -> Result<i32> {
             let (found, units) = look(&mut host, |call, guest| {
-                let regex = numbered(&call.kit.regexes, regex)?;
-                let (found, looked) =
-                    any_text(guest.value(call, value)?, |text| regex.matches(text));
-                Ok((found, looked as u64 * regex.cost))
+                let pattern = P::numbered(call.kit, pattern.into())?;
+                let test = |text: &[u8]| pattern.matches(text);
+                let (found, looked) = any_text(guest.value(call, value)?, test);
+                Ok((found, looked as u64 * pattern.cost()))
             })?;
             charge(&mut host, units)?;
             Ok(i32::from(found))
@@ -210,39 +210,12 @@ fn patterns(linker: &mut Linker<Guest>) -> Result<()> {
     )?;
     linker.func_wrap(
         MODULE,
-        "regex_text",
-        |mut host: Host<'_>, regex: i32, ptr: i32, len: i32| -> Result<i32> {
+        on_text,
+        |mut host: Host<'_>, pattern: i32, ptr: i32, len: i32| -> Result<i32> {
             let (found, units) = with_memory(&mut host, |call, memory, _| {
-                let regex = numbered(&call.kit.regexes, regex)?;
+                let pattern = P::numbered(call.kit, pattern.into())?;
                 let text = slice(memory, ptr, len)?;
-                Ok((regex.matches(text), text.len() as u64 * regex.cost))
-            })?;
-            charge(&mut host, units)?;
-            Ok(i32::from(found))
-        },
-    )?;
-    linker.func_wrap(
-        MODULE,
-        "glob",
-        |mut host: Host<'_>, glob: i32, value: i32| -> Result<i32> {
-            let (found, units) = look(&mut host, |call, guest| {
-                let glob = numbered(&call.kit.globs, glob)?;
-                let matches = |text: &[u8]| model::pattern::wildcard(glob, text, false);
-                let (found, looked) = any_text(guest.value(call, value)?, matches);
-                Ok((found, looked as u64))
-            })?;
-            charge(&mut host, units)?;
-            Ok(i32::from(found))
-        },
-    )?;
-    linker.func_wrap(
-        MODULE,
-        "glob_text",
-        |mut host: Host<'_>, glob: i32, ptr: i32, len: i32| -> Result<i32> {
-            let (found, units) = with_memory(&mut host, |call, memory, _| {
-                let glob = numbered(&call.kit.globs, glob)?;
-                let text = slice(memory, ptr, len)?;
-                Ok((model::pattern::wildcard(glob, text, false), text.len() as u64))
+                Ok((pattern.matches(text), text.len() as u64 * pattern.cost()))
             })?;
             charge(&mut host, units)?;
             Ok(i32::from(found))
@@ -263,10 +236,7 @@ fn state(linker: &mut Linker<Guest>) -> Result<()> {
                     return Ok(None);
                 };
                 let room = slice_mut(memory, ptr, cap)?;
-                let copied = value.len().min(room.len());
-                if let (Some(to), Some(from)) = (room.get_mut(..copied), value.get(..copied)) {
-                    to.copy_from_slice(from);
-                }
+                fill(room, value);
                 Ok(Some(value.len()))
             })?;
             charge(&mut host, bytes(found.unwrap_or(0)) + CALL)?;

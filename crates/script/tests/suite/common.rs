@@ -1,6 +1,7 @@
 //! Scripts, events and questions for tests.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use model::capability::{Capabilities, Capability};
 use model::field::{self, FieldId};
@@ -132,6 +133,20 @@ impl Bench {
         assert_eq!(all.len(), 1, "{all:?}");
         all.remove(0)
     }
+}
+
+/// A budget of work is at most some milliseconds; this is for a slow and busy machine.
+const LONG: Duration = Duration::from_secs(10);
+
+/// Asks once, and expects a call that ended for a reason.
+pub(crate) fn stopped(what: &str, script: Script, cause: &str) {
+    let mut bench = Bench::sound(vec![script]);
+    let start = Instant::now();
+    assert!(!bench.ask(0, &path()), "{what}");
+    assert!(start.elapsed() < LONG, "{what}: {:?}", start.elapsed());
+    let incident = bench.incident();
+    assert_eq!(incident.cause, cause, "{what}: {}", incident.detail);
+    assert_eq!(bench.runtime.standing(0).violations, 1, "{what}");
 }
 
 /// The argument of most tests.

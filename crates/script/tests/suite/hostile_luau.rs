@@ -1,23 +1,8 @@
 //! Luau scripts that mean harm: each is stopped by what is meant to stop it, and told as that.
 
-use std::time::{Duration, Instant};
+use model::script::Scripts;
 
-use model::script::{Script, Scripts};
-
-use crate::common::{Bench, luau, path};
-
-/// A budget of work is some milliseconds; this is for a slow and busy machine.
-const LONG: Duration = Duration::from_secs(10);
-
-/// Asks once, and expects a call that ended for a reason.
-fn stopped(what: &str, script: Script, cause: &str) {
-    let mut bench = Bench::sound(vec![script]);
-    let start = Instant::now();
-    assert!(!bench.ask(0, &path()), "{what}");
-    assert!(start.elapsed() < LONG, "{what}: {:?}", start.elapsed());
-    let incident = bench.incident();
-    assert_eq!(incident.cause, cause, "{what}: {}", incident.detail);
-}
+use crate::common::{Bench, luau, path, stopped};
 
 #[test]
 fn loops_of_every_shape_end_with_their_budget() {

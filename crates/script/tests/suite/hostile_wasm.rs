@@ -1,24 +1,8 @@
 //! Modules that mean harm: each is stopped by what is meant to stop it, and told as that.
 
-use std::time::{Duration, Instant};
-
 use model::script::{Script, Scripts};
 
-use crate::common::{Bench, path, script, wasm};
-
-/// A budget of work is some hundred microseconds of instructions; this is for a slow and busy machine.
-const LONG: Duration = Duration::from_secs(5);
-
-/// Asks once, and expects a call that ended for a reason.
-fn stopped(what: &str, script: Script, cause: &str) {
-    let mut bench = Bench::sound(vec![script]);
-    let start = Instant::now();
-    assert!(!bench.ask(0, &path()), "{what}");
-    assert!(start.elapsed() < LONG, "{what}: {:?}", start.elapsed());
-    let incident = bench.incident();
-    assert_eq!(incident.cause, cause, "{what}: {}", incident.detail);
-    assert_eq!(bench.runtime.standing(0).violations, 1, "{what}");
-}
+use crate::common::{Bench, path, script, stopped, wasm};
 
 /// A function `f` with this body, after some declarations.
 fn body(declarations: &str, body: &str) -> Script {

@@ -88,7 +88,7 @@ pub(super) struct Prevention {
 
 impl Prevention {
     /// Nothing is loaded yet.
-    pub(super) fn new(args: &RunArgs) -> Prevention {
+    pub(super) fn new(args: &RunArgs, audit: Audit) -> Prevention {
         Prevention {
             store: Store::at(&args.state_dir),
             enforce: args.enforce,
@@ -104,7 +104,7 @@ impl Prevention {
             looked: Instant::now(),
             evidence: Evidence::default(),
             arms: Arms::default(),
-            audit: Audit::at(&args.state_dir),
+            audit,
         }
     }
 
@@ -313,6 +313,7 @@ impl Prevention {
         }
         self.follow_names();
         self.follow_domains(now);
+        self.audit.service(false);
         if self.tier.is_none() || now.saturating_duration_since(self.looked) < PERIOD {
             return;
         }
@@ -396,6 +397,13 @@ impl Prevention {
 
     /// The agent ends: what it enforces goes on, or goes, as the operator said.
     pub(super) fn end(&mut self) {
+        self.let_go();
+        self.audit.note("agent-stopped", json!({ "enforced_on": self.place.keeps() && !self.off }));
+        self.audit.service(true);
+    }
+
+    /// Lets go of what is enforced, unless that is to stay.
+    fn let_go(&mut self) {
         if self.place.keeps() || self.off {
             return;
         }

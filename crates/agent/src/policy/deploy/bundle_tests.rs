@@ -77,7 +77,7 @@ impl Desk {
         fs::create_dir_all(self.at("b/policies")).unwrap();
         fs::write(self.at("b/pack.toml"), source).unwrap();
         fs::write(self.at("b/policies/one.yaml"), policy).unwrap();
-        let engine = bundles::engine().unwrap();
+        let engine = crate::operator::engine().unwrap();
         let made = packs::make(&self.at("b"), &engine, jiff::Timestamp::now()).unwrap();
         fs::write(self.at("b/manifest.json"), made.manifest).unwrap();
     }
@@ -242,9 +242,10 @@ fn plain(desk: &Desk) {
 fn joined(desk: &Desk, by: fn(&mut Vec<u8>)) {
     let trust = packs::Trust::open(&desk.at("trust.toml")).unwrap();
     let ring = packs::Ring::open(&desk.at("keys"), &trust).unwrap();
-    let engine = bundles::engine().unwrap();
+    let engine = crate::operator::engine().unwrap();
     let (now, place) = (jiff::Timestamp::now(), packs::Level::Untrusted);
-    let judge = packs::Judge { ring: &ring, now, engine: &engine, place, strict: false };
+    let (strict, unsigned) = (false, false);
+    let judge = packs::Judge { ring: &ring, now, engine: &engine, place, strict, unsigned };
     let opened = packs::Untrusted::open(&desk.at("b"), Trust::Owner).unwrap();
     let mut bytes = opened.verify(&judge).unwrap().to_file().unwrap();
     by(&mut bytes);
@@ -364,7 +365,7 @@ fn rules(desk: &Desk) {
     fs::create_dir_all(desk.at("b/rules")).unwrap();
     fs::write(desk.at("b/pack.toml"), SOURCE.replace("kind = \"policy\"\n", "")).unwrap();
     fs::write(desk.at("b/rules/one.toml"), text).unwrap();
-    let engine = bundles::engine().unwrap();
+    let engine = crate::operator::engine().unwrap();
     let made = packs::make(&desk.at("b"), &engine, jiff::Timestamp::now()).unwrap();
     fs::write(desk.at("b/manifest.json"), made.manifest).unwrap();
     desk.pens.iter().for_each(|pen| desk.sign(pen));

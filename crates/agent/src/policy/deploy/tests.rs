@@ -157,7 +157,7 @@ fn a_crash_leaves_the_generation_before() {
     let mut agent = Agent::default();
     apply(&store, &wanted(dir.path(), "/srv/one"), &mut agent).unwrap();
     let root = dir.path().join("policy");
-    // Half a generation beside the others, half a line in the journal, a generation that was
+    // Half a generation beside the others, half a line in the audit log, a generation that was
     // staged and never got active.
     fs::create_dir(root.join("generations/.new-x")).unwrap();
     let staged = {
@@ -165,7 +165,7 @@ fn a_crash_leaves_the_generation_before() {
         let ready = prepare(&store, &wanted(dir.path(), "/srv/two"), 2, &agent).unwrap();
         locked.stage(&ready, &Who::me()).unwrap()
     };
-    let journal = root.join("log.jsonl");
+    let journal = dir.path().join("audit.jsonl");
     let mut lines = fs::read_to_string(&journal).unwrap();
     lines.push_str("{\"action\": \"app");
     fs::write(&journal, lines).unwrap();

@@ -1,17 +1,17 @@
-//! Every change of policy: who, what, the old and the new digest. Lines are only ever added.
+//! Every change of policy, in the audit log: who, what, the old and the new digest.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde_json::{Value as Json, json};
 
 use super::failed;
+use crate::audit::Audit;
 use crate::exit::Failure;
 
-/// Bytes of the journal that are read back.
-const READ_MAX: u64 = 64 << 20;
+/// What actions of policies begin with in the log that all share; those of the emergency switch say so
+/// themselves.
+const POLICY: &str = "policy-";
+const EMERGENCY: &str = "emergency-";
 /// Bytes of a reason.
 pub(crate) const REASON_MAX: usize = 1_000;
 
@@ -69,14 +69,12 @@ pub(crate) struct Change<'a> {
     pub(crate) enforced_by: Option<String>,
 }
 
-pub(super) fn append(root: &Path, change: &Change<'_>) -> Result<(), Failure> {
+pub(super) fn append(state: &Path, change: &Change<'_>) -> Result<(), Failure> {
     let side = |side: &Option<(u64, String)>| {
         side.as_ref()
             .map(|(generation, digest)| json!({ "generation": generation, "sha256": digest }))
     };
-    let line = json!({
-        "@timestamp": jiff::Timestamp::now().to_string(),
-        "action": change.action,
+    let about = json!({
         "who": change.who,
         "reason": change.reason.map(shortened),
         "before": side(&change.before),
@@ -84,28 +82,25 @@ pub(super) fn append(root: &Path, change: &Change<'_>) -> Result<(), Failure> {
         "agent": change.enforced_by,
         "bundles": change.bundles,
     });
-    let path = root.join("log.jsonl");
-    let write = || -> io::Result<()> {
-        let mut options = OpenOptions::new();
-        let mut file = options.append(true).create(true).mode(0o600).open(&path)?;
-        file.write_all(format!("{line}\n").as_bytes())?;
-        file.sync_data()
-    };
-    write().map_err(|error| failed("write", &path, &error))
+    let prefix = if change.action.starts_with(EMERGENCY) { "" } else { POLICY };
+    let written = Audit::at(state).write(&format!("{prefix}{}", change.action), about);
+    written.map(drop).map_err(|error| failed("write to the audit log in", state, &error))
 }
 
 fn shortened(reason: &str) -> String {
     reason.chars().take(REASON_MAX).collect()
 }
 
-pub(super) fn read(root: &Path) -> Result<Vec<Json>, Failure> {
-    let path = root.join("log.jsonl");
-    let bytes = match super::read(&path, READ_MAX) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed("read", &path, &error)),
-    };
-    // A crash may leave half a line at the end; it is not one of the changes.
-    let lines = bytes.split(|byte| *byte == b'\n');
-    Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
+pub(super) fn read(state: &Path) -> Result<Vec<Json>, Failure> {
+    let ours = |action: &str| action.starts_with(POLICY) || action.starts_with(EMERGENCY);
+    let mut lines = Audit::at(state)
+        .lines(ours)
+        .map_err(|error| failed("read the audit log in", state, &error))?;
+    for line in &mut lines {
+        let Some(action) = line.get_mut("action") else { continue };
+        if let Some(short) = action.as_str().and_then(|one| one.strip_prefix(POLICY)) {
+            *action = short.to_owned().into();
+        }
+    }
+    Ok(lines)
 }

@@ -4,9 +4,10 @@
 //! STATE/policy/
 //!   generations/7/           about.json, tables, sources/0, sources/1, …; never changed once it is there
 //!   active                   "7"
-//!   log.jsonl                one line a change
 //!   lock
 //! ```
+//! Who changed it stands in the audit log of the state directory.
+//!
 //! A generation is written beside its place, flushed, and renamed: it is there as a whole or not at
 //! all. `active` is replaced in the same way. So whatever fails, and wherever a crash comes, what was
 //! in force before stays in force.
@@ -42,6 +43,7 @@ const ACTIVE_MAX: u64 = 32;
 /// The store of a state directory.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
+    state: PathBuf,
     root: PathBuf,
 }
 
@@ -85,7 +87,7 @@ fn failed(what: &str, path: &Path, error: &dyn std::fmt::Display) -> Failure {
 impl Store {
     /// The store of a state directory; it need not exist.
     pub(crate) fn at(state: &Path) -> Store {
-        Store { root: state.join("policy") }
+        Store { state: state.to_owned(), root: state.join("policy") }
     }
 
     fn generations(&self) -> PathBuf {
@@ -191,7 +193,7 @@ impl Store {
 
     /// The changes, the oldest first.
     pub(crate) fn changes(&self) -> Result<Vec<serde_json::Value>, Failure> {
-        journal::read(&self.root)
+        journal::read(&self.state)
     }
 }
 
@@ -255,7 +257,7 @@ impl Locked<'_> {
 
     /// Writes down a change. What is not written down is not done: the caller asks before.
     pub(crate) fn log(&self, change: &Change<'_>) -> Result<(), Failure> {
-        journal::append(&self.store.root, change)
+        journal::append(&self.store.state, change)
     }
 
     fn prune(&self, active: u64) {

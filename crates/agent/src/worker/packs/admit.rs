@@ -71,11 +71,6 @@ pub(crate) fn admit(packs: &Packs, plain: Vec<Text>) -> Admitted {
     }
     let mut loaded = lang::load_groups(groups);
     let mut left_out = refused(packs);
-    let is_pack = |one: &Diagnostic| files.contains_key(&one.file);
-    let (strange, own): (Vec<Diagnostic>, Vec<Diagnostic>) =
-        std::mem::take(&mut loaded.diagnostics).into_iter().partition(is_pack);
-    loaded.diagnostics = own;
-    left_out.extend(strange.iter().filter(|one| one.is_error()).map(told));
     let mut terms = BTreeMap::new();
     let mut gone = BTreeSet::new();
     for (number, (rule, origin)) in loaded.program.rules.iter_mut().zip(&loaded.origins).enumerate()
@@ -99,22 +94,15 @@ pub(crate) fn admit(packs: &Packs, plain: Vec<Text>) -> Admitted {
     let source = |file: &str| files.get(file).cloned();
     let scripts = scripts::prepare(&mut loaded, packs, &source, &terms);
     let (strange, own): (Vec<Diagnostic>, Vec<Diagnostic>) =
-        std::mem::take(&mut loaded.diagnostics).into_iter().partition(is_pack);
+        std::mem::take(&mut loaded.diagnostics)
+            .into_iter()
+            .partition(|one| files.contains_key(&one.file));
     loaded.diagnostics = own;
-    left_out.extend(strange.iter().filter(|one| one.is_error()).map(told));
+    left_out.extend(strange.iter().filter(|one| one.is_error()).map(LeftOut::from));
     // Ids are unique in a program.
     let rules = loaded.program.rules.iter();
     let terms = rules.filter_map(|rule| terms.remove(&rule.meta.id)).collect();
     Admitted { loaded, terms, scripts, left_out }
-}
-
-/// A finding about a rule of a pack, which does not run.
-fn told(one: &Diagnostic) -> LeftOut {
-    LeftOut {
-        id: one.rule.clone(),
-        file: one.file.clone(),
-        reason: format!("{}: {}", one.code.as_str(), one.message),
-    }
 }
 
 fn level(pack: &Pack) -> Level {
@@ -127,18 +115,13 @@ fn texts(
     pack: &Pack,
     files: &mut HashMap<String, (usize, String)>,
 ) -> Vec<(String, String)> {
-    let verified = pack.compiled.verified();
-    let names: BTreeSet<&str> =
-        verified.manifest().rules.iter().map(|rule| rule.file.as_str()).collect();
-    let mut all = Vec::new();
-    for name in names {
-        let text = verified.file(name).and_then(|bytes| str::from_utf8(bytes).ok());
+    let texts = pack.compiled.texts(&|_| true).into_iter();
+    let placed = |(name, text)| {
         let shown = format!("{}/{name}", pack.place);
-        files.insert(shown.clone(), (number, name.to_owned()));
-        // They were read when the pack was compiled.
-        all.push((shown, text.unwrap_or_default().to_owned()));
-    }
-    all
+        files.insert(shown.clone(), (number, name));
+        (shown, text)
+    };
+    texts.map(placed).collect()
 }
 
 /// The terms of a rule of a pack, and why it does not run.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ::packs::{Code, Level, Refusal, limits};
+use ::packs::{Code, Level, Refusal};
 
 /// Where packs are unless said otherwise, and what a pack is there without any signature: those that
 /// came with this program, and those of the host.
@@ -74,6 +74,3 @@ fn below(path: &Path, place: Level, all: &mut Vec<Found>) -> Result<(), Vec<Refu
     all.extend(found);
     Ok(())
 }
-
-/// Bytes of a pack, for who reads one back.
-pub(super) const PACK_MAX: u64 = limits::MAX_PACK;

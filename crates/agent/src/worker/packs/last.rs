@@ -8,9 +8,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use ::packs::limits::MAX_PACK;
 use ::packs::{Code, Compiled, FILE, Refusal, Sha256, Untrusted};
 
-use super::find::{Found, PACK_MAX};
+use super::find::Found;
 
 /// The directory below the state directory.
 const DIRECTORY: &str = "packs";
@@ -39,7 +40,7 @@ impl Last {
         let done = kept.and_then(|bytes| {
             let file = self.file(path);
             if fs::metadata(&file).is_ok_and(|about| about.len() == bytes.len() as u64)
-                && files::read_bytes(&file, PACK_MAX, files::Trust::Owner)
+                && files::read_bytes(&file, MAX_PACK, files::Trust::Owner)
                     .is_ok_and(|old| old == bytes)
             {
                 return Ok(());
@@ -61,7 +62,7 @@ impl Last {
 
     /// The version that was kept, if there is one. It counts as found where the pack is.
     pub(super) fn open(&self, path: &Path) -> Option<Result<Untrusted, Refusal>> {
-        let bytes = files::read_bytes(&self.file(path), PACK_MAX, files::Trust::Owner).ok()?;
+        let bytes = files::read_bytes(&self.file(path), MAX_PACK, files::Trust::Owner).ok()?;
         let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let place = format!("{} (last good version)", path.display());
         Some(Untrusted::from_bytes(&real, &place, bytes))

@@ -15,16 +15,15 @@ mod last;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 
-use ::packs::{
-    Change, Compiled, Installed, Judge, Level, Refusal, Ring, Trust, Untrusted, Version,
-};
+use ::packs::{Change, Code, Compiled, Installed, Level, Refusal, Untrusted};
 use serde_json::{Value as Json, json};
 
 use crate::audit::Audit;
-use crate::cli::RunArgs;
-use crate::policy::bundles::{self, KEYS_DIR, TRUST_FILE};
+use crate::cli::{Accept, RunArgs};
+use crate::operator::{self, Operator};
 
 pub(crate) use admit::{Admitted, Terms, admit};
 pub(crate) use find::{DIRECTORIES, Found, places};
@@ -53,33 +52,6 @@ pub(crate) struct Packs {
     pub(crate) refused: Vec<(String, Vec<Refusal>)>,
 }
 
-/// Whose word is enough here.
-struct Operator {
-    trust: Trust,
-    ring: Ring,
-    engine: Version,
-    strict: bool,
-}
-
-impl Operator {
-    fn open(args: &RunArgs) -> Result<Operator, Vec<Refusal>> {
-        let trust = match bundles::there(args.trust.as_deref(), TRUST_FILE) {
-            None => Trust::default(),
-            Some(path) => Trust::open(&path).map_err(|refusal| vec![refusal])?,
-        };
-        let ring = match bundles::there(args.keys.as_deref(), KEYS_DIR) {
-            None => Ring::read(&[], &trust)?,
-            Some(path) => Ring::open(&path, &trust)?,
-        };
-        Ok(Operator { trust, ring, engine: bundles::engine()?, strict: args.strict })
-    }
-
-    fn judge(&self, place: Level) -> Judge<'_> {
-        let (ring, engine, strict) = (&self.ring, &self.engine, self.strict);
-        Judge { ring, now: jiff::Timestamp::now(), engine, place, strict }
-    }
-}
-
 /// Reads all packs. What is wrong with one is told of that one; only the operator's own files can
 /// refuse all.
 pub(crate) fn read(args: &RunArgs, audit: &Audit) -> Result<Packs, Vec<Refusal>> {
@@ -87,13 +59,16 @@ pub(crate) fn read(args: &RunArgs, audit: &Audit) -> Result<Packs, Vec<Refusal>>
     if found.is_empty() {
         return Ok(Packs::default());
     }
-    let operator = Operator::open(args)?;
+    let operator = Operator::open(args.keys.as_deref(), args.trust.as_deref())?;
     let record = args.state_dir.join(RECORD);
     let mut reading = Reading {
         installed: Installed::open(&record).map_err(|refusal| vec![refusal])?,
         last: Last::at(&args.state_dir),
         operator,
+        strict: args.strict,
         audit,
+        accept: &args.accept,
+        accepted: BTreeSet::new(),
         changed: false,
     };
     let mut packs = Packs::default();
@@ -109,6 +84,7 @@ pub(crate) fn read(args: &RunArgs, audit: &Audit) -> Result<Packs, Vec<Refusal>>
             .and_then(|()| reading.installed.save(&record))
             .map_err(|refusal| vec![refusal])?;
     }
+    reading.all_accepted()?;
     // Of two rules with one id the first stays: nobody takes the place of somebody more trusted.
     packs.loaded.sort_by_key(|pack| pack.compiled.verified().level());
     Ok(packs)
@@ -116,9 +92,14 @@ pub(crate) fn read(args: &RunArgs, audit: &Audit) -> Result<Packs, Vec<Refusal>>
 
 struct Reading<'a> {
     operator: Operator,
+    strict: bool,
     installed: Installed,
     last: Last,
     audit: &'a Audit,
+    /// Packs that are taken although they are older than what was loaded.
+    accept: &'a [Accept],
+    /// Those of which that was needed.
+    accepted: BTreeSet<String>,
     changed: bool,
 }
 
@@ -166,8 +147,9 @@ impl Reading<'_> {
     }
 
     fn judged(&self, opened: Untrusted, place: Level) -> Result<(Compiled, Change), Vec<Refusal>> {
-        let verified = opened.verify(&self.operator.judge(place))?;
-        let change = self.installed.change(&verified, false).map_err(|one| vec![one])?;
+        let verified = opened.verify(&self.operator.judge(place, self.strict))?;
+        let meant = self.accept.iter().any(|one| one.pack == verified.manifest().id);
+        let change = self.installed.change(&verified, meant).map_err(|one| vec![one])?;
         Ok((verified.compile(&self.operator.trust)?, change))
     }
 
@@ -182,6 +164,19 @@ impl Reading<'_> {
             return;
         }
         let manifest = verified.manifest();
+        if let Change::Forced(before) = change {
+            let by = self.accept.iter().find(|one| one.pack == manifest.id);
+            self.accepted.insert(manifest.id.clone());
+            let about = json!({
+                "place": place,
+                "id": manifest.id,
+                "serial": manifest.serial,
+                "before": { "serial": before.serial, "version": before.version.to_string() },
+                "uid": by.map(|one| one.who),
+                "reason": by.map(|one| &one.reason),
+            });
+            self.audit.note("pack-accepted", about);
+        }
         let signers = verified.signers().iter().map(|one| one.key.to_string());
         let about = json!({
             "place": place,
@@ -196,6 +191,17 @@ impl Reading<'_> {
             "not_loaded": list(compiled.refusals()),
         });
         self.audit.note("pack-loaded", about);
+    }
+
+    /// Whoever accepts a pack that nobody refuses means another one.
+    fn all_accepted(&self) -> Result<(), Vec<Refusal>> {
+        let is_vain = |one: &&Accept| !self.accepted.contains(&one.pack);
+        let refuse = |one: &Accept| {
+            let what = "no pack of this id is refused for one that was loaded before";
+            Refusal::new(Code::Accepted, &one.pack, what)
+        };
+        let vain: Vec<Refusal> = self.accept.iter().filter(is_vain).map(refuse).collect();
+        if vain.is_empty() { Ok(()) } else { Err(vain) }
     }
 }
 
@@ -217,10 +223,6 @@ pub(crate) fn watched(args: &RunArgs) -> Vec<PathBuf> {
     } else {
         args.packs.clone()
     };
-    let own = |named: &Option<PathBuf>, usual: &str| {
-        named.clone().unwrap_or_else(|| Path::new(usual).to_owned())
-    };
-    all.push(own(&args.keys, KEYS_DIR));
-    all.push(own(&args.trust, TRUST_FILE));
+    all.extend(operator::places(args.keys.as_deref(), args.trust.as_deref()));
     all
 }

@@ -70,7 +70,7 @@ impl Host {
         );
         fs::write(path.join("pack.toml"), source).unwrap();
         fs::write(path.join("rules/r.toml"), rules).unwrap();
-        let engine = crate::policy::bundles::engine().unwrap();
+        let engine = crate::operator::engine().unwrap();
         let made = ::packs::make(&path, &engine, jiff::Timestamp::now()).unwrap();
         fs::write(path.join("manifest.json"), made.manifest).unwrap();
         path

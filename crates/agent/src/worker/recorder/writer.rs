@@ -110,7 +110,7 @@ impl Writer {
             Work::Join(client, head, state) => {
                 let frames = self.beginning(&head, &state);
                 let taken = frames.is_some_and(|frames| {
-                    frames.into_iter().all(|frame| client.try_send(frame.into()).is_ok())
+                    frames.into_iter().all(|frame| client.try_send(frame).is_ok())
                 });
                 if taken {
                     self.clients.push(client);

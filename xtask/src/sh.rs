@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 
@@ -32,9 +33,22 @@ pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| at("target"), |dir| at(PathBuf::from(dir)))
 }
 
-/// A binary of the release build.
+/// Whether what is built is linked as packages hold it.
+static SHIPPED: AtomicBool = AtomicBool::new(false);
+
+/// From here on what is built and started is what packages hold: what is measured must be that.
+pub(crate) fn as_shipped() {
+    SHIPPED.store(true, Ordering::Relaxed);
+}
+
+/// The profile of optimised builds.
+pub(crate) fn profile() -> &'static str {
+    if SHIPPED.load(Ordering::Relaxed) { "shipped" } else { "release" }
+}
+
+/// A binary of the optimised build.
 pub(crate) fn release(name: &str) -> PathBuf {
-    target().join("release").join(name)
+    target().join(profile()).join(name)
 }
 
 /// A command that runs in the top directory, with the system directories in PATH and no stdin.
@@ -59,10 +73,10 @@ fn path() -> std::ffi::OsString {
     path
 }
 
-/// Builds everything as it is shipped. Never a part of it: that would ask less of the libraries, and
+/// Builds everything, optimised. Never a part of it: that would ask less of the libraries, and
 /// have them, and all that uses them, compiled anew.
 pub(crate) fn build_release() -> Result<()> {
-    run(cargo().args(["build", "--quiet", "--release", "--workspace"]))
+    run(cargo().args(["build", "--quiet", "--profile", profile(), "--workspace"]))
 }
 
 /// Full path of a program, if it is installed.

@@ -2,6 +2,7 @@
 
 pub(crate) mod adhoc;
 pub(crate) mod audit;
+pub(crate) mod config;
 pub(crate) mod emergency;
 pub(crate) mod policy;
 pub(crate) mod record;
@@ -55,6 +56,9 @@ pub(crate) enum Command {
     /// Look at the log of all that was changed, done or refused, and find out whether it is whole
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Look at what files and environment say of the options of `run`
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Show what happens on this host, as the running agent sees it
     Events(EventsArgs),
     /// Show the alerts of the running agent
@@ -110,6 +114,17 @@ pub(crate) enum Format {
     Compact,
     /// One JSON object a line, ECS names
     Json,
+    /// Alerts only: one OCSF Detection Finding a line
+    Ocsf,
+    /// Alerts only: one line of ArcSight's Common Event Format each
+    Cef,
+}
+
+impl Format {
+    /// Whether events have it too.
+    pub(crate) fn is_for_events(self) -> bool {
+        matches!(self, Format::Compact | Format::Json)
+    }
 }
 
 /// Form of a report.
@@ -136,6 +151,10 @@ pub(crate) enum FieldsOutput {
 #[derive(Debug, Clone, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct RunArgs {
+    /// Read only this file instead of /etc/aegisbpf/config.toml and its drop-ins, or none (`/dev/null`). What
+    /// stands on the command line is stronger than all of them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// Directory with rule files (*.toml, *.yml, *.yaml), also below it; may be given several times
     /// [default: /usr/lib/aegisbpf/rules and /etc/aegisbpf/rules.d, those that exist]
     #[arg(long, value_name = "DIR")]

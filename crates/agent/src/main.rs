@@ -10,6 +10,7 @@
 //! | [`policy`] | policies on their way from files to what is enforced |
 //! | [`proto`] | the only messages that the two exchange |
 //! | [`client`] | how commands reach a running agent |
+//! | [`config`] | what files and environment say of the options of `run` |
 //! | [`redact`] | takes secrets out of what is shown |
 //! | [`render`] | lines and tables for people |
 //! | [`seccomp`] | what the kernel lets a process of the agent do |
@@ -20,6 +21,7 @@ mod audit;
 mod cli;
 mod client;
 mod cmd;
+mod config;
 mod exit;
 mod guard;
 mod operator;

@@ -78,7 +78,9 @@ impl Lab {
     /// The same without rules.
     pub(crate) fn bare(&self) -> Command {
         let mut command = Command::new(AGENT);
-        command.args(["run", "-o", "json", "--runtime-dir"]).arg(self.path("run"));
+        // What is configured on this host is none of the test's business.
+        command.args(["run", "-o", "json", "--config", "/dev/null"]);
+        command.arg("--runtime-dir").arg(self.path("run"));
         command.stdin(Stdio::null());
         command
     }

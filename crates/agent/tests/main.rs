@@ -8,6 +8,8 @@ mod armed;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod config;
+#[cfg(test)]
 mod confined;
 #[cfg(test)]
 mod containers;
@@ -17,6 +19,8 @@ mod domains;
 mod evidence;
 #[cfg(test)]
 mod fallback;
+#[cfg(test)]
+mod forms;
 #[cfg(test)]
 mod health;
 #[cfg(test)]

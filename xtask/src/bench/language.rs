@@ -34,7 +34,7 @@ const ROUNDS: usize = 80;
 
 /// `xtask bench language`
 pub(super) fn command() -> Result<()> {
-    sh::run(sh::cargo().args(["build", "--release", "--package", "kestrel"]))?;
+    sh::run(sh::cargo().args(["build", "--profile", sh::profile(), "--package", "kestrel"]))?;
     let corpora = sh::corpora();
     if !corpora.is_dir() {
         bail!("no corpora at {}; set AEGIS_CORPORA", corpora.display());
@@ -96,7 +96,7 @@ fn stream() -> Result<PathBuf> {
     if !sh::is_root() {
         bail!("recording needs root: run this as root once");
     }
-    sh::run(sh::cargo().args(["build", "--release", "--package", "agent"]))?;
+    sh::run(sh::cargo().args(["build", "--profile", sh::profile(), "--package", "agent"]))?;
     std::fs::create_dir_all(dir.join("rules"))?;
     std::fs::write(dir.join("rules/record.toml"), RECORD)?;
     std::fs::write(dir.join("workload.sh"), WORKLOAD)?;

@@ -59,6 +59,7 @@ pub(crate) fn command(args: &[String]) -> Result<ExitCode> {
     let Some((_, what, run)) = BENCHES.iter().find(|(known, ..)| known == name) else {
         bail!("no benchmark `{name}`; `cargo xtask bench` lists them");
     };
+    sh::as_shipped();
     build()?;
     println!("{what}\n{}\n", machine());
     run()?;
@@ -92,6 +93,7 @@ fn machine() -> String {
 
 /// The kernel crate brings its own: the producer is a program in the kernel.
 fn ring() -> Result<()> {
-    let example = ["run", "--release", "--package", "kernel", "--example", "throughput"];
+    let example =
+        ["run", "--profile", sh::profile(), "--package", "kernel", "--example", "throughput"];
     sh::run(sh::cargo().args(example)).context("cannot measure the ring")
 }

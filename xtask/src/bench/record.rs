@@ -34,7 +34,16 @@ pub(super) fn command() -> Result<()> {
     }
     let files = segments(&dir)?;
     let mut pack = sh::cargo();
-    pack.args(["run", "--release", "--package", "capture", "--example", "throughput", "--"]);
+    pack.args([
+        "run",
+        "--profile",
+        sh::profile(),
+        "--package",
+        "capture",
+        "--example",
+        "throughput",
+        "--",
+    ]);
     let text = sh::capture(pack.args(&files)).context("cannot measure the writing")?;
     println!("{text}");
     replay(&dir)?;

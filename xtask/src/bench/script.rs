@@ -15,8 +15,17 @@ const MEMORY_MAX: f64 = 300.0;
 
 /// `xtask bench script`
 pub(super) fn command() -> Result<()> {
-    let example =
-        ["run", "--release", "--package", "script", "--features", "author", "--example", "cost"];
+    let example = [
+        "run",
+        "--profile",
+        sh::profile(),
+        "--package",
+        "script",
+        "--features",
+        "author",
+        "--example",
+        "cost",
+    ];
     let text = sh::capture(sh::cargo().args(example)).context("cannot measure scripts")?;
     println!("{text}");
     let broken = broken(&text);

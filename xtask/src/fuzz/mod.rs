@@ -120,7 +120,7 @@ fn build() -> Result<()> {
     cargo.args(["build", "--release", "--package", "fuzz", "--features", "libfuzzer"]);
     // Naming the target keeps the flags away from build scripts and macros.
     cargo.args(["--target", TRIPLE, "--target-dir"]).arg(place());
-    cargo.env("RUSTFLAGS", FLAGS.join(" ")).env("CARGO_PROFILE_RELEASE_LTO", "off");
+    cargo.env("RUSTFLAGS", FLAGS.join(" "));
     sh::run(&mut cargo).context("cannot build the fuzzer")
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use crate::cli::{AlertsArgs, EventsArgs, Format, StreamArgs};
 use crate::client;
 use crate::exit::{Exit, Failure};
-use crate::render::compact;
+use crate::render::{compact, export};
 
 /// Shows events.
 pub(crate) fn run(args: &EventsArgs) -> Result<Exit, Failure> {
@@ -18,6 +18,10 @@ pub(crate) fn run(args: &EventsArgs) -> Result<Exit, Failure> {
     }
     if let Some(condition) = &args.r#where {
         query.push(("where", condition.clone()));
+    }
+    if !args.stream.output.is_for_events() {
+        let message = "events have the forms `compact` and `json`; OCSF and CEF are for alerts";
+        return Err(Failure::new(Exit::Usage, message));
     }
     show("/v1/events", query, &args.stream)
 }
@@ -55,12 +59,16 @@ fn show(path: &str, mut query: Vec<(&str, String)>, args: &StreamArgs) -> Result
 fn printed(line: &str, form: Format, zone: &TimeZone) -> String {
     let document = match form {
         Format::Json => return line.to_owned(),
-        Format::Compact => serde_json::from_str::<serde_json::Map<String, Json>>(line),
+        _ => serde_json::from_str::<serde_json::Map<String, Json>>(line),
     };
     match document {
-        Ok(document) => match document.get("lost").and_then(Json::as_u64) {
-            Some(lost) => format!("... {lost} lost: this reader was too slow"),
-            None => compact::line(&document, zone),
+        Ok(document) => match (document.get("lost").and_then(Json::as_u64), form) {
+            (Some(lost), Format::Cef) => export::cef_notice(lost),
+            (Some(_), Format::Ocsf) => line.to_owned(),
+            (Some(lost), _) => format!("... {lost} lost: this reader was too slow"),
+            (None, Format::Ocsf) => export::ocsf(&document).to_string(),
+            (None, Format::Cef) => export::cef(&document),
+            (None, _) => compact::line(&document, zone),
         },
         Err(_) => crate::render::escape::piece(line),
     }

@@ -2,6 +2,7 @@
 
 mod adhoc;
 mod audit;
+mod config;
 mod doctor;
 mod emergency;
 mod events;
@@ -20,14 +21,16 @@ use std::io::Write;
 
 use crate::cli::{Cli, Command};
 use crate::exit::{Exit, Failure};
-use crate::{guard, worker};
+use crate::{config as settings, guard, worker};
 
 /// Runs the command that was asked for.
 pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
     match cli.command {
         Command::Run(args) => {
             log();
-            guard::run(&args)
+            // Files of the configuration may be root's alone.
+            guard::privilege()?;
+            guard::run(&settings::of_this_process(&args)?.args)
         }
         Command::Resolve { names } => {
             guard::resolve(&names)
@@ -52,6 +55,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Why(args) => why::run(&args),
         Command::Emergency(command) => emergency::run(&command),
         Command::Audit(command) => audit::run(&command),
+        Command::Config(command) => config::run(&command),
         Command::Events(args) => events::run(&args),
         Command::Alerts(args) => events::alerts(&args),
         Command::Record(args) => record::run(&args),

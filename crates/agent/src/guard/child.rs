@@ -117,6 +117,8 @@ fn arguments(args: &RunArgs, started: u64, restarts: u32) -> Vec<std::ffi::OsStr
     let output = match args.output {
         Format::Compact => "compact",
         Format::Json => "json",
+        Format::Ocsf => "ocsf",
+        Format::Cef => "cef",
     };
     list.extend(["--output".into(), output.into()]);
     list.extend(["--max-alerts".into(), args.max_alerts.to_string().into()]);

@@ -37,7 +37,10 @@ const SERVICE_PERIOD: Duration = Duration::from_millis(50);
 
 /// Runs until a signal ends it.
 pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
-    privilege()?;
+    if args.events && !args.output.is_for_events() {
+        let message = "--events prints events as `compact` or `json`; OCSF and CEF are for alerts";
+        return Err(Failure::new(Exit::Usage, message));
+    }
     let signals = block_signals()?;
     let runtime = Runtime::claim(&args.runtime_dir)?;
     let audit = Audit::signed(&args.state_dir, args.audit_key.as_deref())?;

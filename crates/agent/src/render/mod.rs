@@ -6,6 +6,7 @@ pub(crate) mod compact;
 pub(crate) mod denial;
 mod detail;
 pub(crate) mod escape;
+pub(crate) mod export;
 pub(crate) mod health;
 pub(crate) mod table;
 

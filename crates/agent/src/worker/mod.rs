@@ -53,6 +53,7 @@ use crate::cli::{Format, RunArgs, WorkerArgs};
 use crate::exit::{Exit, Failure};
 use crate::guard;
 use crate::redact::Redactor;
+use crate::render;
 use crate::seccomp;
 use board::Board;
 use control::Control;
@@ -116,14 +117,16 @@ fn evaluate(
     let scripts::Ready { runtime, infos } = rules.scripts;
     let (state, history) = (&args.run.state_dir, args.run.history);
     let recorder = Recorder::start((host.clone(), ROWS_MAX), recorded, state, history)?;
+    let about_host = host::identity::document(&host);
     let engine = Engine::with_scripts(Arc::clone(&program), host, limits, runtime);
     let engine = engine.map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
     let notice = match args.run.output {
         Format::Compact => queue::text_notice,
-        Format::Json => queue::json_notice,
+        Format::Json | Format::Ocsf => queue::json_notice,
+        Format::Cef => render::export::cef_notice,
     };
     let output = Output::start(notice, args.restarts > 0)?;
-    let publisher = Publisher::new(output, health, redactor, &args.run);
+    let publisher = Publisher::new(output, health, redactor, about_host, &args.run);
     let (commands, waiting) = sync_channel(control::COMMANDS_MAX);
     let mut worker = Worker::new(
         engine,

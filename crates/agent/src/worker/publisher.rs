@@ -15,7 +15,7 @@ use super::queue::Line;
 use super::scripts::Told;
 use crate::cli::{Format, RunArgs};
 use crate::redact::Redactor;
-use crate::render::{alert, compact, denial, health};
+use crate::render::{alert, compact, denial, export, health};
 
 /// Where events and alerts go.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub(crate) struct Publisher {
     pub(super) health: Health,
     /// Nothing leaves before it has seen it.
     redactor: Redactor,
+    /// What each document says of the host.
+    host: Map<String, Json>,
     form: Format,
     show_events: bool,
     show_alerts: bool,
@@ -39,11 +41,13 @@ impl Publisher {
         output: Output,
         health: Health,
         redactor: Redactor,
+        host: Map<String, Json>,
         args: &RunArgs,
     ) -> Publisher {
         Publisher {
             hub: Hub::new(redactor.clone()),
             redactor,
+            host,
             output,
             health,
             form: args.output,
@@ -175,6 +179,10 @@ impl Publisher {
     }
 
     fn tell(&mut self, mut document: Map<String, Json>) {
+        // What the guard and the agent itself tell knows of no host.
+        for (name, value) in &self.host {
+            document.entry(name).or_insert_with(|| value.clone());
+        }
         self.redactor.document(&mut document);
         self.hub.alert(&text(&document));
         if self.show_alerts {
@@ -187,6 +195,8 @@ impl Publisher {
         match self.form {
             Format::Json => text(document),
             Format::Compact => compact::line(document, &self.zone).into(),
+            Format::Ocsf => export::ocsf(document).to_string().into(),
+            Format::Cef => export::cef(document).into(),
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use engine::Host;
 use rustix::time::{ClockId, Timespec, clock_gettime};
+use serde_json::{Map, Value as Json, json};
 use sha2::{Digest, Sha256};
 
 use super::{cgroups, read_limited};
@@ -26,6 +27,26 @@ pub(crate) fn read() -> Host {
         ips: addresses(),
         boot_time_unix_ns: boot_time(),
     }
+}
+
+/// The host in ECS names, as events have it: for what is told without an event.
+pub(crate) fn document(host: &Host) -> Map<String, Json> {
+    let known = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    let mut about = json!({
+        "host": {
+            "os": { "type": "linux" },
+            "id": known(&host.machine_id),
+            "name": known(&host.hostname),
+            "ip": host.ips,
+            "boot": { "id": known(&host.boot_id) },
+        },
+        "agent": { "id": known(&host.agent_id) },
+    });
+    let mut about = about.as_object_mut().map(std::mem::take).unwrap_or_default();
+    for of in about.values_mut().filter_map(Json::as_object_mut) {
+        of.retain(|_, value| !value.is_null());
+    }
+    about
 }
 
 fn word(path: &str) -> String {

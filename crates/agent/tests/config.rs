@@ -1,0 +1,69 @@
+//! The configuration of a real agent: files say what options say.
+
+use std::fs;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use crate::lab::{AGENT, Lab, root};
+
+fn config(words: &[&str], file: &std::path::Path) -> Output {
+    let mut command = Command::new(AGENT);
+    command.env_remove("AEGISBPF_RULES__KEEP_GOING");
+    command.arg("config").args(words).arg("--config").arg(file).output().unwrap()
+}
+
+#[test]
+fn an_agent_is_started_by_a_file_alone() {
+    if !root("an_agent_is_started_by_a_file_alone") {
+        return;
+    }
+    let lab = Lab::new();
+    let file = lab.path("config.toml");
+    let rules = lab.path("rules").display().to_string();
+    fs::write(&file, format!("[rules]\ndirectories = ['{rules}']\n[output]\nformat = 'json'\n"))
+        .unwrap();
+    let mut command = Command::new(AGENT);
+    command.arg("run").arg("--config").arg(&file).arg("--runtime-dir").arg(lab.path("run"));
+    command.arg("--state-dir").arg(lab.path("state"));
+    let agent = lab.launch(command);
+    let pid = lab.run_scratch("x");
+    assert!(agent.alert(pid, Duration::from_secs(10)).is_some(), "the rules of the file run");
+    assert_eq!(lab.status().unwrap()["rules"]["loaded"], 1);
+}
+
+#[test]
+fn what_is_wrong_in_a_file_keeps_the_agent_from_starting() {
+    if !root("what_is_wrong_in_a_file_keeps_the_agent_from_starting") {
+        return;
+    }
+    let lab = Lab::new();
+    let file = lab.path("config.toml");
+    fs::write(&file, "[output]\nmax_alerts = 10\n").unwrap();
+    assert!(config(&["check"], &file).status.success(), "the control");
+    fs::write(&file, "[output]\nmax_alert = 10\n").unwrap();
+    for output in [
+        config(&["check"], &file),
+        Command::new(AGENT).args(["run", "--config"]).arg(&file).output().unwrap(),
+    ] {
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(78), "{text}");
+        assert!(text.contains("config.toml:2: there is no `output.max_alert`"), "{text}");
+    }
+}
+
+#[test]
+fn show_says_what_holds_and_where_it_comes_from() {
+    let lab = Lab::new();
+    let file = lab.path("config.toml");
+    fs::write(&file, "[output]\n\nmax_alerts = 10\n").unwrap();
+    let output = config(&["show", "--origin", "-o", "json"], &file);
+    let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(shown["output"]["max_alerts"]["value"], 10);
+    let origin = shown["output"]["max_alerts"]["origin"].as_str().unwrap();
+    assert!(origin.ends_with("config.toml:3"), "{origin}");
+    assert_eq!(shown["policy"]["enforce"]["value"], false);
+    assert_eq!(shown["policy"]["enforce"]["origin"], "default");
+    let text = config(&["show"], &file);
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.lines().any(|line| line.starts_with("output.max_alerts ")), "{text}");
+}

@@ -225,10 +225,9 @@ pub(crate) struct RunArgs {
     /// and ten minutes
     #[arg(long, value_name = "FILE")]
     pub(crate) audit_key: Option<PathBuf>,
-    /// Always keep a recording of the recent past in the state directory, bounded by size and age, as
-    /// `256MiB,24h`
-    #[arg(long, value_name = "SIZE,AGE")]
-    pub(crate) history: Option<record::History>,
+    /// How much of the recent past is always recorded, in the state directory: size and age, or `off`
+    #[arg(long, value_name = "SIZE,AGE", default_value = record::HISTORY)]
+    pub(crate) history: record::Kept,
     /// Print no alerts; they remain available through `aegisbpf alerts`
     #[arg(long)]
     pub(crate) no_alerts: bool,

@@ -99,6 +99,10 @@ impl Lab {
 
     /// Starts such a command and waits until the agent answers.
     pub(crate) fn launch(&self, mut command: Command) -> Agent {
+        // What it keeps is the lab's, and goes with it.
+        if !command.get_args().any(|word| word == "--state-dir") {
+            command.arg("--state-dir").arg(self.path("state"));
+        }
         let log = fs::File::create(self.path("log")).unwrap();
         let mut guard = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let lines = lines(guard.stdout.take().unwrap());

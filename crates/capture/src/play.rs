@@ -37,6 +37,15 @@ pub enum Heard<'h, 'v> {
 }
 
 impl Heard<'_, '_> {
+    /// How much the replay found.
+    pub fn matches(&self) -> u64 {
+        match self {
+            Heard::Event(_, matches) => matches.len() as u64,
+            Heard::Late(_) => 1,
+            Heard::Live(_) => 0,
+        }
+    }
+
     /// What the replay found, each with the event that completed it, where there is one.
     pub fn found(
         &self,

@@ -30,7 +30,7 @@ pub(crate) fn files(named: &[PathBuf], state: &Path) -> Result<Vec<PathBuf>, Fai
     }
     if files.is_empty() {
         return Err(Failure::new(Exit::Failed, "nothing was recorded")
-            .help("start the agent with --history, or name a recording"));
+            .help("run the agent without `--history off`, or name a recording"));
     }
     Ok(files)
 }

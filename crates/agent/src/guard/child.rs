@@ -132,9 +132,7 @@ fn arguments(args: &RunArgs, started: u64, restarts: u32) -> Vec<std::ffi::OsStr
     if let Some(path) = &args.redact {
         list.extend(["--redact".into(), path.clone().into()]);
     }
-    if let Some(history) = args.history {
-        list.extend(["--history".into(), history.to_string().into()]);
-    }
+    list.extend(["--history".into(), args.history.to_string().into()]);
     let on_exit = match args.on_exit {
         OnExit::Keep => "keep",
         OnExit::Release => "release",

@@ -115,7 +115,7 @@ fn evaluate(
     let seed = RandomState::new().hash_one(());
     let limits = Limits { seed, rows: ROWS_MAX, ..Limits::default() };
     let scripts::Ready { runtime, infos } = rules.scripts;
-    let (state, history) = (&args.run.state_dir, args.run.history);
+    let (state, history) = (&args.run.state_dir, args.run.history.0);
     let recorder = Recorder::start((host.clone(), ROWS_MAX), recorded, state, history)?;
     let about_host = host::identity::document(&host);
     let engine = Engine::with_scripts(Arc::clone(&program), host, limits, runtime);

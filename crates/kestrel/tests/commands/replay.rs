@@ -260,6 +260,35 @@ fn a_directory_is_its_segments_and_those_before_a_time_are_left_out() {
     assert!(done.code == 2 && done.err.contains("`2h`"), "{}", done.err);
 }
 
+#[test]
+fn tests_of_rules_run_on_recordings() {
+    let (bytes, ids) = recording(&head());
+    let place = place(&bytes);
+    let test = |name: &str, alert: bool, file: &str| {
+        format!("[[rule.test]]\nname = \"{name}\"\nalert = {alert}\nrecording = \"{file}\"\n")
+    };
+    let quiet = RULE.replace("/etc/shadow", "/etc/group").replace("\"r\"", "\"q\"");
+    let write = |rule: &str| fs::write(place.path().join("t.toml"), rule).unwrap();
+    write(&format!("{RULE}{}{quiet}{}", test("a", true, "a.rec"), test("b", false, "a.rec")));
+    let done = place.kestrel(&["test", "t.toml"]);
+    assert!(done.out.contains("ok: 2 rules, 2 tests: 2 passed, 0 failed"), "{}", done.out);
+    // What fails says why; the control is above.
+    fs::write(place.path().join("cut.rec"), &bytes[..bytes.len() - 9]).unwrap();
+    let loud = format!("expected no alert, got {} in a.rec", ids.len());
+    for (rule, alert, file, why) in [
+        (&quiet[..], true, "a.rec", "expected an alert, got none in a.rec"),
+        (RULE, false, "a.rec", &loud),
+        (RULE, true, "cut.rec", "cut.rec: [checksum] the recording is damaged or cut off"),
+        (RULE, true, "no.rec", "no.rec: [unreadable] "),
+        (RULE, true, "../a.rec", "../a.rec: [unreadable] "),
+        (RULE, true, "r.toml", "r.toml: this is no recording"),
+    ] {
+        write(&format!("{rule}{}", test("t", alert, file)));
+        let done = place.kestrel(&["test", "t.toml"]);
+        assert!(done.code == 1 && done.out.contains(why), "{why}: {} {}", done.out, done.err);
+    }
+}
+
 /// Whether a path fits a pattern, asked of a Wasm module.
 const WAT: &str = r#"(module
   (import "kestrel_v1" "glob" (func $glob (param i32 i32) (result i32)))

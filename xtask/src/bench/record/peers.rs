@@ -17,6 +17,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::bench::agent::{self, Agent};
+use crate::bench::flood;
 use crate::bench::stats::Stats;
 use crate::setup::{self, Need};
 use crate::sh;
@@ -170,6 +171,14 @@ fn cells(turn: Turn, without: Turn) -> String {
     format!("{events:.0} | {lost:.0} | {own:.0} | {more:.0} of {:.0} | {bytes:.1}", without.work)
 }
 
+/// All counters of a text added up.
+fn sum(counters: &str) -> f64 {
+    let numbers = counters.split(':').skip(1).filter_map(|rest| {
+        rest.split(|letter: char| !letter.is_ascii_digit()).next()?.parse::<f64>().ok()
+    });
+    numbers.sum()
+}
+
 /// Bytes of all files in a directory.
 fn bytes_in(dir: &Path) -> Result<u64> {
     let mut sum = 0;
@@ -231,7 +240,8 @@ impl Recorder for Own {
     fn events(&self) -> Result<(f64, f64)> {
         let status = self.agent.status()?;
         let number = |name| super::number(&status, name).unwrap_or_default();
-        Ok((number("\"events\":"), number("\"recording_lost\":")))
+        let lost = sum(&flood::losses(&status)) + number("\"recording_lost\":");
+        Ok((number("\"events\":"), lost))
     }
 
     fn bytes(&self) -> Result<u64> {
@@ -255,5 +265,7 @@ mod tests {
         assert_eq!(told, turn(120.0, 4.0));
         assert_eq!(cells(told, turn(100.0, 0.0)), "7 | 4 | 10 | 20 of 100 | 20.0");
         assert_eq!(middle(&[]), None, "who did not run has no figures");
+        assert_eq!(sum(r#"{"life":{"ring_full":7,"x":0},"rest":{"x2":12}}"#), 19.0);
+        assert_eq!(sum(""), 0.0);
     }
 }

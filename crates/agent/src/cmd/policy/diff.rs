@@ -32,8 +32,9 @@ pub(crate) fn run(args: &DiffArgs) -> Result<Exit, Failure> {
     match args.output {
         Output::Json => {
             let mut document = document(&before, &after);
-            if let Some(asked) = &asked {
-                document["recorded"] = simulate::changes_document(&before, &after, asked);
+            if let (Some(asked), Some(object)) = (&asked, document.as_object_mut()) {
+                let changes = simulate::changes_document(&before, &after, asked);
+                object.insert("recorded".to_owned(), changes);
             }
             writeln!(out, "{document:#}")?;
         }

@@ -64,7 +64,7 @@ impl Files {
                 Exit::RuntimeDir,
                 format!("cannot keep a history in {}: {error}", dir.display()),
             )
-            .help("give a directory that can be written with --state-dir, or leave out --history")
+            .help("give a directory that can be written with --state-dir, or keep none: --history off")
         };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(unusable)?;
         let closed = segments(&dir).map_err(unusable)?.into_iter().filter_map(|path| {
@@ -236,6 +236,6 @@ mod tests {
         let state = tempfile::NamedTempFile::new().unwrap();
         let failure = Files::open(state.path(), bounds(1, 1)).unwrap_err();
         assert_eq!(failure.exit, Exit::RuntimeDir);
-        assert!(failure.to_string().contains("--history"), "{failure}");
+        assert!(failure.to_string().contains("--history off"), "{failure}");
     }
 }

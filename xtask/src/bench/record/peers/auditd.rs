@@ -27,6 +27,8 @@ pub(super) struct Auditd {
     /// The kernel's thread that hands the records over.
     kernel: u32,
     log: PathBuf,
+    /// What the kernel held for a daemon before.
+    backlog: f64,
 }
 
 impl Auditd {
@@ -39,6 +41,7 @@ impl Auditd {
         if control(&["-l"])?.trim() != "No rules" {
             bail!("this host has audit rules already");
         }
+        let backlog = number(&status, "backlog_limit ").context("auditctl tells no backlog")?;
         let kernel = named("kauditd").context("the kernel has no kauditd")?;
         let log = dir.join("audit.log");
         std::fs::write(dir.join("auditd.conf"), format!("{CONFIG}log_file = {}\n", log.display()))?;
@@ -46,17 +49,18 @@ impl Auditd {
         let mut command = sh::cmd("auditd");
         command.arg("-n").arg("-c").arg(dir).stdout(Stdio::null()).stderr(Stdio::null());
         let daemon = command.spawn().context("no auditd")?;
-        let auditd = Auditd { daemon, kernel, log };
+        let auditd = Auditd { daemon, kernel, log, backlog };
         if !agent::until(PATIENCE, || auditd.log.exists()) {
             bail!("auditd does not start here");
         }
         control(&["-b", BACKLOG])?;
-        let exit = ["-a", "always,exit", "-F", "arch=b64", "-k", "aegisbpf-bench"];
+        let (exit, key) = (["-a", "always,exit", "-F", "arch=b64"], ["-k", "aegisbpf-bench"]);
         let calls = "-S clone -S clone3 -S fork -S vfork -S execve -S execveat -S exit_group";
         let calls: Vec<&str> = calls.split(' ').collect();
-        control(&[&exit[..], &calls].concat())?;
+        control(&[&exit[..], &calls, &key].concat())?;
         let path = format!("path={}", file.display());
-        control(&[&exit[..], &["-S", "open", "-S", "openat", "-F", &path]].concat())?;
+        let opens = ["-S", "open", "-S", "openat", "-F", &path];
+        control(&[&exit[..], &opens, &key].concat())?;
         control(&["-e", "1"])?;
         Ok(auditd)
     }
@@ -64,7 +68,7 @@ impl Auditd {
     fn end(&mut self) -> Result<()> {
         // The rules before the daemon: without it the kernel would print what they find.
         let rules = control(&["-D"]);
-        let off = control(&["-e", "0"]);
+        let off = control(&["-e", "0"]).and(control(&["-b", &self.backlog.to_string()]));
         signal("TERM", self.daemon.id())?;
         self.daemon.wait()?;
         rules.and(off).map(drop)

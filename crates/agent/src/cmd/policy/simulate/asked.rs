@@ -33,6 +33,8 @@ pub(in crate::cmd::policy) struct Asked {
     pub(super) all: u64,
     /// Those that are not told apart any more, and not decided.
     pub(super) left_out: u64,
+    /// Places at which something is missing in the recordings.
+    pub(super) gaps: u64,
 }
 
 impl Asked {

@@ -68,13 +68,14 @@ pub(super) fn asked(from: &Recorded) -> Result<Asked, Failure> {
         i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX) - ago
     });
     let mut asked = Asked::default();
-    recorded::play(&files, &mut |heard| {
+    let gaps = recorded::play(&files, &mut |heard| {
         let Heard::Event(view, _) = heard else { return };
         let is_old = |since| matches!(view.get(field::TIMESTAMP), Value::Int(time) if time < since);
         if !since.is_some_and(is_old) {
             asked.add(view);
         }
     })?;
+    asked.gaps = gaps;
     Ok(asked)
 }
 
@@ -194,6 +195,9 @@ fn notes(asked: &Asked) -> Vec<String> {
     if asked.left_out > 0 {
         notes.push(format!("{} requests were too many and are not decided", asked.left_out));
     }
+    if asked.gaps > 0 {
+        notes.push(format!("something is missing at {} places of the recordings", asked.gaps));
+    }
     notes
 }
 
@@ -222,6 +226,7 @@ fn document(ready: &Ready, asked: &Asked, groups: &[Group<'_>]) -> Json {
         "requests": asked.all,
         "different": asked.requests.len(),
         "left_out": asked.left_out,
+        "gaps": asked.gaps,
         "denied": groups.iter().map(|group| group.count).sum::<u64>(),
         "groups": groups.iter().enumerate().map(group).collect::<Vec<_>>(),
     })
@@ -287,6 +292,7 @@ pub(super) fn changes_document(before: &Ready, after: &Ready, asked: &Asked) -> 
         "requests": asked.all,
         "different": asked.requests.len(),
         "left_out": asked.left_out,
+        "gaps": asked.gaps,
         "changed": found.iter().map(change).collect::<Vec<_>>(),
     })
 }

@@ -14,6 +14,8 @@ const OLDEST: u32 = 15;
 const PROBE: &str = "probe";
 /// Its own object: what sees the answers of name servers, only while policies name domains.
 const ANSWERS: &str = "answers";
+/// Its own object: what cuts a cgroup off the network, only while somebody asks for it.
+const ISOLATE: &str = "isolate";
 /// Compiled for its checks of the wire format only.
 const ABI: &str = "abi";
 
@@ -41,7 +43,9 @@ fn main() -> Result<()> {
         let object = out.join(format!("{name}.o"));
         compile(&clang, &source, &object, name == ABI)?;
         match name.as_str() {
-            PROBE | ANSWERS => drop(fs::copy(&object, out.join(format!("{name}.bpf.o")))?),
+            PROBE | ANSWERS | ISOLATE => {
+                fs::copy(&object, out.join(format!("{name}.bpf.o")))?;
+            }
             ABI => {}
             _ => linker.add_file(&object)?,
         }

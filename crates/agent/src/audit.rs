@@ -3,9 +3,9 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
@@ -44,9 +44,31 @@ pub(crate) struct Audit {
     /// Who writes, if that is another thread.
     writer: Option<SyncSender<Work>>,
     /// What was told when, and how much of the same was left out since.
-    seen: Mutex<HashMap<String, (Instant, u64)>>,
+    seen: Mutex<HashMap<String, Seen>>,
     lost: AtomicU64,
-    signed: Instant,
+    signed: Mutex<Instant>,
+}
+
+/// What was told, and is not told again for a while.
+#[derive(Debug)]
+struct Seen {
+    since: Instant,
+    /// How much of the same came since, and the last of it.
+    more: u64,
+    action: String,
+    about: Json,
+}
+
+impl Seen {
+    /// The line about what was left out: it is the last of them itself.
+    fn line(self) -> Option<(String, Json)> {
+        let Seen { more, action, mut about, .. } = self;
+        let others = more.checked_sub(1)?;
+        if let Some(about) = about.as_object_mut() {
+            about.insert("left_out".to_owned(), others.into());
+        }
+        Some((action, about))
+    }
 }
 
 impl Audit {
@@ -91,7 +113,7 @@ impl Audit {
             writer: None,
             seen: Mutex::default(),
             lost: AtomicU64::new(0),
-            signed: Instant::now(),
+            signed: Mutex::new(Instant::now()),
         }
     }
 
@@ -132,28 +154,53 @@ impl Audit {
     /// The same for what somebody can make happen over and over: one line in a minute about the same,
     /// which tells how many were left out before it.
     pub(crate) fn note_of(&self, of: &str, action: &str, mut about: Json) {
-        let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut seen = self.seen();
         let key = format!("{action} {of}");
         let now = Instant::now();
+        let mut forgotten = Vec::new();
         if seen.len() >= SEEN_MAX && !seen.contains_key(&key) {
-            seen.clear();
+            forgotten.extend(seen.drain().filter_map(|(_, one)| one.line()));
         }
-        match seen.get_mut(&key) {
-            Some((time, more)) if now.duration_since(*time) < MINUTE => {
-                *more += 1;
+        let more = match seen.get_mut(&key) {
+            Some(one) if now.duration_since(one.since) < MINUTE => {
+                one.more += 1;
+                one.about = about;
                 return;
             }
-            Some((time, more)) => {
-                let more = std::mem::take(more).into();
-                if let Some(about) = about.as_object_mut() {
-                    about.insert("left_out".to_owned(), more);
-                }
-                *time = now;
+            Some(one) => {
+                one.since = now;
+                Some(std::mem::take(&mut one.more))
             }
-            None => drop(seen.insert(key, (now, 0))),
-        }
+            None => {
+                let one =
+                    Seen { since: now, more: 0, action: action.to_owned(), about: about.clone() };
+                seen.insert(key, one);
+                None
+            }
+        };
         drop(seen);
+        if let (Some(more), Some(about)) = (more, about.as_object_mut()) {
+            about.insert("left_out".to_owned(), more.into());
+        }
         self.note(action, about);
+        for (action, about) in forgotten {
+            self.note(&action, about);
+        }
+    }
+
+    /// Tells what was left out more than a minute ago, or all of it.
+    fn catch_up(&self, all: bool) {
+        let now = Instant::now();
+        let is_old = |one: &Seen| all || now.duration_since(one.since) >= MINUTE;
+        let old: Vec<Seen> =
+            self.seen().extract_if(|_, one| is_old(one)).map(|(_, one)| one).collect();
+        for (action, about) in old.into_iter().filter_map(Seen::line) {
+            self.note(&action, about);
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, HashMap<String, Seen>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until what was noted is written: a process that ends takes its threads with it.
@@ -166,12 +213,16 @@ impl Audit {
         }
     }
 
-    /// Signs where the log is, now and then; `end` when nobody will do it later.
-    pub(crate) fn service(&mut self, end: bool) {
-        if !end && self.signed.elapsed() < UNSIGNED {
+    /// Tells what was left out, and signs where the log is, now and then; `end` when nobody will do it
+    /// later.
+    pub(crate) fn service(&self, end: bool) {
+        self.catch_up(end);
+        let mut signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
+        if !end && signed.elapsed() < UNSIGNED {
             return;
         }
-        self.signed = Instant::now();
+        *signed = Instant::now();
+        drop(signed);
         if let Err(error) = self.log.checkpoint(&jiff::Timestamp::now().to_string()) {
             tracing::error!(%error, "the audit log is not signed");
         }
@@ -233,6 +284,14 @@ mod tests {
         let found = audit.lines(|action| action == "arm-refused").unwrap();
         let rules: Vec<&str> = found.iter().filter_map(|line| line["rule"].as_str()).collect();
         assert_eq!(rules, ["a", "b"]);
+        audit.service(true);
+        let found = audit.lines(|action| action == "arm-refused").unwrap();
+        let told: Vec<u64> = found.iter().filter_map(|line| line["left_out"].as_u64()).collect();
+        assert_eq!(
+            (found.len(), told),
+            (3, vec![98]),
+            "100 are three lines: a, b, and the rest of a"
+        );
     }
 
     #[test]

@@ -1,13 +1,18 @@
 //! The command line.
 
+pub(crate) mod actions;
 pub(crate) mod adhoc;
 pub(crate) mod audit;
 pub(crate) mod config;
 pub(crate) mod emergency;
+pub(crate) mod isolate;
 pub(crate) mod policy;
+pub(crate) mod quarantine;
 pub(crate) mod record;
+pub(crate) mod rules;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -36,7 +41,7 @@ pub(crate) enum Command {
     /// Show whether an agent runs, what it sees and what it lost
     Status(ClientArgs),
     /// List the rules that run, what they found and what they cost
-    Rules(RulesArgs),
+    Rules(rules::RulesArgs),
     /// Let the running agent read its rules again; the old ones stay if anything is wrong
     Reload(ClientArgs),
     /// Look at policies, and find out what they would do
@@ -53,9 +58,17 @@ pub(crate) enum Command {
     /// Switch all enforcement off and on again
     #[command(subcommand)]
     Emergency(emergency::EmergencyCommand),
+    /// Show what was done because rules matched, or would have been, and undo it
+    Actions(actions::ActionsArgs),
     /// Look at the log of all that was changed, done or refused, and find out whether it is whole
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Cut this host or a cgroup off the network, for a while
+    #[command(subcommand)]
+    Isolate(isolate::IsolateCommand),
+    /// Move files aside and give them back
+    #[command(subcommand)]
+    Quarantine(quarantine::QuarantineCommand),
     /// Look at what files and environment say of the options of `run`
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -93,6 +106,9 @@ pub(crate) enum Command {
     /// Print the addresses in answers of name servers, for the privileged half
     #[command(hide = true)]
     ReadAnswers,
+    /// Print what rules may do besides raising alerts, for the privileged half
+    #[command(hide = true)]
+    Grants(RunArgs),
     /// The unprivileged half, started by `run`
     #[command(hide = true)]
     Worker(WorkerArgs),
@@ -105,6 +121,15 @@ pub(crate) enum OnExit {
     Keep,
     /// Enforcement ends with the agent
     Release,
+}
+
+/// What becomes of an action that cannot be written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AuditFull {
+    /// It is not done
+    Refuse,
+    /// It is done, and said on standard error and among the alerts
+    Act,
 }
 
 /// Form of what `run` prints.
@@ -192,6 +217,10 @@ pub(crate) struct RunArgs {
     /// Read rules again only when `reload` or SIGHUP asks, not when their files change
     #[arg(long)]
     pub(crate) no_watch: bool,
+    /// How long changed rules are on trial: if they break within it (a flood of alerts, a worker that
+    /// ends, a script in quarantine), those before run again; 0: not at all
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = policy::duration)]
+    pub(crate) rules_trial: Duration,
     /// Policy file, or directory with such files; may be given several times. Without one, what
     /// `policy apply` put in force before is in force again
     #[arg(long, value_name = "PATH")]
@@ -211,6 +240,10 @@ pub(crate) struct RunArgs {
     /// Where no LSM program loads: enforce only for processes of this cgroup and below
     #[arg(long, value_name = "DIR")]
     pub(crate) cgroup: Option<PathBuf>,
+    /// Peer that stays within reach of what a rule cuts off the network: an address, one with a port, or a
+    /// network; may be given several times. Where the agent was started from by SSH is one, too
+    #[arg(long, value_name = "ADDR[:PORT]")]
+    pub(crate) isolate_allow: Vec<kernel::isolate::Peer>,
     /// What becomes of enforcement when the agent ends
     #[arg(long, value_name = "WAY", default_value = "keep")]
     pub(crate) on_exit: OnExit,
@@ -225,6 +258,25 @@ pub(crate) struct RunArgs {
     /// and ten minutes
     #[arg(long, value_name = "FILE")]
     pub(crate) audit_key: Option<PathBuf>,
+    /// Program that rules never act on, besides those that every host needs; may be given several times
+    #[arg(long, value_name = "PATH")]
+    pub(crate) protect: Vec<PathBuf>,
+    /// Most actions of all rules within a minute
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    pub(crate) max_actions: usize,
+    /// Most actions of one rule within a minute
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) max_rule_actions: usize,
+    /// When rules ask for more actions than this within a minute, all are only reported from then on,
+    /// until `actions resume`
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub(crate) breaker: usize,
+    /// How long what a rule did and can be undone stays in effect, as `90s`, `10m`, `2h` or `1d`
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = policy::duration)]
+    pub(crate) action_ttl: std::time::Duration,
+    /// What becomes of an action when the audit log cannot be written, as on a full disk
+    #[arg(long, value_name = "WAY", default_value = "refuse")]
+    pub(crate) audit_full: AuditFull,
     /// How much of the recent past is always recorded, in the state directory: size and age, or `off`
     #[arg(long, value_name = "SIZE,AGE", default_value = record::HISTORY)]
     pub(crate) history: record::Kept,
@@ -270,50 +322,6 @@ pub(crate) struct ClientArgs {
     /// Form of the answer
     #[arg(short, long, value_name = "FORM", default_value = "text")]
     pub(crate) output: Output,
-}
-
-/// Options of `rules`.
-#[derive(Debug, Clone, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(crate) struct RulesArgs {
-    /// What to do; without it, list them.
-    #[command(subcommand)]
-    pub(crate) command: Option<RulesCommand>,
-    /// How to reach the agent.
-    #[command(flatten)]
-    pub(crate) client: ClientArgs,
-}
-
-/// What can be done about rules that run.
-#[derive(Debug, Clone, Subcommand)]
-pub(crate) enum RulesCommand {
-    /// Ask a script again that is in quarantine
-    Release {
-        /// Its name
-        #[arg(value_name = "NAME")]
-        script: String,
-        /// Why, for those who read the audit log
-        #[arg(long, value_name = "TEXT", default_value = "")]
-        reason: String,
-        /// Runtime directory of the agent
-        #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
-        runtime_dir: PathBuf,
-    },
-    /// Load a pack that was refused for one that was loaded before: it is older, or of another owner
-    Accept {
-        /// Its id
-        #[arg(value_name = "PACK")]
-        pack: String,
-        /// Say that the older one is meant
-        #[arg(long, required = true)]
-        older: bool,
-        /// Why, for those who read the audit log
-        #[arg(long, value_name = "TEXT")]
-        reason: String,
-        /// Runtime directory of the agent
-        #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
-        runtime_dir: PathBuf,
-    },
 }
 
 /// Options of `doctor`.

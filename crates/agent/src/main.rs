@@ -13,6 +13,7 @@
 //! | [`config`] | what files and environment say of the options of `run` |
 //! | [`redact`] | takes secrets out of what is shown |
 //! | [`render`] | lines and tables for people |
+//! | [`rules`] | generations of rules on disk |
 //! | [`seccomp`] | what the kernel lets a process of the agent do |
 //! | [`exit`] | exit codes |
 #![forbid(unsafe_code)]
@@ -29,6 +30,7 @@ mod policy;
 mod proto;
 mod redact;
 mod render;
+mod rules;
 mod seccomp;
 mod worker;
 

@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use packs::limits::MAX_CONFIG;
 use packs::{Code, Judge, Level, Refusal, Ring, Trust, Version};
 
 /// Where public keys are unless said otherwise.
@@ -15,8 +16,23 @@ const TRUST_FILE: &str = "/etc/aegisbpf/trust.toml";
 pub(crate) struct Operator {
     /// Whom he trusts, and with what.
     pub(crate) trust: Trust,
+    /// His files as they were read.
+    pub(crate) files: Files,
     ring: Ring,
     engine: Version,
+}
+
+/// Files of the operator: what they are called, and what they hold.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Files {
+    /// Whom he trusts, and with what.
+    pub(crate) trust: Option<(String, Vec<u8>)>,
+    /// Keys, and what introduces them.
+    pub(crate) keys: Vec<(String, Vec<u8>)>,
+    /// Ids of the keys that are known.
+    pub(crate) known: Vec<String>,
+    /// Ids of those whose signatures count no longer.
+    pub(crate) revoked: Vec<String>,
 }
 
 impl Operator {
@@ -25,15 +41,25 @@ impl Operator {
         keys: Option<&Path>,
         trust: Option<&Path>,
     ) -> Result<Operator, Vec<Refusal>> {
+        let mut files = Files::default();
         let trust = match there(trust, TRUST_FILE) {
             None => Trust::default(),
-            Some(path) => Trust::open(&path).map_err(|refusal| vec![refusal])?,
+            Some(path) => {
+                let bytes = files::read_bytes(&path, MAX_CONFIG, files::Trust::Owner)
+                    .map_err(|error| vec![packs::unread(&error)])?;
+                let place = path.display().to_string();
+                let trust = Trust::read(&place, &String::from_utf8_lossy(&bytes));
+                files.trust = Some((place, bytes));
+                trust.map_err(|refusal| vec![refusal])?
+            }
         };
-        let ring = match there(keys, KEYS_DIR) {
-            None => Ring::read(&[], &trust)?,
-            Some(path) => Ring::open(&path, &trust)?,
-        };
-        Ok(Operator { trust, ring, engine: engine()? })
+        if let Some(path) = there(keys, KEYS_DIR) {
+            files.keys = Ring::files(&path)?;
+        }
+        let ring = Ring::read(&files.keys, &trust)?;
+        files.known = ring.ids().into_iter().map(ToString::to_string).collect();
+        files.revoked = trust.revoked.iter().map(ToString::to_string).collect();
+        Ok(Operator { trust, files, ring, engine: engine()? })
     }
 
     /// Who judges, now, what is found where it counts as `place` without a signature.

@@ -4,8 +4,11 @@
 //! ancillary data. What the worker sends is foreign to the guard, so it is not a general format
 //! but a tag and a few checked fields. What the guard sends is trusted by the worker.
 
+mod act;
 mod arm;
 mod policy;
+#[cfg(test)]
+mod tests;
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -19,6 +22,7 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags,
 };
 
+pub(crate) use act::{Act, Undo, Verb, What};
 pub(crate) use arm::Arm;
 pub(crate) use policy::Policy;
 
@@ -47,6 +51,12 @@ pub(crate) enum Request {
     Policy(u32, Policy),
     /// A process took the first steps of a sequence whose last one is denied; not answered.
     Arm(Arm),
+    /// A rule matched that wants something done; not answered.
+    Act(Act),
+    /// Rules were read that want something done: what they may do is to be read, too; not answered.
+    Rules,
+    /// An operator wants something undone; answered with [`Reply::Policy`], which has the same number.
+    Undo(u32, Undo),
 }
 
 /// What the guard tells the worker.
@@ -60,10 +70,12 @@ pub(crate) enum Reply {
     Report(String),
     /// What was sent and lost, as JSON.
     Counters(String),
-    /// The answer to a question about policies, as JSON with its number.
+    /// The answer to a question of an operator, as JSON with its number.
     Policy(String),
     /// What was denied since the last such message, as JSON.
     Denials(String),
+    /// What is to be told among the alerts, as JSON.
+    Notice(String),
     /// Read the rules again.
     Reload,
     /// Handle what is in the rings, then end.
@@ -98,6 +110,9 @@ const TAG_COUNTERS: u8 = 2;
 const TAG_SNAPSHOT: u8 = 3;
 const TAG_POLICY: u8 = 4;
 const TAG_ARM: u8 = 5;
+const TAG_ACT: u8 = 6;
+const TAG_RULES: u8 = 7;
+const TAG_UNDO: u8 = 8;
 const TAG_RINGS: u8 = 64;
 const TAG_SNAPSHOT_FD: u8 = 65;
 const TAG_REPORT: u8 = 66;
@@ -106,6 +121,7 @@ const TAG_STOP: u8 = 68;
 const TAG_RELOAD: u8 = 69;
 const TAG_POLICY_JSON: u8 = 70;
 const TAG_DENIALS_JSON: u8 = 71;
+const TAG_NOTICE_JSON: u8 = 72;
 
 impl Request {
     /// The message as bytes.
@@ -124,6 +140,18 @@ impl Request {
             Request::Arm(arm) => {
                 let mut out = vec![TAG_ARM];
                 arm.put(&mut out);
+                out
+            }
+            Request::Act(act) => {
+                let mut out = vec![TAG_ACT];
+                act.put(&mut out);
+                out
+            }
+            Request::Rules => vec![TAG_RULES],
+            Request::Undo(number, undo) => {
+                let mut out = vec![TAG_UNDO];
+                out.extend(number.to_le_bytes());
+                undo.put(&mut out);
                 out
             }
             Request::Subscribe(interest) => {
@@ -152,6 +180,12 @@ impl Request {
             TAG_SNAPSHOT => Request::Snapshot,
             TAG_POLICY => reader.policy()?,
             TAG_ARM => Request::Arm(Arm::take(&mut reader)?),
+            TAG_ACT => Request::Act(Act::take(&mut reader)?),
+            TAG_RULES => Request::Rules,
+            TAG_UNDO => {
+                let number = u32::from_le_bytes(reader.number()?);
+                Request::Undo(number, Undo::take(&mut reader)?)
+            }
             TAG_SUBSCRIBE => Request::Subscribe(reader.interest()?),
             tag => return Err(ProtoError::Tag(tag)),
         };
@@ -298,6 +332,11 @@ pub(crate) fn send_denials(socket: impl AsFd, json: &str) -> Result<(), ProtoErr
     send_text(socket.as_fd(), TAG_DENIALS_JSON, json)
 }
 
+/// Tells what belongs among the alerts ([`Reply::Notice`]).
+pub(crate) fn send_notice(socket: impl AsFd, json: &str) -> Result<(), ProtoError> {
+    send_text(socket.as_fd(), TAG_NOTICE_JSON, json)
+}
+
 /// Tells the worker to read its rules again.
 pub(crate) fn send_reload(socket: impl AsFd) -> Result<(), ProtoError> {
     send(socket.as_fd(), &[TAG_RELOAD], &[], NOWAIT)
@@ -335,6 +374,7 @@ pub(crate) fn receive_reply(socket: impl AsFd) -> Result<Reply, ProtoError> {
         TAG_COUNTERS_JSON => Ok(Reply::Counters(text()?)),
         TAG_POLICY_JSON => Ok(Reply::Policy(text()?)),
         TAG_DENIALS_JSON => Ok(Reply::Denials(text()?)),
+        TAG_NOTICE_JSON => Ok(Reply::Notice(text()?)),
         TAG_RELOAD => Ok(Reply::Reload),
         TAG_STOP => Ok(Reply::Stop),
         tag => Err(ProtoError::Tag(tag)),
@@ -394,87 +434,4 @@ fn receive(
     }
     bytes.truncate(got.bytes);
     Ok((bytes, fds))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use model::op::Kind;
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-
-    fn pair() -> (OwnedFd, OwnedFd) {
-        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap()
-    }
-
-    fn interest() -> Interest {
-        Interest {
-            kinds: KindSet::EMPTY.with(Kind::Exec).with(Kind::Dns),
-            watch: vec![Watch {
-                path: "/etc/shadow".into(),
-                recursive: false,
-                kinds: KindSet::EMPTY.with(Kind::Open),
-            }],
-            env: vec!["LD_PRELOAD".into()],
-        }
-    }
-
-    #[test]
-    fn requests_survive_the_journey() {
-        let (a, b) = pair();
-        let policies =
-            [Policy::Show, Policy::Put(7, 60), Policy::Disable, Policy::Enable, Policy::Denials];
-        let policies = policies.into_iter().map(|policy| Request::Policy(3, policy));
-        let others = [Request::Subscribe(interest()), Request::Counters, Request::Snapshot];
-        for request in others.into_iter().chain(policies) {
-            send_request(&a, &request).unwrap();
-            assert_eq!(receive_request(&b).unwrap(), Some(request));
-        }
-        assert!(receive_request(&b).unwrap().is_none(), "nothing is waiting any more");
-        drop(a);
-        assert!(matches!(receive_request(&b), Err(ProtoError::Gone)));
-    }
-
-    #[test]
-    fn descriptors_survive_the_journey() {
-        let (a, b) = pair();
-        let (one, two) = pair();
-        send_rings(&a, [one.as_fd(), two.as_fd(), a.as_fd()]).unwrap();
-        let Reply::Rings([first, _, _]) = receive_reply(&b).unwrap() else { panic!("not rings") };
-        rustix::io::write(&first, b"x").unwrap();
-        assert_eq!(rustix::io::read(&two, &mut [0_u8; 4]).unwrap(), 1);
-    }
-
-    #[test]
-    fn the_guard_does_not_wait_for_a_worker_that_does_not_read() {
-        let (a, _b) = pair();
-        let full = (0..10_000).find_map(|_| send_report(&a, &"x".repeat(60_000)).err());
-        assert!(matches!(full, Some(ProtoError::Full)), "{full:?}");
-    }
-
-    #[test]
-    fn each_field_of_a_subscription_is_checked() {
-        let good = Request::Subscribe(interest()).encode();
-        let field = |edit: &dyn Fn(&mut Interest)| {
-            let mut bad = interest();
-            edit(&mut bad);
-            match Request::decode(&Request::Subscribe(bad).encode()) {
-                Err(ProtoError::Field(name)) => name,
-                other => panic!("{other:?}"),
-            }
-        };
-        assert_eq!(field(&|i| i.kinds = KindSet(1 << 63)), "kind");
-        assert_eq!(field(&|i| i.watch[0].path = "etc/shadow".into()), "path");
-        assert_eq!(field(&|i| i.watch[0].path = "/a\0b".into()), "path");
-        assert_eq!(field(&|i| i.watch[0].path = "/".repeat(5000)), "path");
-        assert_eq!(field(&|i| i.env[0] = "A=B".into()), "variable");
-        assert_eq!(field(&|i| i.env[0] = String::new()), "variable");
-
-        for cut in 0..good.len() {
-            assert!(matches!(Request::decode(&good[..cut]), Err(ProtoError::Length)), "{cut}");
-        }
-        let mut long = good;
-        long.push(0);
-        assert!(matches!(Request::decode(&long), Err(ProtoError::Length)));
-        assert!(matches!(Request::decode(&[99]), Err(ProtoError::Tag(99))));
-    }
 }

@@ -21,11 +21,12 @@ fn report(scene: &Scene, words: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
 }
 
-/// The actions in the log, the oldest first.
+/// The actions in the log, the oldest first, but for the rules that were loaded.
 fn actions(scene: &Scene) -> Vec<String> {
     let lines = out(&audit(scene, &["tail", "-n", "1000", "-o", "json"]));
     let action = |line: &str| serde_json::from_str::<Value>(line).unwrap()["action"].clone();
-    lines.lines().map(|line| action(line).as_str().unwrap().to_owned()).collect()
+    let actions = lines.lines().map(|line| action(line).as_str().unwrap().to_owned());
+    actions.filter(|action| action != "rules-loaded").collect()
 }
 
 fn apply(scene: &Scene, path: &str) {
@@ -59,14 +60,14 @@ fn who_changed_what_is_in_the_log_and_a_change_of_the_log_is_found() {
     assert!(text.contains("policy-apply") && text.contains("an incident"), "{text}");
     let public = scene.lab.path("key.pub");
     let sound = report(&scene, &["--key", public.to_str().unwrap()]);
-    assert_eq!((&sound["sound"], &sound["signed"]), (&true.into(), &4.into()), "{sound:#}");
+    assert_eq!((&sound["sound"], &sound["signed"]), (&true.into(), &5.into()), "{sound:#}");
 
     let path = scene.lab.path("state").join("audit.jsonl");
     let whole = fs::read_to_string(&path).unwrap();
     fs::write(&path, whole.replace("it locks us out", "we were told to")).unwrap();
     let found = audit(&scene, &["verify"]);
     assert_eq!(code(&found), Some(1));
-    assert!(out(&found).starts_with("A001 ") && out(&found).contains("audit.jsonl:3"), "{found:?}");
+    assert!(out(&found).starts_with("A001 ") && out(&found).contains("audit.jsonl:4"), "{found:?}");
     fs::write(&path, whole).unwrap();
     assert_eq!(code(&audit(&scene, &["verify"])), Some(0), "as it was");
 }
@@ -87,7 +88,7 @@ fn a_log_of_agents_that_were_killed_is_one_chain() {
         until("nobody answers", PATIENCE, || scene.lab.status().is_none());
     }
     let found = report(&scene, &[]);
-    assert_eq!((&found["sound"], &found["lines"]), (&true.into(), &6.into()), "{found:#}");
+    assert_eq!((&found["sound"], &found["lines"]), (&true.into(), &9.into()), "{found:#}");
     let seen = actions(&scene);
     assert_eq!(seen, ["agent-started", "policy-apply"].repeat(3));
     let ended = scene.ask(&["emergency", "disable", "--reason", "the test ends"]);

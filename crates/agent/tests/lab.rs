@@ -99,11 +99,11 @@ impl Lab {
 
     /// Starts such a command and waits until the agent answers.
     pub(crate) fn launch(&self, mut command: Command) -> Agent {
-        // What it keeps is the lab's, and goes with it.
+        let log = fs::File::create(self.path("log")).unwrap();
+        // Agents of different tests must not share what they keep.
         if !command.get_args().any(|word| word == "--state-dir") {
             command.arg("--state-dir").arg(self.path("state"));
         }
-        let log = fs::File::create(self.path("log")).unwrap();
         let mut guard = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let lines = lines(guard.stdout.take().unwrap());
         let mut agent = Agent { guard, lines };

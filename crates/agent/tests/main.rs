@@ -22,7 +22,11 @@ mod fallback;
 #[cfg(test)]
 mod forms;
 #[cfg(test)]
+mod generations;
+#[cfg(test)]
 mod health;
+#[cfg(test)]
+mod isolate;
 #[cfg(test)]
 mod lab;
 #[cfg(test)]
@@ -36,6 +40,8 @@ mod policies;
 #[cfg(test)]
 mod prevention;
 #[cfg(test)]
+mod quarantine;
+#[cfg(test)]
 mod recorded;
 #[cfg(test)]
 mod recording;
@@ -45,6 +51,8 @@ mod redaction;
 mod refusals;
 #[cfg(test)]
 mod reload;
+#[cfg(test)]
+mod responses;
 #[cfg(test)]
 mod restarts;
 #[cfg(test)]

@@ -79,6 +79,12 @@ impl Prepared {
         let compiled = Arc::new(Compiled::new(Arc::clone(&program))?);
         Ok(Prepared { program, compiled, variables, scripts })
     }
+
+    /// For each rule a number for what it finds, scripts that it asks included: where that is the
+    /// same, so is what the rule finds. It does not depend on the other rules, unless it counts them.
+    pub fn digests(&self) -> impl Iterator<Item = u64> {
+        self.compiled.plans().iter().map(|plan| plan.digest)
+    }
 }
 
 /// Follows the processes of one host and runs a program over its events. Reads no clock and does
@@ -120,9 +126,13 @@ impl Engine {
         limits: Limits,
         scripts: Box<dyn Scripts>,
     ) -> Result<Engine, eval::CompileError> {
-        let prepared = Prepared::with_scripts(program, scripts)?;
+        Ok(Engine::of(Prepared::with_scripts(program, scripts)?, host, limits))
+    }
+
+    /// The same of a program that is ready.
+    pub fn of(prepared: Prepared, host: Host, limits: Limits) -> Engine {
         let Prepared { program, compiled, variables, scripts } = prepared;
-        Ok(Engine {
+        Engine {
             program,
             detector: Detector::with_scripts(compiled, limits, scripts),
             kept: Kept::default(),
@@ -133,7 +143,7 @@ impl Engine {
             found: Vec::new(),
             repeats: Repeats::default(),
             stats: Stats::default(),
-        })
+        }
     }
 
     /// Runs another program from the next record on, at once and as a whole. All that is known of

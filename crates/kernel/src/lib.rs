@@ -10,6 +10,7 @@
 //! | `inject`, `sink` | the way of user-space records into the rings |
 //! | `deeds`, `deeds_act` | with the feature of that name: what tests of prevention do |
 //! | [`answers`] | what name servers answered, for rules about domains |
+//! | [`isolate`] | cuts a cgroup off the network, for a while |
 //! | [`rings`] | the worker's end of the rings |
 
 pub mod answers;
@@ -27,6 +28,7 @@ mod ffi;
 mod hashing;
 mod hooks;
 pub mod inject;
+pub mod isolate;
 mod messages;
 mod object;
 pub mod probe;

@@ -34,7 +34,7 @@ capabilities! {
     State, "state", "Remembers earlier events: sequences, samples, joins, counts and pipes.";
     Regex, "regex", "Uses regular expressions.";
     Deny, "deny", "Refuses acts, before or after the fact.";
-    Kill, "kill", "Kills processes.";
+    Kill, "kill", "Kills, stops and continues processes.";
     Quarantine, "quarantine", "Moves files out of the way.";
     Inline, "inline", "Is decided inside the kernel, before the act, without user space.";
     Network, "network", "Makes the agent send something to the network (a webhook).";
@@ -52,8 +52,8 @@ impl Capability {
         match action {
             "alert" => Some(Capability::Alert),
             "deny" => Some(Capability::Deny),
-            // Elastic's endpoint rules have the second.
-            "kill" | "kill_process" => Some(Capability::Kill),
+            // Elastic's endpoint rules have the second. Who is stopped for good is as good as killed.
+            "kill" | "kill_process" | "kill-tree" | "stop" | "continue" => Some(Capability::Kill),
             "quarantine" => Some(Capability::Quarantine),
             "webhook" => Some(Capability::Network),
             _ => None,
@@ -162,6 +162,8 @@ mod tests {
     fn an_action_needs_its_own_capability_and_an_unknown_one_is_never_permitted() {
         let may = Capabilities::of(&[Capability::Alert, Capability::Kill]);
         assert!(may.permits("kill") && may.permits("kill_process") && may.permits("alert"));
+        assert!(["kill-tree", "stop", "continue"].iter().all(|action| may.permits(action)));
+        assert!(!Capabilities::ALERT.permits("stop"), "that needs the capability to kill");
         assert!(!may.permits("deny"), "another capability");
         assert!(!Capabilities::all().permits("reboot"), "no such action");
     }

@@ -12,8 +12,7 @@ use crate::script::Script;
 pub struct Program {
     /// The rules.
     pub rules: Vec<Rule>,
-    /// Names of fields that only documents have: the field after the last of
-    /// [`crate::field::FIELDS`] is the first of these.
+    /// Names of fields that only documents have; they follow the last of [`crate::field::FIELDS`].
     pub fields: Vec<String>,
     /// Queries over the lineage of a process, named by [`Expr::Lineage`].
     pub lineages: Vec<Filter>,
@@ -222,7 +221,8 @@ impl Response {
     /// Refuses the act itself: only possible before it happens.
     pub const DENY: &'static str = "deny";
     /// Words of our own rule files.
-    pub const ALL: &'static [&'static str] = &["alert", Response::DENY, "kill"];
+    pub const ALL: &'static [&'static str] =
+        &["alert", Response::DENY, "kill", "kill-tree", "stop", "continue"];
 }
 
 /// How bad a match is.

@@ -60,6 +60,11 @@ impl std::fmt::Debug for Ring {
 impl Ring {
     /// Reads a directory of keys; nobody but root and we may be able to write it.
     pub fn open(path: &Path, trust: &Trust) -> Result<Ring, Vec<Refusal>> {
+        Ring::read(&Ring::files(path)?, trust)
+    }
+
+    /// The files of such a directory: their names, and what they hold.
+    pub fn files(path: &Path) -> Result<Vec<(String, Vec<u8>)>, Vec<Refusal>> {
         let one = |refusal| vec![refusal];
         let directory = files::Directory::open(path, files::Trust::Owner)
             .map_err(|error| one(unread(&error)))?;
@@ -71,7 +76,7 @@ impl Ring {
                 found.push((name, bytes.map_err(|error| one(unread(&error)))?));
             }
         }
-        Ring::read(&found, trust)
+        Ok(found)
     }
 
     /// The same from names and what they hold.

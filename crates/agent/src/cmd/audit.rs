@@ -142,7 +142,7 @@ fn seq(line: &[u8]) -> Option<u64> {
 }
 
 /// A line for people, or as it is.
-fn shown(line: &[u8], output: Output) -> String {
+pub(super) fn shown(line: &[u8], output: Output) -> String {
     let raw = || format!("{}\n", String::from_utf8_lossy(line));
     let Output::Text = output else { return raw() };
     let Ok(Json::Object(fields)) = serde_json::from_slice(line) else {

@@ -9,6 +9,7 @@ use crate::cli::Output;
 use crate::cli::emergency::{DisableArgs, EmergencyCommand, EnableArgs, StatusArgs};
 use crate::client;
 use crate::exit::{Exit, Failure};
+use crate::guard::isolate::lift_all;
 use crate::policy::load::now;
 use crate::policy::pins;
 use crate::policy::store::{Change, Emergency, Locked, Store, Who};
@@ -56,6 +57,11 @@ fn disable(args: &DisableArgs) -> Result<Exit, Failure> {
     let (reason, persist) = (args.reason.clone(), args.persist);
     Emergency { reason, who: Who::me(), since: now(), persist }.write(state)?;
     let mut out = anstream::stdout().lock();
+    // Who is cut off has no other way out, and this needs no agent.
+    let lifted = lift_all(&args.dirs.runtime_dir);
+    if lifted.map_err(|error| Failure::new(Exit::Failed, error.to_string()))? > 0 {
+        writeln!(out, "nobody is cut off the network any more")?;
+    }
     // What an agent left pinned goes on denying when it is gone, or does not answer.
     let told = tell(&args.dirs.runtime_dir, false);
     if matches!(told, Ok(true)) {

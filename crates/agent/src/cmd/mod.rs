@@ -1,5 +1,6 @@
 //! The commands.
 
+mod actions;
 mod adhoc;
 mod audit;
 mod config;
@@ -7,8 +8,10 @@ mod doctor;
 mod emergency;
 mod events;
 mod fields;
+mod isolate;
 mod manual;
 mod policy;
+mod quarantine;
 mod record;
 mod recorded;
 mod reload;
@@ -41,6 +44,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
             guard::read_answers().map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
             Ok(Exit::Ok)
         }
+        Command::Grants(args) => guard::print_grants(&args),
         Command::Worker(args) => {
             log();
             worker::run(&args)
@@ -54,6 +58,9 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Allow(command) => adhoc::allow(&command),
         Command::Why(args) => why::run(&args),
         Command::Emergency(command) => emergency::run(&command),
+        Command::Actions(args) => actions::run(&args),
+        Command::Isolate(command) => isolate::run(&command),
+        Command::Quarantine(command) => quarantine::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Config(command) => config::run(&command),
         Command::Events(args) => events::run(&args),

@@ -114,6 +114,9 @@ fn rules(status: &Json) -> String {
     if let Some(refused) = at("/rules/refused").and_then(Json::as_u64).filter(|count| *count > 0) {
         parts.push(format!("{refused} refused"));
     }
+    if at("/rules/generation").is_some_and(Json::is_object) {
+        parts.push(generation(status));
+    }
     for (pointer, word) in
         [("/events/rules_slow", "too slow"), ("/events/rules_noisy", "too noisy")]
     {
@@ -131,6 +134,25 @@ fn rules(status: &Json) -> String {
         parts.push(format!("not replaced at {}: {}", piece(time), piece(error)));
     }
     parts.join("; ")
+}
+
+/// Which generation of rules runs, and what is held back.
+fn generation(status: &Json) -> String {
+    let at = |name: &str| status.pointer(&format!("/rules/generation/{name}"));
+    let word = |name: &str| at(name).and_then(Json::as_str).map(piece).unwrap_or_default();
+    let number = at("number").and_then(Json::as_u64);
+    let mut parts =
+        vec![number.map_or_else(|| "not kept".to_owned(), |number| format!("generation {number}"))];
+    if let Some(left) = at("trial_left_s").and_then(Json::as_u64) {
+        parts.push(format!("on trial for {} more", span(left)));
+    }
+    if at("held").is_some_and(Json::is_object) {
+        parts.push(format!("held by a {} at {}", word("held/why"), word("held/since")));
+        if at("changed") == Some(&Json::Bool(true)) {
+            parts.push("the files have changed since".to_owned());
+        }
+    }
+    parts.join(", ")
 }
 
 /// `nothing`, or what was lost by ring and cause.
@@ -186,6 +208,16 @@ mod tests {
             "events": { "rules_slow": [], "rules_noisy": ["a", "b"] },
         });
         assert_eq!(shown(json), "3; 1 refused; too noisy: a, b; not replaced at t: broken");
+        let mut json = serde_json::json!({ "rules": { "loaded": 3, "generation": {
+            "number": 7, "trial_left_s": 61, "held": null, "changed": false,
+        } } });
+        assert_eq!(shown(json.clone()), "3; generation 7, on trial for 1 min 1 s more");
+        json["rules"]["generation"] = serde_json::json!({
+            "number": 6, "trial_left_s": null, "changed": true,
+            "held": { "why": "rollback", "since": "t" },
+        });
+        let expected = "3; generation 6, held by a rollback at t, the files have changed since";
+        assert_eq!(shown(json), expected);
     }
 
     #[test]

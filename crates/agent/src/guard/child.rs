@@ -102,6 +102,13 @@ fn arguments(args: &RunArgs, started: u64, restarts: u32) -> Vec<std::ffi::OsStr
     let mut list: Vec<std::ffi::OsString> = vec!["worker".into()];
     list.extend(["--started".into(), started.to_string().into()]);
     list.extend(["--restarts".into(), restarts.to_string().into()]);
+    list.extend(options(args));
+    list
+}
+
+/// The operator's words, for a process of the agent that reads rules.
+pub(super) fn options(args: &RunArgs) -> Vec<std::ffi::OsString> {
+    let mut list: Vec<std::ffi::OsString> = Vec::new();
     list.extend(["--runtime-dir".into(), args.runtime_dir.clone().into()]);
     for dir in &args.rules {
         list.extend(["--rules".into(), dir.clone().into()]);
@@ -129,10 +136,15 @@ fn arguments(args: &RunArgs, started: u64, restarts: u32) -> Vec<std::ffi::OsStr
     if let Some(cgroup) = &args.cgroup {
         list.extend(["--cgroup".into(), cgroup.clone().into()]);
     }
+    for peer in &args.isolate_allow {
+        list.extend(["--isolate-allow".into(), peer.to_string().into()]);
+    }
     if let Some(path) = &args.redact {
         list.extend(["--redact".into(), path.clone().into()]);
     }
     list.extend(["--history".into(), args.history.to_string().into()]);
+    let trial = format!("{}s", args.rules_trial.as_secs());
+    list.extend(["--rules-trial".into(), trial.into()]);
     let on_exit = match args.on_exit {
         OnExit::Keep => "keep",
         OnExit::Release => "release",
@@ -161,7 +173,8 @@ mod tests {
     fn the_worker_gets_all_that_the_operator_said() {
         let words = "aegisbpf run --rules a --rules b --packs k --packs l --keys n --trust t --strict --keep-going --runtime-dir /r -o compact \
                      --events --no-alerts --no-watch --max-alerts 7 --policy p --enforce \
-                     --state-dir /s --redact /f --cgroup /c --on-exit release --history 8MiB,2h";
+                     --state-dir /s --redact /f --cgroup /c --on-exit release --history 8MiB,2h \
+                     --isolate-allow 192.0.2.1:443 --isolate-allow 2001:db8::/32 --rules-trial 7s";
         let Verb::Run(run) = Cli::parse_from(words.split_whitespace()).command else { panic!() };
         let mut words: Vec<std::ffi::OsString> = vec!["aegisbpf".into()];
         words.extend(arguments(&run, 7, 3));

@@ -3,16 +3,21 @@
 //! It parses nothing foreign but the fixed messages of [`crate::proto`], opens no network, and
 //! knows neither rules nor fields.
 
+mod act;
 mod backoff;
 mod child;
+pub(crate) mod isolate;
 mod prevent;
+pub(crate) mod quarantine;
 mod report;
 pub(crate) mod runtime;
 
+pub(crate) use act::{print_grants, read_kept};
 pub(crate) use prevent::{read_answers, resolve};
 pub(crate) use report::{Doctor, failure};
 
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kernel::Sensors;
@@ -25,6 +30,7 @@ use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
 use crate::policy::store::Who;
 use crate::proto::{self, ProtoError, Request};
+use act::{Actor, Scene};
 use backoff::Backoff;
 use child::Worker;
 use prevent::{Keeper, Prevention};
@@ -43,7 +49,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     }
     let signals = block_signals()?;
     let runtime = Runtime::claim(&args.runtime_dir)?;
-    let audit = Audit::signed(&args.state_dir, args.audit_key.as_deref())?;
+    let audit = Arc::new(Audit::signed(&args.state_dir, args.audit_key.as_deref())?);
+    quarantine::settle_at_start(&args.state_dir, &audit);
     let started = seconds_since_boot();
     let mut worker = Worker::spawn(args, started, 0)?;
     // Nothing is loaded into the kernel for rules that cannot run.
@@ -54,12 +61,26 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let sensors = Sensors::load(kernel::Options::default()).map_err(|error| failure(&error))?;
     audit.note("agent-started", about(args));
     let keeper = Keeper::new(args);
+    let mut actor = Actor::new(args, child::options(args), Arc::clone(&audit));
+    actor.begin()?;
     let mut prevention = Prevention::new(args, audit);
     prevention.begin(keeper.begin()?)?;
+    let sweeper = isolate::Sweeper::new(&args.runtime_dir, &args.state_dir);
     let backoff = Backoff::new();
     let restarts = 0;
-    let mut guard =
-        Guard { args, sensors, prevention, keeper, signals, started, backoff, restarts, reload };
+    let mut guard = Guard {
+        args,
+        sensors,
+        prevention,
+        keeper,
+        actor,
+        sweeper,
+        signals,
+        started,
+        backoff,
+        restarts,
+        reload,
+    };
     let end = guard.supervise(worker);
     guard.prevention.end();
     // The sensors are detached before the lock is given up.
@@ -74,6 +95,7 @@ fn about(args: &RunArgs) -> serde_json::Value {
         "who": Who::me(),
         "version": env!("CARGO_PKG_VERSION"),
         "mode": if args.enforce { "enforce" } else { "audit" },
+        "within_reach": isolate::peers(&args.isolate_allow).iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
 
@@ -111,11 +133,15 @@ fn first_word(
 
 /// Only root can load sensors; say so before the kernel says it in its own words.
 pub(crate) fn privilege() -> Result<(), Failure> {
+    privilege_for("loading sensors into the kernel needs root")
+}
+
+/// The same for what else needs root.
+pub(crate) fn privilege_for(what: &str) -> Result<(), Failure> {
     if rustix::process::geteuid().is_root() {
         return Ok(());
     }
-    Err(Failure::new(Exit::Permission, "loading sensors into the kernel needs root")
-        .help("run it with sudo"))
+    Err(Failure::new(Exit::Permission, what).help("run it with sudo"))
 }
 
 /// Signals are read from a descriptor; the worker keeps ignoring them, and ends by our word.
@@ -138,6 +164,8 @@ struct Guard<'a> {
     sensors: Sensors,
     prevention: Prevention,
     keeper: Keeper,
+    actor: Actor,
+    sweeper: isolate::Sweeper,
     signals: SignalFd,
     started: u64,
     backoff: Backoff,
@@ -208,11 +236,12 @@ impl Guard<'_> {
                     return Ok(None);
                 }
                 if told.reload {
+                    self.actor.reload();
                     reload(worker);
                 }
             }
             if ready.sensors {
-                self.service();
+                self.service(worker.pid());
                 self.tell(worker);
             }
             if ready.worker
@@ -246,7 +275,7 @@ impl Guard<'_> {
                 return Ok(true);
             }
             if ready.sensors {
-                self.service();
+                self.service(0);
             }
         }
     }
@@ -283,15 +312,21 @@ impl Guard<'_> {
         Ok(Ready { signals, sensors: sensors || heard, worker: worker.is_some() && next() })
     }
 
-    fn service(&mut self) {
+    fn service(&mut self, worker: u32) {
         if let Err(error) = self.sensors.service() {
             tracing::warn!(%error, "a sensor could not be read");
         }
         self.prevention.service();
         self.keeper.service(self.prevention.about());
+        self.actor.service(self.scene(worker));
+        self.sweeper.service();
     }
 
-    /// Tells the worker what was denied.
+    fn scene(&self, worker: u32) -> Scene {
+        Scene { worker, off: self.prevention.is_off() }
+    }
+
+    /// Tells the worker what was denied, and what else belongs among the alerts.
     fn tell(&mut self, worker: &Worker) {
         if !worker.ready {
             return;
@@ -301,6 +336,12 @@ impl Guard<'_> {
         {
             tracing::debug!(%error, "the worker is not told what was denied");
             self.prevention.untold(denials);
+        }
+        if let Some(notice) = self.actor.next_notice()
+            && let Err(error) = proto::send_notice(worker.socket(), &notice.to_string())
+        {
+            tracing::debug!(%error, "the worker is not told what the guard has to say");
+            self.actor.untold(notice);
         }
     }
 
@@ -330,6 +371,7 @@ impl Guard<'_> {
                 };
                 if let Some(counters) = counters.as_object_mut() {
                     counters.insert("policy".to_owned(), self.prevention.figures());
+                    counters.insert("actions".to_owned(), self.actor.figures());
                 }
                 proto::send_counters(socket, &counters.to_string())
             }
@@ -339,6 +381,21 @@ impl Guard<'_> {
             Request::Arm(arm) => {
                 self.prevention.arm(arm);
                 Ok(())
+            }
+            Request::Act(act) => {
+                self.actor.act(act, self.scene(worker.pid()));
+                Ok(())
+            }
+            Request::Rules => {
+                self.actor.rules_changed();
+                Ok(())
+            }
+            Request::Undo(number, undo) => {
+                let mut answer = self.actor.undo(undo);
+                if let Some(answer) = answer.as_object_mut() {
+                    answer.insert("number".to_owned(), (*number).into());
+                }
+                proto::send_policy(socket, &answer.to_string())
             }
             Request::Snapshot => match self.sensors.snapshot() {
                 Ok(fd) => proto::send_snapshot(socket, fd.as_fd()),

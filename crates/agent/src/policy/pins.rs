@@ -7,10 +7,19 @@ use kernel::enforce::{self, PINS};
 
 use crate::cli::RUNTIME_DIR;
 
-/// Where programs of cgroups are pinned: for each runtime directory its own, since agents may run side
-/// by side. A BPF filesystem takes no dots.
+/// Where programs of cgroups are pinned that decide.
 pub(crate) fn network(runtime: &Path) -> PathBuf {
-    let mut name = format!("{PINS}-network");
+    pinned("network", runtime)
+}
+
+/// Where isolations from the network are pinned.
+pub(crate) fn isolation(runtime: &Path) -> PathBuf {
+    pinned("isolate", runtime)
+}
+
+/// For each runtime directory its own, since agents may run side by side. A BPF filesystem takes no dots.
+fn pinned(what: &str, runtime: &Path) -> PathBuf {
+    let mut name = format!("{PINS}-{what}");
     // Whoever names it by another way means the same.
     let runtime = std::path::absolute(runtime).unwrap_or_else(|_| runtime.to_owned());
     if runtime != Path::new(RUNTIME_DIR) {
@@ -37,5 +46,7 @@ mod tests {
         assert_eq!(network(Path::new(RUNTIME_DIR)), Path::new("/sys/fs/bpf/aegisbpf-network"));
         let other = network(Path::new("/tmp/a.b/run"));
         assert_eq!(other, Path::new("/sys/fs/bpf/aegisbpf-network_tmp_a_b_run"));
+        let other = isolation(Path::new("/tmp/a-network/run"));
+        assert_eq!(other, Path::new("/sys/fs/bpf/aegisbpf-isolate_tmp_a-network_run"));
     }
 }

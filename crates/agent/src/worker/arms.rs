@@ -20,6 +20,8 @@ const TOLD_MAX: usize = 4096;
 #[derive(Debug, Default)]
 pub(crate) struct Arms {
     rules: BTreeMap<u32, (String, Option<u64>)>,
+    /// How often the guard was asked.
+    asked: u64,
     told: HashMap<(u32, u32, u64), u64>,
 }
 
@@ -36,7 +38,12 @@ impl Arms {
                 let armed = denies && placement::of(rule, program).place == Place::Armed;
                 armed.then(|| (number, (rule.meta.id.clone(), sequence.maxspan)))
             });
-        Arms { rules: rules.collect(), told: HashMap::new() }
+        Arms { rules: rules.collect(), asked: 0, told: HashMap::new() }
+    }
+
+    /// How often the guard was asked to deny something.
+    pub(crate) fn asked(&self) -> u64 {
+        self.asked
     }
 
     /// Tells of a process whose record of this time took the last step but one of these sequences,
@@ -58,6 +65,7 @@ impl Arms {
             if self.told.insert((*number, pid, start), turn) == Some(turn) {
                 continue;
             }
+            self.asked += 1;
             let arm = Arm { rule: rule.clone(), pid, start, until };
             if let Err(error) = guard.ask(&Request::Arm(arm)) {
                 tracing::error!(rule, pid, %error, "the last step of a sequence is not denied");

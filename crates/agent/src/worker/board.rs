@@ -7,6 +7,8 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json};
 use tokio::sync::watch;
 
+use crate::rules::Held;
+
 /// Figures of the event thread, published a few times a second.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Figures {
@@ -54,6 +56,11 @@ pub(crate) struct Figures {
     pub(crate) audit_lost: u64,
     /// Recordings that run, the history included.
     pub(crate) recordings: u64,
+    /// Actions that the guard was asked for.
+    pub(crate) actions_asked: u64,
+    /// Matches whose rule wants an action, and for which none was asked: nobody could be named, or they
+    /// were too old.
+    pub(crate) actions_left_out: u64,
     /// Items that no recording has, because the writer was too slow.
     pub(crate) recording_lost: u64,
     /// Frames that one recording lacks, because its reader or the disk was too slow.
@@ -74,6 +81,33 @@ pub(crate) struct RuleSet {
     pub(crate) left_out: Vec<LeftOut>,
     /// How the last reading of the rules ended, if there was one after the start.
     pub(crate) reload: Option<Reload>,
+    /// Which generation of rules they are.
+    pub(crate) generation: Option<Generation>,
+}
+
+/// The generation of rules that runs.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct Generation {
+    /// Its number; absent where it could not be kept.
+    pub(crate) number: Option<u64>,
+    /// SHA-256 over the list of its files.
+    pub(crate) sha256: String,
+    /// Since when it runs, in RFC 3339.
+    pub(crate) since: String,
+    /// The same in seconds since boot.
+    #[serde(skip)]
+    pub(crate) began: u64,
+    /// It is on trial until then, in seconds since boot.
+    #[serde(skip)]
+    pub(crate) trial_until: Option<u64>,
+    /// Why the directories are not read, if they are not.
+    pub(crate) held: Option<Held>,
+    /// The files in the directories have changed since.
+    pub(crate) changed: bool,
+    /// Generations that broke since this worker started.
+    pub(crate) reverted: u64,
+    /// Generations that could not be kept since then.
+    pub(crate) unkept: u64,
 }
 
 /// A rule that runs, by what its author wrote.
@@ -177,6 +211,13 @@ impl Board {
     /// Replaces them.
     pub(crate) fn put_rules(&self, rules: RuleSet) {
         *lock(&self.rules) = rules;
+    }
+
+    /// Changes what is told of the generation that runs.
+    pub(crate) fn generation(&self, change: impl FnOnce(&mut Generation)) {
+        if let Some(generation) = &mut lock(&self.rules).generation {
+            change(generation);
+        }
     }
 
     /// Notes how a reading of the rules ended that replaced nothing.

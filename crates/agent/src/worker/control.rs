@@ -9,15 +9,21 @@
 //! | `GET /v1/rules` | one object: the rules that run, what they found and cost, and those left out |
 //! | `POST /v1/rules/release` | `script=NAME`, `reason=TEXT`: asks a script in quarantine again; 409: there is none |
 //! | `POST /v1/rules/accept` | `pack=ID`, `reason=TEXT`: as `reload`, with an older version of that pack |
+//! | `POST /v1/rules/rollback` | `generation=N`, `reason=TEXT`: as `reload`, with a generation of before; 409: there is none |
+//! | `POST /v1/rules/follow` | as `reload`, after a rollback or after rules that broke; 409: nothing is held back |
 //! | `GET /v1/record` | a recording from now on, until the client goes |
-//! | `GET /v1/metrics` | figures of scripts as Prometheus reads them |
+//! | `GET /v1/metrics` | figures of scripts and actions as Prometheus reads them |
 //! | `GET /v1/events` | JSON lines; `follow=true`, `kinds=a,b`, `where=EQL` |
 //! | `GET /v1/alerts` | JSON lines; `follow=true` |
 //! | `GET /v1/policy` | one object: which policies are in force, read back from the kernel |
 //! | `GET /v1/denials` | one object: what was denied of late, the newest first |
 //! | `POST /v1/policy` | puts a stored generation in force; `generation=N`, `trial=SECONDS`; 409: why not |
 //! | `POST /v1/emergency` | `enforce=false` ends enforcement, `true` takes it up again |
+//! | `POST /v1/actions/rollback` | undoes what rules did; `id=N`, `rule=ID` or `since=SECONDS`, and `reason` |
+//! | `POST /v1/actions/resume` | lets rules act again after the breaker has tripped; `reason` |
 //! | `POST /v1/reload` | one object: the rules that run, once they do; 422: why the old ones stay |
+
+mod rules;
 
 use std::convert::Infallible;
 use std::os::unix::fs::PermissionsExt;
@@ -42,18 +48,19 @@ use model::op::{Kind, KindSet};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use tokio::net::UnixListener;
+use tokio::net::unix::UCred;
 use tokio::sync::oneshot;
 
 use super::board::Board;
 use super::filter::Filter;
 use super::hub::{CLIENTS_MAX, Client, Command, Stream};
 use super::link::{Asker, reaches};
+use super::metrics;
 use super::policies::{self, Asking};
 
 use super::queue::{Bounds, LineReceiver, channel, json_notice};
 use super::recorder::serve::get_record;
 use super::status;
-use crate::cli::Accept;
 use crate::exit::{Exit, Failure};
 use crate::proto;
 
@@ -62,7 +69,7 @@ const CLIENT_QUEUE: Bounds = Bounds { lines: 2048, bytes: 2 * 1024 * 1024 };
 /// How long the guard may take to count, or to attach what a client asked for.
 const GUARD_WAIT: Duration = Duration::from_secs(5);
 /// Letters of a reason.
-const REASON_MAX: usize = 1_000;
+pub(super) const REASON_MAX: usize = 1_000;
 /// Commands that wait for the event thread; it takes them several times a second.
 pub(crate) const COMMANDS_MAX: usize = CLIENTS_MAX * 2;
 
@@ -116,15 +123,19 @@ fn serve(listener: std::os::unix::net::UnixListener, control: Control) -> std::i
             .route("/v1/doctor", get(get_doctor))
             .route("/v1/rules", get(get_rules))
             .route("/v1/rules/release", post(post_release))
-            .route("/v1/rules/accept", post(post_accept))
+            .route("/v1/rules/accept", post(rules::post_accept))
+            .route("/v1/rules/rollback", post(rules::post_rollback))
+            .route("/v1/rules/follow", post(rules::post_follow))
             .route("/v1/metrics", get(get_metrics))
             .route("/v1/events", get(get_events))
             .route("/v1/alerts", get(get_alerts))
             .route("/v1/record", get(get_record))
-            .route("/v1/reload", post(post_reload))
+            .route("/v1/reload", post(rules::post_reload))
             .route("/v1/policy", get(policies::get_policy).post(policies::post_policy))
             .route("/v1/denials", get(policies::get_denials))
             .route("/v1/emergency", post(policies::post_emergency))
+            .route("/v1/actions/rollback", post(policies::post_rollback))
+            .route("/v1/actions/resume", post(policies::post_resume))
             .layer(from_fn(admit))
             .with_state(Arc::new(control))
             .into_make_service_with_connect_info::<Peer>();
@@ -134,11 +145,26 @@ fn serve(listener: std::os::unix::net::UnixListener, control: Control) -> std::i
 
 /// Who is at the other end of a connection, by the kernel's word.
 #[derive(Debug, Clone, Copy)]
-struct Peer(Option<u32>);
+pub(super) struct Peer(Option<u32>, Option<i32>);
+
+impl Peer {
+    /// Its user; who cannot be told is nobody.
+    pub(super) fn uid(self) -> u32 {
+        self.0.unwrap_or(u32::MAX)
+    }
+}
 
 impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Peer {
-        Peer(stream.io().peer_cred().ok().map(|peer| peer.uid()))
+        let peer = stream.io().peer_cred().ok();
+        Peer(peer.as_ref().map(UCred::uid), peer.and_then(|peer| peer.pid()))
+    }
+}
+
+impl Peer {
+    /// For the audit log; who is not known is nobody.
+    fn who(self) -> crate::rules::Peer {
+        crate::rules::Peer { uid: self.0.unwrap_or(u32::MAX), pid: self.1 }
     }
 }
 
@@ -161,11 +187,16 @@ pub(super) fn refuse(status: StatusCode, detail: &str) -> Response {
 
 type Shared = State<Arc<Control>>;
 
-async fn get_status(State(control): Shared) -> Response {
+/// Lets the guard count; whether it did in time.
+async fn count(control: &Control) -> bool {
     let mut counted = control.board.counted();
     let target = *counted.borrow_and_update() + 1;
-    let fresh = control.guard.ask(&proto::Request::Counters).is_ok()
-        && reaches(&mut counted, target, GUARD_WAIT).await;
+    control.guard.ask(&proto::Request::Counters).is_ok()
+        && reaches(&mut counted, target, GUARD_WAIT).await
+}
+
+async fn get_status(State(control): Shared) -> Response {
+    let fresh = count(&control).await;
     axum::Json(status::document(&control.about, &control.board, fresh)).into_response()
 }
 
@@ -205,7 +236,7 @@ async fn post_release(
     let Release { script: name, reason } = wanted;
     let reason: String = reason.chars().take(REASON_MAX).collect();
     let missing = format!("no script `{name}` is in quarantine");
-    let who = peer.0.unwrap_or(u32::MAX);
+    let who = peer.uid();
     if control.events.try_send(Command::Release { name, who, reason, answer }).is_err() {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is busy; try again");
     }
@@ -221,49 +252,12 @@ async fn get_metrics(State(control): Shared) -> Response {
     if control.events.try_send(Command::Metrics(answer)).is_err() {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is busy; try again");
     }
-    match text.await {
+    if !count(&control).await {
+        tracing::warn!("the guard did not count: figures of actions are older ones");
+    }
+    match text.await.map(|text| text + &metrics::actions(&control.board.counters())) {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
         Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending"),
-    }
-}
-
-async fn post_reload(State(control): Shared) -> Response {
-    reload(&control, None).await
-}
-
-/// Which pack is meant as it lies there, and why.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Accepted {
-    pack: String,
-    reason: String,
-}
-
-async fn post_accept(
-    State(control): Shared,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    Query(Accepted { pack, reason }): Query<Accepted>,
-) -> Response {
-    let reason = reason.chars().take(REASON_MAX).collect();
-    let accept = Accept { pack, who: peer.0.unwrap_or(u32::MAX), reason };
-    reload(&control, Some(accept)).await
-}
-
-async fn reload(control: &Control, accept: Option<Accept>) -> Response {
-    let (answer, done) = oneshot::channel();
-    if control.events.try_send(Command::Reload(accept, answer)).is_err() {
-        return refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is busy; try again");
-    }
-    match done.await {
-        Ok(Ok(subscriptions)) => {
-            let mut reports = control.board.reports();
-            if !reaches(&mut reports, subscriptions, GUARD_WAIT).await {
-                tracing::warn!("the guard has not attached what the new rules need");
-            }
-            axum::Json(control.board.rules()).into_response()
-        }
-        Ok(Err(reason)) => refuse(StatusCode::UNPROCESSABLE_ENTITY, &reason),
-        Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "too many wait for the rules"),
     }
 }
 

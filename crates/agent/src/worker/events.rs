@@ -12,20 +12,22 @@ use model::wire::Record;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value as Json;
 
+use super::acts::Acts;
 use super::arms::Arms;
-use super::board::{Board, Figures, Reload};
+use super::board::{Board, Figures};
+use super::changes::Changing;
 use super::control::untaxed;
 use super::health::processor_time;
 use super::hub::Command;
 use super::link::{Asker, Link, News};
+use super::metrics;
 use super::publisher::Publisher;
 use super::recorder::Recorder;
-use super::reload::{Fresh, Reloader};
 use super::resolver::Resolver;
 use super::scripts;
 use super::settle::Settling;
 use super::snapshot;
-use super::watch::Seen;
+use super::status::seconds_since_boot;
 use crate::audit::Audit;
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
@@ -53,21 +55,22 @@ const NAMES: Duration = Duration::from_secs(2);
 /// What the event thread owns.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    engine: Engine,
+    pub(super) engine: Engine,
     resolver: Resolver,
-    publisher: Publisher,
-    recorder: Recorder,
-    rules_want: Interest,
+    pub(super) publisher: Publisher,
+    pub(super) recorder: Recorder,
+    pub(super) rules_want: Interest,
     asked: Interest,
-    subscriptions: u64,
+    pub(super) subscriptions: u64,
     malformed: u64,
-    board: Arc<Board>,
-    guard: Asker,
-    reloader: Reloader,
+    pub(super) board: Arc<Board>,
+    pub(super) guard: Asker,
+    pub(super) changing: Changing,
     settling: Settling,
-    arms: Arms,
-    scripts: scripts::Watch,
-    audit: Arc<Audit>,
+    pub(super) arms: Arms,
+    pub(super) acts: Acts,
+    pub(super) scripts: scripts::Watch,
+    pub(super) audit: Arc<Audit>,
     show_events: bool,
 }
 
@@ -76,8 +79,9 @@ impl Worker {
     pub(crate) fn new(
         engine: Engine,
         rules_want: Interest,
-        (publisher, arms, scripts, recorder): (Publisher, Arms, Arc<[scripts::Info]>, Recorder),
-        (args, seen, audit): (&RunArgs, Seen, Arc<Audit>),
+        (publisher, recorder): (Publisher, Recorder),
+        (arms, acts, scripts): (Arms, Acts, Arc<[scripts::Info]>),
+        (args, changing, audit): (&RunArgs, Changing, Arc<Audit>),
         board: Arc<Board>,
         guard: Asker,
     ) -> Worker {
@@ -93,13 +97,19 @@ impl Worker {
             malformed: 0,
             board,
             guard,
-            reloader: Reloader::new(args, seen, Arc::clone(&audit)),
+            changing,
             settling: Settling::default(),
             arms,
+            acts,
             scripts: watch_of(scripts),
             audit,
             show_events: args.events,
         }
+    }
+
+    /// Tells the guard that there are rules that want something done, if there are.
+    pub(crate) fn introduce(&self) -> Result<(), Failure> {
+        if self.acts.is_empty() { Ok(()) } else { self.guard.ask(&Request::Rules) }
     }
 
     /// Asks the sensors for what rules and clients need, if that has changed.
@@ -157,14 +167,13 @@ impl Worker {
                 Some(News::Stop) => break,
                 Some(News::Snapshot(fd)) => self.read_snapshot(fd),
                 Some(News::Denials(json)) => self.publisher.denials(&json),
+                Some(News::Notice(json)) => self.publisher.notice(&json),
                 None => {}
             }
             while let Ok(command) = commands.try_recv() {
                 self.command(command)?;
             }
-            if link.wants_reload() {
-                self.reloader.ask(None);
-            }
+            self.hear(link.wants_reload());
             self.take_rules()?;
             let now = Instant::now();
             if now.duration_since(tick) >= TICK {
@@ -175,6 +184,7 @@ impl Worker {
                 look = now;
                 let notices = self.publisher.health.look(now_ns() / 1_000_000_000);
                 self.publisher.notices(notices);
+                self.look_at_trial();
             }
             if now.duration_since(names) >= NAMES {
                 names = now;
@@ -203,7 +213,8 @@ impl Worker {
     }
 
     fn drain(&mut self, rings: &mut Rings, now: u64, budget: usize) -> usize {
-        let Worker { engine, resolver, publisher, recorder, malformed, arms, guard, .. } = self;
+        let Worker { engine, resolver, publisher, recorder, malformed, arms, acts, guard, .. } =
+            self;
         let handled = rings.drain_until(now, budget, &mut |bytes| {
             let lines = publisher.output.accepted();
             match Record::parse(bytes) {
@@ -215,9 +226,11 @@ impl Worker {
                         engine.measure_next(processor_time);
                     }
                     let (mut is_event, mut acting) = (false, None);
+                    let time = record.header().time;
                     engine.push(&record, &mut |view, matches| {
                         is_event = true;
                         acting = view.acting();
+                        acts.tell(matches, acting, time, guard);
                         for matched in matches {
                             recorder.matched(matched);
                         }
@@ -246,11 +259,12 @@ impl Worker {
     /// All records have been handled: time goes on without them.
     fn pass(&mut self, now: u64) {
         let late = u64::try_from(LATE.as_nanos()).unwrap_or(u64::MAX);
-        let Worker { engine, publisher, recorder, .. } = self;
+        let Worker { engine, publisher, recorder, acts, guard, .. } = self;
         let now = now.saturating_sub(late);
         recorder.tick(now);
         engine.tick(now, &mut |matched| {
             recorder.matched(matched);
+            acts.tell(std::slice::from_ref(matched), None, now, guard);
             publisher.late(matched);
         });
     }
@@ -269,9 +283,8 @@ impl Worker {
                     tracing::debug!("a client left while it joined");
                 }
             }
-            Command::Reload(accept, answer) => {
-                self.reloader.accept(accept);
-                self.reloader.ask(Some(answer));
+            Command::Reload(ask, accept, answer) => {
+                self.changing.reloader.ask(ask, accept, Some(answer));
             }
             Command::Release { name, who, reason, answer } => {
                 if answer.send(self.release(&name, who, &reason)).is_err() {
@@ -285,7 +298,9 @@ impl Worker {
                 }
             }
             Command::Metrics(answer) => {
-                if answer.send(self.scripts.metrics(self.engine.scripts())).is_err() {
+                let mut text = self.scripts.metrics(self.engine.scripts());
+                text += &metrics::rules(&self.board.rules(), seconds_since_boot());
+                if answer.send(text).is_err() {
                     tracing::debug!("a client left while it asked");
                 }
             }
@@ -307,50 +322,15 @@ impl Worker {
         Ok(())
     }
 
-    /// Runs the rules that have been read again, if they are ready. The old ones ran until here,
-    /// and the next record meets the new ones: none is left out.
-    fn take_rules(&mut self) -> Result<(), Failure> {
-        let Some((result, clients)) = self.reloader.result() else { return Ok(()) };
-        let answer = match result {
-            Ok(Fresh { prepared, interest, set, infos, scripts, arms, recorded }) => {
-                self.take_incidents();
-                self.scripts.keep_calls(self.engine.scripts());
-                self.arms = arms;
-                warn_of_watches(&interest);
-                self.engine.swap(prepared);
-                self.recorder.rules(recorded);
-                self.scripts.replace(scripts);
-                self.publisher.health.replace(infos);
-                self.rules_want = interest;
-                self.subscribe()?;
-                tracing::info!(rules = set.loaded, "the rules were read again");
-                self.board.put_rules(set);
-                Ok(self.subscriptions)
-            }
-            Err(failure) => {
-                tracing::error!(error = %failure, "the rules stay as they were");
-                let reason = failure.to_string();
-                self.board.put_reload(Reload::now(Some(reason.clone())));
-                self.publisher.not_reloaded(&reason);
-                Err(reason)
-            }
-        };
-        for client in clients {
-            if client.send(answer.clone()).is_err() {
-                tracing::debug!("a client left while rules were read");
-            }
-        }
-        Ok(())
-    }
-
     /// Tells what scripts did beyond their terms since the last time.
-    fn take_incidents(&mut self) {
+    pub(super) fn take_incidents(&mut self) {
         if self.scripts.is_empty() {
             return;
         }
         let mut incidents = self.engine.scripts().incidents();
         for incident in &mut incidents {
             self.publisher.conceal(&mut incident.detail);
+            self.changing.incident(incident, &self.scripts);
         }
         for told in self.scripts.take(incidents, &self.audit) {
             self.publisher.script(&told);
@@ -413,6 +393,8 @@ impl Worker {
             script_quarantined,
             audit_lost: self.audit.lost(),
             recordings: recorded.recordings,
+            actions_asked: self.acts.asked(),
+            actions_left_out: self.acts.left_out(),
             recording_lost: recorded.lost,
             recording_frames_lost: recorded.frames_lost,
         });
@@ -425,7 +407,7 @@ fn watch_of(scripts: Arc<[scripts::Info]>) -> scripts::Watch {
     watch
 }
 
-fn warn_of_watches(interest: &Interest) {
+pub(super) fn warn_of_watches(interest: &Interest) {
     if interest.watch.len() > WATCH_MAX {
         tracing::warn!(
             watches = interest.watch.len(),
@@ -436,7 +418,7 @@ fn warn_of_watches(interest: &Interest) {
 }
 
 /// Now, on the clock of the records.
-fn now_ns() -> u64 {
+pub(super) fn now_ns() -> u64 {
     let now = clock_gettime(ClockId::Boottime);
     let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
     seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0))

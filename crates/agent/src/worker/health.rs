@@ -8,7 +8,7 @@
 //! Costs are measured on a few events only, by the processor time of the event thread, so that a
 //! busy host makes no rule look slow.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use engine::Counters;
@@ -91,6 +91,8 @@ struct Rule {
     last_cost: Option<u64>,
     slow: bool,
     noisy: bool,
+    /// It came with the set that is on trial.
+    fresh: bool,
 }
 
 /// The health of all rules that run.
@@ -104,6 +106,8 @@ pub(crate) struct Health {
     /// Events since the last look.
     events: u64,
     samples: u64,
+    /// Alerts, those not told included, and those of them of rules that are on trial.
+    raised: [u64; 2],
     /// When the window began, in seconds on any clock that goes on.
     window: Option<u64>,
     notices: Vec<Notice>,
@@ -119,6 +123,7 @@ impl Health {
             limit: limit.max(1),
             events: 0,
             samples: 0,
+            raised: [0; 2],
             window: None,
             notices: Vec::new(),
         };
@@ -139,6 +144,20 @@ impl Health {
         self.samples = 0;
         // They name rules by their old numbers.
         self.notices.clear();
+    }
+
+    /// These rules are on trial, and no others.
+    pub(crate) fn put_on_trial(&mut self, ids: &HashSet<String>) {
+        for (info, rule) in self.infos.iter().zip(&mut self.rules) {
+            rule.fresh = ids.contains(&info.id);
+        }
+        let [all, _] = self.raised;
+        self.raised = [all, 0];
+    }
+
+    /// Alerts up to now, those not told included: of all rules, and of those on trial since that began.
+    pub(crate) fn raised(&self) -> [u64; 2] {
+        self.raised
     }
 
     /// Alerts of a rule that are told within a minute.
@@ -172,6 +191,8 @@ impl Health {
     pub(crate) fn admits(&mut self, id: &str) -> bool {
         let Some(number) = self.numbers.get(id).copied() else { return true };
         let Some(rule) = self.rules.get_mut(number) else { return true };
+        let [all, fresh] = &mut self.raised;
+        (*all, *fresh) = (*all + 1, *fresh + u64::from(rule.fresh));
         let limit = limit_of(self.limit, self.infos.get(number));
         let [raised, _] = &mut rule.raised;
         *raised += 1;

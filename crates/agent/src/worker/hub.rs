@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use super::board::RuleInfo;
 use super::filter::Filter;
+use super::generations::Ask;
 use super::health::Figures;
 use super::queue::{Line, LineSender};
 use super::reload::Answer;
@@ -64,8 +65,8 @@ pub(crate) enum Command {
     Join(Box<Client>, oneshot::Sender<Option<u64>>),
     /// The recent past.
     Recent(Stream, oneshot::Sender<Vec<Line>>),
-    /// The rules are to be read again, with a pack that was refused until now.
-    Reload(Option<Accept>, Answer),
+    /// Other rules are to run; from directories perhaps with a pack that was refused until now.
+    Reload(Ask, Option<Accept>, Answer),
     /// A script in quarantine is to be asked again; whether there is one.
     Release {
         /// Its name.

@@ -24,6 +24,8 @@ pub(crate) enum News {
     Snapshot(OwnedFd),
     /// What was denied, as JSON.
     Denials(String),
+    /// What is to be told among the alerts, as JSON.
+    Notice(String),
     /// Finish.
     Stop,
     /// The guard has gone, or speaks nonsense: end at once.
@@ -79,11 +81,6 @@ impl Link {
     /// News, without waiting.
     pub(crate) fn news(&self) -> Option<News> {
         self.news.try_recv().ok()
-    }
-
-    /// Set when the rules are to be read again.
-    pub(crate) fn reload(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.reload)
     }
 
     /// Whether the rules are to be read again; told once.
@@ -150,6 +147,7 @@ fn read(socket: &OwnedFd, board: &Board, reload: &AtomicBool, news: &SyncSender<
             }
             Ok(Reply::Snapshot(fd)) => News::Snapshot(fd),
             Ok(Reply::Denials(json)) => News::Denials(json),
+            Ok(Reply::Notice(json)) => News::Notice(json),
             Ok(Reply::Stop) => News::Stop,
             Ok(Reply::Rings(_)) => continue,
             Err(error) => {

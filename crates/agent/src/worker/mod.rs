@@ -7,15 +7,18 @@
 //! | guard | reads what the guard says |
 //! | output | writes to standard output |
 //! | control | serves the control socket |
-//! | rules | reads the rules again, when that is asked for, and ends |
+//! | rules | reads and keeps rules, when that is asked for, and ends |
 //! | watch | looks whether rule files have changed |
 //! | recorder | packs and writes recordings |
 
+mod acts;
 mod arms;
 mod board;
+mod changes;
 mod control;
 mod events;
 mod filter;
+mod generations;
 mod health;
 mod host;
 mod hub;
@@ -34,8 +37,10 @@ mod scripts;
 mod settle;
 mod snapshot;
 mod status;
+mod trial;
 mod watch;
 
+pub(crate) use generations::in_force;
 pub(crate) use host::read_limited;
 pub(crate) use publisher::ancestors;
 pub(crate) use recorder::history::{DIRECTORY as HISTORY, segments};
@@ -49,20 +54,23 @@ use engine::{Engine, Host, Limits};
 use kernel::rings::Rings;
 
 use crate::audit::Audit;
-use crate::cli::{Format, RunArgs, WorkerArgs};
+use crate::cli::{Format, WorkerArgs};
 use crate::exit::{Exit, Failure};
 use crate::guard;
 use crate::redact::Redactor;
 use crate::render;
 use crate::seccomp;
 use board::Board;
+use changes::Changing;
 use control::Control;
 use events::Worker;
+use generations::Generations;
 use health::Health;
 use link::{Link, News};
 use output::Output;
 use publisher::Publisher;
 use recorder::Recorder;
+use reload::Fresh;
 
 /// Results that the pipes of a rule hold back: the end that they wait for never comes.
 const ROWS_MAX: usize = 4_096;
@@ -80,13 +88,8 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     seccomp::no_network()?;
     let (link, news) = Link::open()?;
     let redactor = Redactor::open(args.run.redact.as_deref())?;
-    let mut wanted = args.run.clone();
-    // Rules that were broken while the agent ran must not end it: the sound ones go on.
-    wanted.keep_going |= args.restarts > 0;
-    let seen = watch::Seen::default();
-    seen.note(&wanted);
-    let audit = Arc::new(Audit::behind(&wanted.state_dir)?);
-    let end = evaluate(args, (&wanted, seen), (link, news), (host, redactor), &audit);
+    let audit = Arc::new(Audit::behind(&args.run.state_dir)?);
+    let end = evaluate(args, (link, news), (host, redactor), &audit);
     audit.finish();
     end
 }
@@ -94,18 +97,17 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
 /// Reads the rules, and has them evaluated until the end.
 fn evaluate(
     args: &WorkerArgs,
-    (wanted, seen): (&RunArgs, watch::Seen),
     (link, news): (Link, SyncSender<News>),
     (host, redactor): (Host, Redactor),
     audit: &Arc<Audit>,
 ) -> Result<Exit, Failure> {
-    let rules = rules::read(wanted, rules::When::Start, audit)?;
-    let board = Arc::new(Board::new());
-    board.put_rules(rules.set());
-    let health = Health::new(rules.infos(), args.run.max_alerts);
-    let arms = arms::Arms::of(&rules.loaded.program, &rules.terms);
-    let recorded = rules.recorded();
-    let program = Arc::new(rules.loaded.program);
+    let seen = watch::Seen::default();
+    let generations = Generations::new(&args.run, seen.clone(), Arc::clone(audit));
+    let fresh = generations.begin(args.restarts)?;
+    let Fresh { prepared, interest, set, infos, scripts, arms, acts, recorded, trial } = fresh;
+    let (board, loaded) = (Arc::new(Board::new()), set.loaded);
+    board.put_rules(set);
+    let health = Health::new(infos, args.run.max_alerts);
     let about = status::About {
         started: args.started,
         worker_started: status::seconds_since_boot(),
@@ -114,12 +116,10 @@ fn evaluate(
     // Whoever acts on the host must not be able to tell which join keys meet.
     let seed = RandomState::new().hash_one(());
     let limits = Limits { seed, rows: ROWS_MAX, ..Limits::default() };
-    let scripts::Ready { runtime, infos } = rules.scripts;
     let (state, history) = (&args.run.state_dir, args.run.history.0);
     let recorder = Recorder::start((host.clone(), ROWS_MAX), recorded, state, history)?;
     let about_host = host::identity::document(&host);
-    let engine = Engine::with_scripts(Arc::clone(&program), host, limits, runtime);
-    let engine = engine.map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
+    let engine = Engine::of(prepared, host, limits);
     let notice = match args.run.output {
         Format::Compact => queue::text_notice,
         Format::Json | Format::Ocsf => queue::json_notice,
@@ -130,12 +130,15 @@ fn evaluate(
     let (commands, waiting) = sync_channel(control::COMMANDS_MAX);
     let mut worker = Worker::new(
         engine,
-        engine::interest::of(&program),
-        (publisher, arms, infos, recorder),
-        (&args.run, seen.clone(), Arc::clone(audit)),
+        interest,
+        (publisher, recorder),
+        (arms, acts, scripts),
+        (&args.run, Changing::new(&args.run, generations), Arc::clone(audit)),
         Arc::clone(&board),
         link.asker(),
     );
+    worker.try_out(trial);
+    worker.introduce()?;
     // The guard loads nothing before the rules have been found sound and have said what they need.
     worker.subscribe()?;
     let mut rings = Rings::new(link.rings()?)
@@ -147,7 +150,7 @@ fn evaluate(
     worker.catch_up(&mut rings);
     worker.publish_figures();
     if !args.run.no_watch {
-        watch::start(&args.run, seen, link.reload())?;
+        watch::start(&args.run, seen, worker.changing.changed())?;
     }
     let asking = policies::Asking::default();
     let socket = guard::runtime::socket_path(&args.run.runtime_dir);
@@ -155,6 +158,6 @@ fn evaluate(
         &socket,
         Control { board, guard: link.asker(), events: commands, about, asking },
     )?;
-    tracing::info!(rules = program.rules.len(), socket = %socket.display(), "watching");
+    tracing::info!(rules = loaded, socket = %socket.display(), "watching");
     worker.work(rings, &link, &waiting)
 }

@@ -1,8 +1,9 @@
-//! What the control socket answers about policies: questions to the guard, one at a time.
+//! What the control socket answers about policies and actions: questions to the guard, one at a time.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::connect_info::ConnectInfo;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -10,8 +11,8 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 use tokio::sync::Mutex;
 
-use super::control::{Control, refuse};
-use crate::proto::{Policy, Request};
+use super::control::{Control, Peer, REASON_MAX, refuse};
+use crate::proto::{Policy, Request, Undo, What};
 
 /// How long the guard may take to tell what it has in memory, or to let go.
 const WAIT: Duration = Duration::from_secs(14);
@@ -59,16 +60,73 @@ pub(super) async fn post_emergency(
     ask(&control, if switch.enforce { Policy::Enable } else { Policy::Disable }).await
 }
 
-async fn ask(control: &Control, question: Policy) -> Response {
-    let mut last = control.asking.0.lock().await;
-    *last = last.wrapping_add(1);
-    let number = *last;
-    let wait = match question {
+/// An operator's word about actions.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Undone {
+    id: Option<u64>,
+    rule: Option<String>,
+    since: Option<i64>,
+    reason: String,
+}
+
+pub(super) async fn post_rollback(
+    State(control): Shared,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Query(wanted): Query<Undone>,
+) -> Response {
+    let what = match wanted {
+        Undone { id: Some(id), rule: None, since: None, .. } => What::One(id),
+        Undone { id: None, rule: Some(ref rule), since: None, .. } => What::Rule(rule.clone()),
+        Undone { id: None, rule: None, since: Some(since), .. } => What::Since(since),
+        _ => return refuse(StatusCode::BAD_REQUEST, "name one of `id`, `rule` and `since`"),
+    };
+    tell(&control, what, peer, &wanted.reason).await
+}
+
+/// Why rules are to act again.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Resumed {
+    reason: String,
+}
+
+pub(super) async fn post_resume(
+    State(control): Shared,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Query(wanted): Query<Resumed>,
+) -> Response {
+    tell(&control, What::Resume, peer, &wanted.reason).await
+}
+
+async fn tell(control: &Control, what: What, peer: Peer, reason: &str) -> Response {
+    let reason: String = reason.chars().filter(|one| *one != '\0').take(REASON_MAX).collect();
+    if reason.is_empty() {
+        return refuse(StatusCode::BAD_REQUEST, "say why, for those who read the audit log");
+    }
+    let undo = Undo { what, uid: peer.uid(), reason };
+    question(control, WAIT, |number| Request::Undo(number, undo)).await
+}
+
+async fn ask(control: &Control, asked: Policy) -> Response {
+    let wait = match asked {
         Policy::Show | Policy::Put(..) | Policy::Enable => LOAD_WAIT,
         Policy::Denials | Policy::Disable => WAIT,
     };
+    question(control, wait, |number| Request::Policy(number, asked)).await
+}
+
+/// Asks the guard, and waits for the answer with the same number.
+async fn question(
+    control: &Control,
+    wait: Duration,
+    asked: impl FnOnce(u32) -> Request,
+) -> Response {
+    let mut last = control.asking.0.lock().await;
+    *last = last.wrapping_add(1);
+    let number = *last;
     let mut answers = control.board.policies();
-    if control.guard.ask(&Request::Policy(number, question)).is_err() {
+    if control.guard.ask(&asked(number)).is_err() {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "the guard cannot be asked");
     }
     let ours = |answer: &Json| answer["number"] == number;

@@ -124,6 +124,14 @@ impl Publisher {
         }
     }
 
+    /// Tells what the guard has to say of itself, among the alerts.
+    pub(super) fn notice(&mut self, text: &str) {
+        let notice: Json = serde_json::from_str(text).unwrap_or_default();
+        let of = |name: &str| notice.get(name).and_then(Json::as_str).unwrap_or_default();
+        let details = notice.get("details").unwrap_or(&Json::Null);
+        self.tell(health::document(of("action"), of("message"), None, details));
+    }
+
     /// Tells what ails rules, among the alerts and in the log.
     pub(super) fn notices(&mut self, notices: Vec<Notice>) {
         for notice in notices {
@@ -176,6 +184,18 @@ impl Publisher {
     pub(super) fn not_reloaded(&mut self, reason: &str) {
         let message = format!("the rules stay as they were: {reason}");
         self.tell(health::document("rules_refused", &message, None, &json!({ "reason": reason })));
+    }
+
+    /// Tells that a generation of rules broke: another one runs again, or it stays for want of one.
+    pub(super) fn reverted(&mut self, generation: u64, reason: &str, stays: Option<&str>) {
+        let message = match stays {
+            None => format!("generation {generation} of rules is taken back: {reason}"),
+            Some(why) => {
+                format!("generation {generation} of rules broke ({reason}) and stays: {why}")
+            }
+        };
+        let details = json!({ "generation": generation, "reason": reason, "stays": stays });
+        self.tell(health::document("rules_reverted", &message, None, &details));
     }
 
     fn tell(&mut self, mut document: Map<String, Json>) {

@@ -1,19 +1,22 @@
 //! The rules that the operator wants.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use ::packs::{Code, Refusal};
-use files::{ReadError, Trust};
+use files::{ReadError, Text, Trust};
 use lang::{Diagnostic, Loaded, Origin};
 use model::program::Rule;
 
 use super::board::{LeftOut, RuleInfo, RuleSet};
-use super::packs::{self, Admitted, Terms};
+use super::packs::{self, Admitted, Packs, Terms};
 use super::scripts;
 use crate::audit::Audit;
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
+use crate::operator;
+use crate::rules::{About, Content, Kind};
 
 /// Where rules are, unless said otherwise: those of the package, then those of the host.
 const DIRECTORIES: &[&str] = &["/usr/lib/aegisbpf/rules", "/etc/aegisbpf/rules.d"];
@@ -39,6 +42,10 @@ pub(crate) struct Rules {
     pub(crate) refused: usize,
     /// The rules that were left out, and why.
     pub(crate) left_out: Vec<LeftOut>,
+    /// Whose word was enough for packs.
+    pub(crate) operator: Option<operator::Files>,
+    /// All that they were made of, or why that cannot be kept.
+    pub(crate) contents: Result<Vec<Content>, String>,
 }
 
 impl Rules {
@@ -50,6 +57,7 @@ impl Rules {
             directories: self.directories.iter().map(|dir| dir.display().to_string()).collect(),
             left_out: self.left_out.clone(),
             reload: None,
+            generation: None,
         }
     }
 
@@ -102,8 +110,9 @@ pub(crate) enum When {
     Reload,
 }
 
-/// Reads packs and plain rules, and prints what is wrong with them on standard error.
-pub(crate) fn read(args: &RunArgs, when: When, audit: &Audit) -> Result<Rules, Failure> {
+/// Reads packs and plain rules, and prints what is wrong with them on standard error. Without an audit
+/// log they are only looked at: nothing is noted or kept.
+pub(crate) fn read(args: &RunArgs, when: When, audit: Option<&Audit>) -> Result<Rules, Failure> {
     let directories = directories(args);
     let mut left_out = strict(args)?;
     let packs = packs::read(args, audit).map_err(|refused| unusable(&refused))?;
@@ -130,8 +139,66 @@ pub(crate) fn read(args: &RunArgs, when: When, audit: &Audit) -> Result<Rules, F
     for error in &unreadable {
         tracing::warn!(%error, "rules left out");
     }
+    left_out.extend(unreadable.iter().map(LeftOut::from));
+    let directories = directories.into_iter().chain(packs::origins(&packs)).collect();
+    let unread = unreadable.len();
+    load(Found { directories, packs, texts, left_out, unread }, keep, &scripts::plain)
+}
+
+/// Reads the rules of a generation again: its files, judged by the keys and the trust of now.
+/// `strictly`: nothing is left out that ran then.
+pub(crate) fn again(
+    args: &RunArgs,
+    (about, contents, place): (&About, Vec<Content>, PathBuf),
+    strictly: bool,
+    audit: Option<&Audit>,
+) -> Result<Rules, Failure> {
+    let (mut texts, mut stored, mut beside) = (Vec::new(), Vec::new(), HashMap::new());
+    for Content { kind, name, bytes } in contents {
+        match kind {
+            Kind::Rules if args.strict => {
+                let what = "plain rules, without signatures, and strict mode takes none";
+                return Err(unusable(&[Refusal::new(Code::Plain, &name, what)]));
+            }
+            Kind::Rules => {
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                texts.push(Text { name, text });
+            }
+            Kind::Script { file } => drop(beside.insert((name, file), bytes)),
+            kind => stored.extend(kind.place().map(|found| (found, name, bytes))),
+        }
+    }
+    let packs = packs::again(args, stored, audit).map_err(|refused| unusable(&refused))?;
+    if strictly && !packs.refused.is_empty() {
+        let all: Vec<_> = packs.refused.iter().flat_map(|(_, refused)| refused).cloned().collect();
+        return Err(unusable(&all));
+    }
+    let code = |rules: &str, script: &str| {
+        let code = beside.get(&(rules.to_owned(), script.to_owned()));
+        code.cloned().ok_or_else(|| "it did not run in this generation either".to_owned())
+    };
+    let keep = !strictly || about.refused > 0 || args.keep_going;
+    let (directories, left_out) = (vec![place], Vec::new());
+    load(Found { directories, packs, texts, left_out, unread: 0 }, keep, &code)
+}
+
+/// What rules are made of.
+struct Found {
+    directories: Vec<PathBuf>,
+    packs: Packs,
+    texts: Vec<Text>,
+    /// What is not read at all.
+    left_out: Vec<LeftOut>,
+    /// Files of which could not be read.
+    unread: usize,
+}
+
+/// Makes rules of it. `keep`: those that are sound, if some are not.
+fn load(found: Found, keep: bool, beside: &scripts::Beside<'_>) -> Result<Rules, Failure> {
+    let Found { directories, packs, texts, mut left_out, unread } = found;
+    let plain = texts.clone();
     let Admitted { mut loaded, terms, scripts, left_out: not_admitted } =
-        packs::admit(&packs, texts);
+        packs::admit(&packs, texts, beside);
     let refused = loaded.diagnostics.iter().filter(|one| one.is_error()).count();
     show(&mut loaded);
     if refused > 0 && !keep {
@@ -143,17 +210,50 @@ pub(crate) fn read(args: &RunArgs, when: When, audit: &Audit) -> Result<Rules, F
         let id = one.id.as_deref().unwrap_or_default();
         tracing::warn!(file = one.file, id, reason = one.reason, "left out");
     }
-    let refused = refused + unreadable.len() + not_admitted.len();
+    let refused = refused + unread + not_admitted.len();
     left_out.extend(not_admitted);
-    left_out.extend(wrong(&loaded, &unreadable));
+    left_out.extend(loaded.diagnostics.iter().filter(|one| one.is_error()).map(LeftOut::from));
     left_out.truncate(LEFT_OUT_MAX);
-    let directories = directories.into_iter().chain(packs::origins(&packs)).collect();
-    let rules = Rules { loaded, terms, scripts, directories, refused, left_out };
+    let contents = contents(plain, &packs, &scripts);
+    let operator = packs.operator;
+    let rules =
+        Rules { loaded, terms, scripts, directories, refused, left_out, operator, contents };
     if rules.loaded.program.rules.is_empty() {
         let dirs = rules.set().directories.join(", ");
         tracing::warn!(directories = dirs, "no rules: there will be no alerts");
     }
     Ok(rules)
+}
+
+/// All files that rules were made of, in the order in which they count.
+fn contents(
+    plain: Vec<Text>,
+    packs: &Packs,
+    scripts: &scripts::Ready,
+) -> Result<Vec<Content>, String> {
+    let mut all: Vec<Content> = Vec::new();
+    let mut add = |kind, name: &str, bytes: Vec<u8>| {
+        all.push(Content { kind, name: name.to_owned(), bytes });
+    };
+    for Text { name, text } in plain {
+        add(Kind::Rules, &name, text.into_bytes());
+    }
+    for (rules, file, code) in &scripts.own {
+        add(Kind::Script { file: file.clone() }, rules, code.to_vec());
+    }
+    for pack in &packs.loaded {
+        let shipped = pack.found == ::packs::Level::Shipped;
+        let bytes = pack.compiled.verified().to_file().map_err(|refusal| refusal.to_string())?;
+        add(Kind::Pack { shipped }, &pack.place, bytes);
+    }
+    let operator = packs.operator.clone().unwrap_or_default();
+    if let Some((name, bytes)) = operator.trust {
+        add(Kind::Trust, &name, bytes);
+    }
+    for (name, bytes) in operator.keys {
+        add(Kind::Key, &name, bytes);
+    }
+    Ok(all)
 }
 
 /// In strict mode plain files are refused: those that were named, with the reason, and those of the
@@ -193,11 +293,10 @@ fn unusable(refused: &[Refusal]) -> Failure {
         .help("`kestrel pack verify` tells the same; --keep-going starts without them")
 }
 
-fn wrong(loaded: &Loaded, unreadable: &[ReadError]) -> Vec<LeftOut> {
-    let unread =
-        unreadable.iter().map(|error| LeftOut { reason: error.to_string(), ..LeftOut::default() });
-    let wrong = loaded.diagnostics.iter().filter(|one| one.is_error()).map(LeftOut::from);
-    unread.chain(wrong).collect()
+impl From<&ReadError> for LeftOut {
+    fn from(error: &ReadError) -> LeftOut {
+        LeftOut { reason: error.to_string(), ..LeftOut::default() }
+    }
 }
 
 impl From<&Diagnostic> for LeftOut {
@@ -244,7 +343,7 @@ query = 'process where event.type == "start"'
         let dir = dir.to_str().unwrap();
         let words = ["aegisbpf", "run", "--rules", dir].into_iter().chain(more.iter().copied());
         let Command::Run(args) = Cli::parse_from(words).command else { panic!() };
-        read(&args, When::Start, &Audit::at(Path::new("/nonexistent-state")))
+        read(&args, When::Start, Some(&Audit::at(Path::new("/nonexistent-state"))))
     }
 
     #[test]

@@ -48,7 +48,18 @@ pub(crate) struct Ready {
     pub(crate) runtime: Box<dyn Scripts>,
     /// What they are, in the order of the program.
     pub(crate) infos: Arc<[Info]>,
+    /// Those of plain rule files.
+    pub(crate) own: Vec<Own>,
 }
+
+/// A script of a plain rule file: that file, what it calls the script, and its code.
+pub(crate) type Own = (String, String, Arc<[u8]>);
+
+/// The code of a script that a plain rule file names: the name of that file, and the script's in it.
+pub(crate) type Beside<'a> = dyn Fn(&str, &str) -> Result<Vec<u8>, String> + 'a;
+
+/// The pack, by its number, that a rule file is of, and its name there.
+pub(crate) type Source<'a> = dyn Fn(&str) -> Option<(usize, String)> + 'a;
 
 /// Whose a script is.
 struct Author<'a> {
@@ -59,11 +70,7 @@ struct Author<'a> {
 }
 
 impl<'a> Author<'a> {
-    fn of(
-        file: &str,
-        packs: &'a Packs,
-        source: &dyn Fn(&str) -> Option<(usize, String)>,
-    ) -> Author<'a> {
+    fn of(file: &str, packs: &'a Packs, source: &Source<'_>) -> Author<'a> {
         let pack = source(file).and_then(|(pack, file)| {
             let pack = packs.loaded.get(pack)?;
             Some((pack.compiled.verified(), file))
@@ -73,14 +80,14 @@ impl<'a> Author<'a> {
     }
 
     /// The code of one of his scripts, if he may bring such.
-    fn code(&self, rules: &str, script: &Script) -> Result<Arc<[u8]>, String> {
+    fn code(&self, rules: &str, script: &Script, beside: &Beside<'_>) -> Result<Arc<[u8]>, String> {
         if !self.level.terms().scripts.contains(&script.kind) {
             let (kind, level) = (script.kind.as_str(), self.level.as_str());
             return Err(format!("[{}] it is `{kind}`, and {level}", Code::Level.as_str()));
         }
         match &self.pack {
             Some((pack, file)) => packed(pack, file, script),
-            None => plain(rules, script),
+            None => beside(rules, &script.file).map(Into::into),
         }
     }
 
@@ -96,13 +103,13 @@ impl<'a> Author<'a> {
 pub(crate) fn prepare(
     loaded: &mut Loaded,
     packs: &Packs,
-    source: &dyn Fn(&str) -> Option<(usize, String)>,
+    (source, beside): (&Source<'_>, &Beside<'_>),
     terms: &BTreeMap<String, Terms>,
 ) -> Ready {
     if loaded.program.scripts.is_empty() {
-        return Ready { runtime: Box::new(NoScripts), infos: Arc::default() };
+        return Ready { runtime: Box::new(NoScripts), infos: Arc::default(), own: Vec::new() };
     }
-    let (mut refused, mut infos) = (Vec::new(), Vec::new());
+    let (mut refused, mut infos, mut own) = (Vec::new(), Vec::new(), Vec::new());
     let authors: Vec<Author<'_>> =
         loaded.scripts.iter().map(|origin| Author::of(&origin.file, packs, source)).collect();
     let asked = asked(loaded);
@@ -111,8 +118,13 @@ pub(crate) fn prepare(
     for (number, ((script, origin), (author, rules))) in
         (0..).zip(scripts.zip(authors.iter().zip(asked)))
     {
-        match author.code(&origin.file, script) {
-            Ok(code) => script.code = code,
+        match author.code(&origin.file, script, beside) {
+            Ok(code) => {
+                if author.pack.is_none() {
+                    own.push((origin.file.clone(), script.file.clone(), Arc::clone(&code)));
+                }
+                script.code = code;
+            }
             Err(message) => {
                 let help =
                     "put the file beside the rule file, and see that nobody else can write it";
@@ -143,7 +155,7 @@ pub(crate) fn prepare(
         }
     }
     loaded.refuse_scripts(&refused);
-    Ready { runtime: Box::new(runtime), infos: infos.into() }
+    Ready { runtime: Box::new(runtime), infos: infos.into(), own }
 }
 
 /// What scripts may do and use: several rules may ask one, and it may do what each of them may.
@@ -177,10 +189,9 @@ fn packed(pack: &Verified, rules: &str, script: &Script) -> Result<Arc<[u8]>, St
 }
 
 /// The code of a script beside a plain rule file.
-fn plain(rules: &str, script: &Script) -> Result<Arc<[u8]>, String> {
-    let limit = files::MAX_BYTES;
-    let code = files::read_beside(Path::new(rules), &script.file, limit, Trust::Owner);
-    code.map(Into::into).map_err(|error| error.to_string())
+pub(crate) fn plain(rules: &str, script: &str) -> Result<Vec<u8>, String> {
+    let code = files::read_beside(Path::new(rules), script, files::MAX_BYTES, Trust::Owner);
+    code.map_err(|error| error.to_string())
 }
 
 /// What scripts did beyond their terms, counted by script and cause.
@@ -211,6 +222,12 @@ impl Watch {
     /// Whether there are any.
     pub(crate) fn is_empty(&self) -> bool {
         self.infos.is_empty()
+    }
+
+    /// The name of a script, and ids of the rules that ask it.
+    pub(crate) fn asking(&self, script: u32) -> Option<(&str, &[String])> {
+        let info = self.infos.get(usize::try_from(script).ok()?)?;
+        Some((&info.name, &info.rules))
     }
 
     /// Counts incidents, writes them down, and says which scripts are in quarantine since.

@@ -43,11 +43,24 @@ pub(crate) fn document(about: &About, board: &Board, fresh: bool) -> Json {
             "restarts": about.restarts,
             "uptime_s": now.saturating_sub(about.worker_started),
         },
-        "rules": board.rules(),
+        "rules": rule_set(board, now),
         "events": figures,
         "kernel_counters": board.counters(),
         "kernel_counters_fresh": fresh,
     })
+}
+
+/// The rules that run, with the times of their generation.
+fn rule_set(board: &Board, now: u64) -> Json {
+    let set = board.rules();
+    let mut json = json!(set);
+    let told = json.get_mut("generation").and_then(Json::as_object_mut);
+    if let (Some(told), Some(generation)) = (told, set.generation) {
+        let left = generation.trial_until.map(|until| until.saturating_sub(now));
+        told.insert("age_s".to_owned(), now.saturating_sub(generation.began).into());
+        told.insert("trial_left_s".to_owned(), json!(left));
+    }
+    json
 }
 
 /// `enforce` if policies are carried out, `audit` if they are reported, `detect` if there are none.

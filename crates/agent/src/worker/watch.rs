@@ -28,13 +28,25 @@ const PACKED: &[&str] = &[
 pub(crate) struct Seen(Arc<AtomicU64>);
 
 impl Seen {
-    /// The files are about to be read.
-    pub(crate) fn note(&self, args: &RunArgs) {
-        self.0.store(print(args), Ordering::Release);
+    /// The files are about to be read: what they look like.
+    pub(crate) fn note(&self, args: &RunArgs) -> u64 {
+        let print = print(args);
+        self.set(print);
+        print
+    }
+
+    /// They looked so when they were last read.
+    pub(crate) fn set(&self, print: u64) {
+        self.0.store(print, Ordering::Release);
+    }
+
+    /// What they looked like when they were last read.
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
     }
 
     fn is(&self, print: u64) -> bool {
-        self.0.load(Ordering::Acquire) == print
+        self.get() == print
     }
 }
 
@@ -59,7 +71,7 @@ pub(crate) fn start(args: &RunArgs, seen: Seen, changed: Arc<AtomicBool>) -> Res
 }
 
 /// What all files look like that decide which rules run.
-fn print(args: &RunArgs) -> u64 {
+pub(crate) fn print(args: &RunArgs) -> u64 {
     let rules = files::fingerprint(&directories(args), PACKED);
     let packs = files::fingerprint(&packs::watched(args), PACKED);
     rules ^ packs.rotate_left(1)

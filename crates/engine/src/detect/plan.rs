@@ -31,7 +31,7 @@ pub(crate) struct Plan {
     pub(super) kept: usize,
     /// Names the rule in alert ids, and recognizes it after a reload.
     pub(super) id: String,
-    pub(super) digest: u64,
+    pub(crate) digest: u64,
 }
 
 #[derive(Debug)]

@@ -34,7 +34,7 @@ const PROC_MAX: u64 = 64 << 10;
 /// Labels of files that were seen; beyond that they are found again by their paths.
 const KNOWN_MAX: usize = 1 << 20;
 /// Nanoseconds of the clock in which `/proc` tells when a process started.
-pub(super) const TICK: u64 = 10_000_000;
+pub(in crate::guard) const TICK: u64 = 10_000_000;
 
 /// Decides for one generation.
 pub(super) struct Policed {
@@ -339,7 +339,7 @@ fn login(pid: u32) -> bool {
 }
 
 /// When a process started, in the ticks of `/proc`.
-pub(super) fn started(pid: u32) -> Option<u64> {
+pub(in crate::guard) fn started(pid: u32) -> Option<u64> {
     let text = proc_text(pid, "stat")?;
     // The name of the program may hold anything; it ends at the last parenthesis.
     let (_, rest) = text.rsplit_once(") ")?;

@@ -21,6 +21,7 @@ mod tier;
 mod told;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kernel::enforce::{Generation, Mount, Pin};
@@ -43,6 +44,8 @@ use evidence::Evidence;
 pub(super) use keeper::Keeper;
 use names::Names;
 use tier::{Place, Tier};
+
+pub(in crate::guard) use judge::{TICK, started};
 
 /// How often denials are counted and a trial is judged.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -83,12 +86,12 @@ pub(super) struct Prevention {
     looked: Instant,
     evidence: Evidence,
     arms: Arms,
-    audit: Audit,
+    audit: Arc<Audit>,
 }
 
 impl Prevention {
     /// Nothing is loaded yet.
-    pub(super) fn new(args: &RunArgs, audit: Audit) -> Prevention {
+    pub(super) fn new(args: &RunArgs, audit: Arc<Audit>) -> Prevention {
         Prevention {
             store: Store::at(&args.state_dir),
             enforce: args.enforce,
@@ -125,6 +128,11 @@ impl Prevention {
         let tier = self.tier.as_ref().map_or("none", |tier| tier.name());
         tracing::info!(generation, tier, enforce = self.enforce, "policies are in force");
         Ok(())
+    }
+
+    /// Whether the emergency switch is used.
+    pub(super) fn is_off(&self) -> bool {
+        self.off
     }
 
     /// What is known of the generation in force.

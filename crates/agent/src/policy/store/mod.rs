@@ -15,7 +15,7 @@
 mod about;
 mod emergency;
 mod journal;
-mod write;
+pub(crate) mod write;
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -30,6 +30,7 @@ use crate::exit::{Exit, Failure};
 pub(crate) use about::{About, exact};
 pub(crate) use emergency::Emergency;
 pub(crate) use journal::{Change, Who};
+pub(crate) use write::replace;
 
 /// Generations that are kept, the one in force always.
 const KEPT: usize = 16;

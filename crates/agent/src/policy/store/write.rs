@@ -1,19 +1,41 @@
 //! Files that are there as a whole or not at all.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use super::About;
 
+/// What the names of files begin with that are not whole yet.
+pub(crate) const NEW: &str = ".new-";
+
 /// Replaces a file: written beside it, flushed, renamed, and the directory flushed.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let dir = path.parent().ok_or_else(|| io::Error::other("a file needs a directory"))?;
-    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(dir)?;
+    let mut file = tempfile::Builder::new().prefix(NEW).tempfile_in(dir)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
+    File::open(dir)?.sync_all()
+}
+
+/// Makes a directory, whole, at a place that must be free in one that is there; `fill` puts files into
+/// it.
+pub(crate) fn directory(
+    dir: &Path,
+    place: &Path,
+    fill: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut private = tempfile::Builder::new();
+    private.permissions(fs::Permissions::from_mode(0o700));
+    // It goes away by itself unless it got to its place.
+    let new = private.prefix(NEW).tempdir_in(dir)?;
+    fill(new.path())?;
+    File::open(new.path())?.sync_all()?;
+    fs::rename(new.path(), place)?;
+    // What it was called is gone; there is nothing to clean up any more.
+    let _moved = new.keep();
     File::open(dir)?.sync_all()
 }
 
@@ -25,27 +47,29 @@ pub(super) fn generation(
     tables: &[u8],
     texts: &[files::Text],
 ) -> io::Result<()> {
-    let mut private = tempfile::Builder::new();
-    private.permissions(fs::Permissions::from_mode(0o700));
-    // It goes away by itself unless it got to its place.
-    let new = private.prefix(".new-").tempdir_in(dir)?;
-    let sources = new.path().join("sources");
-    fs::DirBuilder::new().mode(0o700).create(&sources)?;
-    for (at, text) in texts.iter().enumerate() {
-        file(&sources.join(at.to_string()), text.text.as_bytes())?;
+    directory(dir, place, |new| {
+        let texts = texts.iter().map(|text| text.text.as_bytes());
+        numbered(&new.join("sources"), texts)?;
+        file(&new.join("tables"), tables)?;
+        file(&new.join("about.json"), &serde_json::to_vec(about)?)
+    })
+}
+
+/// Writes files into a new directory: 0, 1, 2 …
+pub(crate) fn numbered<'b>(
+    dir: &Path,
+    contents: impl IntoIterator<Item = &'b [u8]>,
+) -> io::Result<()> {
+    fs::DirBuilder::new().mode(0o700).create(dir)?;
+    for (at, bytes) in contents.into_iter().enumerate() {
+        file(&dir.join(at.to_string()), bytes)?;
     }
-    File::open(&sources)?.sync_all()?;
-    file(&new.path().join("tables"), tables)?;
-    file(&new.path().join("about.json"), &serde_json::to_vec(about)?)?;
-    File::open(new.path())?.sync_all()?;
-    fs::rename(new.path(), place)?;
-    // What it was called is gone; there is nothing to clean up any more.
-    let _moved = new.keep();
     File::open(dir)?.sync_all()
 }
 
-fn file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create_new(path)?;
+/// Writes a new file and flushes it.
+pub(crate) fn file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }

@@ -54,8 +54,8 @@ pub(crate) struct Admitted {
     pub(crate) left_out: Vec<LeftOut>,
 }
 
-/// Makes one program.
-pub(crate) fn admit(packs: &Packs, plain: Vec<Text>) -> Admitted {
+/// Makes one program. `beside` has the code of scripts that plain files name.
+pub(crate) fn admit(packs: &Packs, plain: Vec<Text>, beside: &scripts::Beside<'_>) -> Admitted {
     let (mut groups, mut files) = (Vec::new(), HashMap::new());
     let own: Vec<(String, String)> = plain.into_iter().map(|one| (one.name, one.text)).collect();
     // The operator's own files stand before the packs of his directory, and before strangers.
@@ -92,7 +92,7 @@ pub(crate) fn admit(packs: &Packs, plain: Vec<Text>) -> Admitted {
         left_out.push(LeftOut { id: Some(id), file: String::new(), reason });
     }
     let source = |file: &str| files.get(file).cloned();
-    let scripts = scripts::prepare(&mut loaded, packs, &source, &terms);
+    let scripts = scripts::prepare(&mut loaded, packs, (&source, beside), &terms);
     let (strange, own): (Vec<Diagnostic>, Vec<Diagnostic>) =
         std::mem::take(&mut loaded.diagnostics)
             .into_iter()

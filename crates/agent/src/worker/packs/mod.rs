@@ -39,6 +39,8 @@ pub(crate) struct Pack {
     pub(crate) compiled: Compiled,
     /// Where it was found.
     pub(crate) place: String,
+    /// What it is there without a signature.
+    pub(crate) found: Level,
     /// Why another version runs than the one that is there; none if it is that one.
     pub(crate) instead: Option<String>,
 }
@@ -50,14 +52,56 @@ pub(crate) struct Packs {
     pub(crate) loaded: Vec<Pack>,
     /// Those that are not, and why: their place and all reasons.
     pub(crate) refused: Vec<(String, Vec<Refusal>)>,
+    /// The operator's files by which they were judged; none if there is no pack and they are unusable.
+    pub(crate) operator: Option<operator::Files>,
+}
+
+/// Judges packs that were loaded before, by the keys and the trust of now. That one is older than what
+/// was loaded since is what is wanted, and is not written down: the next older one is refused as ever.
+pub(crate) fn again(
+    args: &RunArgs,
+    stored: Vec<(Level, String, Vec<u8>)>,
+    audit: Option<&Audit>,
+) -> Result<Packs, Vec<Refusal>> {
+    if stored.is_empty() {
+        return Ok(Packs { operator: unjudged(args), ..Packs::default() });
+    }
+    let operator = Operator::open(args.keys.as_deref(), args.trust.as_deref())?;
+    let mut packs = Packs { operator: Some(operator.files.clone()), ..Packs::default() };
+    for (found, place, bytes) in stored {
+        let path = PathBuf::from(&place);
+        let real = path.canonicalize().unwrap_or(path);
+        let judged = Untrusted::from_bytes(&real, &place, bytes)
+            .map_err(|refusal| vec![refusal])
+            .and_then(|opened| opened.verify(&operator.judge(found, args.strict)))
+            .and_then(|verified| verified.compile(&operator.trust));
+        match judged {
+            Ok(compiled) => packs.loaded.push(Pack { compiled, place, found, instead: None }),
+            Err(refused) => {
+                let about = json!({ "place": place, "refusals": list(&refused) });
+                if let Some(audit) = audit {
+                    audit.note("pack-refused", about);
+                }
+                packs.refused.push((place, refused));
+            }
+        }
+    }
+    packs.loaded.sort_by_key(|pack| pack.compiled.verified().level());
+    Ok(packs)
+}
+
+/// The operator's files where they judge no pack: what is wrong with them is told when one comes.
+fn unjudged(args: &RunArgs) -> Option<operator::Files> {
+    let operator = Operator::open(args.keys.as_deref(), args.trust.as_deref());
+    operator.map(|operator| operator.files).ok()
 }
 
 /// Reads all packs. What is wrong with one is told of that one; only the operator's own files can
-/// refuse all.
-pub(crate) fn read(args: &RunArgs, audit: &Audit) -> Result<Packs, Vec<Refusal>> {
+/// refuse all. Without an audit log they are only looked at: nothing is noted or kept.
+pub(crate) fn read(args: &RunArgs, audit: Option<&Audit>) -> Result<Packs, Vec<Refusal>> {
     let found = places(&args.packs)?;
     if found.is_empty() {
-        return Ok(Packs::default());
+        return Ok(Packs { operator: unjudged(args), ..Packs::default() });
     }
     let operator = Operator::open(args.keys.as_deref(), args.trust.as_deref())?;
     let record = args.state_dir.join(RECORD);
@@ -71,14 +115,16 @@ pub(crate) fn read(args: &RunArgs, audit: &Audit) -> Result<Packs, Vec<Refusal>>
         accepted: BTreeSet::new(),
         changed: false,
     };
-    let mut packs = Packs::default();
+    let mut packs = Packs { operator: Some(reading.operator.files.clone()), ..Packs::default() };
     for one in &found {
         match reading.pack(one) {
             Ok(pack) => packs.loaded.push(pack),
             Err(refused) => packs.refused.push((one.path.display().to_string(), refused)),
         }
     }
-    reading.last.forget_all_but(&found);
+    if audit.is_some() {
+        reading.last.forget_all_but(&found);
+    }
     if reading.changed {
         last::directory(&args.state_dir)
             .and_then(|()| reading.installed.save(&record))
@@ -95,7 +141,7 @@ struct Reading<'a> {
     strict: bool,
     installed: Installed,
     last: Last,
-    audit: &'a Audit,
+    audit: Option<&'a Audit>,
     /// Packs that are taken although they are older than what was loaded.
     accept: &'a [Accept],
     /// Those of which that was needed.
@@ -110,13 +156,14 @@ impl Reading<'_> {
         let opened = opened.map_err(|refusal| vec![refusal]);
         match opened.and_then(|opened| self.judged(opened, found.place)) {
             Ok((compiled, change)) => {
-                self.note(&place, &compiled, &change);
-                self.last.keep(&found.path, &compiled);
-                Ok(Pack { compiled, place, instead: None })
+                if let Some(audit) = self.audit {
+                    self.note(audit, &place, &compiled, &change);
+                    self.last.keep(&found.path, &compiled);
+                }
+                Ok(Pack { compiled, place, found: found.place, instead: None })
             }
             Err(refused) => {
-                self.audit
-                    .note("pack-refused", json!({ "place": place, "refusals": list(&refused) }));
+                self.tell("pack-refused", json!({ "place": place, "refusals": list(&refused) }));
                 self.instead(found, place, refused)
             }
         }
@@ -139,11 +186,17 @@ impl Reading<'_> {
         let manifest = compiled.verified().manifest();
         let (version, serial) = (manifest.version.to_string(), manifest.serial);
         tracing::error!(place, version, "the pack is refused, its last good version runs: {why}");
-        self.audit.note(
+        self.tell(
             "pack-kept",
             json!({ "place": place, "id": manifest.id, "version": version, "serial": serial }),
         );
-        Ok(Pack { compiled, place, instead: Some(why) })
+        Ok(Pack { compiled, place, found: found.place, instead: Some(why) })
+    }
+
+    fn tell(&self, action: &str, about: Json) {
+        if let Some(audit) = self.audit {
+            audit.note(action, about);
+        }
     }
 
     fn judged(&self, opened: Untrusted, place: Level) -> Result<(Compiled, Change), Vec<Refusal>> {
@@ -154,7 +207,7 @@ impl Reading<'_> {
     }
 
     /// Writes down what was let in, if that is new or must always be written.
-    fn note(&mut self, place: &str, compiled: &Compiled, change: &Change) {
+    fn note(&mut self, audit: &Audit, place: &str, compiled: &Compiled, change: &Change) {
         let verified = compiled.verified();
         let always = verified.level().terms().audited;
         if *change != Change::Same {
@@ -175,7 +228,7 @@ impl Reading<'_> {
                 "uid": by.map(|one| one.who),
                 "reason": by.map(|one| &one.reason),
             });
-            self.audit.note("pack-accepted", about);
+            audit.note("pack-accepted", about);
         }
         let signers = verified.signers().iter().map(|one| one.key.to_string());
         let about = json!({
@@ -190,7 +243,7 @@ impl Reading<'_> {
             "rules": compiled.rules().len(),
             "not_loaded": list(compiled.refusals()),
         });
-        self.audit.note("pack-loaded", about);
+        audit.note("pack-loaded", about);
     }
 
     /// Whoever accepts a pack that nobody refuses means another one.

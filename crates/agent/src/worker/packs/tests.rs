@@ -100,7 +100,7 @@ impl Host {
         }
         words.extend(more);
         let Command::Run(args) = Cli::parse_from(words).command else { panic!() };
-        read(&args, when, &Audit::at(&self.at("state")))
+        read(&args, when, Some(&Audit::at(&self.at("state"))))
     }
 
     fn start(&self) -> Rules {

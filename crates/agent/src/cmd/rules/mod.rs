@@ -1,10 +1,13 @@
-//! `aegisbpf rules`: the rules that run, what they found, and what they cost.
+//! `aegisbpf rules`: the rules that run, what they found, and what they cost; and those of before.
+
+mod history;
 
 use std::io::Write;
 
 use serde_json::Value as Json;
 
-use crate::cli::{ClientArgs, Output, RulesArgs, RulesCommand};
+use crate::cli::rules::{RulesArgs, RulesCommand};
+use crate::cli::{ClientArgs, Output};
 use crate::client;
 use crate::exit::{Exit, Failure};
 use crate::render::escape::piece;
@@ -27,7 +30,33 @@ pub(crate) fn run(args: &RulesArgs) -> Result<Exit, Failure> {
             writeln!(anstream::stdout(), "{} runs as it lies there", piece(pack))?;
             Ok(Exit::Ok)
         }
+        Some(RulesCommand::History(args)) => history::run(args),
+        Some(RulesCommand::Rollback { generation, reason, runtime_dir }) => {
+            let mut query = vec![("reason", reason.clone())];
+            query.extend(generation.map(|generation| ("generation", generation.to_string())));
+            let set = client::post_query(runtime_dir, "/v1/rules/rollback", &query)?.json()?;
+            writeln!(
+                anstream::stdout(),
+                "{}; `aegisbpf rules follow` goes on with the directories",
+                running(&set)
+            )?;
+            Ok(Exit::Ok)
+        }
+        Some(RulesCommand::Follow { runtime_dir }) => {
+            let set = client::post(runtime_dir, "/v1/rules/follow")?.json()?;
+            writeln!(anstream::stdout(), "{}", running(&set))?;
+            Ok(Exit::Ok)
+        }
     }
+}
+
+/// `generation 7 runs, 80 rules`
+fn running(set: &Json) -> String {
+    let number = |pointer: &str| set.pointer(pointer).and_then(Json::as_u64);
+    let loaded = number("/loaded").unwrap_or_default();
+    let generation = number("/generation/number");
+    let generation = generation.map_or_else(|| "?".to_owned(), |number| number.to_string());
+    format!("generation {generation} runs, {loaded} rules")
 }
 
 /// Shows them, those first that have something wrong, then those that found most.

@@ -1,0 +1,232 @@
+//! `aegisbpf actions`: what was done because rules matched, or would have been, as the audit log tells.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde_json::{Value as Json, json};
+
+use crate::audit::Audit;
+use crate::cli::Output;
+use crate::cli::actions::{ActionsArgs, ActionsCommand, ListArgs, RollbackArgs};
+use crate::client;
+use crate::exit::{Exit, Failure};
+use crate::guard::read_kept;
+use crate::policy::load::now;
+use crate::render::escape::piece;
+use crate::render::table;
+
+/// Runs the command that was asked for.
+pub(crate) fn run(args: &ActionsArgs) -> Result<Exit, Failure> {
+    match &args.command {
+        None if args.would => would(&args.list),
+        None => list(&args.list),
+        Some(ActionsCommand::List(args)) => list(args),
+        Some(ActionsCommand::Show { id, list }) => show(*id, list),
+        Some(ActionsCommand::Rollback(args)) => rollback(args),
+        Some(ActionsCommand::Resume { reason, dirs }) => {
+            let query = [("reason", reason.clone())];
+            client::post_query(&dirs.runtime_dir, "/v1/actions/resume", &query)?.json()?;
+            writeln!(anstream::stdout(), "rules act again")?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+/// An action with all lines about it.
+#[derive(Debug)]
+struct Action {
+    decision: Json,
+    /// What came of it, and how it ended, in this order.
+    after: Vec<Json>,
+    /// Until when it is in effect, seconds since 1970; none if it is not.
+    until: Option<i64>,
+}
+
+fn number(line: &Json, name: &str) -> Option<u64> {
+    line.get(name).and_then(Json::as_u64)
+}
+
+fn word<'a>(line: &'a Json, name: &str) -> &'a str {
+    line.get(name).and_then(Json::as_str).unwrap_or_default()
+}
+
+impl Action {
+    fn id(&self) -> u64 {
+        number(&self.decision, "seq").unwrap_or_default()
+    }
+
+    /// The last that is known of it.
+    fn outcome(&self) -> &str {
+        let is_outcome = |line: &&Json| word(line, "action") == "response-outcome";
+        self.after.iter().rfind(is_outcome).map_or("not known", |line| word(line, "outcome"))
+    }
+
+    fn document(&self) -> Json {
+        let until = self.until.and_then(|until| jiff::Timestamp::from_second(until).ok());
+        json!({
+            "id": self.id(),
+            "outcome": self.outcome(),
+            "in_effect_until": until.map(|until| until.to_string()),
+            "decision": self.decision,
+            "after": self.after,
+        })
+    }
+}
+
+fn lines(state: &Path) -> Result<Vec<Json>, Failure> {
+    let lines = Audit::at(state).lines(|action| action.starts_with("response"));
+    lines.map_err(|error| Failure::new(Exit::Failed, error.to_string()))
+}
+
+/// All actions, the oldest first.
+fn actions(state: &Path) -> Result<Vec<Action>, Failure> {
+    let mut all: BTreeMap<u64, Action> = BTreeMap::new();
+    for line in lines(state)? {
+        if word(&line, "action") == "response" {
+            if let Some(id) = number(&line, "seq").filter(|_| word(&line, "decision") == "do") {
+                all.insert(id, Action { decision: line, after: Vec::new(), until: None });
+            }
+        } else if let Some(action) = number(&line, "of").and_then(|of| all.get_mut(&of)) {
+            action.after.push(line);
+        }
+    }
+    let (kept, bad) = read_kept(state).map_err(|error| denied(&error))?;
+    for one in kept {
+        if let Some(action) = all.get_mut(&one.id) {
+            action.until = Some(one.until);
+        }
+    }
+    for path in bad {
+        let path = piece(&path.display().to_string());
+        writeln!(anstream::stderr(), "aegisbpf: {path} cannot be read, and is left out")?;
+    }
+    Ok(all.into_values().collect())
+}
+
+fn denied(error: &io::Error) -> Failure {
+    let failure = Failure::new(Exit::Permission, format!("cannot read the actions: {error}"));
+    failure.help("they are root's; run it with sudo")
+}
+
+fn list(args: &ListArgs) -> Result<Exit, Failure> {
+    let mut all = actions(&args.dirs.state_dir)?;
+    all.drain(..all.len().saturating_sub(args.lines));
+    let mut out = anstream::stdout().lock();
+    if args.output == Output::Json {
+        let all: Vec<Json> = all.iter().map(Action::document).collect();
+        writeln!(out, "{:#}", json!(all))?;
+        return Ok(Exit::Ok);
+    }
+    let rows = all.iter().map(|one| {
+        let line = &one.decision;
+        let left = one.until.map_or_else(|| "-".to_owned(), |until| format!("{} s", until - now()));
+        vec![
+            one.id().to_string(),
+            word(line, "@timestamp").chars().take("2026-01-01T00:00:00".len()).collect(),
+            piece(word(line, "response")),
+            number(line, "pid").unwrap_or_default().to_string(),
+            piece(word(line, "executable")),
+            piece(word(line, "rule")),
+            piece(one.outcome()),
+            left,
+        ]
+    });
+    let heading = ["id", "time", "what", "pid", "executable", "rule", "outcome", "left"];
+    write!(out, "{}", table::plain(&heading, rows))?;
+    Ok(Exit::Ok)
+}
+
+fn show(id: u64, args: &ListArgs) -> Result<Exit, Failure> {
+    let all = actions(&args.dirs.state_dir)?;
+    let Some(one) = all.iter().find(|one| one.id() == id) else {
+        return Err(Failure::new(Exit::Failed, format!("{id} is no action"))
+            .help("`aegisbpf actions list` shows them"));
+    };
+    let mut out = anstream::stdout().lock();
+    if args.output == Output::Json {
+        writeln!(out, "{:#}", one.document())?;
+        return Ok(Exit::Ok);
+    }
+    for line in std::iter::once(&one.decision).chain(&one.after) {
+        writeln!(out, "{}", super::audit::shown(line.to_string().as_bytes(), Output::Text).trim())?;
+    }
+    match one.until {
+        Some(until) => writeln!(out, "in effect for {} s more", until - now())?,
+        None => writeln!(out, "not in effect, or nothing that can be undone")?,
+    }
+    Ok(Exit::Ok)
+}
+
+/// What enforcing would have done.
+fn would(args: &ListArgs) -> Result<Exit, Failure> {
+    let mut sums: BTreeMap<[String; 4], (u64, String)> = BTreeMap::new();
+    for line in lines(&args.dirs.state_dir)? {
+        if word(&line, "decision") != "would" {
+            continue;
+        }
+        let key = [
+            word(&line, "rule").to_owned(),
+            word(&line, "response").to_owned(),
+            word(&line, "executable").to_owned(),
+            number(&line, "uid").map_or_else(|| "-".to_owned(), user),
+        ];
+        let sum = sums.entry(key).or_default();
+        // A line stands for those that were left out before it, too.
+        sum.0 += 1 + number(&line, "left_out").unwrap_or_default();
+        word(&line, "@timestamp").clone_into(&mut sum.1);
+    }
+    let mut out = anstream::stdout().lock();
+    if args.output == Output::Json {
+        let all = sums.iter().map(|([rule, response, executable, user], (count, last))| {
+            json!({
+                "rule": rule, "response": response, "executable": executable, "user": user,
+                "count": count, "last": last,
+            })
+        });
+        writeln!(out, "{:#}", Json::Array(all.collect()))?;
+        return Ok(Exit::Ok);
+    }
+    let rows = sums.iter().map(|(key, (count, last))| {
+        let mut row: Vec<String> = key.iter().map(|cell| piece(cell)).collect();
+        row.extend([count.to_string(), last.chars().take("2026-01-01T00:00:00".len()).collect()]);
+        row
+    });
+    let heading = ["rule", "what", "executable", "user", "count", "last"];
+    write!(out, "{}", table::plain(&heading, rows))?;
+    Ok(Exit::Ok)
+}
+
+/// A user by name, where this host knows it.
+fn user(uid: u64) -> String {
+    let known = u32::try_from(uid).ok().map(nix::unistd::Uid::from_raw);
+    let known = known.and_then(|uid| nix::unistd::User::from_uid(uid).ok().flatten());
+    known.map_or_else(|| uid.to_string(), |user| user.name)
+}
+
+fn rollback(args: &RollbackArgs) -> Result<Exit, Failure> {
+    let mut query = vec![("reason", args.reason.clone())];
+    query.extend(args.id.map(|id| ("id", id.to_string())));
+    query.extend(args.rule.clone().map(|rule| ("rule", rule)));
+    query.extend(args.since.map(|since| {
+        let since = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+        ("since", now().saturating_sub(since).to_string())
+    }));
+    let answer = client::post_query(&args.dirs.runtime_dir, "/v1/actions/rollback", &query)?;
+    let answer = answer.json()?;
+    let undone = answer.get("undone").and_then(Json::as_array).cloned().unwrap_or_default();
+    let is_bad = |one: &Json| !word(one, "error").is_empty();
+    let mut out = anstream::stdout().lock();
+    if args.output == Output::Json {
+        writeln!(out, "{:#}", Json::Array(undone.clone()))?;
+    } else {
+        for one in &undone {
+            let (id, was) = (number(one, "id").unwrap_or_default(), piece(word(one, "was")));
+            match word(one, "error") {
+                "" => writeln!(out, "{id}: undone ({was})")?,
+                reason => writeln!(out, "{id}: not undone ({was}): {}", piece(reason))?,
+            }
+        }
+    }
+    Ok(if undone.iter().any(is_bad) { Exit::Failed } else { Exit::Ok })
+}

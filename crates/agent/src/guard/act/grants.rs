@@ -1,0 +1,165 @@
+//! Which rule may ask for what.
+//!
+//! The worker evaluates what strangers wrote, so it is not asked: a process of its own reads the rules as
+//! the worker does, with the same options and under the same filter of system calls, and has seen no
+//! event before it says what each of them may do. What it does not name may nothing.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+use std::thread::Builder;
+
+use model::capability::{Capabilities, Capability};
+use model::program::Response;
+use serde::{Deserialize, Serialize};
+
+use crate::cli::RunArgs;
+use crate::exit::{Exit, Failure};
+use crate::proto::Verb;
+use crate::worker::in_force;
+
+/// Bytes of all grants: as many rules as are ever loaded, with their ids.
+const GRANTS_MAX: u64 = 16 << 20;
+
+/// What rules may do, as far as it is known.
+#[derive(Debug, Default)]
+pub(super) struct Grants {
+    known: HashMap<String, Grant>,
+    coming: Option<Receiver<Result<Vec<Grant>, String>>>,
+    /// Asked for again while they were read.
+    again: bool,
+}
+
+/// One rule.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Grant {
+    /// Its id.
+    pub(super) rule: String,
+    /// SHA-256 of the file that it came from.
+    pub(super) sha256: String,
+    /// What it may ask for.
+    pub(super) may: Vec<String>,
+}
+
+impl Grants {
+    /// Has them read, again or for the first time. Until they are there the old ones hold.
+    pub(super) fn ask(&mut self, arguments: &[OsString]) {
+        if self.coming.is_some() {
+            self.again = true;
+            return;
+        }
+        let (sender, coming) = sync_channel(1);
+        let arguments = arguments.to_vec();
+        let started = Builder::new().name("grants".to_owned()).spawn(move || {
+            // The guard has ended if nobody takes it.
+            drop(sender.send(asked(&arguments)));
+        });
+        match started {
+            Ok(_) => self.coming = Some(coming),
+            Err(error) => tracing::error!(%error, "what rules may do cannot be read"),
+        }
+    }
+
+    /// Takes them when they are there; true if they were read just now, or cannot be.
+    pub(super) fn service(&mut self, arguments: &[OsString]) -> bool {
+        let Some(coming) = &self.coming else { return false };
+        match coming.try_recv() {
+            Ok(Ok(known)) => self.put(known),
+            Ok(Err(error)) => tracing::error!(error, "what rules may do cannot be read"),
+            Err(TryRecvError::Empty) => return false,
+            Err(TryRecvError::Disconnected) => {
+                tracing::error!("whoever read what rules may do is gone");
+            }
+        }
+        self.coming = None;
+        if std::mem::take(&mut self.again) {
+            self.ask(arguments);
+            return false;
+        }
+        true
+    }
+
+    /// These hold from now on.
+    pub(super) fn put(&mut self, all: Vec<Grant>) {
+        self.known = all.into_iter().map(|one| (one.rule.clone(), one)).collect();
+    }
+
+    /// Whether they are being read.
+    pub(super) fn are_coming(&self) -> bool {
+        self.coming.is_some()
+    }
+
+    /// Whether any were read.
+    pub(super) fn are_known(&self) -> bool {
+        !self.known.is_empty()
+    }
+
+    /// The digest of a rule that may ask for this; why it may not.
+    pub(super) fn allow(&self, rule: &str, verb: Verb) -> Result<String, String> {
+        let Some(grant) = self.known.get(rule) else {
+            return Err("no rule of this id was granted an action".to_owned());
+        };
+        if grant.may.iter().any(|one| one == verb.as_str()) {
+            Ok(grant.sha256.clone())
+        } else {
+            Err(format!("`{}` was not granted to this rule", verb.as_str()))
+        }
+    }
+}
+
+fn asked(arguments: &[OsString]) -> Result<Vec<Grant>, String> {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg("grants").args(arguments);
+    // What is wrong with rules is what the worker says, too.
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().map_err(|error| error.to_string())?;
+    let mut text = String::new();
+    let read = child.stdout.take().map(|out| out.take(GRANTS_MAX).read_to_string(&mut text));
+    let status = child.wait().map_err(|error| error.to_string())?;
+    read.transpose().map_err(|error| error.to_string())?;
+    if !status.success() {
+        return Err(format!("their reader ended with {status}"));
+    }
+    let all = text.lines().map(serde_json::from_str);
+    all.collect::<Result<_, _>>().map_err(|error| error.to_string())
+}
+
+/// `aegisbpf grants`: what each rule may do that asks for anything, one a line.
+pub(crate) fn print(args: &RunArgs) -> Result<Exit, Failure> {
+    crate::seccomp::no_network()?;
+    let rules = in_force(args)?;
+    let mut out = std::io::stdout().lock();
+    let sources = rules.loaded.sources.iter();
+    let texts: HashMap<&str, &str> =
+        sources.map(|one| (one.name.as_str(), one.text.as_str())).collect();
+    let all = rules.loaded.program.rules.iter().zip(&rules.loaded.origins).zip(&rules.terms);
+    for ((rule, origin), terms) in all {
+        let id = &rule.meta.id;
+        let mut may = granted(&rule.meta.responses, terms.may);
+        // What a script may is within the terms of its rules.
+        let scripts = rules.scripts.infos.iter().filter(|info| info.loaded);
+        for script in scripts.filter(|info| info.rules.contains(id)) {
+            may.extend(Verb::ALL.iter().filter(|verb| {
+                let needed = Capability::for_action(verb.as_str());
+                needed.is_some_and(|needed| script.may.contains(&needed.as_str()))
+            }));
+        }
+        if may.is_empty() {
+            continue;
+        }
+        let text = texts.get(origin.file.as_str()).copied().unwrap_or_default();
+        let sha256 = packs::Sha256::of(text.as_bytes()).to_string();
+        let may = may.into_iter().map(|verb| verb.as_str().to_owned()).collect();
+        let line = serde_json::to_string(&Grant { rule: id.clone(), sha256, may });
+        writeln!(out, "{}", line.unwrap_or_default())?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// What a rule asks for and was granted.
+fn granted(asked: &[Response], may: Capabilities) -> Vec<Verb> {
+    let permitted = asked.iter().filter(|one| may.permits(&one.action));
+    permitted.filter_map(|one| Verb::from_name(&one.action)).collect()
+}

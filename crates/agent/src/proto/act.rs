@@ -1,0 +1,173 @@
+//! The messages about what rules want done, and about what of it is undone.
+
+use super::{ProtoError, Reader, put_text};
+
+/// Bytes of the id of a rule, with room.
+const RULE_MAX: usize = 256;
+/// Bytes of the reason that an operator gives; the control socket cuts it to fewer letters.
+const REASON_MAX: usize = 4_096;
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Verb {
+    /// It ends.
+    Kill,
+    /// It and all that came from it end.
+    KillTree,
+    /// It stops where it is.
+    Stop,
+    /// It goes on.
+    Continue,
+}
+
+impl Verb {
+    /// All of them.
+    pub(crate) const ALL: [Verb; 4] = [Verb::Kill, Verb::KillTree, Verb::Stop, Verb::Continue];
+
+    /// The word of rules and of the audit log.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Verb::Kill => "kill",
+            Verb::KillTree => "kill-tree",
+            Verb::Stop => "stop",
+            Verb::Continue => "continue",
+        }
+    }
+
+    /// What a word stands for; `kill_process` is that of Elastic's rules.
+    pub(crate) fn from_name(word: &str) -> Option<Verb> {
+        let word = if word == "kill_process" { "kill" } else { word };
+        Verb::ALL.into_iter().find(|one| one.as_str() == word)
+    }
+}
+
+/// A process that a rule wants something done to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Act {
+    /// The rule.
+    pub(crate) rule: String,
+    /// What it wants.
+    pub(crate) verb: Verb,
+    /// The alert that it raised.
+    pub(crate) alert: u128,
+    /// Number of the process.
+    pub(crate) pid: u32,
+    /// When it started, ns since boot.
+    pub(crate) start: u64,
+}
+
+impl Act {
+    /// Adds it to a message.
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        out.push(self.verb as u8);
+        out.extend(self.alert.to_le_bytes());
+        out.extend(self.pid.to_le_bytes());
+        out.extend(self.start.to_le_bytes());
+        put_text(out, &self.rule);
+    }
+
+    /// Takes it out of a message, each field checked.
+    pub(super) fn take(reader: &mut Reader<'_>) -> Result<Act, ProtoError> {
+        let verb = reader.byte()?;
+        let verb = Verb::ALL.into_iter().find(|one| *one as u8 == verb);
+        let verb = verb.ok_or(ProtoError::Field("verb"))?;
+        let alert = u128::from_le_bytes(reader.number()?);
+        let pid = u32::from_le_bytes(reader.number()?);
+        let start = u64::from_le_bytes(reader.number()?);
+        let rule = reader.text(RULE_MAX, "rule")?;
+        if pid == 0 {
+            return Err(ProtoError::Field("process"));
+        }
+        Ok(Act { rule, verb, alert, pid, start })
+    }
+}
+
+/// Which actions are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum What {
+    /// That of this number.
+    One(u64),
+    /// Those of a rule.
+    Rule(String),
+    /// Those since then, seconds since 1970.
+    Since(i64),
+    /// None: rules may act again after the breaker has tripped.
+    Resume,
+}
+
+/// An operator's word about actions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Undo {
+    /// Which are undone.
+    pub(crate) what: What,
+    /// The user who said so, by the kernel's word to the control socket.
+    pub(crate) uid: u32,
+    /// Why.
+    pub(crate) reason: String,
+}
+
+impl Undo {
+    /// Adds it to a message.
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        let (kind, number, rule) = match &self.what {
+            What::One(id) => (1, id.to_le_bytes(), None),
+            What::Rule(rule) => (2, [0; 8], Some(rule)),
+            What::Since(time) => (3, time.to_le_bytes(), None),
+            What::Resume => (4, [0; 8], None),
+        };
+        out.push(kind);
+        out.extend(number);
+        out.extend(self.uid.to_le_bytes());
+        put_text(out, &self.reason);
+        if let Some(rule) = rule {
+            put_text(out, rule);
+        }
+    }
+
+    /// Takes it out of a message, each field checked.
+    pub(super) fn take(reader: &mut Reader<'_>) -> Result<Undo, ProtoError> {
+        let kind = reader.byte()?;
+        let number = reader.number()?;
+        let uid = u32::from_le_bytes(reader.number()?);
+        let reason = reader.text(REASON_MAX, "reason")?;
+        let what = match kind {
+            1 => What::One(u64::from_le_bytes(number)),
+            2 => What::Rule(reader.text(RULE_MAX, "rule")?),
+            3 => What::Since(i64::from_le_bytes(number)),
+            4 => What::Resume,
+            _ => return Err(ProtoError::Field("action")),
+        };
+        Ok(Undo { what, uid, reason })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Request;
+    use super::*;
+
+    #[test]
+    fn what_is_wanted_survives_the_journey_and_each_field_is_checked() {
+        let act = |pid| Act { rule: "r".into(), verb: Verb::KillTree, alert: 7, pid, start: 9 };
+        let undo = |what| Undo { what, uid: 1000, reason: "a mistake".into() };
+        let all = [What::One(3), What::Rule("r".into()), What::Since(-1), What::Resume];
+        let all = all.into_iter().map(|what| Request::Undo(5, undo(what)));
+        for request in all.chain([Request::Act(act(4)), Request::Rules]) {
+            let bytes = request.encode();
+            assert_eq!(Request::decode(&bytes).unwrap(), request);
+            for cut in 0..bytes.len() {
+                assert!(Request::decode(&bytes[..cut]).is_err(), "{request:?} cut at {cut}");
+            }
+        }
+        let field = |bytes: &[u8]| match Request::decode(bytes) {
+            Err(ProtoError::Field(name)) => name,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(field(&Request::Act(act(0)).encode()), "process");
+        let mut strange = Request::Act(act(4)).encode();
+        strange[1] = 99;
+        assert_eq!(field(&strange), "verb");
+        let long = Undo { reason: "x".repeat(5_000), ..undo(What::Resume) };
+        assert_eq!(field(&Request::Undo(1, long).encode()), "reason");
+    }
+}

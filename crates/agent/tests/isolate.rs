@@ -1,0 +1,120 @@
+//! `aegisbpf isolate`: begun and ended by commands, and taken away by an agent when it is over. What
+//! passes and what does not is tested in `crates/kernel/tests/isolate.rs`.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::lab::{AGENT, Lab, root};
+
+/// A cgroup without processes, and the directory where its isolations are pinned; both go away.
+struct Cgroup(PathBuf, PathBuf);
+
+impl Cgroup {
+    fn new(lab: &Lab, name: &str) -> Cgroup {
+        let mounts = fs::read_to_string("/proc/mounts").unwrap();
+        let root = mounts.lines().find_map(|line| {
+            let mut words = line.split(' ').skip(1);
+            let point = words.next()?;
+            (words.next() == Some("cgroup2")).then(|| PathBuf::from(point))
+        });
+        let path = root.unwrap().join(format!("aegisbpf-{name}-{}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        let runtime = lab.path("run").display().to_string();
+        let runtime: String =
+            runtime.chars().map(|one| if "/.".contains(one) { '_' } else { one }).collect();
+        Cgroup(path, format!("/sys/fs/bpf/aegisbpf-isolate{runtime}").into())
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        fs::remove_dir(&self.0).unwrap();
+        fs::remove_dir(&self.1).unwrap();
+    }
+}
+
+fn isolate(lab: &Lab, words: &[&str]) -> Output {
+    let (runtime, state) = (lab.path("run"), lab.path("state"));
+    let mut command = Command::new(AGENT);
+    command.args(words).arg("--runtime-dir").arg(runtime).arg("--state-dir").arg(state);
+    command.output().unwrap()
+}
+
+fn list(lab: &Lab) -> Vec<Value> {
+    let output = isolate(lab, &["isolate", "status", "-o", "json"]);
+    let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+    status["isolations"].as_array().unwrap().clone()
+}
+
+fn begin(lab: &Lab, cgroup: &Cgroup, limit: &str) -> Output {
+    let path = cgroup.0.to_str().unwrap();
+    let words = ["isolate", "begin", "--for", limit, "--cgroup", path, "--reason", "a test"];
+    isolate(lab, &[&words[..], &["--allow", "192.0.2.1:443"]].concat())
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
+}
+
+#[test]
+fn an_isolation_is_begun_shown_and_ended() {
+    if !root("an_isolation_is_begun_shown_and_ended") {
+        return;
+    }
+    let lab = Lab::new();
+    let cgroup = Cgroup::new(&lab, "isolate-command");
+    let refused = text(&begin(&lab, &cgroup, "8d"));
+    assert!(refused.contains("between 1s and 7d"), "{refused}");
+    let begun = begin(&lab, &cgroup, "10m");
+    assert!(begun.status.success() && text(&begun).contains("192.0.2.1:443"), "{}", text(&begun));
+    let id = text(&begun).lines().next().unwrap().to_owned();
+    let [one] = list(&lab).try_into().unwrap();
+    assert!(one["id"] == id.as_str() && one["seconds_left"].as_u64() > Some(500), "{one}");
+    let other = text(&isolate(&lab, &["isolate", "end", "other", "--reason", "a test"]));
+    assert!(other.contains("no such isolation") && list(&lab).len() == 1, "{other}");
+    let ended = text(&isolate(&lab, &["isolate", "end", &id, "--reason", "a test"]));
+    assert!(ended.contains(&id) && list(&lab).is_empty(), "{ended}");
+    let audit = fs::read_to_string(lab.path("state/audit.jsonl")).unwrap();
+    let order = ["isolation-begin", "isolation-end"].map(|action| audit.find(action).unwrap());
+    assert!(order.is_sorted());
+}
+
+#[test]
+fn the_emergency_switch_ends_it() {
+    if !root("the_emergency_switch_ends_it") {
+        return;
+    }
+    let lab = Lab::new();
+    let cgroup = Cgroup::new(&lab, "isolate-emergency");
+    assert!(begin(&lab, &cgroup, "10m").status.success());
+    assert_eq!(list(&lab).len(), 1);
+    let words = ["emergency", "disable", "--reason", "a test"];
+    let told = text(&isolate(&lab, &words));
+    assert!(told.contains("nobody is cut off") && list(&lab).is_empty(), "{told}");
+}
+
+#[test]
+fn an_agent_takes_away_what_is_over() {
+    if !root("an_agent_takes_away_what_is_over") {
+        return;
+    }
+    let lab = Lab::new();
+    let cgroup = Cgroup::new(&lab, "isolate-over");
+    let mut command = lab.command();
+    command.arg("--state-dir").arg(lab.path("state"));
+    let agent = lab.launch(command);
+    let begun = begin(&lab, &cgroup, "15s");
+    let id = text(&begun).lines().next().unwrap().to_owned();
+    let start = Instant::now();
+    let over = |line: &str| line.contains("isolation-over") && line.contains(&id);
+    let told = || fs::read_to_string(lab.path("state/audit.jsonl")).unwrap().lines().any(over);
+    while !told() && start.elapsed() < Duration::from_mins(1) {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(told() && start.elapsed() > Duration::from_secs(10), "{:?}", start.elapsed());
+    drop(agent);
+}

@@ -176,7 +176,8 @@ fn sum(counters: &str) -> f64 {
     let numbers = counters.split(':').skip(1).filter_map(|rest| {
         rest.split(|letter: char| !letter.is_ascii_digit()).next()?.parse::<f64>().ok()
     });
-    numbers.sum()
+    // A sum of nothing is -0, which looks odd in a table.
+    numbers.fold(0.0, |sum, number| sum + number)
 }
 
 /// Bytes of all files in a directory.

@@ -13,6 +13,8 @@ pub(crate) enum Need {
     Build,
     /// Tests and benchmarks.
     Test,
+    /// A benchmark that runs other agents: installed when it is asked for, since they may start.
+    Bench,
 }
 
 /// How one sees that a package is there.
@@ -125,6 +127,8 @@ pub(crate) const PACKAGES: &[Package] = &[
     ),
     package("shellcheck", Need::Test, Probe::Program("shellcheck"), "reads scripts of packages"),
     package("yamllint", Need::Test, Probe::Program("yamllint"), "reads YAML that is shipped"),
+    package("auditd", Need::Bench, Probe::Program("auditd"), "another recorder, to compare with"),
+    package("bpftrace", Need::Bench, Probe::Program("bpftrace"), "another, made anew each time"),
 ];
 
 const fn package(name: &'static str, need: Need, probe: Probe, why: &'static str) -> Package {

@@ -11,7 +11,7 @@
 //! | `history` | keeps the recent past in files |
 //! | `serve` | recordings through the control socket |
 
-mod history;
+pub(super) mod history;
 pub(super) mod serve;
 mod writer;
 

@@ -65,7 +65,7 @@ fn take(frame: &Frame, block: &Block, player: Option<&mut Player<'_>>) {
         assert_eq!(again.as_ref(), Ok(block), "another block");
     }
     if let Some(player) = player {
-        drop(player.items(frame.header.number, block, &mut |_, _| {}));
+        drop(player.items(frame.header.number, block, &mut |_| {}));
     }
 }
 

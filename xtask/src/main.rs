@@ -8,7 +8,7 @@
 //! | `codegen [--check]` | Rust types from the C header, reference pages from the code |
 //! | `bench NAME` | measures; see `bench` without a name |
 //! | `fuzz [TARGET…] [--minutes N]` | looks for inputs that break a parser or the engine |
-//! | `dist [man\|completions]` | man pages and shell completions of the binaries |
+//! | `dist [PART…]` | man pages and completions; packages, an archive, bills of materials |
 //! | `vm-test [--smoke] [KERNEL…]` | the agent in guest kernels |
 //! | `setup [--list]` | installs the Debian packages that are missing, or only lists them |
 #![forbid(unsafe_code)]
@@ -40,8 +40,7 @@ usage: cargo xtask COMMAND
   bench [NAME]        measure; without a name, list the benchmarks
   fuzz [TARGET…] [--minutes N]
                       look for inputs that break a parser or the engine
-  dist [man|completions]
-                      man pages and shell completions of the binaries
+  dist [PART…]        man pages and shell completions of the binaries; deb, rpm, tarball or sbom for those
   vm-test [KERNEL…]   the agent in guest kernels; with --smoke what there is time for, with --only WORD
                       the tricks of that name
   setup [--list]      install, or only list, the Debian packages that are missing

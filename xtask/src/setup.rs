@@ -13,6 +13,8 @@ pub(crate) enum Need {
     Build,
     /// Tests and benchmarks.
     Test,
+    /// A benchmark that runs other agents: installed when it is asked for, since they may start.
+    Bench,
 }
 
 /// How one sees that a package is there.
@@ -106,6 +108,27 @@ pub(crate) const PACKAGES: &[Package] = &[
     package("curl", Need::Test, Probe::Program("curl"), "asks the web server"),
     package("redis-server", Need::Test, Probe::Program("redis-server"), "a load to measure"),
     package("redis-tools", Need::Test, Probe::Program("redis-benchmark"), "drives that load"),
+    package("dpkg-dev", Need::Test, Probe::Program("dpkg-shlibdeps"), "the Debian package"),
+    package("lintian", Need::Test, Probe::Program("lintian"), "finds fault with it"),
+    package("debootstrap", Need::Test, Probe::Program("debootstrap"), "a clean system for it"),
+    package("rpm", Need::Test, Probe::Program("rpmbuild"), "the RPM package"),
+    package("prometheus", Need::Test, Probe::Program("promtool"), "tests the alerts"),
+    package(
+        "apparmor",
+        Need::Test,
+        Probe::Program("apparmor_parser"),
+        "reads the AppArmor profile",
+    ),
+    package(
+        "selinux-policy-dev",
+        Need::Test,
+        Probe::File("/usr/share/selinux/devel/Makefile"),
+        "compiles the SELinux module",
+    ),
+    package("shellcheck", Need::Test, Probe::Program("shellcheck"), "reads scripts of packages"),
+    package("yamllint", Need::Test, Probe::Program("yamllint"), "reads YAML that is shipped"),
+    package("auditd", Need::Bench, Probe::Program("auditd"), "another recorder, to compare with"),
+    package("bpftrace", Need::Bench, Probe::Program("bpftrace"), "another, made anew each time"),
 ];
 
 const fn package(name: &'static str, need: Need, probe: Probe, why: &'static str) -> Package {

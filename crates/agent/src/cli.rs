@@ -78,6 +78,8 @@ pub(crate) enum Command {
     Alerts(AlertsArgs),
     /// Record what the kernel delivers to the running agent, for `kestrel replay`
     Record(record::RecordArgs),
+    /// Show where a process came from, what it started and what they did, out of recordings
+    Tree(record::TreeArgs),
     /// List the fields that rules can use
     Fields(FieldsArgs),
     /// Print the completions of a shell
@@ -281,10 +283,9 @@ pub(crate) struct RunArgs {
     /// What becomes of an action when the audit log cannot be written, as on a full disk
     #[arg(long, value_name = "WAY", default_value = "refuse")]
     pub(crate) audit_full: AuditFull,
-    /// Always keep a recording of the recent past in the state directory, bounded by size and age, as
-    /// `256MiB,24h`
-    #[arg(long, value_name = "SIZE,AGE")]
-    pub(crate) history: Option<record::History>,
+    /// How much of the recent past is always recorded, in the state directory: size and age, or `off`
+    #[arg(long, value_name = "SIZE,AGE", default_value = record::HISTORY)]
+    pub(crate) history: record::Kept,
     /// Print no alerts; they remain available through `aegisbpf alerts`
     #[arg(long)]
     pub(crate) no_alerts: bool,

@@ -268,10 +268,10 @@ fn the_recording_around_an_alert_is_kept_without_enforcing() {
     }
     let lab = Lab::new();
     rule(&lab, "keeps", &starts(&lab, "x"), "response = [\"capture\"]");
-    let agent = start(&lab, &[]);
+    let agent = start(&lab, &["--history", "off"]);
     let one = Sleeper::start(&lab, "x");
     let (line, _) = outcome(&lab, "refused");
-    assert!(line["reason"].as_str().unwrap().contains("`--history`"), "{line}");
+    assert!(line["reason"].as_str().unwrap().contains("`--history off`"), "{line}");
     assert!(!lab.path("state/captures").exists());
     drop(one);
     agent.stop();

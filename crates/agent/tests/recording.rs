@@ -67,7 +67,6 @@ fn a_history_replays_to_the_very_alerts_that_were_raised() {
     let mut ids = Vec::new();
     for _ in 0..5 {
         lab.run_scratch("a");
-        lab.run_scratch("c");
         for name in ["b", "x"] {
             let alert = agent.alert(lab.run_scratch(name), PATIENCE).expect("an alert");
             ids.push(alert["alert"]["id"].as_str().unwrap().to_owned());
@@ -142,14 +141,63 @@ fn a_recording_that_begins_while_the_agent_works_is_equal_too() {
     fs::remove_file(&file).unwrap();
     let recorder = record(&["--for", "2s"]);
     until("the recording has begun", PATIENCE, || file.metadata().is_ok_and(|m| m.len() > 0));
-    assert_eq!(lab.status().unwrap()["events"]["recordings"], 1);
+    assert_eq!(lab.status().unwrap()["events"]["recordings"], 2, "beside the history");
     assert!(recorder.wait_with_output().unwrap().status.success());
     let (verdict, _) = verified(&lab, &[file], &[]);
     assert_eq!(verdict["recording"]["closed"], true, "{verdict:#}");
-    until("nobody records any more", PATIENCE, || {
-        lab.status().unwrap()["events"]["recordings"] == 0
+    until("nobody but the history records any more", PATIENCE, || {
+        lab.status().unwrap()["events"]["recordings"] == 1
     });
     assert!(agent.stop().success());
+}
+
+#[test]
+fn the_tree_of_an_alert_tells_where_it_came_from_and_shows_no_secret() {
+    if !root("the_tree_of_an_alert_tells_where_it_came_from_and_shows_no_secret") {
+        return;
+    }
+    let lab = Lab::new();
+    let agent = with_history(&lab);
+    lab.run_scratch("x");
+    let shell = format!(
+        "{} 0.01; {} --password s3cret-Z; exit 0",
+        lab.path("x").display(),
+        lab.path("y").display()
+    );
+    fs::copy("/bin/true", lab.path("y")).unwrap();
+    let mut parent = Command::new("/bin/sh").args(["-c", &shell]).spawn().unwrap();
+    let first = agent.next(PATIENCE).expect("an alert");
+    let alert = agent.next(PATIENCE).expect("an alert of the shell's child");
+    assert_ne!(first["alert"]["id"], alert["alert"]["id"]);
+    assert!(parent.wait().unwrap().success());
+    assert!(agent.stop().success());
+    let state = lab.path("state").display().to_string();
+    let tree = |words: &[&str]| {
+        let mut command = Command::new(AGENT);
+        command.arg("tree").args(words).args(["--state-dir", &state]).output().unwrap()
+    };
+    let id = alert["alert"]["id"].as_str().unwrap();
+    let story: Value = serde_json::from_slice(&tree(&[id, "-o", "json"]).stdout).unwrap();
+    assert_eq!((&story["rule"], &story["process"]["name"]), (&"scratch".into(), &"x".into()));
+    let above = story["ancestors"].as_array().unwrap().last().unwrap();
+    assert_eq!(above["pid"], parent.id().to_string(), "{above:#}");
+    assert_eq!(story["process"]["entity_id"], alert["process"]["entity_id"]);
+    // Of the shell, by its pid: both children, and the secret of one of them is none of anybody's.
+    let text = tree(&[&parent.id().to_string()]);
+    let text = String::from_utf8(text.stdout).unwrap();
+    for part in ["└─ x (", "└─ y (", "--password [redacted]", "exit 0"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("s3cret"), "{text}");
+    let page = lab.path("page.html");
+    let made = tree(&[id, "--html", page.to_str().unwrap()]);
+    assert!(made.status.success(), "{made:?}");
+    let page = fs::read_to_string(page).unwrap();
+    assert!(page.contains("Alert of rule scratch") && !page.contains("s3cret"), "{page}");
+    assert!(!page.contains("http://") && !page.contains("src="), "it needs nothing else");
+    let unknown = tree(&["00000000000000000000000000000000"]);
+    let error = String::from_utf8_lossy(&unknown.stderr);
+    assert!(error.contains("no alert 00000000000000000000000000000000"), "{error}");
 }
 
 #[test]
@@ -186,4 +234,83 @@ fn killed_workers_leave_recordings_that_can_be_read() {
     }
     let segments = fs::read_dir(lab.path("state/history")).unwrap().count();
     assert_eq!(segments, 4, "one a worker");
+}
+
+/// A policy about the lab's file for everybody.
+fn policy(lab: &Lab, name: &str, rules: &str) -> String {
+    let file = lab.path(name);
+    let text = format!(
+        "apiVersion: aegisbpf.io/v1\nkind: Policy\nmetadata: {{name: lab}}\nspec:\n  mode: audit\n  \
+         rules:\n{rules}"
+    );
+    fs::write(&file, text).unwrap();
+    file.display().to_string()
+}
+
+#[test]
+fn what_a_policy_would_have_denied_is_told_with_what_would_allow_it() {
+    if !root("what_a_policy_would_have_denied_is_told_with_what_would_allow_it") {
+        return;
+    }
+    let lab = Lab::new();
+    let [secret, other] = ["secret", "other"].map(|name| lab.path(name).display().to_string());
+    let rule = format!(
+        "[[rule]]\nid = \"opens\"\nname = \"Opens\"\ndescription = \"A test.\"\nseverity = \"low\"\n\
+         query = '''file where event.action == \"open\" and file.path in (\"{secret}\", \"{other}\")'''\n"
+    );
+    fs::write(lab.path("rules/opens.toml"), rule).unwrap();
+    for file in [&secret, &other] {
+        fs::write(file, "x").unwrap();
+    }
+    let agent = with_history(&lab);
+    for file in [&secret, &secret, &other] {
+        let done = Command::new("/bin/cat").arg(file).output().unwrap();
+        assert!(done.status.success());
+        let alert = agent.next(PATIENCE).expect("an alert about the open");
+        assert_eq!(alert["file"]["path"], **file, "{alert:#}");
+        // The same of the same process within a second is told once; each is another process.
+    }
+    assert!(agent.stop().success());
+    let state = lab.path("state").display().to_string();
+    let ask = |words: &[&str]| {
+        let mut command = Command::new(AGENT);
+        command.arg("policy").args(words).args(["--state-dir", &state]).output().unwrap()
+    };
+    let strict = policy(
+        &lab,
+        "strict.yaml",
+        &format!("    - {{id: keep, deny: [read, write], files: [{secret}]}}\n"),
+    );
+    let output = ask(&["simulate", &strict, "-o", "json"]);
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let group = &found["groups"][0];
+    assert_eq!(found["denied"], 2, "{found:#} {output:?}");
+    assert_eq!((&group["rule"], &group["count"]), (&"lab/keep".into(), &2.into()));
+    assert!(group["program"].as_str().unwrap().ends_with("/cat"), "{group:#}");
+    assert_eq!(group["user"], "root");
+    assert_eq!(group["requests"][0]["request"], format!("read {secret}"));
+    let exception = group["exception"].as_str().unwrap();
+    assert!(exception.contains("in the policy lab") && exception.contains(&secret), "{exception}");
+    let text = String::from_utf8(ask(&["simulate", &strict]).stdout).unwrap();
+    assert!(text.contains("2 would be denied") && text.contains("to allow the first"), "{text}");
+    // The control: nothing is denied of what nobody did, and of what is older than asked for.
+    let nothing = policy(
+        &lab,
+        "nothing.yaml",
+        &format!("    - {{id: keep, deny: [write], files: [{secret}.not]}}\n"),
+    );
+    for words in [
+        &["simulate", &*nothing, "-o", "json"][..],
+        &["simulate", &strict, "--since", "0s", "-o", "json"],
+    ] {
+        let found: Value = serde_json::from_slice(&ask(words).stdout).unwrap();
+        assert_eq!(found["denied"], 0, "{words:?}: {found:#}");
+    }
+    // Of two policies.
+    let history = format!("{state}/history");
+    let diff = ask(&["diff", &nothing, &strict, "--recording", &history, "-o", "json"]);
+    let diff: Value = serde_json::from_slice(&diff.stdout).unwrap();
+    let change = &diff["recorded"]["changed"][0];
+    assert_eq!((&change["count"], &change["after"]["by"]), (&2.into(), &"lab/keep".into()));
+    assert_eq!(diff["recorded"]["changed"].as_array().unwrap().len(), 1, "{diff:#}");
 }

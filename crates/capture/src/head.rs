@@ -12,6 +12,10 @@ use crate::frame::{Frame, Packer, Refusal};
 
 /// Files of rules that a head names; more count in the digest and are not named.
 const NAMED_MAX: usize = 20_000;
+/// Events that an agent can have seen: a billion a second for a year.
+const EVENTS_MAX: u64 = 1 << 55;
+/// Results that pipes may hold back: as many as a search may.
+const ROWS_MAX: usize = 1_000_000;
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +90,9 @@ impl Head {
         }
         if head.little_endian != cfg!(target_endian = "little") {
             return Err(Refusal::ByteOrder);
+        }
+        if head.events_before > EVENTS_MAX || head.rows > ROWS_MAX {
+            return Err(Refusal::Head("it counts further than any agent does".to_owned()));
         }
         Ok(head)
     }

@@ -25,8 +25,44 @@ const TOLD_MAX: usize = 20;
 /// Makes what runs the scripts of a program.
 pub type Runtime<'r> = &'r dyn Fn(&Program) -> Box<dyn Scripts>;
 
-/// What is done with what is found: the event that completed it, where there is one, and the match.
-pub type Each<'e> = &'e mut dyn FnMut(Option<&View<'_>>, &Match<'_>);
+/// What a listener is told, in the order in which it happened.
+#[derive(Debug)]
+pub enum Heard<'h, 'v> {
+    /// An event, and what it completed.
+    Event(&'h View<'v>, &'h [Match<'h>]),
+    /// A match that only time decided.
+    Late(&'h Match<'h>),
+    /// The same was found live, as the recording tells.
+    Live(&'h Matched<'h>),
+}
+
+impl Heard<'_, '_> {
+    /// How much the replay found.
+    pub fn matches(&self) -> u64 {
+        match self {
+            Heard::Event(_, matches) => matches.len() as u64,
+            Heard::Late(_) => 1,
+            Heard::Live(_) => 0,
+        }
+    }
+
+    /// What the replay found, each with the event that completed it, where there is one.
+    pub fn found(
+        &self,
+        each: &mut dyn FnMut(Option<&View<'_>>, &Match<'_>) -> std::io::Result<()>,
+    ) -> std::io::Result<()> {
+        match self {
+            Heard::Event(view, matches) => {
+                matches.iter().try_for_each(|matched| each(Some(view), matched))
+            }
+            Heard::Late(matched) => each(None, matched),
+            Heard::Live(_) => Ok(()),
+        }
+    }
+}
+
+/// Who listens.
+pub type Each<'e> = &'e mut dyn FnMut(Heard<'_, '_>);
 
 /// Alerts in their order: how many, and what they are.
 #[derive(Debug, Clone, Default)]
@@ -226,7 +262,7 @@ impl<'r> Player<'r> {
         if self.next_frame.is_some_and(|expected| expected != number) {
             self.gap();
         }
-        self.next_frame = Some(number + 1);
+        self.next_frame = Some(number.saturating_add(1));
         for item in block.iter() {
             match item {
                 Ok(item) => self.item(&item, each)?,
@@ -274,13 +310,17 @@ impl<'r> Player<'r> {
                 let pending = &mut self.pending;
                 self.engine.tick(*now, &mut |matched| {
                     pending.push_back(Found::here(matched));
-                    each(None, matched);
+                    each(Heard::Late(matched));
                 });
             }
-            Item::Match(matched) => self.told(&Found::live(matched)),
+            Item::Match(matched) => {
+                each(Heard::Live(matched));
+                self.told(&Found::live(matched));
+            }
             Item::Loss(loss) => {
-                self.verdict.lost.items += loss.items;
-                self.verdict.lost.bytes += loss.bytes;
+                let lost = &mut self.verdict.lost;
+                lost.items = lost.items.saturating_add(loss.items);
+                lost.bytes = lost.bytes.saturating_add(loss.bytes);
                 self.unbroken = false;
             }
             Item::Counters(json) => {
@@ -298,10 +338,8 @@ impl<'r> Player<'r> {
         self.first.get_or_insert(self.now);
         let pending = &mut self.pending;
         self.engine.push(record, &mut |view, matches| {
-            for matched in matches {
-                pending.push_back(Found::here(matched));
-                each(Some(view), matched);
-            }
+            pending.extend(matches.iter().map(Found::here));
+            each(Heard::Event(view, matches));
         });
     }
 

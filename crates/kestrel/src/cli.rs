@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use crate::author::Language;
 use crate::pack::Pack;
+use crate::replay::span::Span;
 
 const CHECK: &str = "\
 Examples:
@@ -30,7 +31,12 @@ const REPLAY: &str = "\
 Examples:
   kestrel replay night.rec --rules rules/              what the rules find in it
   kestrel replay night.rec --rules rules/ --verify     whether that is what was found live
-  kestrel replay /var/lib/aegisbpf/history --rules rules/ -o ndjson";
+  kestrel replay /var/lib/aegisbpf/history --rules rules/ --since 2h -o ndjson";
+const HUNT: &str = "\
+Examples:
+  kestrel hunt 'process where process.name == \"nc\"' --since 2h
+  kestrel hunt 'sequence by process.entity_id [process where event.type == \"start\"]
+      [network where destination.port == 4444]' night.rec -o ndjson";
 const QUERY: &str = "\
 Examples:
   kestrel query 'process where process.name == \"nc\"' --events day.ndjson
@@ -146,6 +152,9 @@ pub(crate) enum Command {
     /// Run rules over a recording of the agent, exactly as it ran them
     #[command(after_help = REPLAY)]
     Replay(Replay),
+    /// Search the history of the agent, or recordings, with one query
+    #[command(after_help = HUNT)]
+    Hunt(Hunt),
     /// Search recorded events with one query
     #[command(after_help = QUERY)]
     Query(Query),
@@ -278,7 +287,30 @@ pub(crate) struct Replay {
     /// Form of alerts, or of the comparison
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: RunForm,
+    /// The time that it is about.
+    #[command(flatten)]
+    pub(crate) span: Span,
     /// Threads: one runs the rules, the others unpack; as many as there are processors unless given
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+}
+
+/// `kestrel hunt`
+#[derive(Debug, Args)]
+pub(crate) struct Hunt {
+    /// The query, or a condition on single events
+    #[arg(value_name = "EQL")]
+    pub(crate) text: String,
+    /// Recordings, or directories of history; one after another
+    #[arg(value_name = "FILE", default_value = "/var/lib/aegisbpf/history")]
+    pub(crate) recording: Vec<PathBuf>,
+    /// The time that it is about.
+    #[command(flatten)]
+    pub(crate) span: Span,
+    /// Form of what is found
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: RunForm,
+    /// Threads: one runs the query, the others unpack; as many as there are processors unless given
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
 }

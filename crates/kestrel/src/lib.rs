@@ -8,7 +8,7 @@
 //! | `stream` | events through rules |
 //! | `alert`, `output` | what is printed |
 //! | `predicates` | the parts of a condition, for `explain` and `test` |
-//! | `replay` | recordings of the agent through rules |
+//! | `replay`, `hunt` | recordings of the agent through rules, or one query |
 //! | `check`, `fmt`, `test`, `run`, `query`, `explain`, `bench`, `convert`, `fields` | one command each |
 //! | `pack` | signed packs of rules |
 //! | `manual` | completions and man pages |
@@ -24,6 +24,7 @@ mod convert;
 mod explain;
 mod fields;
 mod fmt;
+mod hunt;
 mod inflate;
 mod input;
 mod manual;
@@ -74,6 +75,7 @@ fn command(command: Command) -> io::Result<Status> {
         }
         Command::Replay(given) => replay::run(&replay::Options {
             recording: &given.recording,
+            span: given.span,
             rules: &given.rules,
             dialect: given.dialect.of_rules,
             form: given.output,
@@ -81,6 +83,7 @@ fn command(command: Command) -> io::Result<Status> {
             verify: given.verify,
             force: given.force,
         }),
+        Command::Hunt(hunt) => hunt::run(&hunt),
         Command::Query(query) => query::run(&query),
         Command::Explain { rule, id, event, dialect, output } => {
             explain::run(&rule, id.as_deref(), event.as_deref(), dialect.of_rules, output)

@@ -1,5 +1,7 @@
 //! `kestrel test`: runs the tests that rules bring along through the engine.
 
+mod recorded;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -43,9 +45,14 @@ pub(crate) fn run(given: &cli::Rules, form: Form) -> io::Result<Status> {
     let mut seen = Seen::default();
     for test in &rules.loaded.tests {
         let Some(rule) = compiled.program().rules.get(test.rule) else { continue };
-        let reason = match events(test, &names) {
-            Err(reason) => Some(reason),
-            Ok(events) => {
+        let reason = match (&test.recording, events(test, &names)) {
+            (Some(file), _) => {
+                let origin = rules.loaded.origins.get(test.rule);
+                let beside = origin.map_or("", |origin| origin.file.as_str());
+                recorded::failure(compiled.program(), rule, test, (beside, file))
+            }
+            (None, Err(reason)) => Some(reason),
+            (None, Ok(events)) => {
                 let done = Done::of(&compiled, (test.rule, rule), &events);
                 seen.add(test.rule, rule, &compiled, (&events, &done.answers));
                 failure(&compiled, test, rule, (&events, &done))
@@ -67,9 +74,12 @@ pub(crate) fn failures(compiled: &Arc<Compiled>, tests: &[RuleTest]) -> Vec<Stri
     let names = rules::names(compiled);
     let wrong = |test: &RuleTest| {
         let rule = compiled.program().rules.get(test.rule)?;
-        let reason = match events(test, &names) {
-            Err(reason) => Some(reason),
-            Ok(events) => {
+        let reason = match (&test.recording, events(test, &names)) {
+            (Some(_), _) => {
+                Some("a pack holds no recording: its tests have their events".to_owned())
+            }
+            (None, Err(reason)) => Some(reason),
+            (None, Ok(events)) => {
                 let done = Done::of(compiled, (test.rule, rule), &events);
                 failure(compiled, test, rule, (&events, &done))
             }

@@ -268,8 +268,9 @@ fn read_tests(rule: &mut Table<'_, '_>, id: Option<Span>) -> Vec<RuleTest> {
             let message = format!("more than {MAX_TEST_EVENTS} events of one test");
             table.found.push(Diagnostic::new(Code::Limit, span.clone(), message));
         }
+        let recording = table.get("recording").is_some().then(|| table.text("recording")).flatten();
         let mut events: Vec<_> = given.into_iter().map(|(keys, _)| keys).collect();
-        if events.is_empty() {
+        if events.is_empty() && recording.is_none() {
             events.extend(table.table("event"));
         }
         let events: Vec<_> = events
@@ -278,8 +279,10 @@ fn read_tests(rule: &mut Table<'_, '_>, id: Option<Span>) -> Vec<RuleTest> {
             .map(|keys| event::read(keys, &mut table.found))
             .collect();
         rule.found.append(&mut table.finish());
-        if let (Some(name), Some(alert), false) = (name, alert, events.is_empty()) {
-            tests.push(RuleTest { rule: 0, name, alert, events });
+        let recording = recording.map(|(file, _)| file.to_owned());
+        let is_empty = events.is_empty() && recording.is_none();
+        if let (Some(name), Some(alert), false) = (name, alert, is_empty) {
+            tests.push(RuleTest { rule: 0, name, alert, events, recording });
         }
     }
     tests

@@ -56,7 +56,7 @@ pub struct Origin {
     pub query: Span,
 }
 
-/// Events, and whether the rule must match them.
+/// Events, or a recording of some, and whether the rule must match them.
 #[derive(Debug, Clone)]
 pub struct RuleTest {
     /// Index of the rule in the program.
@@ -65,8 +65,10 @@ pub struct RuleTest {
     pub name: String,
     /// Whether the rule must match.
     pub alert: bool,
-    /// The events in order, with nested or dotted keys; at least one.
+    /// The events in order, with nested or dotted keys; at least one, unless there is a recording.
     pub events: Vec<Map<String, Value>>,
+    /// The file of a recording that has the events, beside the rule's file or below.
+    pub recording: Option<String>,
 }
 
 impl Loaded {

@@ -114,7 +114,7 @@ fn start(dir: &Path, output: &Path) -> Result<Child> {
     let mut command = sh::cmd(sh::release("aegisbpf"));
     command.args(["run", "--events", "--no-alerts", "--keep-going", "-o", "json", "--rules"]);
     command.arg(sh::rules_of_root(&dir.join("rules"))?).arg("--runtime-dir").arg(dir.join("run"));
-    command.stdin(Stdio::null()).stdout(File::create(output)?);
+    command.args(["--history", "off"]).stdin(Stdio::null()).stdout(File::create(output)?);
     command.stderr(File::create(dir.join("log"))?);
     command.spawn().context("cannot start the recorder")
 }

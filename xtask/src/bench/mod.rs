@@ -36,7 +36,11 @@ const BENCHES: &[Bench] = &[
     ),
     ("policy", "10,000 rules: read, compiled, put in force, and what they cost", policy::command),
     ("script", "scripts in Wasm and Luau: a call, and a load of 1,000", script::command),
-    ("record", "recordings: written, bytes an event, replayed", record::command),
+    (
+        "record",
+        "recordings: written, bytes an event, replayed, and beside auditd and bpftrace",
+        record::command,
+    ),
     ("memory", "resident memory, idle and under a fork storm", life::memory),
     ("restart", "time until a killed worker is replaced, and what was lost", life::restart),
 ];

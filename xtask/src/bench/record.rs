@@ -3,6 +3,8 @@
 //! The recording is made once on this machine: the history of an agent with the shipped rules and one
 //! that asks for everything, while the work of `language` is done. It is kept under `target/`.
 
+mod peers;
+
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -45,6 +47,11 @@ pub(super) fn command() -> Result<()> {
     let text = sh::capture(pack.args(&files)).context("cannot measure the writing")?;
     println!("{text}");
     replay(&dir)?;
+    // A host that is made up, the same everywhere: fed directly, replayed, and with the digest of debug
+    // builds.
+    let test = ["test", "--release", "--quiet", "--package", "kestrel", "--test", "million"];
+    sh::run(sh::cargo().args(test)).context("a million events give other alerts")?;
+    peers::command()?;
     let broken = broken(&text);
     if broken.is_empty() { Ok(()) } else { bail!("{}", broken.join("; ")) }
 }

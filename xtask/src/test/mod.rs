@@ -5,6 +5,7 @@
 //! counts cases, and is what machines read.
 
 mod count;
+mod packaging;
 mod stages;
 
 use std::fs::File;

@@ -24,6 +24,7 @@ pub(super) const STAGES: &[Stage] = &[
     ("doc-tests", |log| harness(log, &mut cargo(&["test", "--workspace", "--doc"]))),
     ("rustdoc", rustdoc),
     ("rules", rules),
+    ("packaging", super::packaging::stage),
     ("bench", |log| ours(log, &["bench", "--smoke"])),
     ("fuzz", fuzz),
     ("guests", |log| ours(log, &["vm-test", "--smoke"])),
@@ -47,7 +48,7 @@ fn cargo(args: &[&str]) -> Command {
 }
 
 /// This program again: its output goes to the log, and it cannot take the other stages with it.
-fn xtask(args: &[&str]) -> Result<Command> {
+pub(super) fn xtask(args: &[&str]) -> Result<Command> {
     let mut command = sh::cmd(std::env::current_exe()?);
     command.args(args);
     Ok(command)

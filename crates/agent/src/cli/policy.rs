@@ -20,6 +20,8 @@ pub(crate) enum PolicyCommand {
     Diff(DiffArgs),
     /// Tell why a request is answered so, and the smallest edit that would allow it
     Explain(ExplainArgs),
+    /// Tell what policies would have denied of what was recorded, and how to allow it
+    Simulate(SimulateArgs),
     /// Print policies as they are understood: includes written out, names of subjects resolved
     Export(ExportArgs),
     /// Put policies in force; whatever goes wrong, those before stay
@@ -137,6 +139,9 @@ pub(crate) struct DiffArgs {
     /// The new ones
     #[arg(value_name = "B")]
     pub(crate) after: PathBuf,
+    /// Requests that were really made, besides samples.
+    #[command(flatten)]
+    pub(crate) recorded: Recorded,
     /// Who may have signed them.
     #[command(flatten)]
     pub(crate) vouch: Signed,
@@ -154,6 +159,34 @@ pub(crate) struct ExplainArgs {
     /// What to look at.
     #[command(flatten)]
     pub(crate) files: Files,
+    /// Form of the answer
+    #[arg(short, long, value_name = "FORM", default_value = "text")]
+    pub(crate) output: Output,
+}
+
+/// Which requests that were really made.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Recorded {
+    /// Recording, or directory of history; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) recording: Vec<PathBuf>,
+    /// Only what happened since so long ago, as `90s`, `10m`, `2h` or `7d`
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) since: Option<Duration>,
+    /// Where the agent keeps its history
+    #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
+    pub(crate) state_dir: PathBuf,
+}
+
+/// Options of `policy simulate`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SimulateArgs {
+    /// What to try.
+    #[command(flatten)]
+    pub(crate) files: Files,
+    /// On what.
+    #[command(flatten)]
+    pub(crate) recorded: Recorded,
     /// Form of the answer
     #[arg(short, long, value_name = "FORM", default_value = "text")]
     pub(crate) output: Output,

@@ -6,9 +6,13 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::RUNTIME_DIR;
 use super::policy::duration;
+use super::{Output, RUNTIME_DIR};
 
+/// What is kept unless the operator says otherwise: a day of a quiet host, an hour of a busy one.
+pub(crate) const HISTORY: &str = "256MiB,24h";
+/// Nothing is kept.
+const OFF: &str = "off";
 /// Bytes of a history at least: two segments.
 const HISTORY_MIN: u64 = 4 << 20;
 
@@ -26,6 +30,30 @@ pub(crate) struct RecordArgs {
     pub(crate) runtime_dir: PathBuf,
 }
 
+/// Options of `tree`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TreeArgs {
+    /// A pid (the last process that had it), or the `alert.id` of an alert
+    #[arg(value_name = "PID|ALERT")]
+    pub(crate) what: String,
+    /// Recording, or directory of history; may be given several times [default: the history below the
+    /// state directory]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: Vec<PathBuf>,
+    /// Write one page that needs nothing else; must not be there yet
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Where the agent keeps its history
+    #[arg(long, value_name = "DIR", default_value = crate::policy::STATE_DIR)]
+    pub(crate) state_dir: PathBuf,
+    /// File with more rules about what is a secret and is not shown
+    #[arg(long, value_name = "FILE")]
+    pub(crate) redact: Option<PathBuf>,
+    /// Form of the story
+    #[arg(short, long, value_name = "FORM", default_value = "text")]
+    pub(crate) output: Output,
+}
+
 /// How much of the recent past is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct History {
@@ -35,11 +63,32 @@ pub(crate) struct History {
     pub(crate) age: Duration,
 }
 
+/// The history that is wanted, if any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kept(pub(crate) Option<History>);
+
+impl FromStr for Kept {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Kept, String> {
+        if text == OFF { Ok(Kept(None)) } else { text.parse().map(|history| Kept(Some(history))) }
+    }
+}
+
+impl std::fmt::Display for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(history) => history.fmt(f),
+            None => f.write_str(OFF),
+        }
+    }
+}
+
 impl FromStr for History {
     type Err = String;
 
     fn from_str(text: &str) -> Result<History, String> {
-        let wrong = || "write size and age as `256MiB,24h`".to_owned();
+        let wrong = || format!("write size and age as `{HISTORY}`, or `{OFF}`");
         let (size, age) = text.split_once(',').ok_or_else(wrong)?;
         let digits = size.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
         let unit: u64 = match size.get(digits.len()..) {
@@ -71,8 +120,12 @@ mod tests {
         let history: History = "1GiB,2h".parse().unwrap();
         assert_eq!(history, History { bytes: 1 << 30, age: Duration::from_hours(2) });
         assert_eq!(history.to_string().parse(), Ok(history), "as the guard hands it on");
-        for wrong in ["", "1GiB", "24h", "1GB,1h", "3MiB,1h", "1GiB,0s", "-1GiB,1h"] {
-            assert!(wrong.parse::<History>().is_err(), "{wrong}");
+        assert_eq!("off".parse(), Ok(Kept(None)));
+        for kept in [Kept(None), Kept(Some(history)), HISTORY.parse().unwrap()] {
+            assert_eq!(kept.to_string().parse(), Ok(kept));
+        }
+        for wrong in ["", "on", "1GiB", "24h", "1GB,1h", "3MiB,1h", "1GiB,0s", "-1GiB,1h"] {
+            assert!(wrong.parse::<Kept>().is_err(), "{wrong}");
         }
     }
 }

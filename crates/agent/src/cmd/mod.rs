@@ -13,9 +13,11 @@ mod manual;
 mod policy;
 mod quarantine;
 mod record;
+mod recorded;
 mod reload;
 mod rules;
 mod status;
+mod tree;
 mod why;
 
 use std::io::Write;
@@ -64,6 +66,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Events(args) => events::run(&args),
         Command::Alerts(args) => events::alerts(&args),
         Command::Record(args) => record::run(&args),
+        Command::Tree(args) => tree::run(&args),
         Command::Fields(args) => fields::run(&args),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { directory } => manual::man(&directory),

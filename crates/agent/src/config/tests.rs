@@ -184,5 +184,6 @@ fn the_page_has_each_key_with_its_option_and_its_example_is_sound() {
     let root = tempfile::tempdir().unwrap();
     write(root.path(), "etc/aegisbpf/config.d/20-enforce.toml", example.unwrap());
     let read = with(root.path(), &[], &[]).unwrap();
-    assert!(read.args.enforce && read.args.history.is_some());
+    assert!(read.args.enforce);
+    assert_eq!(read.args.history, "4GiB,7d".parse().unwrap());
 }

@@ -142,9 +142,7 @@ pub(super) fn options(args: &RunArgs) -> Vec<std::ffi::OsString> {
     if let Some(path) = &args.redact {
         list.extend(["--redact".into(), path.clone().into()]);
     }
-    if let Some(history) = args.history {
-        list.extend(["--history".into(), history.to_string().into()]);
-    }
+    list.extend(["--history".into(), args.history.to_string().into()]);
     let trial = format!("{}s", args.rules_trial.as_secs());
     list.extend(["--rules-trial".into(), trial.into()]);
     let on_exit = match args.on_exit {

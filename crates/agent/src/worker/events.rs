@@ -189,6 +189,10 @@ impl Worker {
             if now.duration_since(names) >= NAMES {
                 names = now;
                 self.resolver.refresh(&mut self.engine, &mut self.recorder);
+                if self.recorder.is_on() {
+                    // What the kernel lost belongs into the recording; the answer is on the board.
+                    self.guard.ask(&Request::Counters)?;
+                }
             }
             let time = now_ns();
             if self.drain(&mut rings, time, BUDGET) == 0 {

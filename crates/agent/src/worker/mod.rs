@@ -43,7 +43,8 @@ mod watch;
 pub(crate) use acts::wanted;
 pub(crate) use generations::in_force;
 pub(crate) use host::read_limited;
-pub(crate) use recorder::{HISTORY, SEGMENT};
+pub(crate) use publisher::ancestors;
+pub(crate) use recorder::history::{DIRECTORY as HISTORY, segments};
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -116,7 +117,7 @@ fn evaluate(
     // Whoever acts on the host must not be able to tell which join keys meet.
     let seed = RandomState::new().hash_one(());
     let limits = Limits { seed, rows: ROWS_MAX, ..Limits::default() };
-    let (state, history) = (&args.run.state_dir, args.run.history);
+    let (state, history) = (&args.run.state_dir, args.run.history.0);
     let recorder = Recorder::start((host.clone(), ROWS_MAX), recorded, state, history)?;
     let about_host = host::identity::document(&host);
     let engine = Engine::of(prepared, host, limits);

@@ -232,7 +232,7 @@ impl Publisher {
 }
 
 /// The ancestors as objects, parent first.
-fn ancestors(view: &View<'_>) -> Vec<Json> {
+pub(crate) fn ancestors(view: &View<'_>) -> Vec<Json> {
     let value = |field: model::field::FieldId, value| {
         model::field::field(field).map_or(Json::Null, |field| model::json::render(field, value))
     };

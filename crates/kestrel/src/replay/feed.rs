@@ -22,7 +22,7 @@ const IN_FLIGHT: usize = 4;
 const THREADS_MAX: usize = 8;
 
 /// A part of a recording, ready to be played.
-pub(super) enum What {
+pub(crate) enum What {
     Head(Box<Head>),
     State(Block),
     Items(u64, Block),
@@ -36,13 +36,13 @@ pub(super) enum What {
 }
 
 /// The same, and the file that it is of.
-pub(super) struct Fed<'f> {
-    pub(super) file: &'f Path,
-    pub(super) what: What,
+pub(crate) struct Fed<'f> {
+    pub(crate) file: &'f Path,
+    pub(crate) what: What,
 }
 
 /// The files of a recording: those that are named, and the segments in directories, the oldest first.
-pub(super) fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+pub(crate) fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     let mut files = Vec::new();
     for path in paths {
         if !path.is_dir() {
@@ -67,7 +67,7 @@ pub(super) fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
 }
 
 /// Hands on all parts of these files.
-pub(super) fn feed(
+pub(crate) fn feed(
     files: &[PathBuf],
     threads: usize,
     each: &mut dyn FnMut(Fed<'_>) -> Result<(), Stop>,

@@ -7,9 +7,11 @@
 //! |---|---|
 //! | `feed` | frames from files, unpacked, in their order |
 //! | `show` | alerts and verdicts as text |
+//! | `span` | the part of recorded time that is wanted |
 
-mod feed;
-mod show;
+pub(crate) mod feed;
+pub(crate) mod show;
+pub(crate) mod span;
 
 use std::io;
 use std::path::PathBuf;
@@ -23,6 +25,7 @@ use crate::rules::Rules;
 use crate::scripts;
 use feed::{Fed, What};
 use show::Alerts;
+use span::Span;
 
 /// Differences between rules that are told.
 const TOLD_MAX: usize = 20;
@@ -30,6 +33,7 @@ const TOLD_MAX: usize = 20;
 /// What is wanted.
 pub(crate) struct Options<'o> {
     pub(crate) recording: &'o [PathBuf],
+    pub(crate) span: Span,
     pub(crate) rules: &'o [PathBuf],
     pub(crate) dialect: Option<DialectName>,
     pub(crate) form: RunForm,
@@ -45,7 +49,7 @@ pub(crate) fn run(options: &Options<'_>) -> io::Result<Status> {
     let texts = rules.loaded.sources.iter().map(|one| (one.name.as_str(), one.text.as_str()));
     let given = RuleSet::of(&rules.loaded.program, texts);
     let files = match feed::files(options.recording) {
-        Ok(files) => files,
+        Ok(files) => options.span.files(files),
         Err(error) => {
             output::complain(&error);
             return Ok(Status::Findings);
@@ -61,7 +65,7 @@ pub(crate) fn run(options: &Options<'_>) -> io::Result<Status> {
         given,
         runtime: &start,
         player: None,
-        alerts: Alerts::new(options.form, options.verify),
+        alerts: Alerts::new(options.form, options.span, options.verify),
         sound: rules.count(Level::Error) == 0,
     };
     let ended = feed::feed(&files, threads, &mut |fed| replay.take(fed));
@@ -116,9 +120,10 @@ impl Replay<'_> {
             (What::Items(number, block), Some(player)) => {
                 let alerts = &mut self.alerts;
                 let mut written = Ok(());
-                let played = player.items(number, &block, &mut |view, matched| {
+                let played = player.items(number, &block, &mut |heard| {
+                    let added = heard.found(&mut |view, matched| alerts.add(&file, view, matched));
                     if written.is_ok() {
-                        written = alerts.add(&file, view, matched);
+                        written = added;
                     }
                 });
                 played.map_err(unsound)?;

@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::alert::{Alert, Head, Member};
 use crate::cli::RunForm;
 use crate::output;
+use crate::replay::span::Span;
 
 /// Bytes that are written at once.
 const CHUNK: usize = 64 << 10;
@@ -20,6 +21,7 @@ const CHUNK: usize = 64 << 10;
 /// Alerts on their way to standard output.
 pub(super) struct Alerts {
     form: RunForm,
+    span: Span,
     silent: bool,
     heads: HashMap<String, Head>,
     text: Vec<u8>,
@@ -27,43 +29,32 @@ pub(super) struct Alerts {
 }
 
 impl Alerts {
-    pub(super) fn new(form: RunForm, silent: bool) -> Alerts {
-        Alerts { form, silent, heads: HashMap::new(), text: Vec::new(), count: 0 }
+    pub(super) fn new(form: RunForm, span: Span, silent: bool) -> Alerts {
+        Alerts { form, span, silent, heads: HashMap::new(), text: Vec::new(), count: 0 }
     }
 
+    /// How many were shown.
     pub(super) fn count(&self) -> u64 {
         self.count
     }
 
-    /// Adds what was found; its events have their numbers as positions.
+    /// Adds what was found, if it is of the time that is wanted.
     pub(super) fn add(
         &mut self,
         file: &str,
         view: Option<&View<'_>>,
         matched: &Match<'_>,
     ) -> io::Result<()> {
-        self.count += 1;
         if self.silent {
             return Ok(());
         }
-        let here = view.and_then(|view| {
-            let Value::Int(number) = view.get(field::EVENT_SEQUENCE) else { return None };
-            Some((u64::try_from(number).ok()?, view))
-        });
-        let member = |number: &u64| {
-            let document = if let Some((_, view)) = here.filter(|(here, _)| here == number) {
-                serde_json::to_vec(&model::json::document(view)).ok()
-            } else {
-                let earlier = matched.earlier.iter().find(|(known, _)| known == number);
-                earlier.and_then(|(_, document)| serde_json::to_vec(&**document).ok())
-            };
-            Member { position: *number, document: document.map(Into::into) }
-        };
-        let members = matched.members.iter().map(member).collect();
         let rule = matched.rule;
         let head = self.heads.entry(rule.id.clone()).or_insert_with(|| Head::new(rule));
-        let (id, said) = (matched.id, matched.said);
-        let alert = Alert { rule, head, id, members, count: None, said };
+        let alert = alert(head, view, matched);
+        if !self.span.holds(&alert) {
+            return Ok(());
+        }
+        self.count += 1;
         match self.form {
             RunForm::Text => alert.text(file, &mut self.text)?,
             RunForm::Ndjson => alert.ndjson(file, &mut self.text)?,
@@ -78,8 +69,28 @@ impl Alerts {
     }
 }
 
+/// What was found, ready to be shown; its events have their numbers as positions.
+pub(crate) fn alert<'a>(head: &'a Head, view: Option<&View<'_>>, matched: &Match<'a>) -> Alert<'a> {
+    let here = view.and_then(|view| {
+        let Value::Int(number) = view.get(field::EVENT_SEQUENCE) else { return None };
+        Some((u64::try_from(number).ok()?, view))
+    });
+    let member = |number: &u64| {
+        let document = if let Some((_, view)) = here.filter(|(here, _)| here == number) {
+            serde_json::to_vec(&model::json::document(view)).ok()
+        } else {
+            let earlier = matched.earlier.iter().find(|(known, _)| known == number);
+            earlier.and_then(|(_, document)| serde_json::to_vec(&**document).ok())
+        };
+        Member { position: *number, document: document.map(Into::into) }
+    };
+    let members = matched.members.iter().map(member).collect();
+    let (rule, id, said) = (matched.rule, matched.id, matched.said);
+    Alert { rule, head, id, members, count: None, said }
+}
+
 /// Says what is missing in a recording; false if something is.
-pub(super) fn losses(verdict: &Verdict) -> bool {
+pub(crate) fn losses(verdict: &Verdict) -> bool {
     if verdict.lost.items > 0 {
         let items = verdict.lost.items;
         output::complain(&format!("{items} items could not be recorded: the disk was too slow"));

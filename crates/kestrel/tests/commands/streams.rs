@@ -5,8 +5,10 @@ use std::process::Stdio;
 
 use super::{Place, QUERY, SIGMA, rule};
 
-const COMMANDS: &[&str] =
-    &["check", "fmt", "test", "run", "replay", "query", "explain", "bench", "convert", "fields"];
+const COMMANDS: &[&str] = &[
+    "check", "fmt", "test", "run", "replay", "hunt", "query", "explain", "bench", "convert",
+    "fields",
+];
 
 #[test]
 fn wrong_usage_is_two_and_help_has_examples() {

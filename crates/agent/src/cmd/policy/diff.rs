@@ -10,6 +10,7 @@ use serde_json::{Value as Json, json};
 
 use crate::cli::Output;
 use crate::cli::policy::DiffArgs;
+use crate::cmd::policy::simulate;
 use crate::exit::{Exit, Failure};
 use crate::policy::load::Ready;
 use crate::policy::words;
@@ -24,10 +25,25 @@ pub(crate) fn run(args: &DiffArgs) -> Result<Exit, Failure> {
         Ready::look(std::slice::from_ref(path), &args.vouch.read()).map_err(super::told)
     };
     let (before, after) = (look(&args.before)?, look(&args.after)?);
+    let recorded = &args.recorded;
+    let asked = !recorded.recording.is_empty() || recorded.since.is_some();
+    let asked = asked.then(|| simulate::asked(recorded)).transpose()?;
     let mut out = anstream::stdout().lock();
     match args.output {
-        Output::Json => writeln!(out, "{:#}", document(&before, &after))?,
-        Output::Text => write!(out, "{}", text(&before, &after))?,
+        Output::Json => {
+            let mut document = document(&before, &after);
+            if let (Some(asked), Some(object)) = (&asked, document.as_object_mut()) {
+                let changes = simulate::changes_document(&before, &after, asked);
+                object.insert("recorded".to_owned(), changes);
+            }
+            writeln!(out, "{document:#}")?;
+        }
+        Output::Text => {
+            write!(out, "{}", text(&before, &after))?;
+            if let Some(asked) = &asked {
+                write!(out, "\n{}", simulate::changes(&before, &after, asked))?;
+            }
+        }
     }
     Ok(Exit::Ok)
 }

@@ -86,7 +86,7 @@ fn complete(question: &mut Question, ready: &Ready) -> Vec<String> {
 }
 
 /// A question with all that is known of its answer.
-struct Answer<'a> {
+pub(super) struct Answer<'a> {
     ready: &'a Ready,
     question: Question,
     notes: Vec<String>,
@@ -95,7 +95,8 @@ struct Answer<'a> {
 }
 
 impl Answer<'_> {
-    fn of(ready: &Ready, question: Question, notes: Vec<String>) -> Answer<'_> {
+    /// With the smallest edit that would change it.
+    pub(super) fn of(ready: &Ready, question: Question, notes: Vec<String>) -> Answer<'_> {
         let compiled = &ready.compiled;
         let process = compiled.process(&question.actor);
         let labels = question.labels(compiled);
@@ -157,6 +158,11 @@ impl Answer<'_> {
             }
         }
         text
+    }
+
+    /// What to write where, so that it is allowed; nothing if no edit helps.
+    pub(super) fn exception(&self) -> Vec<String> {
+        self.edit.as_ref().map(|edit| self.edit_lines(edit)).unwrap_or_default()
     }
 
     /// What to write where.

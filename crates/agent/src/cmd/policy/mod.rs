@@ -8,6 +8,7 @@ mod history;
 mod lint;
 mod plan;
 mod show;
+mod simulate;
 
 pub(crate) use apply::told;
 
@@ -31,6 +32,7 @@ pub(crate) fn run(command: &PolicyCommand) -> Result<Exit, Failure> {
         PolicyCommand::Plan(args) => plan::run(args),
         PolicyCommand::Diff(args) => diff::run(args),
         PolicyCommand::Explain(args) => explain::run(args),
+        PolicyCommand::Simulate(args) => simulate::run(args),
         PolicyCommand::Export(args) => export::run(args),
         PolicyCommand::Apply(args) => apply::run(args),
         PolicyCommand::Show(args) => show::run(args),

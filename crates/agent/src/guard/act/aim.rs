@@ -38,7 +38,7 @@ impl Place {
             runtime: args.runtime_dir.clone(),
             peers: args.isolate_allow.clone(),
             protect: args.protect.clone(),
-            has_history: args.history.is_some(),
+            has_history: args.history.0.is_some(),
         }
     }
 }
@@ -87,7 +87,7 @@ pub(super) fn find(
             return Ok((Deed::Isolate { cgroup: None, boot: process::boot() }, held.ok()));
         }
         Verb::Capture if !place.has_history => {
-            return Err("nothing is recorded: start the agent with `--history`".to_owned());
+            return Err("nothing is recorded: the agent runs with `--history off`".to_owned());
         }
         Verb::Capture => {
             return Ok((Deed::Capture { alert: format!("{:032x}", act.alert) }, held.ok()));

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::{Value as Json, json};
 
 use crate::cli::RunArgs;
-use crate::worker::{HISTORY, SEGMENT};
+use crate::worker::{HISTORY, segments};
 
 /// Captures that are kept: more alerts than somebody looks at.
 const KEPT_MAX: usize = 64;
@@ -50,7 +50,7 @@ impl Captures {
         Captures {
             history: args.state_dir.join(HISTORY),
             kept: args.state_dir.join("captures"),
-            bytes: args.history.map(|history| history.bytes),
+            bytes: args.history.0.map(|history| history.bytes),
             before: args.capture_before,
             after: args.capture_after,
             open: Vec::new(),
@@ -95,7 +95,7 @@ impl Captures {
     /// Gives segments that were written to since then a second name; how many there are, and their bytes.
     fn link(&self, one: &Capture) -> io::Result<(usize, u64)> {
         DirBuilder::new().recursive(true).mode(0o700).create(&one.dir)?;
-        for (path, about) in segments(&self.history)? {
+        for (path, about) in known(&self.history)? {
             if about.modified()? < one.since {
                 continue;
             }
@@ -107,7 +107,7 @@ impl Captures {
                 other => other?,
             }
         }
-        let all = segments(&one.dir)?;
+        let all = known(&one.dir)?;
         Ok((all.len(), all.iter().map(|(_, about)| about.len()).sum()))
     }
 
@@ -121,7 +121,7 @@ impl Captures {
         };
         for entry in entries {
             captures += 1;
-            for (_, about) in segments(&entry?.path())? {
+            for (_, about) in known(&entry?.path())? {
                 if seen.insert(about.ino()) {
                     bytes += about.len();
                 }
@@ -131,17 +131,10 @@ impl Captures {
     }
 }
 
-/// The segments in a directory.
-fn segments(dir: &Path) -> io::Result<Vec<(PathBuf, Metadata)>> {
-    let mut all = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|ending| ending == SEGMENT)
-            && let Ok(about) = fs::symlink_metadata(&path)
-            && about.is_file()
-        {
-            all.push((path, about));
-        }
-    }
-    Ok(all)
+/// The segments in a directory, and what is known of each.
+fn known(dir: &Path) -> io::Result<Vec<(PathBuf, Metadata)>> {
+    let all = segments(dir)?.into_iter();
+    // What is no file is no segment of ours.
+    let known = all.filter_map(|path| fs::symlink_metadata(&path).ok().map(|about| (path, about)));
+    Ok(known.filter(|(_, about)| about.is_file()).collect())
 }

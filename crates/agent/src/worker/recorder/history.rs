@@ -19,7 +19,7 @@ use crate::exit::{Exit, Failure};
 /// The directory below the state directory.
 pub(crate) const DIRECTORY: &str = "history";
 /// What the names of segments end with.
-pub(crate) const ENDING: &str = "rec";
+const ENDING: &str = "rec";
 /// Segments that fill the history: so much of it is deleted at once.
 const SEGMENTS: u64 = 16;
 /// Bytes of a segment at least, so that beginnings do not take much of it.
@@ -64,19 +64,10 @@ impl Files {
                 Exit::RuntimeDir,
                 format!("cannot keep a history in {}: {error}", dir.display()),
             )
-            .help("give a directory that can be written with --state-dir, or leave out --history")
+            .help("give a directory that can be written with --state-dir, or keep none: --history off")
         };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(unusable)?;
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&dir).map_err(unusable)? {
-            let path = entry.map_err(unusable)?.path();
-            if path.extension().is_some_and(|ending| ending == ENDING) {
-                names.push(path);
-            }
-        }
-        // Their names begin with when they began.
-        names.sort();
-        let closed = names.into_iter().filter_map(|path| {
+        let closed = segments(&dir).map_err(unusable)?.into_iter().filter_map(|path| {
             let about = fs::symlink_metadata(&path).ok().filter(fs::Metadata::is_file)?;
             Some(Closed { path, bytes: about.len(), ended: about.modified().ok()? })
         });
@@ -181,6 +172,20 @@ impl Files {
     }
 }
 
+/// The segments of a directory, the oldest first.
+pub(crate) fn segments(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == ENDING) {
+            paths.push(path);
+        }
+    }
+    // Their names begin with when they began.
+    paths.sort();
+    Ok(paths)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,6 +236,6 @@ mod tests {
         let state = tempfile::NamedTempFile::new().unwrap();
         let failure = Files::open(state.path(), bounds(1, 1)).unwrap_err();
         assert_eq!(failure.exit, Exit::RuntimeDir);
-        assert!(failure.to_string().contains("--history"), "{failure}");
+        assert!(failure.to_string().contains("--history off"), "{failure}");
     }
 }

@@ -11,7 +11,7 @@
 //! | `history` | keeps the recent past in files |
 //! | `serve` | recordings through the control socket |
 
-mod history;
+pub(super) mod history;
 pub(super) mod serve;
 mod writer;
 
@@ -30,7 +30,6 @@ use model::alert::Match;
 
 use crate::cli::record::History;
 use crate::exit::{Exit, Failure};
-pub(crate) use history::{DIRECTORY as HISTORY, ENDING as SEGMENT};
 use writer::{Shared, Work};
 
 /// Blocks that wait for the writer: some 16 MiB, a second and more of the heaviest load.

@@ -1,0 +1,86 @@
+//! Recordings for commands that look at all events in them: which files, and what they tell.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use capture::frame::Kind;
+use capture::play::Heard;
+use capture::{Head, Piece, Player, Reader, RuleSet};
+use engine::NoScripts;
+use model::program::Program;
+use model::script::Scripts;
+
+use crate::exit::{Exit, Failure};
+use crate::worker;
+
+/// The recordings that were named, or the history of this state directory.
+pub(crate) fn files(named: &[PathBuf], state: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let history = [state.join(worker::HISTORY)];
+    let paths = if named.is_empty() { &history[..] } else { named };
+    let mut files = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            let unreadable = |error: std::io::Error| {
+                Failure::new(Exit::Failed, format!("cannot read {}: {error}", path.display()))
+            };
+            files.extend(worker::segments(path).map_err(unreadable)?);
+        } else if path.exists() || !named.is_empty() {
+            files.push(path.clone());
+        }
+    }
+    if files.is_empty() {
+        return Err(Failure::new(Exit::Failed, "nothing was recorded")
+            .help("run the agent without `--history off`, or name a recording"));
+    }
+    Ok(files)
+}
+
+fn no_scripts(_: &Program) -> Box<dyn Scripts> {
+    Box::new(NoScripts)
+}
+
+/// Plays recordings without rules; the number of places at which something is missing.
+pub(crate) fn play(files: &[PathBuf], each: &mut dyn FnMut(Heard<'_, '_>)) -> Result<u64, Failure> {
+    let mut player: Option<Player<'static>> = None;
+    for file in files {
+        if let Err(why) = play_file(file, &mut player, each) {
+            let message = format!("{}: {why}", file.display());
+            return Err(Failure::new(Exit::Failed, message));
+        }
+    }
+    Ok(player.map_or(0, |player| player.finish().gaps))
+}
+
+type Any = Box<dyn std::error::Error>;
+
+fn play_file(
+    file: &Path,
+    player: &mut Option<Player<'static>>,
+    each: &mut dyn FnMut(Heard<'_, '_>),
+) -> Result<(), Any> {
+    let mut reader = Reader::open(File::open(file)?)?;
+    while let Some(piece) = reader.next_piece()? {
+        let frame = match (piece, player.as_mut()) {
+            (Piece::Frame(frame), _) => frame,
+            (Piece::Damage { .. }, Some(player)) => {
+                player.gap();
+                continue;
+            }
+            (Piece::Damage { .. } | Piece::Torn { .. }, _) => continue,
+        };
+        match (frame.header.kind, player.as_mut()) {
+            (Kind::Head, Some(player)) => player.head(Head::of(&frame)?)?,
+            (Kind::Head, None) => {
+                let (program, rules) = (Program::default(), RuleSet::default());
+                *player = Some(Player::new(Head::of(&frame)?, program, rules, &no_scripts)?);
+            }
+            (Kind::State, Some(player)) => player.state(&frame.block()?),
+            (Kind::Items, Some(player)) => {
+                player.items(frame.header.number, &frame.block()?, each)?;
+            }
+            (Kind::End, _) => {}
+            (Kind::State | Kind::Items, None) => return Err("its head is damaged".into()),
+        }
+    }
+    Ok(())
+}

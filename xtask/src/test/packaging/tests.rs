@@ -1,0 +1,93 @@
+//! What several files of `packaging/` and `config/` say must agree.
+
+use std::collections::BTreeSet;
+
+use super::*;
+
+fn read(path: &str) -> String {
+    fs::read_to_string(sh::at(path)).unwrap()
+}
+
+/// Names of capabilities in a text, without prefix and in small letters.
+fn words<'a>(lines: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
+    let words = lines.flat_map(str::split_whitespace);
+    words.map(|word| word.trim_start_matches("CAP_").to_lowercase()).collect()
+}
+
+#[test]
+fn capabilities_are_the_same_everywhere() {
+    let unit = read("packaging/systemd/aegisbpf.service");
+    let unit = words(unit.lines().filter_map(|line| line.strip_prefix("CapabilityBoundingSet=")));
+    assert_eq!(unit.len(), 11, "{unit:?}");
+
+    let profile = read("packaging/apparmor/usr.bin.aegisbpf");
+    let lines = profile.lines().filter_map(|line| line.trim().strip_prefix("capability "));
+    assert_eq!(words(lines.map(|line| line.trim_end_matches(','))), unit);
+
+    let module = read("packaging/selinux/aegisbpf.te");
+    let lines = module.lines().filter(|line| line.starts_with("allow aegisbpf_t self:capability"));
+    let inside = lines.filter_map(|line| line.split_once('{')?.1.split_once('}'));
+    assert_eq!(words(inside.map(|(list, _)| list)), unit);
+
+    let chart = read("packaging/helm/aegisbpf/templates/daemonset.yaml");
+    let (_, added) = chart.split_once("              add:\n").unwrap();
+    let lines = added.lines().map_while(|line| line.trim().strip_prefix("- "));
+    assert_eq!(words(lines), unit);
+
+    let image = read("packaging/container/Containerfile");
+    let lists = image.split("--cap-add ").skip(1).filter_map(|rest| rest.split(' ').next());
+    assert_eq!(
+        lists.flat_map(|list| list.split(',')).map(str::to_owned).collect::<BTreeSet<_>>(),
+        unit
+    );
+}
+
+#[test]
+fn the_unit_does_not_restart_what_an_operator_must_mend() {
+    let unit = read("packaging/systemd/aegisbpf.service");
+    let line = unit.lines().find(|line| line.starts_with("RestartPreventExitStatus=")).unwrap();
+    let page = read("docs/reference/exit-codes.md");
+    assert!(page.contains(&format!("`{line}`")), "{line} is not what the page on exit codes says");
+}
+
+/// Names of figures in a text.
+fn figures(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.filter(|word| word.starts_with("aegisbpf_")).collect()
+}
+
+#[test]
+fn alerts_ask_only_for_figures_that_there_are_and_each_has_a_test() {
+    let alerts = read("config/prometheus/alerts.yml");
+    let mut page = String::new();
+    for entry in fs::read_dir(sh::at("docs")).unwrap() {
+        page += &fs::read_to_string(entry.unwrap().path()).unwrap_or_default();
+    }
+    let rows: String = page.lines().filter(|line| line.starts_with("| `aegisbpf_")).collect();
+    let known = figures(&rows);
+    let asked = figures(&alerts);
+    assert!(asked.len() >= 2, "{asked:?}");
+    assert_eq!(asked.difference(&known).count(), 0, "{asked:?} of {known:?}");
+    let tests = read("config/prometheus/alerts.test.yml");
+    for name in alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
+        let cases = tests.split("alertname: ").skip(1);
+        let of_it: Vec<&str> = cases.filter(|case| case.lines().next() == Some(name)).collect();
+        assert!(
+            of_it.iter().any(|case| case.contains("exp_labels")),
+            "no test in which {name} fires"
+        );
+    }
+}
+
+#[test]
+fn names_that_readers_know_lead_to_files() {
+    for path in [
+        "packaging/apparmor/usr.bin.aegisbpf",
+        "packaging/selinux/aegisbpf.te",
+        "packaging/selinux/aegisbpf.fc",
+        "packaging/selinux/aegisbpf.if",
+        "config/prometheus/alerts.yml",
+    ] {
+        assert!(sh::at(path).is_file(), "{path}");
+    }
+}

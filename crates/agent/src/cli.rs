@@ -274,6 +274,12 @@ pub(crate) struct RunArgs {
     /// How long what a rule did and can be undone stays in effect, as `90s`, `10m`, `2h` or `1d`
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = policy::duration)]
     pub(crate) action_ttl: std::time::Duration,
+    /// How much of `--history` before an alert is kept where its rule says `capture`
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = policy::duration)]
+    pub(crate) capture_before: std::time::Duration,
+    /// How much of it after the alert
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = policy::duration)]
+    pub(crate) capture_after: std::time::Duration,
     /// What becomes of an action when the audit log cannot be written, as on a full disk
     #[arg(long, value_name = "WAY", default_value = "refuse")]
     pub(crate) audit_full: AuditFull,

@@ -6,6 +6,7 @@
 
 mod act;
 mod arm;
+mod object;
 mod policy;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use rustix::net::{
 
 pub(crate) use act::{Act, Undo, Verb, What};
 pub(crate) use arm::Arm;
+pub(crate) use object::Object;
 pub(crate) use policy::Policy;
 
 /// Longest message in bytes. An interest in some hundred watched paths fits many times over, and

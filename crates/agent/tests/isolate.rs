@@ -11,10 +11,10 @@ use serde_json::Value;
 use crate::lab::{AGENT, Lab, root};
 
 /// A cgroup without processes, and the directory where its isolations are pinned; both go away.
-struct Cgroup(PathBuf, PathBuf);
+pub(crate) struct Cgroup(pub(crate) PathBuf, PathBuf);
 
 impl Cgroup {
-    fn new(lab: &Lab, name: &str) -> Cgroup {
+    pub(crate) fn new(lab: &Lab, name: &str) -> Cgroup {
         let mounts = fs::read_to_string("/proc/mounts").unwrap();
         let root = mounts.lines().find_map(|line| {
             let mut words = line.split(' ').skip(1);

@@ -14,6 +14,8 @@ mod confined;
 #[cfg(test)]
 mod containers;
 #[cfg(test)]
+mod deeds;
+#[cfg(test)]
 mod domains;
 #[cfg(test)]
 mod evidence;

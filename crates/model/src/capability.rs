@@ -36,6 +36,7 @@ capabilities! {
     Deny, "deny", "Refuses acts, before or after the fact.";
     Kill, "kill", "Kills, stops and continues processes.";
     Quarantine, "quarantine", "Moves files out of the way.";
+    Isolate, "isolate", "Cuts a cgroup or the host off the network.";
     Inline, "inline", "Is decided inside the kernel, before the act, without user space.";
     Network, "network", "Makes the agent send something to the network (a webhook).";
 }
@@ -50,11 +51,13 @@ impl Capability {
     /// carried out here.
     pub fn for_action(action: &str) -> Option<Capability> {
         match action {
-            "alert" => Some(Capability::Alert),
+            // What keeps a recording changes nothing.
+            "alert" | "capture" => Some(Capability::Alert),
             "deny" => Some(Capability::Deny),
             // Elastic's endpoint rules have the second. Who is stopped for good is as good as killed.
             "kill" | "kill_process" | "kill-tree" | "stop" | "continue" => Some(Capability::Kill),
             "quarantine" => Some(Capability::Quarantine),
+            "isolate" | "isolate-host" => Some(Capability::Isolate),
             "webhook" => Some(Capability::Network),
             _ => None,
         }
@@ -165,6 +168,8 @@ mod tests {
         assert!(["kill-tree", "stop", "continue"].iter().all(|action| may.permits(action)));
         assert!(!Capabilities::ALERT.permits("stop"), "that needs the capability to kill");
         assert!(!may.permits("deny"), "another capability");
+        let cuts = Capabilities::of(&[Capability::Isolate]);
+        assert!(cuts.permits("isolate") && cuts.permits("isolate-host") && !cuts.permits("kill"));
         assert!(!Capabilities::all().permits("reboot"), "no such action");
     }
 

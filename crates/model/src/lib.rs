@@ -31,6 +31,7 @@ pub mod partial;
 pub mod pattern;
 pub mod policy;
 pub mod program;
+mod response;
 pub mod script;
 pub mod tiers;
 pub mod value;

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use crate::field::FieldId;
+pub use crate::response::Response;
 use crate::script::Script;
 
 /// All rules of a load, in the order in which they were read.
@@ -206,23 +207,6 @@ pub struct RuleMeta {
     /// Partial matches and rows that it keeps at most, by how far its author is trusted; what all
     /// rules may keep if none is given.
     pub kept: Option<u32>,
-}
-
-/// What a rule asks for besides the alert.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Response {
-    /// `deny`, `kill` …, or the word of the format that the rule came in.
-    pub action: String,
-    /// The field that names what is acted on (`process.entity_id`), where the rule says so.
-    pub field: Option<String>,
-}
-
-impl Response {
-    /// Refuses the act itself: only possible before it happens.
-    pub const DENY: &'static str = "deny";
-    /// Words of our own rule files.
-    pub const ALL: &'static [&'static str] =
-        &["alert", Response::DENY, "kill", "kill-tree", "stop", "continue"];
 }
 
 /// How bad a match is.

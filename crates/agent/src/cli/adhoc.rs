@@ -58,6 +58,9 @@ pub(crate) struct BlockArgs {
     /// For how long, as `90s`, `10m`, `2h` or `1d` [default: until it is deleted]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) ttl: Option<Duration>,
+    /// The id that it gets, for the agent: it knows how to undo what it does before it does it
+    #[arg(long, value_name = "ID", hide = true)]
+    pub(crate) id: Option<String>,
 }
 
 /// Options of `allow add`.

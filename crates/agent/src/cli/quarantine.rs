@@ -48,6 +48,12 @@ pub(crate) struct TakeArgs {
     /// Take it only if this is its inode
     #[arg(long, value_name = "N")]
     pub(crate) inode: Option<u64>,
+    /// The same of its device, for the agent
+    #[arg(long, value_name = "N", hide = true)]
+    pub(crate) device: Option<u64>,
+    /// The id that it gets, for the agent: it knows how to undo what it does before it does it
+    #[arg(long, value_name = "ID", hide = true)]
+    pub(crate) id: Option<String>,
     /// Why, for those who read the audit log
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,

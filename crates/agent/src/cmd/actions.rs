@@ -120,7 +120,11 @@ fn list(args: &ListArgs) -> Result<Exit, Failure> {
     }
     let rows = all.iter().map(|one| {
         let line = &one.decision;
-        let left = one.until.map_or_else(|| "-".to_owned(), |until| format!("{} s", until - now()));
+        let left = match one.until {
+            None => "-".to_owned(),
+            Some(i64::MAX) => "no end".to_owned(),
+            Some(until) => format!("{} s", until - now()),
+        };
         vec![
             one.id().to_string(),
             word(line, "@timestamp").chars().take("2026-01-01T00:00:00".len()).collect(),
@@ -152,6 +156,7 @@ fn show(id: u64, args: &ListArgs) -> Result<Exit, Failure> {
         writeln!(out, "{}", super::audit::shown(line.to_string().as_bytes(), Output::Text).trim())?;
     }
     match one.until {
+        Some(i64::MAX) => writeln!(out, "in effect until it is rolled back")?,
         Some(until) => writeln!(out, "in effect for {} s more", until - now())?,
         None => writeln!(out, "not in effect, or nothing that can be undone")?,
     }
@@ -223,6 +228,12 @@ fn rollback(args: &RollbackArgs) -> Result<Exit, Failure> {
         for one in &undone {
             let (id, was) = (number(one, "id").unwrap_or_default(), piece(word(one, "was")));
             match word(one, "error") {
+                "" if one.get("goes_on").is_some() => {
+                    writeln!(
+                        out,
+                        "{id}: is being undone ({was}); `actions show {id}` tells what comes of it"
+                    )?;
+                }
                 "" => writeln!(out, "{id}: undone ({was})")?,
                 reason => writeln!(out, "{id}: not undone ({was}): {}", piece(reason))?,
             }

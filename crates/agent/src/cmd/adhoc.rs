@@ -20,7 +20,7 @@ use crate::render::table;
 /// `aegisbpf block`
 pub(crate) fn block(command: &BlockCommand) -> Result<Exit, Failure> {
     match command {
-        BlockCommand::Add(args) => add(Kind::Block, &args.about, args.ttl),
+        BlockCommand::Add(args) => add(Kind::Block, args.id.as_deref(), &args.about, args.ttl),
         BlockCommand::Del(args) => del(Kind::Block, args),
         BlockCommand::List(args) => list(Kind::Block, args),
     }
@@ -29,16 +29,21 @@ pub(crate) fn block(command: &BlockCommand) -> Result<Exit, Failure> {
 /// `aegisbpf allow`
 pub(crate) fn allow(command: &AllowCommand) -> Result<Exit, Failure> {
     match command {
-        AllowCommand::Add(args) => add(Kind::Allow, &args.about, Some(args.ttl)),
+        AllowCommand::Add(args) => add(Kind::Allow, None, &args.about, Some(args.ttl)),
         AllowCommand::Del(args) => del(Kind::Allow, args),
         AllowCommand::List(args) => list(Kind::Allow, args),
     }
 }
 
-fn add(kind: Kind, about: &About, ttl: Option<Duration>) -> Result<Exit, Failure> {
+fn add(
+    kind: Kind,
+    id: Option<&str>,
+    about: &About,
+    ttl: Option<Duration>,
+) -> Result<Exit, Failure> {
     let seconds = |ttl: Duration| i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX);
     let entry = Entry {
-        id: String::new(),
+        id: id.unwrap_or_default().to_owned(),
         kind,
         what: about.what.clone(),
         operations: about.operations.clone(),

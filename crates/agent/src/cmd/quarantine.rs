@@ -109,9 +109,9 @@ fn take(args: &TakeArgs) -> Result<Exit, Failure> {
         ..Limits::default()
     };
     let vault = open(&args.vault.state_dir, limits, &audit)?;
-    let id = fresh();
-    let seen = symlink_metadata(&args.path).ok();
-    let file = seen.zip(args.inode).map(|(seen, ino)| Identity { dev: seen.dev(), ino });
+    let id = args.id.clone().unwrap_or_else(fresh);
+    let device = || args.device.or_else(|| Some(symlink_metadata(&args.path).ok()?.dev()));
+    let file = args.inode.and_then(|ino| Some(Identity { dev: device()?, ino }));
     let path = args.path.to_string_lossy();
     let about = json!({ "who": Who::me(), "id": id, "path": path, "reason": args.reason });
     announce(&audit, "quarantine-take", about)?;

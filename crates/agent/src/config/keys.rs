@@ -63,6 +63,8 @@ const KEYS: &[Key] = &[
     key("actions", "ttl", "action-ttl"),
     key("actions", "audit_full", "audit-full"),
     key("actions", "isolate_allow", "isolate-allow"),
+    key("actions", "capture_before", "capture-before"),
+    key("actions", "capture_after", "capture-after"),
     key("output", "format", "output"),
     key("output", "events", "events"),
     key("output", "no_alerts", "no-alerts"),

@@ -40,7 +40,8 @@ impl Kind {
 /// One rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Entry {
-    /// `block-1`, `allow-2`; never given twice while one that came later is there.
+    /// `block-1`, `allow-2`, never given twice while one that came later is there; `action-17` where a rule
+    /// wanted it.
     pub(crate) id: String,
     /// What it does.
     pub(crate) kind: Kind,
@@ -106,19 +107,29 @@ impl Adhoc {
         locked.replace(Path::new("adhoc.json"), &bytes)
     }
 
-    /// Takes in one more, and gives it an id. Those that ended go.
+    /// Takes in one more, and gives it an id if it has none. Those that ended go.
     pub(crate) fn add(&mut self, mut entry: Entry, now: i64) -> Result<String, Failure> {
         self.entries.retain(|one| one.until.is_none_or(|until| until > now));
         if self.entries.len() >= ENTRIES_MAX {
             let message = format!("there are {ENTRIES_MAX} rules made at the command line");
             return Err(Failure::new(Exit::Failed, message).help("write a policy file instead"));
         }
-        let number = |one: &Entry| one.id.rsplit('-').next()?.parse::<u64>().ok();
-        let last = self.entries.iter().filter_map(number).max().unwrap_or_default();
-        entry.id = format!("{}-{}", entry.kind.word(), last + 1);
+        if entry.id.is_empty() {
+            let number = |one: &Entry| one.id.rsplit('-').next()?.parse::<u64>().ok();
+            let last = self.entries.iter().filter_map(number).max().unwrap_or_default();
+            entry.id = format!("{}-{}", entry.kind.word(), last.saturating_add(1));
+        } else if self.has(&entry.id) {
+            let message = format!("there is a rule `{}` already", entry.id);
+            return Err(Failure::new(Exit::Failed, message));
+        }
         let id = entry.id.clone();
         self.entries.push(entry);
         Ok(id)
+    }
+
+    /// Whether there is one of this id.
+    pub(crate) fn has(&self, id: &str) -> bool {
+        self.entries.iter().any(|one| one.id == id)
     }
 
     /// Takes one out.
@@ -232,6 +243,10 @@ mod tests {
         let (text, until) = all.text(10).unwrap();
         assert!(until == 20 && !text.text.contains("block-1\n"), "{}", text.text);
         assert_eq!(all.text(20).unwrap().1, i64::MAX);
+        let named = Entry { id: "action-3".into(), ..entry(Kind::Block, "/y", Some(25)) };
+        assert!(all.add(named.clone(), 5).unwrap() == "action-3" && all.has("action-3"));
+        assert!(all.add(named, 5).is_err(), "an id is given once");
+        all.remove(Kind::Block, "action-3").unwrap();
         assert_eq!(all.add(entry(Kind::Block, "/y", None), 15).unwrap(), "block-4");
         assert_eq!(all.entries.len(), 3, "the first has gone");
         assert!(all.remove(Kind::Allow, "block-4").is_err());

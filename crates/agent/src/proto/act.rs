@@ -1,5 +1,6 @@
 //! The messages about what rules want done, and about what of it is undone.
 
+use super::object::Object;
 use super::{ProtoError, Reader, put_text};
 
 /// Bytes of the id of a rule, with room.
@@ -18,11 +19,31 @@ pub(crate) enum Verb {
     Stop,
     /// It goes on.
     Continue,
+    /// The file at hand is moved aside.
+    Quarantine,
+    /// The cgroup of the process is cut off the network.
+    Isolate,
+    /// The host is cut off the network.
+    IsolateHost,
+    /// What it did is denied from now on.
+    Deny,
+    /// The recording around it is kept.
+    Capture,
 }
 
 impl Verb {
     /// All of them.
-    pub(crate) const ALL: [Verb; 4] = [Verb::Kill, Verb::KillTree, Verb::Stop, Verb::Continue];
+    pub(crate) const ALL: [Verb; 9] = [
+        Verb::Kill,
+        Verb::KillTree,
+        Verb::Stop,
+        Verb::Continue,
+        Verb::Quarantine,
+        Verb::Isolate,
+        Verb::IsolateHost,
+        Verb::Deny,
+        Verb::Capture,
+    ];
 
     /// The word of rules and of the audit log.
     pub(crate) fn as_str(self) -> &'static str {
@@ -31,6 +52,25 @@ impl Verb {
             Verb::KillTree => "kill-tree",
             Verb::Stop => "stop",
             Verb::Continue => "continue",
+            Verb::Quarantine => "quarantine",
+            Verb::Isolate => "isolate",
+            Verb::IsolateHost => "isolate-host",
+            Verb::Deny => "deny",
+            Verb::Capture => "capture",
+        }
+    }
+
+    /// Whether it changes anything; what does not is done without being switched on.
+    pub(crate) fn is_harmless(self) -> bool {
+        self == Verb::Capture
+    }
+
+    /// Whether what it does can be undone.
+    pub(crate) fn is_reversible(self) -> bool {
+        match self {
+            Verb::Stop | Verb::Quarantine | Verb::Isolate | Verb::IsolateHost | Verb::Deny => true,
+            // Who was stopped by somebody else is not ours to stop again.
+            Verb::Kill | Verb::KillTree | Verb::Continue | Verb::Capture => false,
         }
     }
 
@@ -54,6 +94,8 @@ pub(crate) struct Act {
     pub(crate) pid: u32,
     /// When it started, ns since boot.
     pub(crate) start: u64,
+    /// What it acted on in the event that completed the match.
+    pub(crate) object: Object,
 }
 
 impl Act {
@@ -64,6 +106,7 @@ impl Act {
         out.extend(self.pid.to_le_bytes());
         out.extend(self.start.to_le_bytes());
         put_text(out, &self.rule);
+        self.object.put(out);
     }
 
     /// Takes it out of a message, each field checked.
@@ -78,7 +121,8 @@ impl Act {
         if pid == 0 {
             return Err(ProtoError::Field("process"));
         }
-        Ok(Act { rule, verb, alert, pid, start })
+        let object = Object::take(reader)?;
+        Ok(Act { rule, verb, alert, pid, start, object })
     }
 }
 
@@ -148,11 +192,19 @@ mod tests {
 
     #[test]
     fn what_is_wanted_survives_the_journey_and_each_field_is_checked() {
-        let act = |pid| Act { rule: "r".into(), verb: Verb::KillTree, alert: 7, pid, start: 9 };
+        let of = |pid, object| {
+            let rule = "r".to_owned();
+            Act { rule, verb: Verb::KillTree, alert: 7, pid, start: 9, object }
+        };
+        let act = |pid| of(pid, Object::None);
+        let file = |path: &[u8]| Object::File { path: path.to_vec(), inode: 7, by: b"/x".to_vec() };
+        let peer = Object::Peer("[2001:db8::1]:443".parse().unwrap());
+        let objects = [file(b"/a\xff\n"), peer, Object::Program(b"/b".to_vec())];
+        let acts = objects.into_iter().map(|object| Request::Act(of(4, object)));
         let undo = |what| Undo { what, uid: 1000, reason: "a mistake".into() };
         let all = [What::One(3), What::Rule("r".into()), What::Since(-1), What::Resume];
         let all = all.into_iter().map(|what| Request::Undo(5, undo(what)));
-        for request in all.chain([Request::Act(act(4)), Request::Rules]) {
+        for request in all.chain(acts).chain([Request::Act(act(4)), Request::Rules]) {
             let bytes = request.encode();
             assert_eq!(Request::decode(&bytes).unwrap(), request);
             for cut in 0..bytes.len() {
@@ -164,6 +216,9 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(field(&Request::Act(act(0)).encode()), "process");
+        for path in [&b"a"[..], b"/a\0b"] {
+            assert_eq!(field(&Request::Act(of(4, file(path))).encode()), "path");
+        }
         let mut strange = Request::Act(act(4)).encode();
         strange[1] = 99;
         assert_eq!(field(&strange), "verb");

@@ -230,7 +230,7 @@ impl Worker {
                     engine.push(&record, &mut |view, matches| {
                         is_event = true;
                         acting = view.acting();
-                        acts.tell(matches, acting, time, guard);
+                        acts.tell(matches, Some(view), time, guard);
                         for matched in matches {
                             recorder.matched(matched);
                         }

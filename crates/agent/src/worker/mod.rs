@@ -40,6 +40,7 @@ mod status;
 mod trial;
 mod watch;
 
+pub(crate) use acts::wanted;
 pub(crate) use generations::in_force;
 pub(crate) use host::read_limited;
 pub(crate) use publisher::ancestors;

@@ -32,6 +32,12 @@ impl<'a> View<'a> {
         self.of_target(field)
     }
 
+    /// Number and start of the parent, ns since boot; none if it is not known which one it is.
+    pub fn parent_key(&self) -> Option<(u32, u64)> {
+        let key = self.process?.parent;
+        (key.pid != 0 && key.start != 0).then_some((key.pid, key.start))
+    }
+
     fn parent(&self) -> Option<&'a Process> {
         self.table.get(self.table.find(self.process?.parent)?)
     }

@@ -12,13 +12,13 @@ use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::thread::Builder;
 
 use model::capability::{Capabilities, Capability};
-use model::program::Response;
+use model::program::{Program, Rule};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
 use crate::proto::Verb;
-use crate::worker::in_force;
+use crate::worker::{in_force, wanted};
 
 /// Bytes of all grants: as many rules as are ever loaded, with their ids.
 const GRANTS_MAX: u64 = 16 << 20;
@@ -137,7 +137,7 @@ pub(crate) fn print(args: &RunArgs) -> Result<Exit, Failure> {
     let all = rules.loaded.program.rules.iter().zip(&rules.loaded.origins).zip(&rules.terms);
     for ((rule, origin), terms) in all {
         let id = &rule.meta.id;
-        let mut may = granted(&rule.meta.responses, terms.may);
+        let mut may = granted(rule, &rules.loaded.program, terms.may);
         // What a script may is within the terms of its rules.
         let scripts = rules.scripts.infos.iter().filter(|info| info.loaded);
         for script in scripts.filter(|info| info.rules.contains(id)) {
@@ -159,7 +159,6 @@ pub(crate) fn print(args: &RunArgs) -> Result<Exit, Failure> {
 }
 
 /// What a rule asks for and was granted.
-fn granted(asked: &[Response], may: Capabilities) -> Vec<Verb> {
-    let permitted = asked.iter().filter(|one| may.permits(&one.action));
-    permitted.filter_map(|one| Verb::from_name(&one.action)).collect()
+fn granted(rule: &Rule, program: &Program, may: Capabilities) -> Vec<Verb> {
+    wanted(rule, program, may).map(|(verb, _)| verb).collect()
 }

@@ -11,10 +11,16 @@
 //! | `limits` | how often is acted, and when something else must be wrong |
 //! | `protected` | who is never acted on |
 //! | `process` | a process that cannot be taken for another one |
+//! | `aim` | what an action is about to be done to |
 //! | `deed` | how each action is done, and undone |
+//! | `children` | actions that take a while, by processes of their own |
+//! | `captures` | the recording around an alert, kept |
 //! | `kept` | what is to be undone, on the disk |
 //! | `undo` | rollback, the end of a time to live, and what a crash left |
 
+mod aim;
+mod captures;
+mod children;
 mod deed;
 mod grants;
 mod kept;
@@ -36,7 +42,10 @@ use crate::audit::Audit;
 use crate::cli::{AuditFull, RunArgs};
 use crate::policy::load::now;
 use crate::proto::{Act, Verb};
-use deed::{Deed, Process};
+use aim::Place;
+use captures::Captures;
+use children::{Children, Job};
+use deed::{Deed, Doing};
 use grants::Grants;
 use kept::{Keep, Kept};
 use limits::{Bounds, Limits, Room};
@@ -83,7 +92,10 @@ pub(super) struct Actor {
     protected: Protected,
     audit: Arc<Audit>,
     keep: Keep,
-    seen: HashSet<(u128, Verb)>,
+    place: Place,
+    children: Children,
+    captures: Captures,
+    seen: HashSet<(u128, Verb, u32)>,
     figures: BTreeMap<(String, &'static str, &'static str), u64>,
     notices: VecDeque<Json>,
     told: (Instant, u32),
@@ -93,7 +105,7 @@ pub(super) struct Actor {
 /// What is decided of a request.
 #[derive(Debug)]
 enum Decision {
-    Do(Held),
+    Do(Deed, Option<Held>),
     Would(Option<&'static str>),
     Refused(String),
 }
@@ -114,6 +126,9 @@ impl Actor {
             protected: Protected::new(&args.protect),
             audit,
             keep: Keep::open(&args.state_dir),
+            place: Place::new(args),
+            children: Children::default(),
+            captures: Captures::new(args),
             seen: HashSet::new(),
             figures: BTreeMap::new(),
             notices: VecDeque::new(),
@@ -144,7 +159,7 @@ impl Actor {
         if self.seen.len() >= SEEN_MAX {
             self.seen.clear();
         }
-        if self.seen.insert((act.alert, act.verb)) {
+        if self.seen.insert((act.alert, act.verb, act.pid)) {
             self.judge(act, scene);
         }
     }
@@ -162,9 +177,9 @@ impl Actor {
                 about.insert("reason".to_owned(), reason.into());
                 self.tell(act, "would", about);
             }
-            Decision::Do(held) => {
+            Decision::Do(deed, held) => {
                 about.insert("decision".to_owned(), "do".into());
-                self.do_it(act, &held, about, scene.worker);
+                self.do_it(act, (&deed, held.as_ref()), about, scene.worker);
             }
         }
     }
@@ -175,27 +190,27 @@ impl Actor {
             Err(reason) => return Decision::Refused(reason),
         }
         // What is asked for counts although it may not be done: whoever asks so much is wrong.
-        if self.enforce && self.limits.ask(Instant::now()) {
+        let acts = self.enforce || act.verb.is_harmless();
+        if acts && self.limits.ask(Instant::now()) {
             self.trip(act);
         }
-        let held = match Held::of(act.pid, act.start) {
-            Ok(held) => held,
-            Err(gone) => return Decision::Refused(gone.to_string()),
+        let found = aim::find(act, &self.protected, scene.worker, &self.place, about);
+        let (deed, held) = match found {
+            Ok(found) => found,
+            Err(reason) => return Decision::Refused(reason),
         };
-        let path = held.executable().map(|path| path.to_string_lossy().into_owned());
-        about.insert("executable".to_owned(), path.into());
-        about.insert("uid".to_owned(), held.uid().into());
-        if let Some(reason) = self.protected.spares(&held, scene.worker) {
-            return Decision::Refused(reason);
+        let again = |one: &Kept| deed.is_once() && one.deed == deed;
+        if let Some(one) = self.keep.of(again).first() {
+            return Decision::Refused(format!("action {} has done that already", one.id));
         }
-        if !self.enforce {
+        if !acts {
             return Decision::Would(None);
         }
-        if scene.off {
+        if scene.off && !act.verb.is_harmless() {
             return Decision::Would(Some("the emergency switch is used"));
         }
         match self.limits.take(&act.rule, Instant::now()) {
-            Room::There => Decision::Do(held),
+            Room::There => Decision::Do(deed, held),
             Room::Rule => Decision::Refused("this rule acts too often".to_owned()),
             Room::All => Decision::Refused("all rules together act too often".to_owned()),
             Room::Open => Decision::Would(Some("the circuit breaker has tripped")),
@@ -248,13 +263,17 @@ impl Actor {
         self.audit.note_of(&key, "response", Json::Object(about));
     }
 
-    fn do_it(&mut self, act: &Act, held: &Held, about: Map<String, Json>, worker: u32) {
-        let process = Process { pid: act.pid, start: act.start, boot: process::boot() };
-        let deed = Deed::new(act.verb, process);
+    fn do_it(
+        &mut self,
+        act: &Act,
+        (deed, held): (&Deed, Option<&Held>),
+        about: Map<String, Json>,
+        worker: u32,
+    ) {
         let id = match self.audit.write("response", Json::Object(about)) {
             Ok(id) => Some(id),
             Err(error) => {
-                let acts = self.audit_full == AuditFull::Act && !deed.is_reversible();
+                let acts = self.audit_full == AuditFull::Act && !act.verb.is_reversible();
                 self.unwritten(act, &error, acts);
                 if !acts {
                     return;
@@ -262,21 +281,53 @@ impl Actor {
                 None
             }
         };
-        let outcome = match id.map_or(Ok(()), |id| self.store(act, &deed, id)) {
-            Ok(()) => deed.act(held, &self.protected, worker).map_err(|error| error.to_string()),
-            Err(reason) => Err(reason),
+        let seconds = i64::try_from(self.ttl.as_secs()).unwrap_or(i64::MAX);
+        let seconds = deed.lasts(seconds);
+        let stored = id.map_or(Ok(()), |id| self.store(act, deed, id, seconds));
+        let (number, protected) = (id.unwrap_or_default(), (&self.protected, worker));
+        let lasting = (act.rule.as_str(), seconds.unwrap_or(i64::MAX));
+        let doing = match stored {
+            Ok(()) => deed.act(number, lasting, held, protected, &self.place),
+            Err(reason) => Doing::Now(Err(reason)),
         };
-        if let (Err(_), Some(id)) = (&outcome, id)
-            && self.keep.has(id)
-        {
-            self.keep.remove(id);
-        }
-        self.count(&act.rule, act.verb, if outcome.is_ok() { "done" } else { "failed" });
-        if let Some(id) = id {
-            self.outcome(id, "done", outcome);
+        let (rule, verb) = (act.rule.clone(), act.verb);
+        let job = |words| Job { id: number, rule: rule.clone(), verb, end: None, words };
+        let outcome = match doing {
+            Doing::Now(outcome) => outcome,
+            Doing::By(words) => match self.children.begin(job(words)) {
+                // What comes of it is told when it has ended.
+                Ok(()) => return,
+                Err(reason) => Err(reason),
+            },
+            Doing::Keep(alert) => match self.captures.begin(number, &act.rule, &alert) {
+                Ok(()) => return,
+                Err(reason) => Err(reason),
+            },
+        };
+        if id.is_some() {
+            self.ended(&job(Vec::new()), outcome);
         } else {
+            self.count(&act.rule, act.verb, if outcome.is_ok() { "done" } else { "failed" });
             tracing::warn!(rule = act.rule, pid = act.pid, ?outcome, "done, unwritten");
         }
+    }
+
+    /// Something was done or undone, or was not.
+    fn ended(&mut self, job: &Job, outcome: Result<Json, String>) {
+        if let Some(word) = job.end {
+            self.undone(job.id, word, outcome);
+            return;
+        }
+        if outcome.is_err() {
+            // What failed halfway may be in effect nevertheless: then it can be undone.
+            for one in self.keep.of(|one| one.id == job.id) {
+                if one.deed.is_at_once() || !one.deed.is_in_effect(one.id, &self.place) {
+                    self.keep.remove(one.id);
+                }
+            }
+        }
+        self.count(&job.rule, job.verb, if outcome.is_ok() { "done" } else { "failed" });
+        self.outcome(job.id, "done", outcome);
     }
 
     /// A decision that cannot be written down: the operator said what becomes of it.
@@ -293,11 +344,16 @@ impl Actor {
     }
 
     /// Keeps how an action is undone, before it is done.
-    fn store(&mut self, act: &Act, deed: &Deed, id: u64) -> Result<(), String> {
-        if !deed.is_reversible() {
+    fn store(
+        &mut self,
+        act: &Act,
+        deed: &Deed,
+        id: u64,
+        seconds: Option<i64>,
+    ) -> Result<(), String> {
+        if !act.verb.is_reversible() {
             return Ok(());
         }
-        let ttl = i64::try_from(self.ttl.as_secs()).unwrap_or(i64::MAX);
         let since = now();
         let kept = Kept {
             id,
@@ -305,7 +361,7 @@ impl Actor {
             alert: format!("{:032x}", act.alert),
             deed: deed.clone(),
             since,
-            until: since.saturating_add(ttl),
+            until: seconds.map_or(i64::MAX, |seconds| since.saturating_add(seconds)),
         };
         let kept = self.keep.add(kept);
         kept.map_err(|error| format!("it could not be undone, since that cannot be kept: {error}"))
@@ -363,6 +419,13 @@ impl Actor {
             for act in std::mem::take(&mut self.waiting) {
                 self.act(&act, scene);
             }
+        }
+        for (job, outcome) in self.children.service() {
+            self.ended(&job, outcome);
+        }
+        for (one, outcome) in self.captures.service() {
+            let (id, rule, verb) = (one.id, one.rule, Verb::Capture);
+            self.ended(&Job { id, rule, verb, end: None, words: Vec::new() }, outcome);
         }
         if self.looked.elapsed() >= Duration::from_secs(1) {
             self.looked = Instant::now();

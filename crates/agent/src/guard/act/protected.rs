@@ -74,9 +74,19 @@ impl Protected {
         let replaced = replaced(process);
         let is_it =
             |path: &&PathBuf| identity(path) == Some(file) || Some(*path) == replaced.as_ref();
-        let known = self.programs.iter().find(is_it)?;
-        Some(format!("{} is protected", known.display()))
+        self.programs.iter().find(is_it).map(|one| said(one))
     }
+
+    /// Why a program is spared; none if it is not.
+    pub(super) fn names(&self, path: &Path) -> Option<String> {
+        let file = identity(path);
+        let is_it = |one: &&PathBuf| *one == path || file.is_some() && identity(one) == file;
+        self.programs.iter().find(is_it).map(|one| said(one))
+    }
+}
+
+fn said(program: &Path) -> String {
+    format!("{} is protected", program.display())
 }
 
 /// The name that the file of a process had before another took its place, if we see the same mounts as

@@ -16,7 +16,7 @@ use super::grants::Grant;
 use super::*;
 use crate::cli::{Cli, Command as Asked};
 use crate::guard::prevent::{TICK, started};
-use crate::proto::{Undo, What};
+use crate::proto::{Object, Undo, What};
 
 const SCENE: Scene = Scene { worker: 0, off: false };
 /// Each alert of a test is another one.
@@ -57,7 +57,7 @@ impl Victim {
     fn asks(&self, rule: &str, verb: Verb) -> Act {
         let start = started(self.pid()).unwrap() * TICK;
         let alert = ALERTS.fetch_add(1, Ordering::Relaxed).into();
-        Act { rule: rule.into(), verb, alert, pid: self.pid(), start }
+        Act { rule: rule.into(), verb, alert, pid: self.pid(), start, object: Object::None }
     }
 }
 

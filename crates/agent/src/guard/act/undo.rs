@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::deed::{Deed, Process};
+use super::children::Job;
+use super::deed::{Deed, Doing, Process};
 use super::kept::Kept;
 use super::process::{self, Held};
 use super::{Actor, deed};
 use crate::exit::{Exit, Failure};
 use crate::policy::load::now;
-use crate::proto::{Undo, What};
+use crate::proto::{Undo, Verb, What};
 
 /// Seconds until what could not be undone is tried again.
 const RETRY: i64 = 60;
@@ -52,8 +53,9 @@ impl Actor {
         let number = |name: &str| line.get(name).and_then(Json::as_u64).unwrap_or_default();
         let pid = u32::try_from(number("pid")).unwrap_or_default();
         let process = Process { pid, start: number("start"), boot: process::boot() };
-        // Nobody was stopped whose way back is not on the disk.
-        let in_effect = line["response"] == "stop" && self.keep.has(of);
+        // Nothing is in effect whose way back is not on the disk.
+        let kept = self.keep.of(|one| one.id == of);
+        let in_effect = kept.iter().any(|one| one.deed.is_in_effect(of, &self.place));
         let (mut seen, mut more) = (Deed::seen(&process), json!({}));
         if line["response"] == "kill-tree"
             && let Ok(held) = process.hold()
@@ -90,8 +92,10 @@ impl Actor {
             return json!({ "error": self.nothing(&undo.what) });
         }
         let undone = meant.iter().map(|one| {
-            let reason = self.end(one, End::RolledBack(undo)).err();
-            json!({ "id": one.id, "was": one.deed.describe(), "error": reason })
+            let done = self.end(one, End::RolledBack(undo));
+            let goes_on = done == Ok(false);
+            let about = json!({ "id": one.id, "was": one.deed.describe(), "error": done.err() });
+            with(about, "goes_on", goes_on)
         });
         json!({ "undone": undone.collect::<Vec<_>>() })
     }
@@ -104,7 +108,7 @@ impl Actor {
         let line = self.audit.lines(|action| action == "response").unwrap_or_default();
         match line.iter().find(|line| line["seq"] == *id && line["decision"] == "do") {
             None => format!("{id} is no action; `aegisbpf actions list` shows them"),
-            Some(line) if line["response"] == "stop" => {
+            Some(line) if verb(line).is_some_and(Verb::is_reversible) => {
                 format!("action {id} is in effect no more; `aegisbpf actions show {id}` tells why")
             }
             Some(line) => {
@@ -129,14 +133,19 @@ impl Actor {
 
     /// Ends what is over, and forgets what was of another boot.
     pub(super) fn expire(&mut self, now: i64) {
-        for one in self.keep.of(|one| one.until <= now || one.deed.is_over()) {
+        let is_over = |one: &Kept| one.until <= now || one.is_over(&self.place);
+        for one in self.keep.of(|one| !self.children.has(one.id) && is_over(one)) {
             if let Err(reason) = self.end(&one, End::Expired) {
                 tracing::error!(id = one.id, reason, "an action whose time is over goes on");
             }
         }
     }
 
-    fn end(&mut self, one: &Kept, end: End<'_>) -> Result<(), String> {
+    /// Undoes one; false if that takes a while.
+    fn end(&mut self, one: &Kept, end: End<'_>) -> Result<bool, String> {
+        if self.children.has(one.id) {
+            return Err("it is being done or undone: ask again".to_owned());
+        }
         let (word, mut about) = match end {
             End::Expired => ("expired", Map::new()),
             End::RolledBack(undo) => {
@@ -150,16 +159,44 @@ impl Actor {
         about.insert("decision".to_owned(), word.into());
         // Letting go is done although it cannot be written down: `note` tells and counts that.
         self.audit.note("response-undo", Json::Object(about));
-        let done = one.deed.undo();
-        let result = done.clone().map(drop);
-        if done.is_ok() {
-            self.keep.remove(one.id);
-        } else {
-            self.keep.postpone(one.id, now().saturating_add(RETRY));
-        }
-        self.outcome(one.id, word, done);
+        let done = match one.deed.undo(one.id, &self.place) {
+            Doing::Now(done) => done,
+            Doing::Keep(_) => return Ok(true),
+            Doing::By(words) => {
+                let (id, rule, verb) = (one.id, one.rule.clone(), one.deed.verb());
+                match self.children.begin(Job { id, rule, verb, end: Some(word), words }) {
+                    Ok(()) => return Ok(false),
+                    Err(reason) => Err(reason),
+                }
+            }
+        };
+        let result = done.clone().map(|_| true);
+        self.undone(one.id, word, done);
         result
     }
+
+    /// One was undone, or was not: then it is tried again later.
+    pub(super) fn undone(&mut self, id: u64, word: &str, done: Result<Json, String>) {
+        match &done {
+            Ok(_) => self.keep.remove(id),
+            Err(reason) => {
+                tracing::error!(id, reason, "an action is not undone");
+                self.keep.postpone(id, now().saturating_add(RETRY));
+            }
+        }
+        self.outcome(id, word, done);
+    }
+}
+
+fn verb(line: &Json) -> Option<Verb> {
+    Verb::from_name(line["response"].as_str()?)
+}
+
+fn with(mut about: Json, name: &str, value: bool) -> Json {
+    if let (true, Some(about)) = (value, about.as_object_mut()) {
+        about.insert(name.to_owned(), value.into());
+    }
+    about
 }
 
 const INTERRUPTED: &str = "the agent ended before it could say what came of this";
@@ -177,14 +214,4 @@ fn open(lines: &[Json]) -> BTreeMap<u64, &Json> {
         }
     }
     open
-}
-
-impl Deed {
-    /// Whether it is in effect no more by itself: its processes are of another boot.
-    fn is_over(&self) -> bool {
-        match self {
-            Deed::Stop(one) => one.boot != process::boot(),
-            Deed::Kill(_) | Deed::KillTree(_) | Deed::Continue(_) => true,
-        }
-    }
 }

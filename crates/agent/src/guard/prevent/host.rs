@@ -71,7 +71,7 @@ impl<'c> Host<'c> {
 }
 
 /// Where version 2 of cgroups is mounted.
-pub(super) fn cgroup_root() -> PathBuf {
+pub(in crate::guard) fn cgroup_root() -> PathBuf {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let found = mounts.lines().find_map(|line| {
         let mut words = line.split(' ');

@@ -45,7 +45,7 @@ pub(super) use keeper::Keeper;
 use names::Names;
 use tier::{Place, Tier};
 
-pub(in crate::guard) use judge::{TICK, started};
+pub(in crate::guard) use {host::cgroup_root, judge::TICK, judge::started};
 
 /// How often denials are counted and a trial is judged.
 const PERIOD: Duration = Duration::from_secs(1);

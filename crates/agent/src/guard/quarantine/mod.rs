@@ -202,6 +202,18 @@ impl Vault {
     }
 }
 
+/// Whether a file is in quarantine by this id, as far as its directory tells.
+pub(crate) fn has(state: &Path, id: &str) -> bool {
+    is_id(id) && state.join(VAULT).join(id).exists()
+}
+
+/// Why a file is one that is never taken, and so never denied to all; none if it is not.
+pub(crate) fn protects(path: &Path, state: &Path, more: &[PathBuf]) -> Option<String> {
+    let about = std::fs::metadata(path).ok()?;
+    protected::why(path, Identity::of(&about), state, more)
+        .map(|why| format!("{} is protected: {why}", path.display()))
+}
+
 /// Opens the vault; what a crash left is written into the audit log, and returned for people.
 pub(crate) fn settle(
     state: &Path,

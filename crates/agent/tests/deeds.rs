@@ -1,0 +1,309 @@
+//! What rules do to files, to the network, and from now on: a real agent, real files, real cgroups.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::isolate::Cgroup;
+use crate::lab::{AGENT, Agent, Lab, root, until};
+use crate::prevention::Scene;
+
+/// Whatever a busy machine needs.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A rule with a response.
+fn rule(lab: &Lab, id: &str, query: &str, more: &str) {
+    let text = format!(
+        "[[rule]]\nid = \"{id}\"\nname = \"n\"\ndescription = \"A test.\"\nseverity = \"high\"\n{more}\n\
+         query = '''{query}'''\n"
+    );
+    fs::write(lab.path("rules").join(format!("{id}.toml")), text).unwrap();
+}
+
+fn starts(lab: &Lab, program: &str) -> String {
+    let path = lab.path(program).display().to_string();
+    format!("process where event.type == \"start\" and process.executable == \"{path}\"")
+}
+
+fn start(lab: &Lab, more: &[&str]) -> Agent {
+    let mut command = lab.command();
+    command.arg("--state-dir").arg(lab.path("state")).args(more);
+    lab.launch(command)
+}
+
+/// A command with the directories of this lab.
+fn ask(lab: &Lab, words: &[&str]) -> Output {
+    let mut command = Command::new(AGENT);
+    command.args(words).arg("--state-dir").arg(lab.path("state"));
+    if words[0] != "quarantine" {
+        command.arg("--runtime-dir").arg(lab.path("run"));
+    }
+    command.output().unwrap()
+}
+
+fn json(lab: &Lab, words: &[&str]) -> Value {
+    let output = ask(lab, &[words, &["-o", "json"]].concat());
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+}
+
+/// The last line of the audit log of which this holds.
+fn last(lab: &Lab, holds: impl Fn(&Value) -> bool) -> Option<Value> {
+    let text = fs::read_to_string(lab.path("state/audit.jsonl")).unwrap_or_default();
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).rfind(holds)
+}
+
+/// The decision about this response, once there is one, and what came of it.
+fn outcome(lab: &Lab, decision: &str) -> (Value, Value) {
+    let decided = || last(lab, |line| line["action"] == "response" && line["decision"] == decision);
+    until("it is decided", PATIENCE, || decided().is_some());
+    let line = decided().unwrap();
+    if decision != "do" {
+        return (line, Value::Null);
+    }
+    let of = |one: &Value| one["action"] == "response-outcome" && one["of"] == line["seq"];
+    until("something came of it", PATIENCE, || last(lab, of).is_some());
+    let came = last(lab, of).unwrap();
+    (line, came)
+}
+
+fn roll_back(lab: &Lab, id: &Value) {
+    let done = ask(lab, &["actions", "rollback", &id.to_string(), "--reason", "a test"]);
+    assert!(done.status.success(), "{done:?}");
+    let of = |one: &Value| one["of"] == *id && one["outcome"] == "rolled-back";
+    until("it is rolled back", PATIENCE, || last(lab, of).is_some());
+}
+
+/// A program that sleeps; it ends with this value.
+struct Sleeper(Child);
+
+impl Sleeper {
+    fn start(lab: &Lab, name: &str) -> Sleeper {
+        fs::copy("/bin/sleep", lab.path(name)).unwrap();
+        Sleeper(Command::new(lab.path(name)).arg("300").stdin(Stdio::null()).spawn().unwrap())
+    }
+
+    /// The same in a cgroup.
+    fn within(lab: &Lab, name: &str, cgroup: &Cgroup) -> Sleeper {
+        fs::copy("/bin/sleep", lab.path(name)).unwrap();
+        let script = "echo $$ > \"$1/cgroup.procs\"; exec \"$0\" 300";
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]).arg(lab.path(name)).arg(&cgroup.0).stdin(Stdio::null());
+        Sleeper(command.spawn().unwrap())
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[test]
+fn a_rule_takes_the_file_of_its_event_and_rollback_gives_it_back() {
+    if !root("a_rule_takes_the_file_of_its_event_and_rollback_gives_it_back") {
+        return;
+    }
+    let lab = Lab::new();
+    rule(&lab, "program", &starts(&lab, "x"), "response = [\"quarantine\"]");
+    let would = start(&lab, &[]);
+    let one = Sleeper::start(&lab, "x");
+    let (line, _) = outcome(&lab, "would");
+    assert_eq!(line["file"], lab.path("x").to_str().unwrap(), "{line}");
+    assert!(lab.path("x").exists(), "detection only");
+    drop(one);
+    would.stop();
+
+    let [doc, other] = ["doc", "other"].map(|name| lab.path(name));
+    let query = format!(
+        "file where event.action == \"open\" and file.path in (\"{}\", \"{}.none\")",
+        doc.display(),
+        other.display()
+    );
+    rule(&lab, "file", &query, "response = [\"quarantine\"]");
+    let agent = start(&lab, &["--enforce", "--action-ttl", "3s"]);
+    let [_one, mut control] = ["x", "y"].map(|name| Sleeper::start(&lab, name));
+    let (line, came) = outcome(&lab, "do");
+    assert_eq!((&line["rule"], &came["outcome"]), (&"program".into(), &"done".into()), "{came}");
+    assert!(!lab.path("x").exists() && lab.path("y").exists());
+    assert!(control.0.try_wait().unwrap().is_none());
+    let name = format!("action-{}", line["seq"]);
+    assert_eq!(json(&lab, &["quarantine", "list"])["files"][0]["id"], name.as_str());
+    // It has no time to live: it would come back as what it was.
+    std::thread::sleep(Duration::from_secs(5));
+    assert!(!lab.path("x").exists());
+    roll_back(&lab, &line["seq"]);
+    assert_eq!(fs::read(lab.path("x")).unwrap(), fs::read("/bin/sleep").unwrap());
+
+    // Who opened it has ended long ago; the file is taken all the same.
+    for path in [&other, &doc] {
+        fs::write(path, "text").unwrap();
+        assert!(Command::new("cat").arg(path).stdout(Stdio::null()).status().unwrap().success());
+    }
+    until("it is taken", PATIENCE, || !doc.exists());
+    assert!(other.exists(), "the control");
+    let (line, came) = outcome(&lab, "do");
+    assert_eq!((&line["rule"], &came["outcome"]), (&"file".into(), &"done".into()), "{came}");
+    agent.kill();
+    // Its worker would answer for the next one.
+    until("its worker has gone, too", PATIENCE, || lab.status().is_none());
+    let agent = start(&lab, &["--enforce"]);
+    roll_back(&lab, &line["seq"]);
+    assert_eq!(fs::read_to_string(&doc).unwrap(), "text", "also by the next agent");
+    agent.stop();
+}
+
+#[test]
+fn what_is_not_to_be_taken_stays_and_the_outcome_says_why() {
+    if !root("what_is_not_to_be_taken_stays_and_the_outcome_says_why") {
+        return;
+    }
+    let lab = Lab::new();
+    fs::create_dir(lab.path("kept")).unwrap();
+    rule(&lab, "kept", &starts(&lab, "kept/x"), "response = [\"quarantine\"]");
+    let kept = lab.path("kept").display().to_string();
+    let agent = start(&lab, &["--enforce", "--protect", &kept]);
+    let _one = Sleeper::start(&lab, "kept/x");
+    let (_, came) = outcome(&lab, "do");
+    let reason = came["reason"].as_str().unwrap();
+    assert!(came["outcome"] == "failed" && reason.starts_with("protected: "), "{came}");
+    assert!(lab.path("kept/x").exists());
+    assert_eq!(json(&lab, &["actions", "list"])[0]["in_effect_until"], Value::Null);
+    agent.stop();
+}
+
+#[test]
+fn a_rule_cuts_the_cgroup_of_its_process_off_until_it_is_over_or_rolled_back() {
+    if !root("a_rule_cuts_the_cgroup_of_its_process_off") {
+        return;
+    }
+    let lab = Lab::new();
+    let cgroup = Cgroup::new(&lab, "deed");
+    rule(&lab, "cuts", &starts(&lab, "x"), "response = [\"isolate\"]");
+    let agent = start(&lab, &["--enforce", "--action-ttl", "20s", "--isolate-allow", "192.0.2.77"]);
+    let cut = || json(&lab, &["isolate", "status"])["isolations"].as_array().unwrap().clone();
+    // Of the cgroup of all nothing is cut off: that is the host.
+    let outside = Sleeper::start(&lab, "x");
+    let (line, _) = outcome(&lab, "refused");
+    assert!(line["reason"].as_str().unwrap().contains("`isolate-host`"), "{line}");
+    assert!(cut().is_empty());
+    drop(outside);
+
+    let inside = Sleeper::within(&lab, "x", &cgroup);
+    let (line, came) = outcome(&lab, "do");
+    assert_eq!(line["cgroup"], cgroup.0.to_str().unwrap());
+    assert!(came["outcome"] == "done" && came["within_reach"][0] == "192.0.2.77", "{came}");
+    assert_eq!(cut()[0]["id"], format!("action-{}", line["seq"]));
+    let again = Sleeper::within(&lab, "x2", &cgroup);
+    drop((inside, again));
+    roll_back(&lab, &line["seq"]);
+    assert!(cut().is_empty());
+
+    let inside = Sleeper::within(&lab, "x", &cgroup);
+    until("it is cut off again", PATIENCE, || !cut().is_empty());
+    agent.kill();
+    assert_eq!(cut().len(), 1, "though who did it was killed");
+    until("it is over by itself", PATIENCE, || cut().is_empty());
+    drop(inside);
+    let agent = start(&lab, &[]);
+    let expired = |one: &Value| one["outcome"] == "expired";
+    until("the next agent says so", PATIENCE, || last(&lab, expired).is_some());
+    agent.stop();
+}
+
+/// Whether nobody may connect any more.
+fn is_denied(scene: &Scene) -> bool {
+    let refused = scene.connect(scene.lab.path("x").to_str().unwrap()).err();
+    assert!(refused.iter().all(|reason| reason.contains("not permitted")), "{refused:?}");
+    refused.is_some()
+}
+
+#[test]
+fn what_came_too_late_to_be_denied_is_denied_from_then_on() {
+    if !root("what_came_too_late_to_be_denied_is_denied_from_then_on") {
+        return;
+    }
+    let scene = Scene::new();
+    let port = scene.port;
+    // The kernel does not count arguments: it cannot decide this before the act.
+    let query = format!(
+        "network where event.action == \"connection_attempted\" and destination.port == {port} and \
+         process.args_count > 1"
+    );
+    rule(&scene.lab, "late", &query, "response = [\"deny\"]\nplacement = \"any\"");
+    let agent = scene.start(&["--enforce", "--action-ttl", "25s"]);
+    assert!(!is_denied(&scene), "the first one gets through");
+    let (line, came) = outcome(&scene.lab, "do");
+    assert_eq!(line["denied"], format!("127.0.0.1:{port}"), "{line}");
+    assert_eq!(came["outcome"], "done", "{came}");
+    assert!(is_denied(&scene));
+    roll_back(&scene.lab, &line["seq"]);
+    assert!(!is_denied(&scene));
+    let (second, came) = {
+        let newer = |one: &Value| one["decision"] == "do" && one["seq"] != line["seq"];
+        until("it is decided again", PATIENCE, || last(&scene.lab, newer).is_some());
+        outcome(&scene.lab, "do")
+    };
+    assert_eq!(came["outcome"], "done", "{came}");
+    assert!(is_denied(&scene));
+    until("its time is over", PATIENCE, || !is_denied(&scene));
+    assert_ne!(second["seq"], line["seq"]);
+    agent.stop();
+}
+
+#[test]
+fn the_recording_around_an_alert_is_kept_without_enforcing() {
+    if !root("the_recording_around_an_alert_is_kept_without_enforcing") {
+        return;
+    }
+    let lab = Lab::new();
+    rule(&lab, "keeps", &starts(&lab, "x"), "response = [\"capture\"]");
+    let agent = start(&lab, &["--history", "off"]);
+    let one = Sleeper::start(&lab, "x");
+    let (line, _) = outcome(&lab, "refused");
+    assert!(line["reason"].as_str().unwrap().contains("`--history off`"), "{line}");
+    assert!(!lab.path("state/captures").exists());
+    drop(one);
+    agent.stop();
+
+    let agent = start(&lab, &["--history", "64MiB,1h", "--capture-after", "3s"]);
+    let _one = Sleeper::start(&lab, "x");
+    let (line, came) = outcome(&lab, "do");
+    assert!(came["outcome"] == "done" && came["bytes"].as_u64() > Some(0), "{came}");
+    agent.stop();
+    // What the history forgets stays.
+    fs::remove_dir_all(lab.path("state/history")).unwrap();
+    let kestrel = PathBuf::from(AGENT).with_file_name("kestrel");
+    assert!(kestrel.exists(), "build it first: cargo build -p kestrel");
+    let alert = line["alert"].as_str().unwrap();
+    let mut replay = Command::new(kestrel);
+    replay.arg("replay").arg(lab.path("state/captures").join(alert));
+    replay.arg("--rules").arg(lab.path("rules")).args(["-o", "ndjson"]);
+    let output = replay.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains(alert), "{output:?}");
+}
+
+#[test]
+fn a_name_that_means_more_than_one_file_is_not_denied() {
+    if !root("a_name_that_means_more_than_one_file_is_not_denied") {
+        return;
+    }
+    let lab = Lab::new();
+    let named: PathBuf = lab.path("a*b");
+    let query = format!(
+        "file where event.action == \"open\" and file.path == \"{}\" and process.args_count > 0",
+        named.display()
+    );
+    rule(&lab, "late", &query, "response = [\"deny\"]\nplacement = \"any\"");
+    fs::write(&named, "text").unwrap();
+    let agent = start(&lab, &["--enforce", "--on-exit", "release"]);
+    assert!(Command::new("cat").arg(&named).stdout(Stdio::null()).status().unwrap().success());
+    let (line, _) = outcome(&lab, "refused");
+    assert!(line["reason"].as_str().unwrap().contains("no rule can name"), "{line}");
+    assert!(json(&lab, &["block", "list"]).as_array().unwrap().is_empty());
+    agent.stop();
+}

@@ -128,7 +128,10 @@ impl Agent {
         let mut run = Command::new(agent)
             .args(["run", "-o", "json", "--runtime-dir"])
             .arg(runtime)
-            .arg("--rules")
+            // What other agents left on this host is none of its business.
+            .arg("--state-dir")
+            .arg(runtime.with_extension("state"))
+            .args(["--history", "off", "--rules"])
             .arg(rules)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -33,6 +33,9 @@ pub(crate) struct Standing {
     /// Generations that broke: when, and how.
     #[serde(default)]
     pub(crate) reverted: BTreeMap<u64, Broken>,
+    /// Where rules are read from: what is tried and held is so for these places alone.
+    #[serde(default)]
+    pub(crate) sources: Vec<String>,
     /// Whether policies were carried out (`enforce`) or only reported (`audit`) when the agent last
     /// started.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -77,9 +77,12 @@ impl Generations {
             tracing::error!(%error, "what is known of generations of rules cannot be read");
             Standing::default()
         });
-        if restarts == 0 {
+        let standing = if restarts == 0 {
             self.mode(&standing);
-        }
+            self.of_these_places(standing)
+        } else {
+            standing
+        };
         if let Some(fresh) = self.instead(&standing, restarts > 0) {
             return Ok(fresh);
         }
@@ -259,6 +262,31 @@ impl Generations {
         let cause = Cause { reason: Some(reason), ..Why::Revert.into() };
         let held = Held { print: Some(standing.print), ..hold(before, cause) };
         self.take_back(&held, false)
+    }
+
+    /// An operator who names other places than before wants the rules of those: there is nothing that they
+    /// could be tried against or held back for.
+    fn of_these_places(&self, standing: Standing) -> Standing {
+        let paths = self.args.rules.iter().chain(&self.args.packs);
+        let strict = self.args.strict.then(|| "strict".to_owned());
+        let sources: Vec<String> =
+            paths.map(|path| path.display().to_string()).chain(strict).collect();
+        if standing.active.is_some() && standing.sources == sources {
+            return standing;
+        }
+        let done = self.store.lock().and_then(|mut locked| {
+            let standing = &mut locked.standing;
+            (standing.active, standing.trial) = (None, None);
+            (standing.held, standing.reading) = (None, None);
+            standing.sources.clone_from(&sources);
+            let standing = standing.clone();
+            locked.save()?;
+            Ok(standing)
+        });
+        done.unwrap_or_else(|error| {
+            tracing::warn!(%error, "where rules come from is not written down");
+            Standing { active: None, trial: None, held: None, reading: None, sources, ..standing }
+        })
     }
 
     /// Whether policies are carried out is written down when it is another way than before.

@@ -64,6 +64,25 @@ fn reload(host: &Host) -> Result<Fresh, Failure> {
 }
 
 #[test]
+fn what_is_held_and_tried_is_so_for_the_places_that_were_named() {
+    let host = Host::new();
+    assert_eq!(told(&host.generations(&[]).begin(0).unwrap()), (Some(1), 1, false));
+    host.rule("two");
+    let fresh = reload(&host).unwrap();
+    assert!(matches!(fresh.trial, OnTrial::Begins(2, _)), "the control");
+    let back = host.generations(&[]);
+    back.answer(Ask::Rollback(Some(1), Why::Rollback.into()), &back.args).unwrap();
+    assert_eq!(told(&host.generations(&[]).begin(0).unwrap()), (Some(1), 1, true), "it holds");
+
+    fs::create_dir(host.at("other")).unwrap();
+    host.rule("three");
+    fs::rename(host.at("rules/three.toml"), host.at("other/three.toml")).unwrap();
+    let other = host.at("other").display().to_string();
+    let fresh = host.generations(&["--rules", &other]).begin(0).unwrap();
+    assert_eq!((told(&fresh), fresh.trial), ((Some(3), 3, false), OnTrial::Over));
+}
+
+#[test]
 fn files_that_ended_a_worker_which_read_them_are_held_back_until_they_change() {
     let host = Host::new();
     assert_eq!(told(&host.generations(&[]).begin(0).unwrap()), (Some(1), 1, false));

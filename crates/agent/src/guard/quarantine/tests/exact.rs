@@ -115,8 +115,14 @@ fn a_file_that_runs_and_is_open_stays_with_its_holders() {
     let mut runs = Command::new(&path).arg("60").spawn().unwrap();
     let mut reads =
         Command::new("/bin/sleep").arg("60").stdin(File::open(&path).unwrap()).spawn().unwrap();
-    // The child must have become the file before anybody looks.
-    while fs::read_link(format!("/proc/{}/exe", runs.id())).ok().as_ref() != Some(&path) {
+    // The child must have become the file, and sleep, before anybody looks: what it reads of the file
+    // while it starts changes the time of the last access.
+    let sleeps = |pid: u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
+    };
+    let is_file = |pid: u32| fs::read_link(format!("/proc/{pid}/exe")).ok().as_ref() == Some(&path);
+    while !is_file(runs.id()) || !sleeps(runs.id()) {
         std::thread::sleep(Duration::from_millis(5));
     }
     let record = lab.there_and_back(&path);

@@ -10,6 +10,7 @@ pub(crate) mod policy;
 pub(crate) mod quarantine;
 pub(crate) mod record;
 pub(crate) mod rules;
+pub(crate) mod webhook;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -103,6 +104,9 @@ pub(crate) enum Command {
         #[arg(value_name = "NAME", required = true)]
         names: Vec<String>,
     },
+    /// Tell somebody elsewhere what standard input says, for the privileged half
+    #[command(hide = true)]
+    Post,
     /// Print the addresses in answers of name servers, for the privileged half
     #[command(hide = true)]
     ReadAnswers,
@@ -274,6 +278,9 @@ pub(crate) struct RunArgs {
     /// How long what a rule did and can be undone stays in effect, as `90s`, `10m`, `2h` or `1d`
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = policy::duration)]
     pub(crate) action_ttl: std::time::Duration,
+    /// Whom rules that say `webhook` tell, by HTTP: `https://host/path`, also `http`
+    #[arg(long, value_name = "URL")]
+    pub(crate) webhook: Option<webhook::Webhook>,
     /// How much of `--history` before an alert is kept where its rule says `capture`
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = policy::duration)]
     pub(crate) capture_before: std::time::Duration,

@@ -81,7 +81,9 @@ struct Sleeper(Child);
 
 impl Sleeper {
     fn start(lab: &Lab, name: &str) -> Sleeper {
-        fs::copy("/bin/sleep", lab.path(name)).unwrap();
+        if !lab.path(name).exists() {
+            fs::copy("/bin/sleep", lab.path(name)).unwrap();
+        }
         Sleeper(Command::new(lab.path(name)).arg("300").stdin(Stdio::null()).spawn().unwrap())
     }
 
@@ -311,4 +313,133 @@ fn a_name_that_means_more_than_one_file_is_not_denied() {
     assert!(line["reason"].as_str().unwrap().contains("no rule can name"), "{line}");
     assert!(json(&lab, &["block", "list"]).as_array().unwrap().is_empty());
     agent.stop();
+}
+
+/// Takes requests of HTTP, one after the other, and answers them with these codes; what they said.
+fn receiver(codes: &'static [&'static str]) -> (u16, std::sync::mpsc::Receiver<(String, Value)>) {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (sender, got) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for code in codes {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let (mut head, mut length) = (String::new(), 0);
+            loop {
+                let mut line = String::new();
+                reader.read_line(&mut line).unwrap();
+                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+                if line == "\r\n" {
+                    break;
+                }
+                head += &line;
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).unwrap();
+            write!(stream, "HTTP/1.1 {code}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                .unwrap();
+            sender.send((head, serde_json::from_slice(&body).unwrap())).unwrap();
+        }
+    });
+    (port, got)
+}
+
+#[test]
+fn somebody_elsewhere_is_told_and_only_whom_the_operator_named() {
+    if !root("somebody_elsewhere_is_told_and_only_whom_the_operator_named") {
+        return;
+    }
+    let lab = Lab::new();
+    rule(&lab, "tells", &starts(&lab, "x"), "response = [\"webhook\"]");
+    let agent = start(&lab, &["--enforce"]);
+    let one = Sleeper::start(&lab, "x");
+    let (line, _) = outcome(&lab, "refused");
+    assert!(line["reason"].as_str().unwrap().contains("without `--webhook`"), "{line}");
+    drop(one);
+    agent.stop();
+
+    // The second answer is good; the third, to the next alert, names another address.
+    let codes = &["503 Busy", "204 Done", "302 Found\r\nLocation: http://127.0.0.1:1/"];
+    let (port, got) = receiver(codes);
+    let url = format!("http://127.0.0.1:{port}/hook?token=secret");
+    let agent = start(&lab, &["--enforce", "--webhook", &url]);
+    let two = Sleeper::start(&lab, "x");
+    let (line, came) = outcome(&lab, "do");
+    assert_eq!(came["outcome"], "done", "{came}");
+    let (head, first) = got.recv_timeout(PATIENCE).unwrap();
+    let (_, told) = got.recv_timeout(PATIENCE).unwrap();
+    assert!(head.starts_with("POST /hook?token=secret HTTP/1.1\r\n"), "{head}");
+    assert_eq!((&first, &told["alert"]), (&told, &line["alert"]), "tried again, the same");
+    assert_eq!((&told["rule"], &told["pid"]), (&"tells".into(), &two.0.id().into()));
+    assert_eq!(told["executable"], lab.path("x").to_str().unwrap());
+
+    let _three = Sleeper::start(&lab, "x");
+    until("the redirection is refused", PATIENCE, || {
+        last(&lab, |line| line["action"] == "response-outcome" && line["outcome"] == "failed")
+            .is_some()
+    });
+    let failed = last(&lab, |line| line["outcome"] == "failed").unwrap();
+    assert!(failed["reason"].as_str().unwrap().contains("names another address"), "{failed}");
+    agent.stop();
+    let log = fs::read_to_string(lab.path("state/audit.jsonl")).unwrap();
+    assert!(!log.contains("token=secret"), "the address is in no log");
+}
+
+/// Answers one request over TLS, whatever it is.
+const TLS: &str = "import http.server, ssl, sys
+class Hook(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers['Content-Length']))
+        self.send_response(204); self.end_headers()
+    def log_message(self, *args): pass
+server = http.server.HTTPServer(('127.0.0.1', 0), Hook)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[1], sys.argv[2])
+server.socket = context.wrap_socket(server.socket, server_side=True)
+print(server.server_port, flush=True)
+server.serve_forever()";
+
+#[test]
+fn a_receiver_is_told_over_tls_if_the_host_trusts_it() {
+    use std::io::{BufRead, BufReader, Write};
+    let lab = Lab::new();
+    let (cert, key) = (lab.path("cert.pem"), lab.path("key.pem"));
+    let mut openssl = Command::new("openssl");
+    openssl.args([
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-subj",
+        "/CN=localhost",
+        "-days",
+        "2",
+    ]);
+    openssl.args(["-addext", "subjectAltName=DNS:localhost"]);
+    openssl.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
+    let made = openssl.arg("-out").arg(&cert).arg("-keyout").arg(&key).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let mut server = Command::new("python3");
+    let server = server.args(["-c", TLS]).arg(&cert).arg(&key).stdout(Stdio::piped()).spawn();
+    let mut server = Sleeper(server.unwrap());
+    let mut port = String::new();
+    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut port).unwrap();
+    let post = |trusted: Option<&PathBuf>| {
+        let mut post = Command::new(AGENT);
+        post.arg("post").stdin(Stdio::piped()).stderr(Stdio::piped());
+        post.envs(trusted.map(|file| ("SSL_CERT_FILE", file)));
+        let mut post = post.spawn().unwrap();
+        let input = format!("https://localhost:{}/hook\n{{}}\n", port.trim());
+        post.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        post.wait_with_output().unwrap()
+    };
+    let told = post(Some(&cert));
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    let refused = post(None);
+    let text = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && text.contains("certificate"), "{text}");
 }

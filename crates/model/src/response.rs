@@ -24,5 +24,6 @@ impl Response {
         "isolate",
         "isolate-host",
         "capture",
+        "webhook",
     ];
 }

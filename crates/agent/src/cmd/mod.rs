@@ -11,6 +11,7 @@ mod fields;
 mod isolate;
 mod manual;
 mod policy;
+mod post;
 mod quarantine;
 mod record;
 mod recorded;
@@ -40,6 +41,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
                 .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
             Ok(Exit::Ok)
         }
+        Command::Post => post::run(),
         Command::ReadAnswers => {
             guard::read_answers().map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
             Ok(Exit::Ok)

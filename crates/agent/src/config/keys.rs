@@ -63,6 +63,7 @@ const KEYS: &[Key] = &[
     key("actions", "ttl", "action-ttl"),
     key("actions", "audit_full", "audit-full"),
     key("actions", "isolate_allow", "isolate-allow"),
+    key("actions", "webhook", "webhook"),
     key("actions", "capture_before", "capture-before"),
     key("actions", "capture_after", "capture-after"),
     key("output", "format", "output"),

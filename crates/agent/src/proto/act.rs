@@ -29,11 +29,13 @@ pub(crate) enum Verb {
     Deny,
     /// The recording around it is kept.
     Capture,
+    /// Somebody elsewhere is told.
+    Webhook,
 }
 
 impl Verb {
     /// All of them.
-    pub(crate) const ALL: [Verb; 9] = [
+    pub(crate) const ALL: [Verb; 10] = [
         Verb::Kill,
         Verb::KillTree,
         Verb::Stop,
@@ -43,6 +45,7 @@ impl Verb {
         Verb::IsolateHost,
         Verb::Deny,
         Verb::Capture,
+        Verb::Webhook,
     ];
 
     /// The word of rules and of the audit log.
@@ -57,6 +60,7 @@ impl Verb {
             Verb::IsolateHost => "isolate-host",
             Verb::Deny => "deny",
             Verb::Capture => "capture",
+            Verb::Webhook => "webhook",
         }
     }
 
@@ -70,7 +74,7 @@ impl Verb {
         match self {
             Verb::Stop | Verb::Quarantine | Verb::Isolate | Verb::IsolateHost | Verb::Deny => true,
             // Who was stopped by somebody else is not ours to stop again.
-            Verb::Kill | Verb::KillTree | Verb::Continue | Verb::Capture => false,
+            Verb::Kill | Verb::KillTree | Verb::Continue | Verb::Capture | Verb::Webhook => false,
         }
     }
 

@@ -13,6 +13,7 @@ use super::deed::{Deed, Process, Taken};
 use super::process::{self, Held};
 use super::protected::Protected;
 use crate::cli::RunArgs;
+use crate::cli::webhook::Webhook;
 use crate::guard::prevent::cgroup_root;
 use crate::guard::{isolate, quarantine};
 use crate::proto::{Act, Object, Verb};
@@ -28,6 +29,7 @@ pub(super) struct Place {
     pub(super) runtime: PathBuf,
     pub(super) peers: Vec<kernel::isolate::Peer>,
     pub(super) protect: Vec<PathBuf>,
+    pub(super) webhook: Option<Webhook>,
     pub(super) has_history: bool,
 }
 
@@ -38,6 +40,7 @@ impl Place {
             runtime: args.runtime_dir.clone(),
             peers: args.isolate_allow.clone(),
             protect: args.protect.clone(),
+            webhook: args.webhook.clone(),
             has_history: args.history.0.is_some(),
         }
     }
@@ -85,6 +88,13 @@ pub(super) fn find(
         }
         Verb::IsolateHost => {
             return Ok((Deed::Isolate { cgroup: None, boot: process::boot() }, held.ok()));
+        }
+        Verb::Webhook if place.webhook.is_none() => {
+            return Err("nobody is to be told: the agent runs without `--webhook`".to_owned());
+        }
+        Verb::Webhook => {
+            let document = Json::Object(about.clone()).to_string();
+            return Ok((Deed::Webhook { document }, held.ok()));
         }
         Verb::Capture if !place.has_history => {
             return Err("nothing is recorded: the agent runs with `--history off`".to_owned());

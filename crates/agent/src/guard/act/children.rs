@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{OFlags, fcntl_setfl};
 use serde_json::{Value as Json, json};
 
+use crate::guard::prevent::as_nobody;
 use crate::proto::Verb;
 
 /// How long one may take: the copy of the largest file, behind another one.
@@ -35,6 +36,8 @@ pub(super) struct Job {
     pub(super) end: Option<&'static str>,
     /// The command.
     pub(super) words: Vec<OsString>,
+    /// What it is to read; then it runs as nobody, with nothing of ours. Less than a pipe holds.
+    pub(super) input: Option<Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -85,7 +88,7 @@ impl Children {
         while self.running.len() < RUNNING_MAX
             && let Some(job) = self.waiting.pop_front()
         {
-            match Running::begin(&job.words) {
+            match Running::begin(&job) {
                 Ok((child, said)) => {
                     let since = Instant::now();
                     self.running.push(Running { job, child, said, since, killed: false });
@@ -98,11 +101,18 @@ impl Children {
 }
 
 impl Running {
-    fn begin(words: &[OsString]) -> std::io::Result<(Child, Option<ChildStderr>)> {
+    fn begin(job: &Job) -> std::io::Result<(Child, Option<ChildStderr>)> {
         let mut command = Command::new("/proc/self/exe");
-        command.arg0("aegisbpf-action").args(words);
+        command.arg0("aegisbpf-action").args(&job.words);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        if job.input.is_some() {
+            as_nobody(&mut command).stdin(Stdio::piped());
+        }
         let mut child = command.spawn()?;
+        if let (Some(input), Some(mut pipe)) = (&job.input, child.stdin.take()) {
+            fcntl_setfl(&pipe, OFlags::NONBLOCK)?;
+            pipe.write_all(input)?;
+        }
         let said = child.stderr.take();
         if let Some(said) = &said {
             fcntl_setfl(said, OFlags::NONBLOCK)?;

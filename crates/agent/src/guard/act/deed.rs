@@ -84,6 +84,11 @@ pub(crate) enum Deed {
         /// The alert.
         alert: String,
     },
+    /// Somebody elsewhere is told.
+    Webhook {
+        /// What they are told: JSON.
+        document: String,
+    },
 }
 
 /// How something is done.
@@ -94,6 +99,8 @@ pub(super) enum Doing {
     By(Vec<OsString>),
     /// The recording around this alert is kept.
     Keep(String),
+    /// This is told to whom the operator named.
+    Post(String),
 }
 
 impl Deed {
@@ -108,6 +115,7 @@ impl Deed {
             Deed::Isolate { cgroup: None, .. } => "isolate the host".to_owned(),
             Deed::Isolate { cgroup: Some(one), .. } => format!("isolate {}", one.display()),
             Deed::Capture { alert } => format!("capture {alert}"),
+            Deed::Webhook { .. } => "webhook".to_owned(),
             Deed::Deny { what, by: None } => format!("deny {what}"),
             Deed::Deny { what, by: Some(by) } => format!("deny {what} to {by}"),
         }
@@ -125,6 +133,7 @@ impl Deed {
             Deed::Isolate { cgroup: None, .. } => Verb::IsolateHost,
             Deed::Deny { .. } => Verb::Deny,
             Deed::Capture { .. } => Verb::Capture,
+            Deed::Webhook { .. } => Verb::Webhook,
         }
     }
 
@@ -186,6 +195,7 @@ impl Deed {
                 return Doing::Now(done.map_err(|error| error.to_string()));
             }
             Deed::Capture { alert } => return Doing::Keep(alert.clone()),
+            Deed::Webhook { document } => return Doing::Post(document.clone()),
             Deed::Quarantine(taken) => return Doing::By(take(id, rule, taken, place)),
             Deed::Deny { what, by } => {
                 let mut words = words(&["block", "add", what, "--id", &name(id)], place);
@@ -229,9 +239,11 @@ impl Deed {
                 words.push(format!("--runtime-dir={}", place.runtime.display()).into());
                 return Doing::By(words);
             }
-            Deed::Kill(_) | Deed::KillTree(_) | Deed::Continue(_) | Deed::Capture { .. } => {
-                Err(format!("{} cannot be undone", self.describe()))
-            }
+            Deed::Kill(_)
+            | Deed::KillTree(_)
+            | Deed::Continue(_)
+            | Deed::Capture { .. }
+            | Deed::Webhook { .. } => Err(format!("{} cannot be undone", self.describe())),
         })
     }
 
@@ -250,7 +262,11 @@ impl Deed {
             Deed::Deny { .. } => {
                 Adhoc::read(&Store::at(&place.state)).map_or(true, |all| all.has(&name(id)))
             }
-            Deed::Kill(_) | Deed::KillTree(_) | Deed::Continue(_) | Deed::Capture { .. } => false,
+            Deed::Kill(_)
+            | Deed::KillTree(_)
+            | Deed::Continue(_)
+            | Deed::Capture { .. }
+            | Deed::Webhook { .. } => false,
         }
     }
 
@@ -277,7 +293,11 @@ impl Kept {
                 now() > self.since.saturating_add(limit) && !self.deed.is_in_effect(self.id, place)
             }
             Deed::Deny { .. } => false,
-            Deed::Kill(_) | Deed::KillTree(_) | Deed::Continue(_) | Deed::Capture { .. } => true,
+            Deed::Kill(_)
+            | Deed::KillTree(_)
+            | Deed::Continue(_)
+            | Deed::Capture { .. }
+            | Deed::Webhook { .. } => true,
         }
     }
 }

@@ -291,11 +291,18 @@ impl Actor {
             Err(reason) => Doing::Now(Err(reason)),
         };
         let (rule, verb) = (act.rule.clone(), act.verb);
-        let job = |words| Job { id: number, rule: rule.clone(), verb, end: None, words };
+        let job = |words, input| {
+            let rule = rule.clone();
+            Job { id: number, rule, verb, end: None, words, input }
+        };
         let outcome = match doing {
             Doing::Now(outcome) => outcome,
-            Doing::By(words) => match self.children.begin(job(words)) {
+            Doing::By(words) => match self.children.begin(job(words, None)) {
                 // What comes of it is told when it has ended.
+                Ok(()) => return,
+                Err(reason) => Err(reason),
+            },
+            Doing::Post(document) => match self.post(job, &document) {
                 Ok(()) => return,
                 Err(reason) => Err(reason),
             },
@@ -305,11 +312,23 @@ impl Actor {
             },
         };
         if id.is_some() {
-            self.ended(&job(Vec::new()), outcome);
+            self.ended(&job(Vec::new(), None), outcome);
         } else {
             self.count(&act.rule, act.verb, if outcome.is_ok() { "done" } else { "failed" });
             tracing::warn!(rule = act.rule, pid = act.pid, ?outcome, "done, unwritten");
         }
+    }
+
+    /// Has somebody elsewhere told, by a process without any privilege.
+    fn post(
+        &mut self,
+        job: impl Fn(Vec<OsString>, Option<Vec<u8>>) -> Job,
+        document: &str,
+    ) -> Result<(), String> {
+        // Found to be there when it was decided. The address may hold a secret: it is on no command line.
+        let Some(url) = &self.place.webhook else { return Err("there is no receiver".to_owned()) };
+        let input = format!("{url}\n{document}\n").into_bytes();
+        self.children.begin(job(vec!["post".into()], Some(input)))
     }
 
     /// Something was done or undone, or was not.
@@ -425,7 +444,7 @@ impl Actor {
         }
         for (one, outcome) in self.captures.service() {
             let (id, rule, verb) = (one.id, one.rule, Verb::Capture);
-            self.ended(&Job { id, rule, verb, end: None, words: Vec::new() }, outcome);
+            self.ended(&Job { id, rule, verb, end: None, words: Vec::new(), input: None }, outcome);
         }
         if self.looked.elapsed() >= Duration::from_secs(1) {
             self.looked = Instant::now();

@@ -161,10 +161,11 @@ impl Actor {
         self.audit.note("response-undo", Json::Object(about));
         let done = match one.deed.undo(one.id, &self.place) {
             Doing::Now(done) => done,
-            Doing::Keep(_) => return Ok(true),
+            Doing::Keep(_) | Doing::Post(_) => return Ok(true),
             Doing::By(words) => {
                 let (id, rule, verb) = (one.id, one.rule.clone(), one.deed.verb());
-                match self.children.begin(Job { id, rule, verb, end: Some(word), words }) {
+                let job = Job { id, rule, verb, end: Some(word), words, input: None };
+                match self.children.begin(job) {
                     Ok(()) => return Ok(false),
                     Err(reason) => Err(reason),
                 }

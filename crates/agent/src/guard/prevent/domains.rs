@@ -25,7 +25,7 @@ use policy::domain;
 use serde_json::Value as Json;
 
 use asking::Asking;
-pub(crate) use asking::resolve;
+pub(crate) use asking::{as_nobody, resolve};
 use listening::{Heard, Listener};
 pub(crate) use message::read as read_answers;
 

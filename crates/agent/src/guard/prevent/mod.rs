@@ -39,7 +39,7 @@ use crate::policy::store::{About, Change, Store, Stored, Who};
 use crate::proto::{Arm, Policy};
 use arms::Arms;
 use canary::{Canary, Verdict};
-pub(crate) use domains::{read_answers, resolve};
+pub(crate) use domains::{as_nobody, read_answers, resolve};
 use evidence::Evidence;
 pub(super) use keeper::Keeper;
 use names::Names;

@@ -32,8 +32,15 @@ pub(super) struct Asking {
 /// A command of this program that runs as nobody and has nothing of ours.
 pub(super) fn helper(name: &str, words: &[&str]) -> Command {
     let mut command = Command::new("/proc/self/exe");
-    command.arg0(name).args(words).env_clear().current_dir("/");
+    command.arg0(name).args(words);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    as_nobody(&mut command);
+    command
+}
+
+/// A command runs as nobody, and without an environment.
+pub(crate) fn as_nobody(command: &mut Command) -> &mut Command {
+    command.env_clear().current_dir("/");
     if rustix::process::geteuid().is_root() {
         command.uid(NOBODY).gid(NOBODY);
     }

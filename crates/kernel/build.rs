@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
+use sha2::{Digest, Sha256};
+
 /// Compilers in order of preference. Older ones than 15 fail on some of the CO-RE code.
 const CLANGS: &[&str] =
     &["clang-19", "clang-20", "clang-18", "clang-17", "clang-16", "clang-15", "clang"];
@@ -51,7 +53,18 @@ fn main() -> Result<()> {
         }
     }
     linker.link()?;
-    enforcers(&clang, &out)
+    enforcers(&clang, &out)?;
+    digests(&out)
+}
+
+/// Beside each object that is embedded, what it is known by.
+fn digests(out: &Path) -> Result<()> {
+    for name in ["sensors", PROBE, ANSWERS, ISOLATE, "enforce", "fallback"] {
+        let digest = Sha256::digest(fs::read(out.join(format!("{name}.bpf.o")))?);
+        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        fs::write(out.join(format!("{name}.sha256")), hex)?;
+    }
+    Ok(())
 }
 
 /// The programs that decide: those for LSM hooks in one object, those that every kernel loads in

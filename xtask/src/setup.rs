@@ -128,7 +128,12 @@ pub(crate) const PACKAGES: &[Package] = &[
     package("shellcheck", Need::Test, Probe::Program("shellcheck"), "reads scripts of packages"),
     package("yamllint", Need::Test, Probe::Program("yamllint"), "reads YAML that is shipped"),
     package("auditd", Need::Bench, Probe::Program("auditd"), "another recorder, to compare with"),
-    package("bpftrace", Need::Bench, Probe::Program("bpftrace"), "another, made anew each time"),
+    package(
+        "bpftrace",
+        Need::Test,
+        Probe::Program("bpftrace"),
+        "sees system calls; a peer in benchmarks",
+    ),
 ];
 
 const fn package(name: &'static str, need: Need, probe: Probe, why: &'static str) -> Package {

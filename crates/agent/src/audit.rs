@@ -13,6 +13,7 @@ use capture::audit::{Lines, Log, LogError, Options, Read, Signer};
 use serde_json::{Map, Value as Json, json};
 
 use crate::exit::{Exit, Failure};
+use crate::seccomp;
 
 /// Things of which it is known when they were told last; then all are told again.
 const SEEN_MAX: usize = 1_024;
@@ -92,6 +93,7 @@ impl Audit {
         let (sender, waiting) = sync_channel(WAITING_MAX);
         let own = Audit::at(state);
         let started = Builder::new().name("audit".to_owned()).spawn(move || {
+            seccomp::thread(seccomp::Kind::Audit);
             for work in waiting {
                 match work {
                     Work::Line(action, about) => own.note(&action, about),

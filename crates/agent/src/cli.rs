@@ -18,6 +18,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::seccomp::Kind;
+
 /// Where the lock and the control socket live unless said otherwise.
 pub(crate) const RUNTIME_DIR: &str = "/run/aegisbpf";
 
@@ -27,6 +29,9 @@ pub(crate) const RUNTIME_DIR: &str = "/run/aegisbpf";
 #[command(after_help = "Exit codes: 0 ok, 1 failed, 2 usage, 3 not running, 4 permission; \
                         the others are in docs/reference/exit-codes.md.")]
 pub(crate) struct Cli {
+    /// Which process of a running agent this is, for the privileged half
+    #[arg(long, hide = true, value_name = "NAME")]
+    pub(crate) confine: Option<Kind>,
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -248,6 +253,9 @@ pub(crate) struct RunArgs {
     /// network; may be given several times. Where the agent was started from by SSH is one, too
     #[arg(long, value_name = "ADDR[:PORT]")]
     pub(crate) isolate_allow: Vec<kernel::isolate::Peer>,
+    /// Let each process and thread of the agent make only the system calls that it needs
+    #[arg(long)]
+    pub(crate) seccomp: bool,
     /// What becomes of enforcement when the agent ends
     #[arg(long, value_name = "WAY", default_value = "keep")]
     pub(crate) on_exit: OnExit,

@@ -35,6 +35,8 @@ pub(crate) enum Exit {
     Config = 78,
     /// The kernel has no type information (BTF).
     NoBtf = 80,
+    /// The BPF programs in the executable are not those that were built.
+    Modified = 81,
 }
 
 impl Exit {
@@ -54,6 +56,7 @@ impl Exit {
         Exit::SecondInstance,
         Exit::Config,
         Exit::NoBtf,
+        Exit::Modified,
     ];
 
     /// What a worker has ended with, if it would end so again at once: what is wrong is in front of

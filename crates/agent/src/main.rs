@@ -6,6 +6,7 @@
 //! | [`cli`], [`cmd`] | the command line, one file a command |
 //! | [`guard`] | the privileged half: sensors, supervision of the worker |
 //! | [`worker`] | the other half: rings, engine, outputs, control socket |
+//! | [`landlock`] | which files a process of the agent may reach |
 //! | [`operator`] | whose word is enough for packs and policies |
 //! | [`policy`] | policies on their way from files to what is enforced |
 //! | [`proto`] | the only messages that the two exchange |
@@ -25,6 +26,7 @@ mod cmd;
 mod config;
 mod exit;
 mod guard;
+mod landlock;
 mod operator;
 mod policy;
 mod proto;

@@ -53,15 +53,16 @@ fn each_thread_of_the_worker_is_under_its_filter() {
     let pid = |who: &str| status[who]["pid"].as_u64().unwrap();
     let all = threads(pid("worker"));
     let names: Vec<&str> = all.iter().map(|(name, ..)| name.as_str()).collect();
-    for name in ["aegisbpf-worker", "guard", "output", "control", "watch"] {
+    for name in ["aegisbpf-worker", "guard", "output", "control", "rules", "watch"] {
         assert!(names.contains(&name), "{name} is not among {names:?}");
     }
     for (name, seccomp, privileges) in &all {
         assert_eq!((seccomp.as_str(), privileges.as_str()), ("2", "1"), "{name}");
     }
-    // The guard loads programs and resolves names of policies by processes of its own.
+    assert_eq!(status["worker"]["seccomp"], "lists");
+    // Its own two hold what it starts, too.
     for (name, seccomp, _) in threads(pid("guard")) {
-        assert_eq!(seccomp, "0", "{name}: the control");
+        assert_eq!(seccomp, "2", "{name}");
     }
     // Nothing that it does needed more.
     let alert = agent.alert(lab.run_scratch("x"), PATIENCE).expect("an alert");

@@ -14,13 +14,11 @@ use std::sync::OnceLock;
 
 use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, OpenObject, RingBufferBuilder};
 
+use crate::embedded::ANSWERS;
 use crate::error::Error;
 use crate::messages;
-use crate::object::{Aligned, Loaded};
+use crate::object::Loaded;
 use crate::probe::open_cgroup;
-
-static OBJECT: &Aligned<[u8]> =
-    &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/answers.bpf.o")));
 
 /// Both programs: what is asked is noted before anything is answered.
 const PROGRAMS: [&str; 2] = ["answers_asked", "answers_got"];
@@ -67,7 +65,7 @@ impl Answers {
             .map_err(|error| Error::io(format!("look at {NAMESPACE}"), error))?;
         let namespace = u32::try_from(namespace.ino()).unwrap_or_default();
         let every = |_: &OsStr| None;
-        let loaded = Loaded::accepted(&OBJECT.0, every, |opened| prepare(opened, namespace))?;
+        let loaded = Loaded::accepted(&ANSWERS, every, |opened| prepare(opened, namespace))?;
         let mut links = Vec::new();
         for name in PROGRAMS {
             let refused = |reason: String| Error::Refused { program: name.to_owned(), reason };

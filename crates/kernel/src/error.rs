@@ -32,6 +32,14 @@ pub enum Error {
         /// The last words of the loader.
         reason: String,
     },
+    /// An embedded object is not what was built, or not what was signed.
+    #[error(
+        "the BPF programs in this executable were modified: {reason}; install the package again"
+    )]
+    Modified {
+        /// What differs.
+        reason: String,
+    },
     /// A program that everything needs was refused.
     #[error("the kernel refused the BPF program {program}: {reason}")]
     Refused {

@@ -26,16 +26,14 @@ use std::time::Duration;
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
 use nix::fcntl::{Flock, FlockArg};
 
+use crate::embedded::ISOLATE;
 use crate::enforce;
 use crate::error::Error;
 use crate::messages;
-use crate::object::{Aligned, Loaded};
+use crate::object::Loaded;
 use crate::probe::open_cgroup;
 
 pub use peer::{NoPeer, Peer};
-
-static OBJECT: &Aligned<[u8]> =
-    &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/isolate.bpf.o")));
 
 /// Peers of one isolation, as many as the map holds: an operator names a few.
 pub const PEERS_MAX: usize = 256;
@@ -187,7 +185,7 @@ pub fn now() -> u64 {
 /// Loads, attaches and pins everything; nothing is dropped yet.
 fn attach(dir: &Path, cgroup: Option<&Path>, peers: &[Peer]) -> Result<(), Error> {
     let cgroup = open_cgroup(cgroup)?;
-    let loaded = Loaded::accepted(&OBJECT.0, |_| None, |_| Ok(()))?;
+    let loaded = Loaded::accepted(&ISOLATE, |_| None, |_| Ok(()))?;
     let map = loaded.map("isolate_peers")?;
     for peer in peers {
         let put = map.update(&peer.key(), &1u32.to_ne_bytes(), MapFlags::ANY);

@@ -9,19 +9,23 @@
 //! | [`report`] | what `doctor` prints |
 //! | `inject`, `sink` | the way of user-space records into the rings |
 //! | `deeds`, `deeds_act` | with the feature of that name: what tests of prevention do |
+//! | [`embedded`] | the BPF objects, and whether they are what was built and signed |
 //! | [`answers`] | what name servers answered, for rules about domains |
 //! | [`isolate`] | cuts a cgroup off the network, for a while |
+//! | [`confine`] | puts filters of system calls in force |
 //! | [`rings`] | the worker's end of the rings |
 
 pub mod answers;
 pub mod bench;
 #[cfg(test)]
 mod budget;
+pub mod confine;
 pub mod counters;
 #[cfg(feature = "deeds")]
 pub mod deeds;
 #[cfg(feature = "deeds")]
 pub mod deeds_act;
+pub mod embedded;
 pub mod enforce;
 pub mod error;
 mod ffi;

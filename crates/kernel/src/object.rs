@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use libbpf_rs::{Map, MapCore, MapFlags, MapHandle, Object, ObjectBuilder, OpenObject, ProgramMut};
 
+use crate::embedded::{Embedded, PROBE, SENSORS};
 use crate::error::Error;
 use crate::messages;
 use crate::sensors::Options;
@@ -17,14 +18,6 @@ const BTF: &str = "/sys/kernel/btf/vmlinux";
 /// Names of the rings, in the order of `enum ring`.
 pub(crate) const RINGS: [&str; 3] = ["ring_alarm", "ring_life", "ring_rest"];
 
-/// libbpf wants the object in memory aligned like an ELF file.
-#[repr(C, align(8))]
-pub(crate) struct Aligned<T: ?Sized>(pub(crate) T);
-
-static SENSORS: &Aligned<[u8]> =
-    &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/sensors.bpf.o")));
-static PROBE: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/probe.bpf.o")));
-
 /// A loaded object and the programs that were left out.
 #[derive(Debug)]
 pub(crate) struct Loaded {
@@ -32,8 +25,9 @@ pub(crate) struct Loaded {
     refused: BTreeMap<String, String>,
 }
 
-/// Opens one of the embedded objects.
-pub(crate) fn open(bytes: &[u8]) -> Result<OpenObject, Error> {
+/// Opens one of the embedded objects, if it is what it was.
+pub(crate) fn open(object: &Embedded) -> Result<OpenObject, Error> {
+    let bytes = object.checked()?;
     if !std::path::Path::new(BTF).exists() {
         return Err(Error::NoBtf { path: PathBuf::from(BTF) });
     }
@@ -47,25 +41,25 @@ impl Loaded {
         options: &Options,
         skip: impl Fn(&OsStr) -> Option<String>,
     ) -> Result<Loaded, Error> {
-        Loaded::accepted(&SENSORS.0, skip, |opened| size_rings(opened, options))
+        Loaded::accepted(&SENSORS, skip, |opened| size_rings(opened, options))
     }
 
     /// Loads the probe programs that the kernel takes, save those that `skip` has a reason against.
     pub(crate) fn probes(skip: impl Fn(&OsStr) -> Option<String>) -> Result<Loaded, Error> {
-        Loaded::accepted(&PROBE.0, skip, |_| Ok(()))
+        Loaded::accepted(&PROBE, skip, |_| Ok(()))
     }
 
     /// Leaves out one program after another that the kernel refuses: each time the load begins
     /// again, so what is known to be refused is better skipped.
     pub(crate) fn accepted(
-        bytes: &[u8],
+        object: &Embedded,
         skip: impl Fn(&OsStr) -> Option<String>,
         prepare: impl Fn(&mut OpenObject) -> Result<(), Error>,
     ) -> Result<Loaded, Error> {
         let mut refused = BTreeMap::new();
         let mut first = true;
         loop {
-            let mut opened = open(bytes)?;
+            let mut opened = open(object)?;
             prepare(&mut opened)?;
             for mut program in opened.progs_mut() {
                 let name = program.name().to_string_lossy().into_owned();

@@ -4,6 +4,7 @@
 //! the end of the log are shown, and the next stage runs all the same. One that cannot run here says `SKIP name: reason`. The last line
 //! counts cases, and is what machines read.
 
+mod calls;
 mod count;
 mod packaging;
 mod stages;

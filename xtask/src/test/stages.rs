@@ -4,6 +4,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
+use super::calls::Watch;
 use super::{Log, Stage, Verdict, count};
 use crate::outcome::Outcome;
 use crate::setup::{self, Need};
@@ -41,7 +42,7 @@ const CLIPPY: &[&str] = &["clippy", "--workspace", "--all-targets", "--", "-D", 
 /// Tests that act on the kernel of this host: those under `tests/` of the crates that touch it.
 const ON_HOST: &str = "kind(test) & (package(kernel) | package(agent))";
 
-fn cargo(args: &[&str]) -> Command {
+pub(super) fn cargo(args: &[&str]) -> Command {
     let mut command = sh::cargo();
     command.args(args);
     command
@@ -128,7 +129,15 @@ fn root(log: &mut Log) -> Result<Verdict> {
         let runner = format!("{} -E", prefix.join(" "));
         command.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", runner);
     }
-    harness(log, &mut command)
+    let watch = Watch::start(log)?;
+    let Verdict::Ran(mut outcome) = harness(log, &mut command)? else {
+        return Ok(Verdict::Ran(Outcome::FAIL));
+    };
+    outcome += match watch {
+        Some(watch) => watch.judge(log)?,
+        None => Outcome::SKIP,
+    };
+    Ok(Verdict::Ran(outcome))
 }
 
 fn has_nextest() -> bool {

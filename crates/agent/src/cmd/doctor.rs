@@ -13,6 +13,7 @@ use crate::cli::{DoctorArgs, Output};
 use crate::exit::{Exit, Failure};
 use crate::guard::{self, Doctor};
 use crate::render::table;
+use crate::seccomp;
 use crate::worker::read_limited;
 
 /// Bytes read of the files that tell of the kernel.
@@ -37,6 +38,8 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
         found.insert("facts".to_owned(), facts());
         found.insert("policy".to_owned(), policy(report.tier == Tier::Lsm));
         let (backend, why) = script::Backend::pick();
+        found.insert("objects".to_owned(), objects());
+        found.insert("seccomp".to_owned(), seccomp::lists());
         found.insert("wasm".to_owned(), json!({ "backend": backend.as_str(), "why": why }));
     }
     let mut out = anstream::stdout().lock();
@@ -68,6 +71,14 @@ fn facts() -> Json {
         "securityfs": mounted("securityfs"),
         "lockdown": read("/sys/kernel/security/lockdown"),
     })
+}
+
+/// The BPF programs in this executable: what they are known by, and whether a release signed them.
+fn objects() -> Json {
+    let list = kernel::embedded::list();
+    let each = list.lines().filter_map(|line| line.split_once("  "));
+    let each = each.map(|(sha256, name)| json!({ "name": name, "sha256": sha256 }));
+    json!({ "signed": kernel::embedded::is_signed(), "all": each.collect::<Vec<_>>() })
 }
 
 /// What policies can deny here.
@@ -146,6 +157,10 @@ fn text(found: &Json) -> String {
         "bpffs",
         at("/facts/bpffs").unwrap_or("not mounted (the agent does it when something is pinned)"),
     );
+    if let Some(signed) = found.pointer("/objects/signed").and_then(Json::as_bool) {
+        let words = if signed { "as built, signed by the release" } else { "as built, not signed" };
+        line("programs", words);
+    }
     if let (Some(backend), Some(why)) = (at("/wasm/backend"), at("/wasm/why")) {
         line("Wasm", &format!("{backend} ({why})"));
     }

@@ -25,10 +25,13 @@ use std::io::Write;
 
 use crate::cli::{Cli, Command};
 use crate::exit::{Exit, Failure};
-use crate::{config as settings, guard, worker};
+use crate::{config as settings, guard, landlock, seccomp, worker};
 
 /// Runs the command that was asked for.
 pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
+    if let Some(kind) = cli.confine {
+        confine(kind)?;
+    }
     match cli.command {
         Command::Run(args) => {
             log();
@@ -77,6 +80,17 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
     }
+}
+
+/// A process that a confined agent has started takes the name and the list of its kind.
+fn confine(kind: seccomp::Kind) -> Result<(), Failure> {
+    let name = std::ffi::CString::new(kind.name()).unwrap_or_default();
+    // Only for those who look.
+    if let Err(error) = rustix::thread::set_name(&name) {
+        tracing::debug!(%error, "the process keeps its name");
+    }
+    landlock::nobody(kind)?;
+    seccomp::process(kind)
 }
 
 /// Log lines go to standard error; `AEGISBPF_LOG=debug` shows more of them.

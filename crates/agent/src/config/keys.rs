@@ -71,6 +71,7 @@ const KEYS: &[Key] = &[
     key("output", "no_alerts", "no-alerts"),
     key("output", "max_alerts", "max-alerts"),
     key("output", "redact", "redact"),
+    key("process", "seccomp", "seccomp"),
     key("state", "audit_key", "audit-key"),
     key("state", "history", "history"),
 ];

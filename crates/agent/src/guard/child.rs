@@ -151,6 +151,7 @@ pub(super) fn options(args: &RunArgs) -> Vec<std::ffi::OsString> {
     };
     list.extend(["--on-exit".into(), on_exit.into()]);
     let switches = [
+        ("--seccomp", args.seccomp),
         ("--audit", args.audit),
         ("--enforce", args.enforce),
         ("--keep-going", args.keep_going),
@@ -174,7 +175,7 @@ mod tests {
         let words = "aegisbpf run --rules a --rules b --packs k --packs l --keys n --trust t --strict --keep-going --runtime-dir /r -o compact \
                      --events --no-alerts --no-watch --max-alerts 7 --policy p --enforce \
                      --state-dir /s --redact /f --cgroup /c --on-exit release --history 8MiB,2h \
-                     --isolate-allow 192.0.2.1:443 --isolate-allow 2001:db8::/32 --rules-trial 7s";
+                     --seccomp --isolate-allow 192.0.2.1:443 --isolate-allow 2001:db8::/32 --rules-trial 7s";
         let Verb::Run(run) = Cli::parse_from(words.split_whitespace()).command else { panic!() };
         let mut words: Vec<std::ffi::OsString> = vec!["aegisbpf".into()];
         words.extend(arguments(&run, 7, 3));

@@ -30,6 +30,7 @@ use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
 use crate::policy::store::Who;
 use crate::proto::{self, ProtoError, Request};
+use crate::seccomp;
 use act::{Actor, Scene};
 use backoff::Backoff;
 use child::Worker;
@@ -48,6 +49,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
         return Err(Failure::new(Exit::Usage, message));
     }
     let signals = block_signals()?;
+    if args.seccomp {
+        seccomp::process(seccomp::Kind::Guard)?;
+    }
     let runtime = Runtime::claim(&args.runtime_dir)?;
     let audit = Arc::new(Audit::signed(&args.state_dir, args.audit_key.as_deref())?);
     quarantine::settle_at_start(&args.state_dir, &audit);

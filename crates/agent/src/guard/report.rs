@@ -77,6 +77,7 @@ pub(crate) fn counters(counters: &Counters) -> Json {
 pub(crate) fn failure(error: &Error) -> Failure {
     let exit = match error {
         Error::NoBtf { .. } => Exit::NoBtf,
+        Error::Modified { .. } => Exit::Modified,
         Error::NoPrivilege { .. } => Exit::Permission,
         Error::Load { .. } | Error::Refused { .. } => Exit::NoSensors,
         _ => Exit::Internal,
@@ -104,6 +105,8 @@ mod tests {
         let no_btf = Error::NoBtf { path: "/sys/kernel/btf/vmlinux".into() };
         assert_eq!(failure(&no_btf).exit, Exit::NoBtf);
         assert!(failure(&no_btf).to_string().contains("BTF"));
+        let modified = Error::Modified { reason: "y".into() };
+        assert_eq!(failure(&modified).exit, Exit::Modified);
         let refused = Error::Refused { program: "x".into(), reason: "y".into() };
         assert_eq!(failure(&refused).exit, Exit::NoSensors);
     }

@@ -63,6 +63,7 @@ use super::recorder::serve::get_record;
 use super::status;
 use crate::exit::{Exit, Failure};
 use crate::proto;
+use crate::seccomp;
 
 /// What may wait for one client. More is dropped, and the client is told.
 const CLIENT_QUEUE: Bounds = Bounds { lines: 2048, bytes: 2 * 1024 * 1024 };
@@ -106,6 +107,7 @@ pub(crate) fn start(socket: &Path, control: Control) -> Result<(), Failure> {
     std::thread::Builder::new()
         .name("control".into())
         .spawn(move || {
+            seccomp::thread(seccomp::Kind::Control);
             if let Err(error) = serve(listener, control) {
                 tracing::error!(%error, "the control socket is closed");
             }

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::board::Board;
 use crate::exit::{Exit, Failure};
 use crate::proto::{self, ProtoError, Reply, Request};
+use crate::seccomp;
 
 /// Replies that wait for the event thread. It asks for few and reads often.
 const REPLIES_MAX: usize = 16;
@@ -66,6 +67,7 @@ impl Link {
         std::thread::Builder::new()
             .name("guard".into())
             .spawn(move || {
+                seccomp::thread(seccomp::Kind::Link);
                 let last = Last(news);
                 read(&socket, &board, &reload, &last.0);
             })

@@ -7,7 +7,7 @@
 //! | guard | reads what the guard says |
 //! | output | writes to standard output |
 //! | control | serves the control socket |
-//! | rules | reads and keeps rules, when that is asked for, and ends |
+//! | rules | reads and keeps rules, when that is asked for |
 //! | watch | looks whether rule files have changed |
 //! | recorder | packs and writes recordings |
 
@@ -48,6 +48,7 @@ pub(crate) use recorder::history::{DIRECTORY as HISTORY, segments};
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
@@ -55,12 +56,13 @@ use engine::{Engine, Host, Limits};
 use kernel::rings::Rings;
 
 use crate::audit::Audit;
-use crate::cli::{Format, WorkerArgs};
+use crate::cli::{Format, RunArgs, WorkerArgs};
 use crate::exit::{Exit, Failure};
 use crate::guard;
+use crate::landlock;
 use crate::redact::Redactor;
 use crate::render;
-use crate::seccomp;
+use crate::seccomp::{self, Kind};
 use board::Board;
 use changes::Changing;
 use control::Control;
@@ -72,9 +74,29 @@ use output::Output;
 use publisher::Publisher;
 use recorder::Recorder;
 use reload::Fresh;
+use status::Confined;
 
 /// Results that the pipes of a rule hold back: the end that they wait for never comes.
 const ROWS_MAX: usize = 4_096;
+
+/// Confines a process that reads rules, before it does: no network, and with `--seccomp` its list of system
+/// calls and the files that it may reach.
+pub(crate) fn confine(args: &RunArgs, kind: Kind) -> Result<Confined, Failure> {
+    let landlock = if args.seccomp { landlock::reader_of_rules(args)? } else { None };
+    seccomp::no_network()?;
+    if args.seccomp {
+        seccomp::process(kind)?;
+    }
+    Ok(Confined { seccomp: args.seccomp, landlock })
+}
+
+/// Files and directories that are read because the operator named them.
+pub(crate) fn read_places(args: &RunArgs) -> Vec<PathBuf> {
+    let mut all = rules::directories(args);
+    all.extend(packs::watched(args));
+    all.extend(args.redact.clone());
+    all
+}
 
 /// Runs until the guard says stop, or has gone.
 pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
@@ -86,11 +108,16 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     // Its addresses are the last that is asked of the network.
     let host = host::identity::read();
     // From here on neither a rule nor a script, nor what gets hold of this process by one, has a network.
-    seccomp::no_network()?;
+    let confined = confine(&args.run, Kind::Worker)?;
+    if confined.seccomp && confined.landlock.is_none() {
+        tracing::warn!(
+            "this kernel has no Landlock: the worker reads and writes what its user may"
+        );
+    }
     let (link, news) = Link::open()?;
     let redactor = Redactor::open(args.run.redact.as_deref())?;
     let audit = Arc::new(Audit::behind(&args.run.state_dir)?);
-    let end = evaluate(args, (link, news), (host, redactor), &audit);
+    let end = evaluate(args, (link, news), (host, redactor), &audit, confined);
     audit.finish();
     end
 }
@@ -101,6 +128,7 @@ fn evaluate(
     (link, news): (Link, SyncSender<News>),
     (host, redactor): (Host, Redactor),
     audit: &Arc<Audit>,
+    confined: Confined,
 ) -> Result<Exit, Failure> {
     let seen = watch::Seen::default();
     let generations = Generations::new(&args.run, seen.clone(), Arc::clone(audit));
@@ -113,6 +141,7 @@ fn evaluate(
         started: args.started,
         worker_started: status::seconds_since_boot(),
         restarts: args.restarts,
+        confined,
     };
     // Whoever acts on the host must not be able to tell which join keys meet.
     let seed = RandomState::new().hash_one(());
@@ -160,5 +189,7 @@ fn evaluate(
         Control { board, guard: link.asker(), events: commands, about, asking },
     )?;
     tracing::info!(rules = loaded, socket = %socket.display(), "watching");
+    // All that it started is there, and what it does from here on is little.
+    seccomp::thread(Kind::Events);
     worker.work(rings, &link, &waiting)
 }

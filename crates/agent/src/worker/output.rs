@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::queue::{Bounds, Line, LineReceiver, LineSender, Notice, channel};
 use crate::exit::{Exit, Failure};
+use crate::seccomp;
 
 /// What may wait for a slow reader. More is dropped and counted.
 const WAITING: Bounds = Bounds { lines: 4096, bytes: 4 * 1024 * 1024 };
@@ -34,7 +35,10 @@ impl Output {
         let count = Arc::clone(&written);
         let writer = std::thread::Builder::new()
             .name("output".into())
-            .spawn(move || write_all(receiver, is_successor, &count))
+            .spawn(move || {
+                seccomp::thread(seccomp::Kind::Output);
+                write_all(receiver, is_successor, &count);
+            })
             .map_err(|e| Failure::new(Exit::Internal, format!("cannot start a thread: {e}")))?;
         Ok(Output { dropped: lines.dropped(), lines, written, writer })
     }

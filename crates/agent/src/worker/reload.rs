@@ -1,7 +1,8 @@
 //! Reads the rules again while those that were read before go on running.
 //!
 //! Reading and compiling take a while, so a thread of its own does it; the event thread only
-//! swaps what is ready between two records.
+//! swaps what is ready between two records. That thread is always there: one that the event thread
+//! started later would be allowed no more than that.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -22,9 +23,12 @@ use crate::cli::{Accept, RunArgs};
 use crate::exit::{Exit, Failure};
 use crate::operator;
 use crate::rules::Content;
+use crate::seccomp;
 
 /// Clients that wait for the rules at the same time, and different things that they wait for.
 const WAITING_MAX: usize = 8;
+/// Jobs of the thread that wait: a reading, and the end of the trial before it, have to fit.
+const JOBS_MAX: usize = 4;
 /// Digits of the number for what a rule is: no two of some thousands are alike by chance.
 const DIGITS: usize = 16;
 
@@ -82,13 +86,21 @@ struct Next {
 /// What came of it: what was asked for, the rules or why there are none, and who waits.
 pub(crate) type Outcome = (Ask, Result<Fresh, Failure>, Vec<Answer>);
 
+/// What the thread is to do.
+#[derive(Debug)]
+enum Job {
+    /// Read rules.
+    Answer(Ask, Box<RunArgs>),
+    /// Write down that the trial of a generation is over.
+    Passed(u64),
+}
+
 /// At most one reading at a time; who asks meanwhile gets the next one.
 #[derive(Debug)]
 pub(crate) struct Reloader {
     args: RunArgs,
-    generations: Arc<Generations>,
     results: Receiver<Result<Fresh, Failure>>,
-    sender: SyncSender<Result<Fresh, Failure>>,
+    jobs: SyncSender<Job>,
     /// The reading that runs, and its clients.
     running: Option<(Ask, Vec<Answer>)>,
     /// Those after it.
@@ -99,8 +111,21 @@ impl Reloader {
     /// Nothing has been asked for.
     pub(crate) fn new(args: &RunArgs, generations: Arc<Generations>) -> Reloader {
         let (sender, results) = sync_channel(1);
-        let (args, next) = (args.clone(), VecDeque::new());
-        Reloader { args, generations, results, sender, running: None, next }
+        let (jobs, waiting) = sync_channel(JOBS_MAX);
+        let thread = std::thread::Builder::new().name("rules".into()).spawn(move || {
+            seccomp::thread(seccomp::Kind::Rules);
+            for job in waiting {
+                match job {
+                    // The event thread has ended if nobody takes it.
+                    Job::Answer(ask, args) => drop(sender.send(generations.answer(ask, &args))),
+                    Job::Passed(generation) => generations.passed(generation),
+                }
+            }
+        });
+        if let Err(error) = thread {
+            tracing::error!(%error, "no rules will be read again: there is no thread for it");
+        }
+        Reloader { args: args.clone(), results, jobs, running: None, next: VecDeque::new() }
     }
 
     /// Asks for rules. A client that is one too many is dropped, and told so. `accept`: a pack that the
@@ -129,16 +154,16 @@ impl Reloader {
             return;
         }
         let Some(Next { ask, clients, accept }) = self.next.pop_front() else { return };
-        self.running = Some((ask.clone(), clients));
-        let (generations, sender) = (Arc::clone(&self.generations), self.sender.clone());
-        let args = RunArgs { accept, ..self.args.clone() };
-        let thread = std::thread::Builder::new().name("rules".into()).spawn(move || {
-            // The event thread has ended if nobody takes it.
-            drop(sender.send(generations.answer(ask, &args)));
-        });
-        if let Err(error) = thread {
-            let failure = Failure::new(Exit::Internal, format!("cannot start a thread: {error}"));
-            drop(self.sender.try_send(Err(failure)));
+        let args = Box::new(RunArgs { accept, ..self.args.clone() });
+        if self.jobs.try_send(Job::Answer(ask.clone(), args)).is_ok() {
+            self.running = Some((ask, clients));
+            return;
+        }
+        tracing::error!(?ask, "the rules stay as they were: nobody is there to read others");
+        for client in clients {
+            let gone = (Exit::Internal, "nobody is there to read rules".to_owned());
+            // Whoever does not wait any more need not be told.
+            drop(client.send(Err(gone)));
         }
     }
 
@@ -155,10 +180,8 @@ impl Reloader {
 
     /// The trial of a generation is over, and nothing was wrong.
     pub(crate) fn passed(&self, generation: u64) {
-        let generations = Arc::clone(&self.generations);
-        let write = move || generations.passed(generation);
-        if let Err(error) = std::thread::Builder::new().name("rules".into()).spawn(write) {
-            tracing::error!(%error, "that a trial is over is not written down");
+        if self.jobs.try_send(Job::Passed(generation)).is_err() {
+            tracing::error!("that a trial is over is not written down: too much waits");
         }
     }
 }

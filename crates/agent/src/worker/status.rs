@@ -20,6 +20,17 @@ pub(crate) struct About {
     pub(crate) worker_started: u64,
     /// How many workers came before this one.
     pub(crate) restarts: u32,
+    /// How it is confined.
+    pub(crate) confined: Confined,
+}
+
+/// What `--seccomp` has come to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Confined {
+    /// Whether processes and threads have lists of system calls.
+    pub(crate) seccomp: bool,
+    /// The version of Landlock that holds the worker, if one does.
+    pub(crate) landlock: Option<u32>,
 }
 
 /// The status as one object. `fresh`: the counters are of now.
@@ -41,6 +52,8 @@ pub(crate) fn document(about: &About, board: &Board, fresh: bool) -> Json {
             "pid": worker,
             "rss_kib": rss_kib("self"),
             "restarts": about.restarts,
+            "seccomp": if about.confined.seccomp { "lists" } else { "no network" },
+            "landlock": about.confined.landlock,
             "uptime_s": now.saturating_sub(about.worker_started),
         },
         "rules": rule_set(board, now),
@@ -127,7 +140,12 @@ mod tests {
     fn memory_is_told_as_it_is() {
         assert!(rss_kib("self").unwrap() > 500);
         assert_eq!(rss_kib("0"), None);
-        let about = About { started: 0, worker_started: 0, restarts: 2 };
+        let about = About {
+            started: 0,
+            worker_started: 0,
+            restarts: 2,
+            confined: Confined { seccomp: true, landlock: Some(6) },
+        };
         let board = Board::new();
         board.put_rules(RuleSet { loaded: 3, ..RuleSet::default() });
         let status = document(&about, &board, false);

@@ -13,6 +13,7 @@ use super::packs;
 use super::rules::directories;
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
+use crate::seccomp;
 
 /// Between two looks.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -55,6 +56,7 @@ impl Seen {
 pub(crate) fn start(args: &RunArgs, seen: Seen, changed: Arc<AtomicBool>) -> Result<(), Failure> {
     let args = args.clone();
     let look = move || {
+        seccomp::thread(seccomp::Kind::Watch);
         let mut watch = Watch::default();
         loop {
             std::thread::sleep(PERIOD);

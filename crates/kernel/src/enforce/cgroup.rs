@@ -19,14 +19,12 @@ use super::generation::{self, Generation};
 use super::load::is_called;
 use super::maps::{Maps, PINNED, inner};
 use super::read::{Active, Counters, Denials, active};
+use crate::embedded::FALLBACK;
 use crate::error::Error;
 use crate::hooks::Hooks;
 use crate::messages;
-use crate::object::{Aligned, Loaded};
+use crate::object::Loaded;
 use crate::probe::open_cgroup;
-
-static OBJECT: &Aligned<[u8]> =
-    &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/fallback.bpf.o")));
 
 /// `PROVIDER_CGROUP` of wire.h.
 const PROVIDER: u32 = model::wire::PROVIDER_CGROUP;
@@ -108,7 +106,7 @@ impl Network {
         let cgroup = open_cgroup(options.cgroup.as_deref())?;
         let about = cgroup.metadata().map_err(|error| Error::io("look at the cgroup", error))?;
         let differs = [u64::from(options.blob_bytes), about.ino()];
-        let pins = options.pins.as_deref().map(|root| Pins::new(root, &OBJECT.0, &differs));
+        let pins = options.pins.as_deref().map(|root| Pins::new(root, FALLBACK.sha256(), &differs));
         let pins = pins.transpose()?;
         let loaded = load(options.blob_bytes, pins.as_ref())?;
         let mut maps = BTreeMap::new();
@@ -228,7 +226,7 @@ fn load(blob_bytes: u32, pins: Option<&Pins>) -> Result<Loaded, Error> {
     let hooks = Hooks::read();
     let template = inner("generation", blob_bytes)?;
     Loaded::accepted(
-        &OBJECT.0,
+        &FALLBACK,
         |section| hooks.missing(section),
         |opened| prepare(opened, blob_bytes, &template, pins),
     )

@@ -27,9 +27,9 @@ pub(super) struct Pins {
 
 impl Pins {
     /// Below a directory, for these programs and what else makes them differ.
-    pub(super) fn new(root: &Path, object: &[u8], differs: &[u64]) -> Result<Pins, Error> {
+    pub(super) fn new(root: &Path, object: &str, differs: &[u64]) -> Result<Pins, Error> {
         let mut hasher = DefaultHasher::new();
-        hasher.write(object);
+        hasher.write(object.as_bytes());
         for one in differs {
             hasher.write_u64(*one);
         }

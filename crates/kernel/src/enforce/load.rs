@@ -12,13 +12,11 @@ use super::Options;
 use super::lsm_offer::{HASHING, MAKERS, NEEDED};
 use super::maps::{Maps, PINNED, inner};
 use super::pins::{self, named};
+use crate::embedded::ENFORCE;
 use crate::error::Error;
 use crate::hooks::Hooks;
 use crate::messages;
-use crate::object::{self, Aligned, Loaded};
-
-pub(super) static OBJECT: &Aligned<[u8]> =
-    &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/enforce.bpf.o")));
+use crate::object::{self, Loaded};
 
 /// Maps of headers that the programs share with the sensors and do not use.
 const UNUSED: &[&str] = &["settings", "ring_alarm", "ring_life", "ring_rest", "lost", "sent"];
@@ -59,7 +57,7 @@ pub(super) fn open(options: &Options) -> Result<Opened, Error> {
     let resumed = left.iter().find(|set| set.join(&name).is_dir()).cloned();
     let set = match &resumed {
         Some(set) => set.clone(),
-        None => options.pins.join(pins::layout(&object::open(&OBJECT.0)?, options)),
+        None => options.pins.join(pins::layout(&object::open(&ENFORCE)?, options)),
     };
     left.retain(|other| *other != set);
     let former = former(&set, &left)?;
@@ -148,7 +146,7 @@ fn load(
         }
     }
     let template = inner("generation", options.blob_bytes)?;
-    let loaded = Loaded::accepted(&OBJECT.0, skip, |opened| {
+    let loaded = Loaded::accepted(&ENFORCE, skip, |opened| {
         for mut program in opened.progs_mut() {
             if left.iter().any(|(name, _)| program.name() == OsStr::new(name)) {
                 program.set_autoload(false);

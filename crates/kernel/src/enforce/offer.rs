@@ -7,9 +7,9 @@ use libbpf_rs::ObjectBuilder;
 use model::policy::Operation;
 
 use super::guard::offer::{Extent, capabilities};
-use super::load::OBJECT;
 use super::lsm_offer::{MAKERS, NEEDED, lacks, without};
 use super::{Enforcer, Options, PINS};
+use crate::embedded::ENFORCE;
 use crate::error::Error;
 
 /// Bytes of tables that are never filled.
@@ -96,10 +96,9 @@ fn try_lsm() -> Result<(Missing, Option<String>), String> {
 
 /// Programs and the hooks that they are for.
 fn sections() -> Vec<(String, String)> {
-    let Ok(mut builder) = ObjectBuilder::default().open_memory(&OBJECT.0) else {
-        // It was loaded a moment ago.
-        return Vec::new();
-    };
+    // It was loaded a moment ago.
+    let Ok(bytes) = ENFORCE.checked() else { return Vec::new() };
+    let Ok(mut builder) = ObjectBuilder::default().open_memory(bytes) else { return Vec::new() };
     let both = |program: libbpf_rs::OpenProgramMut<'_>| {
         let [name, section] =
             [program.name(), program.section()].map(std::ffi::OsStr::to_string_lossy);

@@ -17,8 +17,9 @@ use std::path::{Path, PathBuf};
 use libbpf_rs::{MapHandle, OpenMapImpl, OpenObject};
 
 use super::Options;
-use super::load::{OBJECT, is_called};
+use super::load::is_called;
 use super::maps::{Maps, PINNED};
+use crate::embedded::ENFORCE;
 use crate::error::Error;
 
 /// What maps mean whose sizes do not tell: counted up when that changes.
@@ -31,7 +32,7 @@ const LINKS: &str = "links-";
 /// Which programs these are: two builds whose programs differ have different ones.
 pub(super) fn links(blob_bytes: u32) -> String {
     let mut hasher = DefaultHasher::new();
-    hasher.write(&OBJECT.0);
+    hasher.write(ENFORCE.sha256().as_bytes());
     format!("{LINKS}{:016x}-{blob_bytes}", hasher.finish())
 }
 
@@ -151,7 +152,7 @@ mod tests {
 
     #[test]
     fn maps_of_another_size_are_another_layout_and_the_same_maps_are_the_same() {
-        let open = || ObjectBuilder::default().open_memory(&OBJECT.0).unwrap();
+        let open = || ObjectBuilder::default().open_memory(ENFORCE.checked().unwrap()).unwrap();
         let options = Options { blob_bytes: 64 << 10, ..Options::default() };
         let first = layout(&open(), &options);
         assert_eq!(first, layout(&open(), &options));

@@ -13,6 +13,7 @@ use serde_json::{Value as Json, json};
 
 use crate::guard::prevent::as_nobody;
 use crate::proto::Verb;
+use crate::seccomp::{self, Kind};
 
 /// How long one may take: the copy of the largest file, behind another one.
 pub(super) const LIMIT: Duration = Duration::from_secs(90);
@@ -103,7 +104,11 @@ impl Children {
 impl Running {
     fn begin(job: &Job) -> std::io::Result<(Child, Option<ChildStderr>)> {
         let mut command = Command::new("/proc/self/exe");
-        command.arg0("aegisbpf-action").args(&job.words);
+        command.arg0("aegisbpf-action");
+        if job.input.is_some() {
+            seccomp::child(&mut command, Kind::Post);
+        }
+        command.args(&job.words);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         if job.input.is_some() {
             as_nobody(&mut command).stdin(Stdio::piped());

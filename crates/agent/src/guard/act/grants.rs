@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
 use crate::proto::Verb;
-use crate::worker::{in_force, wanted};
+use crate::seccomp::Kind;
+use crate::worker::{confine, in_force, wanted};
 
 /// Bytes of all grants: as many rules as are ever loaded, with their ids.
 const GRANTS_MAX: u64 = 16 << 20;
@@ -128,7 +129,10 @@ fn asked(arguments: &[OsString]) -> Result<Vec<Grant>, String> {
 
 /// `aegisbpf grants`: what each rule may do that asks for anything, one a line.
 pub(crate) fn print(args: &RunArgs) -> Result<Exit, Failure> {
-    crate::seccomp::no_network()?;
+    if let Err(error) = rustix::thread::set_name(c"aegisbpf-grants") {
+        tracing::debug!(%error, "the process keeps its name");
+    }
+    confine(args, Kind::Grants)?;
     let rules = in_force(args)?;
     let mut out = std::io::stdout().lock();
     let sources = rules.loaded.sources.iter();

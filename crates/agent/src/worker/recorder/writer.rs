@@ -12,6 +12,7 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use super::history::Files;
 use super::{Figures, serve};
+use crate::seccomp;
 
 /// What the event thread gives on.
 #[derive(Debug)]
@@ -79,6 +80,7 @@ pub(super) fn start(
     }
     let mut writer = Writer { packer, shared, history, clients: Vec::new(), next: 0 };
     std::thread::Builder::new().name("recorder".into()).spawn(move || {
+        seccomp::thread(seccomp::Kind::Recorder);
         for one in work {
             writer.take(one, &spare);
         }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::OFlags;
 
 use super::{ADDRESSES_MAX, KNOWN_MAX};
+use crate::seccomp::{self, Kind};
 
 /// How long the resolver may take for all names.
 const PATIENCE: Duration = Duration::from_secs(12);
@@ -30,9 +31,10 @@ pub(super) struct Asking {
 }
 
 /// A command of this program that runs as nobody and has nothing of ours.
-pub(super) fn helper(name: &str, words: &[&str]) -> Command {
+pub(super) fn helper(kind: Kind, words: &[&str]) -> Command {
     let mut command = Command::new("/proc/self/exe");
-    command.arg0(name).args(words);
+    command.arg0(kind.name());
+    seccomp::child(&mut command, kind).args(words);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     as_nobody(&mut command);
     command
@@ -56,7 +58,7 @@ pub(super) fn unblock(pipe: impl std::os::fd::AsFd) -> io::Result<()> {
 impl Asking {
     /// Asks for all of these names.
     pub(super) fn begin(names: &[&str], now: Instant) -> io::Result<Asking> {
-        let mut command = helper("aegisbpf-resolve", &["resolve", "--"]);
+        let mut command = helper(Kind::Resolve, &["resolve", "--"]);
         let mut process = command.args(names).spawn()?;
         let stdout = process.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
         unblock(&stdout)?;

@@ -17,6 +17,7 @@ use serde_json::{Value as Json, json};
 use super::asking::{helper, unblock};
 use super::message::UNFIT;
 use super::servers::Servers;
+use crate::seccomp::Kind;
 
 /// Before something that failed is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -154,7 +155,7 @@ struct Reader {
 
 impl Reader {
     fn start() -> io::Result<Reader> {
-        let mut command = helper("aegisbpf-answers", &["read-answers"]);
+        let mut command = helper(Kind::Answers, &["read-answers"]);
         let mut process = command.stdin(Stdio::piped()).spawn()?;
         let pipes = process.stdin.take().zip(process.stdout.take());
         let (stdin, stdout) = pipes.ok_or(io::ErrorKind::BrokenPipe)?;

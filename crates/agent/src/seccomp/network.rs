@@ -1,20 +1,21 @@
-//! What the kernel lets a process of the agent do: filters of system calls (seccomp), one a kind of
-//! process.
+//! What the worker never has: a way to the network, whether `--seccomp` is given or not.
 //!
 //! The evaluator reads rules of strangers and runs their scripts, so it gets no way to the network: no
 //! socket but the stream that the control socket is, no connection to anything, no ring that would make
 //! one unseen, no hand in another process that has one. It is refused with EPERM, for every thread and
-//! every child, and cannot be taken back. What else it may call is not decided here.
+//! every child, and cannot be taken back. What else it may call is decided by the table, where that
+//! is switched on.
 
 use std::collections::BTreeMap;
 
 use nix::libc;
 use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-    SeccompRule,
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompRule,
 };
 
+use super::{Error, program, put};
 use crate::exit::{Exit, Failure};
+use kernel::confine::Whom;
 
 /// System calls that are refused whatever their arguments are.
 ///
@@ -41,10 +42,7 @@ const X32: libc::c_long = 0x4000_0000;
 
 /// Takes the network from this process, whatever threads it has, and from all that it will start.
 pub(crate) fn no_network() -> Result<(), Failure> {
-    let applied = evaluator().and_then(|program| {
-        seccompiler::apply_filter_all_threads(&program)?;
-        Ok(())
-    });
+    let applied = evaluator().and_then(|program| put(&program, Whom::Process));
     applied.map_err(|error| {
         let message = format!("cannot take the network from the worker: {error}");
         Failure::new(Exit::Internal, message).help(
@@ -55,7 +53,7 @@ pub(crate) fn no_network() -> Result<(), Failure> {
 }
 
 /// The filter of the evaluator.
-fn evaluator() -> Result<BpfProgram, seccompiler::Error> {
+fn evaluator() -> Result<BpfProgram, Error> {
     let is =
         |argument, how, value| SeccompCondition::new(argument, SeccompCmpArgLen::Dword, how, value);
     let unix = u64::from(libc::AF_UNIX.unsigned_abs());
@@ -79,9 +77,7 @@ fn evaluator() -> Result<BpfProgram, seccompiler::Error> {
     let again: Vec<_> = rules.iter().map(|(number, rule)| (number | X32, rule.clone())).collect();
     rules.extend(again);
     let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-    let arch = std::env::consts::ARCH.try_into()?;
-    let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch)?;
-    Ok(filter.try_into()?)
+    program(rules, SeccompAction::Allow, refuse)
 }
 
 #[cfg(test)]
@@ -98,7 +94,7 @@ mod tests {
         std::thread::scope(|scope| {
             let run = move || {
                 if confined {
-                    seccompiler::apply_filter(&evaluator().unwrap()).unwrap();
+                    put(&evaluator().unwrap(), Whom::Thread).unwrap();
                 }
                 what()
             };

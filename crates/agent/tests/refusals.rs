@@ -75,3 +75,41 @@ fn a_wrong_command_line() {
     refused(&lab.ask(&["status", "--no-such-flag"]), 2, &["--no-such-flag"]);
     refused(&lab.ask(&["worker", "--started", "1", "--restarts", "0"]), 2, &["aegisbpf run"]);
 }
+
+/// Where objects for the kernel's BPF machine begin in an executable.
+fn objects(program: &[u8]) -> Vec<usize> {
+    const MACHINE: usize = 18;
+    const BPF: [u8; 2] = [247, 0];
+    let is_object = |at: &usize| {
+        program[*at..].starts_with(b"\x7fELF")
+            && program.get(at + MACHINE..at + MACHINE + 2) == Some(BPF.as_slice())
+    };
+    (0..program.len().saturating_sub(MACHINE)).step_by(8).filter(is_object).collect()
+}
+
+#[test]
+fn programs_for_the_kernel_that_were_changed() {
+    if !root("programs_for_the_kernel_that_were_changed") {
+        return;
+    }
+    let lab = Lab::new();
+    let copy = lab.path("agent");
+    let mut bytes = fs::read(AGENT).unwrap();
+    let doctor = || std::process::Command::new(&copy).args(["doctor", "-o", "json"]).output();
+    fs::write(&copy, &bytes).unwrap();
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+    let output = doctor().unwrap();
+    assert!(output.status.success(), "the control");
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["objects"]["all"].as_array().unwrap().len(), 6);
+    assert_eq!(told["objects"]["signed"], false, "only releases are");
+
+    let found = objects(&bytes);
+    assert!(found.len() >= 6, "{found:?}");
+    for at in found {
+        // Behind the header, which the loader looks at anyway.
+        bytes[at + 256] ^= 1;
+    }
+    fs::write(&copy, &bytes).unwrap();
+    refused(&doctor().unwrap(), 81, &["were modified", "digest", "install the package again"]);
+}

@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
@@ -17,6 +17,11 @@ pub(crate) fn socket_path(dir: &Path) -> PathBuf {
     dir.join("control.sock")
 }
 
+/// Name of the socket at which the guard is asked for changes.
+pub(crate) fn change_path(dir: &Path) -> PathBuf {
+    dir.join("change.sock")
+}
+
 /// A runtime directory that is ours as long as this value lives.
 #[derive(Debug)]
 pub(crate) struct Runtime {
@@ -25,8 +30,8 @@ pub(crate) struct Runtime {
 }
 
 impl Runtime {
-    /// Creates the directory if needed, and takes the lock in it.
-    pub(crate) fn claim(dir: &Path) -> Result<Runtime, Failure> {
+    /// Creates the directory if needed, which a group may read, and takes the lock in it.
+    pub(crate) fn claim(dir: &Path, readers: Option<u32>) -> Result<Runtime, Failure> {
         let unusable = |what: &str, error: &dyn std::fmt::Display| {
             Failure::new(Exit::RuntimeDir, format!("{what} {}: {error}", dir.display()))
                 .help("give a directory that can be written with --runtime-dir")
@@ -34,10 +39,12 @@ impl Runtime {
         if socket_path(dir).as_os_str().len() >= SOCKET_PATH_MAX {
             return Err(unusable("cannot use", &"the path is too long for a socket"));
         }
+        let is_new = !dir.exists();
         DirBuilder::new()
             .recursive(true)
             .mode(0o750)
             .create(dir)
+            .and_then(|()| if is_new { chown(dir, None, readers) } else { Ok(()) })
             .map_err(|error| unusable("cannot create the runtime directory", &error))?;
         let lock = OpenOptions::new()
             .create(true)
@@ -77,11 +84,11 @@ mod tests {
     #[test]
     fn a_directory_has_one_agent_at_a_time() {
         let dir = tempfile::tempdir().unwrap();
-        let first = Runtime::claim(dir.path()).unwrap();
-        let second = Runtime::claim(dir.path()).unwrap_err();
+        let first = Runtime::claim(dir.path(), None).unwrap();
+        let second = Runtime::claim(dir.path(), None).unwrap_err();
         assert_eq!(second.exit, Exit::SecondInstance);
         drop(first);
-        Runtime::claim(dir.path()).unwrap();
+        Runtime::claim(dir.path(), None).unwrap();
     }
 
     #[test]
@@ -89,10 +96,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         std::fs::write(&file, "").unwrap();
-        let failure = Runtime::claim(&file.join("below")).unwrap_err();
+        let failure = Runtime::claim(&file.join("below"), None).unwrap_err();
         assert_eq!(failure.exit, Exit::RuntimeDir);
         assert!(failure.to_string().contains("file/below"), "{failure}");
-        let long = Runtime::claim(&dir.path().join("x".repeat(120))).unwrap_err();
+        let long = Runtime::claim(&dir.path().join("x".repeat(120)), None).unwrap_err();
         assert!(long.to_string().contains("too long"), "{long}");
     }
 }

@@ -14,6 +14,7 @@
 mod acts;
 mod arms;
 mod board;
+mod broker;
 mod changes;
 mod control;
 mod events;
@@ -45,6 +46,8 @@ pub(crate) use generations::in_force;
 pub(crate) use host::read_limited;
 pub(crate) use publisher::ancestors;
 pub(crate) use recorder::history::{DIRECTORY as HISTORY, segments};
+pub(crate) use rules::places as rule_places;
+pub(crate) use watch::look;
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -83,16 +86,33 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     if let Err(error) = rustix::thread::set_name(c"aegisbpf-worker") {
         tracing::debug!(%error, "the process keeps its name");
     }
+    let (link, news) = Link::open()?;
+    unprivileged()?;
     // Its addresses are the last that is asked of the network.
     let host = host::identity::read();
     // From here on neither a rule nor a script, nor what gets hold of this process by one, has a network.
     seccomp::no_network()?;
-    let (link, news) = Link::open()?;
+    broker::begin(link.broker()?)?;
     let redactor = Redactor::open(args.run.redact.as_deref())?;
-    let audit = Arc::new(Audit::behind(&args.run.state_dir)?);
+    let audit = Arc::new(Audit::through(broker::note)?);
     let end = evaluate(args, (link, news), (host, redactor), &audit);
     audit.finish();
     end
+}
+
+/// A worker that could act by itself must not read what strangers wrote.
+fn unprivileged() -> Result<(), Failure> {
+    let unknown =
+        |error| Failure::new(Exit::Internal, format!("what the worker may is unknown: {error}"));
+    rustix::thread::set_no_new_privs(true).map_err(unknown)?;
+    let sets = rustix::thread::capabilities(None).map_err(unknown)?;
+    let has_some = !(sets.permitted | sets.effective | sets.inheritable).is_empty();
+    if rustix::process::geteuid().is_root() || has_some {
+        let message = "the worker has privileges and will not go on";
+        return Err(Failure::new(Exit::Internal, message)
+            .help("it is started by `aegisbpf run`, as root, and becomes the user of --user"));
+    }
+    Ok(())
 }
 
 /// Reads the rules, and has them evaluated until the end.
@@ -156,7 +176,7 @@ fn evaluate(
     let asking = policies::Asking::default();
     let socket = guard::runtime::socket_path(&args.run.runtime_dir);
     control::start(
-        &socket,
+        broker::listen()?,
         Control { board, guard: link.asker(), events: commands, about, asking },
     )?;
     tracing::info!(rules = loaded, socket = %socket.display(), "watching");

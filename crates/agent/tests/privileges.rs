@@ -80,7 +80,7 @@ fn the_worker_is_a_user_without_any_privilege_and_reads_rules_of_root() {
     }
     let lab = Lab::new();
     // The lab is root's alone (0700), and so is this rule.
-    assert_eq!(mode(&lab.path("rules").join("..")), 0o700);
+    fs::set_permissions(lab.path("."), fs::Permissions::from_mode(0o700)).unwrap();
     let rule = lab.path("rules/scratch.toml");
     fs::set_permissions(&rule, fs::Permissions::from_mode(0o600)).unwrap();
     let agent = lab.start();
@@ -163,6 +163,59 @@ fn whoever_has_the_worker_has_not_the_agent() {
     // What it may: its own.
     assert!(shell(him, &format!("true >> {}", at("state/worker/own/x"))).status.success());
     assert!(agent.stop().success());
+}
+
+/// Bits of capabilities: `CAP_NET_RAW`, `CAP_SYS_MODULE`, `CAP_SYS_RAWIO`, `CAP_SYS_BOOT`, `CAP_SYS_TIME`.
+const GIVEN_UP: [u32; 5] = [13, 16, 17, 22, 25];
+/// `CAP_SYS_ADMIN`, `CAP_PERFMON`, `CAP_BPF`.
+const KEPT: [u32; 3] = [21, 38, 39];
+
+#[test]
+fn the_guard_gives_up_what_no_feature_needs_and_doctor_tells_what_it_keeps() {
+    if !root("the_guard_gives_up_what_no_feature_needs_and_doctor_tells_what_it_keeps") {
+        return;
+    }
+    let lab = Lab::new();
+    let agent = lab.start();
+    let (guard, _) = pids(&lab);
+    let has = |pid: u64, set: &str, bit: u32| {
+        u64::from_str_radix(&status(pid, set), 16).unwrap() >> bit & 1 == 1
+    };
+    for bit in GIVEN_UP {
+        for set in ["CapEff:", "CapPrm:", "CapInh:", "CapBnd:"] {
+            assert!(!has(guard, set, bit), "{set} {bit}");
+        }
+    }
+    for bit in KEPT {
+        assert!(has(guard, "CapEff:", bit), "{bit}: the control");
+    }
+    assert!(agent.stop().success());
+    let doctor = Command::new(AGENT).args(["doctor", "-o", "json"]).output().unwrap();
+    let doctor: Value = serde_json::from_slice(&doctor.stdout).unwrap();
+    let rows = doctor["capabilities"].as_array().unwrap();
+    let row = |name: &str| rows.iter().find(|row| row["capability"] == name);
+    assert_eq!(row("CAP_BPF").unwrap()["has"], true);
+    assert!(row("CAP_KILL").unwrap()["for"].as_str().unwrap().contains("end processes"));
+    assert!(row("CAP_SYS_MODULE").is_none(), "no feature needs it");
+}
+
+#[test]
+fn state_that_others_may_read_is_refused_by_name() {
+    if !root("state_that_others_may_read_is_refused_by_name") {
+        return;
+    }
+    let lab = Lab::new();
+    assert!(lab.start().stop().success());
+    // The control: what the agent has made itself is good enough for it.
+    assert!(lab.start().stop().success());
+    let log = lab.path("state/audit.jsonl");
+    fs::set_permissions(&log, fs::Permissions::from_mode(0o644)).unwrap();
+    let mut command = lab.command();
+    command.arg("--state-dir").arg(lab.path("state"));
+    let refused = command.output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(73), "{said}");
+    assert!(said.contains("audit.jsonl is open to others (owner 0, mode 644)"), "{said}");
 }
 
 /// `change.sock` takes the guard's own messages: this one switches enforcement off.

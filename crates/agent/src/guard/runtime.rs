@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
@@ -46,6 +46,7 @@ impl Runtime {
             .create(dir)
             .and_then(|()| if is_new { chown(dir, None, readers) } else { Ok(()) })
             .map_err(|error| unusable("cannot create the runtime directory", &error))?;
+        tighten(dir).map_err(|error| unusable("cannot use the runtime directory", &error))?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -63,6 +64,20 @@ impl Runtime {
             Err(error) => Err(unusable("cannot lock", &error)),
         }
     }
+}
+
+/// Whoever can write here could put sockets of his own in place of ours. A new directory is made ours.
+fn tighten(dir: &Path) -> std::io::Result<()> {
+    let mode = dir.metadata()?.permissions().mode() & 0o7777;
+    if mode & 0o022 == 0 {
+        return Ok(());
+    }
+    if dir.read_dir()?.next().is_some() {
+        let what =
+            format!("others can write there (mode {mode:o}): `chmod go-w {}`", dir.display());
+        return Err(std::io::Error::other(what));
+    }
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o750))
 }
 
 impl Drop for Runtime {
@@ -89,6 +104,20 @@ mod tests {
         assert_eq!(second.exit, Exit::SecondInstance);
         drop(first);
         Runtime::claim(dir.path(), None).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_others_can_write_is_refused_unless_it_is_new() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || {
+            std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        };
+        open();
+        drop(Runtime::claim(dir.path(), None).unwrap());
+        assert_eq!(dir.path().metadata().unwrap().permissions().mode() & 0o777, 0o750);
+        open();
+        let refused = Runtime::claim(dir.path(), None).unwrap_err();
+        assert!(refused.to_string().contains("others can write there (mode 777)"), "{refused}");
     }
 
     #[test]

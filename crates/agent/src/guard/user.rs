@@ -1,5 +1,6 @@
 //! Who the worker is, and who may ask it.
 
+use nix::errno::Errno;
 use nix::unistd::{Group, User as Known};
 
 use crate::cli::RunArgs;
@@ -31,7 +32,7 @@ impl User {
             None => group(NAME)?,
         };
         let name = args.user.as_deref().unwrap_or(NAME);
-        let known = Known::from_name(name).map_err(|error| unknown("user", name, error))?;
+        let known = found("user", name, Known::from_name(name))?;
         let Some(known) = known else {
             if args.user.is_some() {
                 return Err(missing("user", name));
@@ -49,7 +50,7 @@ impl User {
 }
 
 fn group(name: &str) -> Result<Option<u32>, Failure> {
-    let known = Group::from_name(name).map_err(|error| unknown("group", name, error))?;
+    let known = found("group", name, Group::from_name(name))?;
     Ok(known.map(|known| known.gid.as_raw()))
 }
 
@@ -58,6 +59,14 @@ fn missing(what: &str, name: &str) -> Failure {
         .help(format!("name one that exists: --{what} NAME"))
 }
 
-fn unknown(what: &str, name: &str, error: nix::errno::Errno) -> Failure {
-    Failure::new(Exit::Internal, format!("the {what} `{name}` cannot be looked up: {error}"))
+/// Where a host has no such table at all, the C library tells an error.
+fn found<T>(what: &str, name: &str, found: nix::Result<Option<T>>) -> Result<Option<T>, Failure> {
+    match found {
+        Err(Errno::ENOENT | Errno::ESRCH | Errno::EBADF | Errno::EPERM) => Ok(None),
+        Err(error) => {
+            let message = format!("the {what} `{name}` cannot be looked up: {error}");
+            Err(Failure::new(Exit::Internal, message))
+        }
+        Ok(found) => Ok(found),
+    }
 }

@@ -165,6 +165,50 @@ fn whoever_has_the_worker_has_not_the_agent() {
     assert!(agent.stop().success());
 }
 
+/// What the worker's end of its socket to the guard takes: `[4, 0]` asks which policies are in force, `[4, 1]`
+/// puts one in force, `[4, 2]` switches enforcement off.
+fn message(kind: u8) -> [u8; 18] {
+    let mut bytes = [0; 18];
+    (bytes[0], bytes[1]) = (4, kind);
+    bytes
+}
+
+/// Sends that as the worker, on the very socket that it has.
+fn forge(worker: u64, bytes: &[u8]) {
+    let pid = rustix::process::Pid::from_raw(i32::try_from(worker).unwrap()).unwrap();
+    let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
+    let flags = rustix::process::PidfdGetfdFlags::empty();
+    let socket = rustix::process::pidfd_getfd(&pidfd, 0, flags).unwrap();
+    rustix::net::send(&socket, bytes, rustix::net::SendFlags::NOSIGNAL).unwrap();
+}
+
+#[test]
+fn a_change_in_the_name_of_root_ends_the_worker_that_asks_for_it() {
+    if !root("a_change_in_the_name_of_root_ends_the_worker_that_asks_for_it") {
+        return;
+    }
+    let lab = Lab::new();
+    let agent = lab.start();
+    let (_, worker) = pids(&lab);
+    forge(worker, &message(0));
+    assert!(lab.status().is_some());
+    assert_eq!(pids(&lab).1, worker, "the control: it may ask");
+    for kind in [1, 2] {
+        let (_, worker) = pids(&lab);
+        forge(worker, &message(kind));
+        until("another worker answers", PATIENCE, || {
+            lab.status().is_some_and(|status| status["worker"]["pid"] != worker)
+        });
+        assert_eq!(policy(&lab)["disabled"], false, "nothing has changed");
+    }
+    let log = fs::read_to_string(lab.path("log")).unwrap();
+    assert!(log.contains("the worker changes nothing"), "{log}");
+    let done = disable((0, 0), &lab.path("run/change.sock"));
+    assert!(done.status.success(), "{done:?}");
+    assert_eq!(policy(&lab)["disabled"], true, "the control: root asks the guard");
+    assert!(agent.stop().success());
+}
+
 /// Bits of capabilities: `CAP_NET_RAW`, `CAP_SYS_MODULE`, `CAP_SYS_RAWIO`, `CAP_SYS_BOOT`, `CAP_SYS_TIME`.
 const GIVEN_UP: [u32; 5] = [13, 16, 17, 22, 25];
 /// `CAP_SYS_ADMIN`, `CAP_PERFMON`, `CAP_BPF`.

@@ -86,7 +86,11 @@ pub fn exists(path: &Path) -> bool {
 /// Where it really is, links followed.
 pub fn real(path: &Path) -> io::Result<PathBuf> {
     match lent(path) {
-        Some(open) => fs::read_link(format!("/proc/self/fd/{}", open?.as_raw_fd())),
+        Some(open) => {
+            // It stays open while it is asked after.
+            let open = open?;
+            fs::read_link(format!("/proc/self/fd/{}", open.as_raw_fd()))
+        }
         None => fs::canonicalize(path),
     }
 }

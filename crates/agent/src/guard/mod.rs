@@ -14,19 +14,20 @@ mod prevent;
 pub(crate) mod quarantine;
 mod report;
 pub(crate) mod runtime;
+mod signals;
 mod user;
 
 pub(crate) use act::{print_grants, read_kept};
 pub(crate) use prevent::{read_answers, resolve};
 pub(crate) use report::{Doctor, failure};
+pub(crate) use signals::block as block_signals;
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kernel::Sensors;
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signalfd::SignalFd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::audit::Audit;
@@ -139,7 +140,7 @@ fn first_word(
             return Exit::if_final(code).map(Some).ok_or_else(failed);
         }
         if !signal.is_empty() {
-            let told = read_signals(signals)?;
+            let told = signals::read(signals)?;
             *reload |= told.reload;
             if told.stop {
                 return Ok(Some(Exit::Ok));
@@ -159,15 +160,6 @@ pub(crate) fn privilege_for(what: &str) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::new(Exit::Permission, what).help("run it with sudo"))
-}
-
-/// Signals are read from a descriptor; the worker keeps ignoring them, and ends by our word.
-pub(crate) fn block_signals() -> Result<SignalFd, Failure> {
-    let set: SigSet =
-        [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect();
-    set.thread_block()
-        .and_then(|()| SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC))
-        .map_err(|error| Failure::new(Exit::Internal, format!("cannot watch signals: {error}")))
 }
 
 fn seconds_since_boot() -> u64 {
@@ -252,7 +244,7 @@ impl Guard<'_> {
         loop {
             let ready = self.wait(Some(worker), None)?;
             if ready.signals {
-                let told = read_signals(&self.signals)?;
+                let told = signals::read(&self.signals)?;
                 if told.stop {
                     return Ok(None);
                 }
@@ -292,7 +284,7 @@ impl Guard<'_> {
             }
             let ready = self.wait(None, Some(left))?;
             // The next worker reads its rules anyway: there is nobody else to tell.
-            if ready.signals && read_signals(&self.signals)?.stop {
+            if ready.signals && signals::read(&self.signals)?.stop {
                 return Ok(true);
             }
             if ready.sensors {
@@ -457,35 +449,6 @@ impl Guard<'_> {
 fn reload(worker: &Worker) {
     if let Err(error) = proto::send_reload(worker.socket()) {
         tracing::error!(%error, "the worker cannot be told to read the rules again");
-    }
-}
-
-/// What signals have told.
-#[derive(Default)]
-struct Told {
-    stop: bool,
-    reload: bool,
-}
-
-/// Reads the waiting signals.
-fn read_signals(signals: &SignalFd) -> Result<Told, Failure> {
-    let mut told = Told::default();
-    loop {
-        match signals.read_signal() {
-            Ok(Some(signal)) => {
-                let number = signal.ssi_signo;
-                told.reload |= number == Signal::SIGHUP as u32;
-                told.stop |= [Signal::SIGTERM, Signal::SIGINT].iter().any(|s| number == *s as u32);
-            }
-            // A policy on trial may deny even that: it waits until the trial is over.
-            Ok(None) | Err(nix::errno::Errno::EPERM | nix::errno::Errno::EACCES) => {
-                return Ok(told);
-            }
-            Err(error) => {
-                let message = format!("cannot read signals: {error}");
-                return Err(Failure::new(Exit::Internal, message));
-            }
-        }
     }
 }
 

@@ -29,10 +29,10 @@ listing() {
 		-o -path /tmp \) -prune -o -printf '%y %m %u %g %p\n' | LC_ALL=C sort
 }
 
-# Backups of the tables of groups are of no account; the tables are.
+# Backups of the tables of users and groups are of no account; the tables are.
 state() {
-	listing | grep -v -e ' /etc/group-$' -e ' /etc/gshadow-$' -e ' /var/lib/systemd/deb-systemd-helper'
-	cat "$root/etc/group" "$root/etc/gshadow" "$root/etc/passwd"
+	listing | grep -v -e ' /etc/group-$' -e ' /etc/gshadow-$' -e ' /etc/passwd-$' -e ' /etc/shadow-$' -e ' /var/lib/systemd/deb-systemd-helper'
+	cat "$root/etc/group" "$root/etc/gshadow" "$root/etc/passwd" "$root/etc/shadow"
 }
 
 enabled() {
@@ -52,6 +52,7 @@ echo "# install"
 inside dpkg -i /tmp/old.deb
 enabled || fail "the service is not enabled after it was installed"
 inside getent group aegisbpf > /dev/null || fail "there is no group aegisbpf"
+inside id aegisbpf | grep -q 'groups=[0-9]*(aegisbpf)$' || fail "there is no user aegisbpf with only its own group"
 [ "$(stat -c '%a %U' "$root/var/lib/aegisbpf")" = "700 root" ] || fail "the state directory is not private"
 inside /usr/bin/aegisbpf version
 inside /usr/bin/kestrel check /usr/lib/aegisbpf/rules | tail -n 1 | grep ' 0 errors, 0 warnings$' || fail "the shipped rules do not pass where they are installed"

@@ -88,15 +88,21 @@ impl Audit {
         Ok(Audit::new(state, signer))
     }
 
-    /// The same for a thread that must not wait for a disk: another one writes what it notes.
-    pub(crate) fn behind(state: &Path) -> Result<Audit, Failure> {
+    /// Of a process that may not write the log, and whose threads must not wait for who does: another
+    /// thread hands over what they note.
+    pub(crate) fn through(
+        write: impl Fn(&str, &Json) -> std::io::Result<()> + Send + 'static,
+    ) -> Result<Audit, Failure> {
         let (sender, waiting) = sync_channel(WAITING_MAX);
-        let own = Audit::at(state);
         let started = Builder::new().name("audit".to_owned()).spawn(move || {
             seccomp::thread(seccomp::Kind::Audit);
             for work in waiting {
                 match work {
-                    Work::Line(action, about) => own.note(&action, about),
+                    Work::Line(action, about) => {
+                        if let Err(error) = write(&action, &about) {
+                            tracing::error!(audit = action, %error, "the audit log lacks a line");
+                        }
+                    }
                     // Who does not wait any more need not be told.
                     Work::Tell(done) => drop(done.send(())),
                 }
@@ -105,7 +111,8 @@ impl Audit {
         started.map_err(|error| {
             Failure::new(Exit::Internal, format!("cannot start a thread: {error}"))
         })?;
-        Ok(Audit { writer: Some(sender), ..Audit::at(state) })
+        // Nothing is read or written there by this process.
+        Ok(Audit { writer: Some(sender), ..Audit::at(Path::new("/nonexistent")) })
     }
 
     fn new(state: &Path, signer: Option<Signer>) -> Audit {

@@ -246,6 +246,14 @@ pub(crate) struct RunArgs {
     /// Where generations of policies are kept
     #[arg(long, value_name = "DIR", default_value = crate::policy::STATE_DIR)]
     pub(crate) state_dir: PathBuf,
+    /// User that evaluates rules and serves the control socket; it needs no privilege
+    /// [default: aegisbpf if it exists, else nobody]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// Group whose members may read what the agent tells at its control socket
+    /// [default: aegisbpf if it exists, else root alone]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) group: Option<String>,
     /// Where no LSM program loads: enforce only for processes of this cgroup and below
     #[arg(long, value_name = "DIR")]
     pub(crate) cgroup: Option<PathBuf>,

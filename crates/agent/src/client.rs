@@ -10,10 +10,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use serde_json::Value as Json;
 
 use crate::exit::{Exit, Failure};
-use crate::guard::runtime::socket_path;
+use crate::guard::runtime::{change_path, socket_path};
+use crate::proto::{self, Policy, ProtoError, Reply, Request};
 
 /// How long an answer may take to begin: the guard may have to attach sensors first.
 const ANSWER_WAIT: Duration = Duration::from_secs(15);
@@ -104,9 +108,33 @@ pub(crate) fn post_query(
     ask(runtime_dir, "POST", &target(path, query), ANSWER_WAIT)
 }
 
-/// The same for what may load programs.
-pub(crate) fn post_and_load(runtime_dir: &Path, path: &str) -> Result<Answer, Failure> {
-    ask(runtime_dir, "POST", path, LOAD_WAIT)
+/// Asks the guard itself for something that only root may change.
+pub(crate) fn change(runtime_dir: &Path, request: &Request) -> Result<Json, Failure> {
+    let path = change_path(runtime_dir);
+    let name = path.display().to_string();
+    let failed = |error: Errno| unreachable(&name, &std::io::Error::from(error));
+    let flags = SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None);
+    let socket = socket.map_err(failed)?;
+    let address = SocketAddrUnix::new(&path).map_err(failed)?;
+    rustix::net::connect(&socket, &address).map_err(|error| refused(&name, &error.into()))?;
+    // Who does not let go soon is not waited for.
+    let is_quick = matches!(request, Request::Policy(_, Policy::Disable) | Request::Undo(..));
+    let wait = if is_quick { ANSWER_WAIT } else { LOAD_WAIT };
+    set_socket_timeout(&socket, Timeout::Recv, Some(wait)).map_err(failed)?;
+    let lost = |error: ProtoError| unreachable(&name, &error);
+    proto::send_request(&socket, request).map_err(lost)?;
+    if wait > ANSWER_WAIT {
+        say_why(&socket, wait).map_err(|error| unreachable(&name, &error))?;
+    }
+    let Reply::Policy(answer) = proto::receive_reply(&socket).map_err(lost)? else {
+        return Err(unreachable(&name, &"it says something else"));
+    };
+    let answer: Json = serde_json::from_str(&answer).map_err(|error| unreachable(&name, &error))?;
+    match answer.get("error").and_then(Json::as_str) {
+        Some(reason) => Err(Failure::new(Exit::Failed, reason)),
+        None => Ok(answer),
+    }
 }
 
 fn ask(runtime_dir: &Path, method: &str, target: &str, wait: Duration) -> Result<Answer, Failure> {
@@ -137,7 +165,7 @@ fn ask(runtime_dir: &Path, method: &str, target: &str, wait: Duration) -> Result
 }
 
 /// Whoever waits for long is told what for.
-fn say_why(stream: &UnixStream, wait: Duration) -> std::io::Result<()> {
+fn say_why(stream: &impl AsFd, wait: Duration) -> std::io::Result<()> {
     let mut ready = [PollFd::new(stream, PollFlags::IN)];
     let quiet = Timespec { tv_sec: QUIET, tv_nsec: 0 };
     if rustix::io::retry_on_intr(|| poll(&mut ready, Some(&quiet)))? == 0 {
@@ -167,8 +195,8 @@ fn refused(socket: &str, error: &std::io::Error) -> Failure {
                 .help("start one with `aegisbpf run`, or name its --runtime-dir")
         }
         ErrorKind::PermissionDenied => {
-            Failure::new(Exit::Permission, format!("{socket} may be used by root only"))
-                .help("run it with sudo")
+            Failure::new(Exit::Permission, format!("you may not use {socket}"))
+                .help("run it with sudo; members of the group of `--group` may read")
         }
         _ => unreachable(socket, error),
     }

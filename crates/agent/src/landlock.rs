@@ -1,12 +1,8 @@
 //! Where in the file system a process may read and write, whatever its user may (Landlock), beside the
 //! lists of system calls: those see no paths.
 //!
-//! The kernel looks at files and not at names: what takes the place of a directory that was named is
-//! another one. So of directories that operators replace, the one above is named. A kernel without
-//! Landlock runs the agent all the same; the status says so.
+//! A kernel without Landlock runs the agent all the same; the status says so.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use landlock::{
@@ -21,7 +17,7 @@ use crate::worker;
 
 /// What is asked of the kernel; an older one does as much of it as it can.
 const ABI_MAX: ABI = ABI::V6;
-/// What the worker reads of the host: names of users and time zones, rules of packages, processes, cgroups.
+/// What they read of the host: names of users and time zones, rules of packages, processes, cgroups.
 const HOST: &[&str] = &["/etc", "/usr", "/proc", "/sys"];
 
 /// What a process may still reach.
@@ -33,24 +29,18 @@ struct Reach {
     network: bool,
 }
 
-/// Confines the calling thread, and all that it starts: the worker, or who reads rules as it does. The version
-/// of Landlock that holds; none if the kernel has none.
-pub(crate) fn reader_of_rules(args: &RunArgs) -> Result<Option<u32>, Failure> {
-    let above = |path: PathBuf| match path.parent() {
-        // A relative name of one part lies where the agent was started.
-        Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
-        Some(parent) => parent.to_owned(),
-        None => path,
-    };
-    let mut reads: Vec<PathBuf> = HOST.iter().map(PathBuf::from).collect();
-    reads.extend(worker::read_places(args).into_iter().map(above));
-    // It cannot be named before it is there. Why it cannot be made is told by whoever writes in it.
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(&args.state_dir);
-    if let Err(error) = made {
-        tracing::debug!(%error, "no state directory");
+/// Confines the calling thread, and all that it starts: a process that reads rules. The worker keeps what it
+/// keeps in its own directory, and has the guard open what operators name; the others look for
+/// themselves and keep nothing. The version of Landlock that holds; none if the kernel has none.
+pub(crate) fn reader_of_rules(args: &RunArgs, kind: Kind) -> Result<Option<u32>, Failure> {
+    let mut reach = Reach { reads: HOST.iter().map(PathBuf::from).collect(), ..Reach::default() };
+    if kind == Kind::Worker {
+        reach.writes.push(args.state_dir.clone());
+    } else {
+        reach.reads.push(args.state_dir.clone());
+        reach.reads.extend(worker::read_places(args));
     }
-    let writes = vec![args.state_dir.clone(), args.runtime_dir.clone()];
-    hold(&Reach { reads, writes, network: false })
+    hold(&reach)
 }
 
 /// The same for a process that runs as nobody.

@@ -34,6 +34,7 @@ mod redact;
 mod render;
 mod rules;
 mod seccomp;
+mod state;
 mod worker;
 
 use std::io::Write;

@@ -71,7 +71,7 @@ impl Operator {
 
 /// What was named, or the usual place if something is there.
 fn there(named: Option<&Path>, usual: &str) -> Option<PathBuf> {
-    let usual = || Some(PathBuf::from(usual)).filter(|path| path.exists());
+    let usual = || Some(PathBuf::from(usual)).filter(|path| files::exists(path));
     named.map(Path::to_owned).or_else(usual)
 }
 

@@ -6,6 +6,7 @@
 
 mod act;
 mod arm;
+pub(crate) mod broker;
 mod object;
 mod policy;
 #[cfg(test)]
@@ -40,7 +41,7 @@ pub(crate) const ENV_MAX: usize = 64;
 /// Longest name of an environment variable.
 const ENV_NAME_MAX: usize = 128;
 
-/// What the worker asks of the guard. Nothing else can be asked.
+/// What is asked of the guard: by its worker, and changes by root at `change.sock`. Nothing else can be asked.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Request {
     /// Deliver this, and only this, from now on; answered with [`Reply::Report`].
@@ -57,14 +58,16 @@ pub(crate) enum Request {
     Act(Act),
     /// Rules were read that want something done: what they may do is to be read, too; not answered.
     Rules,
-    /// An operator wants something undone; answered with [`Reply::Policy`], which has the same number.
+    /// Root wants something undone, at the guard's own socket; answered with [`Reply::Policy`].
     Undo(u32, Undo),
 }
 
 /// What the guard tells the worker.
 #[derive(Debug)]
 pub(crate) enum Reply {
-    /// The first message: descriptors of the three rings.
+    /// The first message: the socket behind which things are done for a worker without privileges.
+    Broker(OwnedFd),
+    /// Descriptors of the three rings.
     Rings([OwnedFd; 3]),
     /// An iterator over the processes that exist now.
     Snapshot(OwnedFd),
@@ -124,6 +127,7 @@ const TAG_RELOAD: u8 = 69;
 const TAG_POLICY_JSON: u8 = 70;
 const TAG_DENIALS_JSON: u8 = 71;
 const TAG_NOTICE_JSON: u8 = 72;
+const TAG_BROKER: u8 = 73;
 
 impl Request {
     /// The message as bytes.
@@ -304,6 +308,11 @@ pub(crate) fn receive_request(socket: impl AsFd) -> Result<Option<Request>, Prot
     }
 }
 
+/// Hands a new worker the socket behind which things are done for it.
+pub(crate) fn send_broker(socket: impl AsFd, fd: BorrowedFd<'_>) -> Result<(), ProtoError> {
+    send(socket.as_fd(), &[TAG_BROKER], &[fd], NOWAIT)
+}
+
 /// Hands the ring descriptors to a new worker.
 pub(crate) fn send_rings(socket: impl AsFd, rings: [BorrowedFd<'_>; 3]) -> Result<(), ProtoError> {
     send(socket.as_fd(), &[TAG_RINGS], &rings, NOWAIT)
@@ -371,6 +380,9 @@ pub(crate) fn receive_reply(socket: impl AsFd) -> Result<Reply, ProtoError> {
         TAG_RINGS => fds.try_into().map(Reply::Rings).map_err(|_| ProtoError::Field("descriptor")),
         TAG_SNAPSHOT_FD => {
             fds.into_iter().next().map(Reply::Snapshot).ok_or(ProtoError::Field("descriptor"))
+        }
+        TAG_BROKER => {
+            fds.into_iter().next().map(Reply::Broker).ok_or(ProtoError::Field("descriptor"))
         }
         TAG_REPORT => Ok(Reply::Report(text()?)),
         TAG_COUNTERS_JSON => Ok(Reply::Counters(text()?)),

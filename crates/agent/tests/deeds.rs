@@ -282,7 +282,7 @@ fn the_recording_around_an_alert_is_kept_without_enforcing() {
     assert!(came["outcome"] == "done" && came["bytes"].as_u64() > Some(0), "{came}");
     agent.stop();
     // What the history forgets stays.
-    fs::remove_dir_all(lab.path("state/history")).unwrap();
+    fs::remove_dir_all(lab.path("state/worker/own/history")).unwrap();
     let kestrel = PathBuf::from(AGENT).with_file_name("kestrel");
     assert!(kestrel.exists(), "build it first: cargo build -p kestrel");
     let alert = line["alert"].as_str().unwrap();

@@ -340,7 +340,7 @@ fn the_store_is_bounded_and_a_change_of_mode_is_written_down() {
         .map(|one| one["generation"].as_u64().unwrap())
         .collect();
     assert_eq!(kept, (5..=20).collect::<Vec<_>>());
-    let on_disk = fs::read_dir(lab.path("state/rules/generations")).unwrap().count();
+    let on_disk = fs::read_dir(lab.path("state/worker/own/rules/generations")).unwrap().count();
     assert_eq!(on_disk, kept.len());
     assert!(agent.stop().success());
     assert!(audited(&lab, "mode-changed").is_empty(), "the control: it was always the same");
@@ -390,7 +390,8 @@ fn fifty_agents_killed_while_rules_change_leave_a_sound_store() {
         let active = list.iter().filter(|one| one["generation"] == all["active"]).count();
         assert_eq!(active, 1, "what is in force is there: {all:#}");
         for one in list {
-            let dir = lab.path("state/rules/generations").join(one["generation"].to_string());
+            let dir =
+                lab.path("state/worker/own/rules/generations").join(one["generation"].to_string());
             let files = one["files"].as_array().unwrap().iter().enumerate();
             for (at, file) in files {
                 let bytes = fs::read(dir.join("files").join(at.to_string())).unwrap();

@@ -42,6 +42,8 @@ mod policies;
 #[cfg(test)]
 mod prevention;
 #[cfg(test)]
+mod privileges;
+#[cfg(test)]
 mod quarantine;
 #[cfg(test)]
 mod recorded;

@@ -36,7 +36,7 @@ fn with_history(lab: &Lab) -> Agent {
 }
 
 fn history(lab: &Lab) -> Vec<PathBuf> {
-    vec![lab.path("state/history")]
+    vec![lab.path("state/worker/own/history")]
 }
 
 fn run(lab: &Lab, agent: &Agent, names: &[&str]) -> u64 {
@@ -232,7 +232,7 @@ fn killed_workers_leave_recordings_that_can_be_read() {
         assert!(output.status.success(), "{verdict:#} {output:?}");
         assert_eq!(verdict["live"], verdict["replayed"], "{verdict:#}");
     }
-    let segments = fs::read_dir(lab.path("state/history")).unwrap().count();
+    let segments = fs::read_dir(lab.path("state/worker/own/history")).unwrap().count();
     assert_eq!(segments, 4, "one a worker");
 }
 
@@ -307,7 +307,7 @@ fn what_a_policy_would_have_denied_is_told_with_what_would_allow_it() {
         assert_eq!(found["denied"], 0, "{words:?}: {found:#}");
     }
     // Of two policies.
-    let history = format!("{state}/history");
+    let history = format!("{state}/worker/own/history");
     let diff = ask(&["diff", &nothing, &strict, "--recording", &history, "-o", "json"]);
     let diff: Value = serde_json::from_slice(&diff.stdout).unwrap();
     let change = &diff["recorded"]["changed"][0];

@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2};
 use nix::sys::stat::Mode;
 
+use crate::access::{self, lent};
 use crate::{MAX_DEPTH, ReadError, Trust, check_trust, check_way, shown, too_much};
 
 /// How a way below the directory may go. A mount point below it is as good as a link.
@@ -38,9 +39,10 @@ impl Directory {
     /// Opens a directory; a link that is named itself is followed.
     pub fn open(path: &Path, trust: Trust) -> Result<Directory, ReadError> {
         check_way(path, trust)?;
-        let failed = |errno: Errno| ReadError::Io { path: shown(path), source: errno.into() };
+        let failed = |error| access::failed(path, error);
         let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let open = open(path, flags, Mode::empty()).map_err(failed)?;
+        let own = || open(path, flags, Mode::empty()).map_err(io::Error::from);
+        let open = lent(path).unwrap_or_else(own).map_err(failed)?;
         let directory = Directory { open, path: path.to_owned(), trust };
         directory.checked(path, directory.open.as_fd())?;
         Ok(directory)
@@ -56,6 +58,13 @@ impl Directory {
         let path = self.path.join(name);
         let file = File::from(self.reach(name, READ)?);
         contents(file, &path, limit, self.trust)
+    }
+
+    /// Opens a file or a directory below it for somebody else to read.
+    pub fn lend(&self, name: &str) -> Result<OwnedFd, ReadError> {
+        let open = self.reach(name, READ)?;
+        self.checked(&self.path.join(name), open.as_fd())?;
+        Ok(open)
     }
 
     /// The names of all files below it, hidden ones too, sorted; at most `most`. Whatever is neither
@@ -81,8 +90,12 @@ impl Directory {
         let failed = |errno: Errno| ReadError::Io { path: shown(&path), source: errno.into() };
         let open = match below {
             // Opened anew: the place in a directory belongs to the open file.
-            "" => openat(self.open.as_fd(), ".", READ | OFlag::O_DIRECTORY, Mode::empty())
-                .map_err(failed)?,
+            "" => lent(&self.path)
+                .unwrap_or_else(|| {
+                    let flags = READ | OFlag::O_DIRECTORY;
+                    Ok(openat(self.open.as_fd(), ".", flags, Mode::empty())?)
+                })
+                .map_err(|error| access::failed(&path, error))?,
             below => self.reach(below, READ | OFlag::O_DIRECTORY)?,
         };
         self.checked(&path, open.as_fd())?;
@@ -117,12 +130,15 @@ impl Directory {
     /// Opens what is below. Kernels before 5.6 and some sandboxes have no `openat2`: there each part
     /// of the way is opened by itself.
     fn reach(&self, name: &str, flags: OFlag) -> Result<OwnedFd, ReadError> {
+        let path = self.path.join(name);
+        if let Some(open) = lent(&path) {
+            return open.map_err(|error| access::failed(&path, error));
+        }
         let how = OpenHow::new().flags(flags).resolve(BENEATH);
         let opened = match openat2(self.open.as_fd(), name, how) {
             Err(Errno::ENOSYS | Errno::EPERM) => self.step_by_step(name, flags),
             opened => opened,
         };
-        let path = self.path.join(name);
         opened.map_err(|errno| match errno {
             Errno::ELOOP | Errno::EXDEV | Errno::ENOTDIR => {
                 ReadError::NotRegular { path: shown(&path) }
@@ -163,10 +179,8 @@ impl Directory {
 /// What one file holds, at most `limit` bytes; a link that is named itself is followed.
 pub fn read_bytes(path: &Path, limit: u64, trust: Trust) -> Result<Vec<u8>, ReadError> {
     check_way(path, trust)?;
-    let flags = READ.difference(OFlag::O_NOFOLLOW);
-    let failed = |errno: Errno| ReadError::Io { path: shown(path), source: errno.into() };
-    let open = open(path, flags, Mode::empty()).map_err(failed)?;
-    contents(File::from(open), path, limit, trust)
+    let open = access::open(path).map_err(|error| access::failed(path, error))?;
+    contents(open, path, limit, trust)
 }
 
 /// All checks are made on the open file, so nothing can be exchanged between check and use.
@@ -208,6 +222,12 @@ pub fn read_beside(
     limit: u64,
     trust: Trust,
 ) -> Result<Vec<u8>, ReadError> {
+    if let Some(beside) = file.with_file_name(name).to_str().map(Path::new)
+        && let Some(open) = lent(beside)
+    {
+        let open = open.map_err(|error| access::failed(beside, error))?;
+        return contents(File::from(open), beside, limit, trust);
+    }
     let directory = file.parent().filter(|path| !path.as_os_str().is_empty());
     Directory::open(directory.unwrap_or(Path::new(".")), trust)?.read(name, limit)
 }

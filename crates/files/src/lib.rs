@@ -4,6 +4,7 @@
 //! Both binaries load rules through this crate, so both see the same files in the same order.
 #![forbid(unsafe_code)]
 
+mod access;
 mod beneath;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
+pub use access::{Kind, Opener, exists, lend, list, metadata, open, open_by, real};
 pub use beneath::{Directory, read_beside, read_bytes};
 
 /// Bytes of one file. Callers may have lower limits of their own.
@@ -106,7 +108,7 @@ pub fn read_all(
     let mut walk = Walk { extensions, trust, root: None, files: Vec::new(), errors: Vec::new() };
     for path in paths {
         // A link that was named is meant; links that are found are not followed.
-        match fs::canonicalize(path).and_then(fs::metadata) {
+        match metadata(path) {
             Ok(about) if about.is_dir() => match Directory::open(path, trust) {
                 Ok(directory) => {
                     walk.root = Some(directory);
@@ -118,7 +120,7 @@ pub fn read_all(
                 walk.root = None;
                 walk.file(path);
             }
-            Err(source) => walk.errors.push(ReadError::Io { path: shown(path), source }),
+            Err(error) => walk.errors.push(access::failed(path, error)),
         }
     }
     (walk.files, walk.errors)
@@ -157,7 +159,7 @@ fn look(
     let Ok(entries) = entries(path, depth, Trust::Anyone) else { return };
     for (entry, kind) in entries {
         let wanted = |wanted: &&str| entry.extension().is_some_and(|found| found == *wanted);
-        if *left > 0 && (kind.is_dir() || extensions.iter().any(wanted)) {
+        if *left > 0 && (kind == Kind::Directory || extensions.iter().any(wanted)) {
             look(&entry, extensions, (depth + 1, false), left, hash);
         }
     }
@@ -178,7 +180,7 @@ impl Walk<'_> {
             Err(error) => self.errors.push(error),
             Ok(entries) => {
                 for (entry, kind) in entries {
-                    if kind.is_dir() {
+                    if kind == Kind::Directory {
                         self.directory(&entry, depth + 1);
                     } else if self.wanted(&entry) {
                         self.file(&entry);
@@ -211,27 +213,14 @@ impl Walk<'_> {
 }
 
 /// Visible entries of a directory, sorted by name.
-fn entries(
-    path: &Path,
-    depth: usize,
-    trust: Trust,
-) -> Result<Vec<(PathBuf, fs::FileType)>, ReadError> {
-    let failed = |source| ReadError::Io { path: shown(path), source };
+fn entries(path: &Path, depth: usize, trust: Trust) -> Result<Vec<(PathBuf, Kind)>, ReadError> {
+    let failed = |error| access::failed(path, error);
     if depth > MAX_DEPTH {
         return Err(too_much(path, MAX_DEPTH, "levels of directories"));
     }
-    check_trust(path, &fs::metadata(path).map_err(failed)?, trust)?;
-    let mut all = Vec::new();
-    for entry in fs::read_dir(path).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        if entry.file_name().as_encoded_bytes().starts_with(b".") {
-            continue;
-        }
-        if all.len() == MAX_ENTRIES {
-            return Err(too_much(path, MAX_ENTRIES, "entries"));
-        }
-        all.push((entry.path(), entry.file_type().map_err(failed)?));
-    }
+    check_trust(path, &metadata(path).map_err(failed)?, trust)?;
+    let all = list(path).map_err(failed)?;
+    let mut all = all.ok_or_else(|| too_much(path, MAX_ENTRIES, "entries"))?;
     all.sort_by(|(a, _), (b, _)| a.cmp(b));
     Ok(all)
 }
@@ -256,7 +245,7 @@ fn read(path: &Path, root: Option<&Directory>, trust: Trust) -> Result<String, R
 /// Refuses what lies below a directory that others can write: they could put another thing in its
 /// place. In a directory with the sticky bit (`/tmp`) they cannot: what is root's or ours stays.
 pub(crate) fn check_way(path: &Path, trust: Trust) -> Result<(), ReadError> {
-    if trust == Trust::Anyone {
+    if trust == Trust::Anyone || access::is_lent() {
         return Ok(());
     }
     let failed = |source| ReadError::Io { path: shown(path), source };

@@ -151,13 +151,14 @@ pub(crate) fn read(
 /// signature of one, or the source of one; or a file that is called or begins as packs do. What is
 /// left of a bundle that lost its manifest is not a directory of plain files.
 pub fn is_pack(path: &Path) -> bool {
-    if path.is_dir() {
-        let Ok(entries) = std::fs::read_dir(path) else { return false };
-        let begins = |name: &std::ffi::OsStr| {
-            let name = name.to_string_lossy();
+    if files::metadata(path).is_ok_and(|about| about.is_dir()) {
+        // Hidden files count for nothing, as where packs are read.
+        let Ok(Some(entries)) = files::list(path) else { return false };
+        let begins = |entry: &Path| {
+            let name = entry.file_name().unwrap_or_default().to_string_lossy();
             name == SOURCE || name.to_ascii_lowercase().starts_with(MANIFEST)
         };
-        return entries.flatten().any(|entry| begins(&entry.file_name()));
+        return entries.iter().any(|(entry, _)| begins(entry));
     }
     let named = path.extension().is_some_and(|end| end.eq_ignore_ascii_case(FILE));
     named || begins_so(path)
@@ -168,12 +169,12 @@ pub const FILE: &str = "kpack";
 
 fn begins_so(path: &Path) -> bool {
     use std::io::Read;
-    // A pipe is no pack, and opening one would wait.
-    if !path.is_file() {
+    // A pipe is no pack, and reading one would wait.
+    let Ok(file) = files::open(path) else { return false };
+    if !file.metadata().is_ok_and(|about| about.is_file()) {
         return false;
     }
     let mut begin = Vec::new();
-    let limit = crate::frame::MAGIC.len() as u64;
-    let read = std::fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut begin));
+    let read = file.take(crate::frame::MAGIC.len() as u64).read_to_end(&mut begin);
     read.is_ok() && begin == crate::frame::MAGIC
 }

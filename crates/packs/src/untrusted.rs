@@ -62,7 +62,7 @@ impl Untrusted {
     /// Opens a directory or a file.
     pub fn open(path: &Path, trust: files::Trust) -> Result<Untrusted, Refusal> {
         let place = path.display().to_string();
-        if !path.is_dir() {
+        if !files::metadata(path).is_ok_and(|about| about.is_dir()) {
             let bytes = files::read_bytes(path, MAX_PACK, trust).map_err(|error| unread(&error))?;
             return Untrusted::from_bytes(&real(path)?, &place, bytes);
         }
@@ -207,7 +207,7 @@ impl Untrusted {
 
 /// Where it really is: a grant for a directory does not hold for what a link or `..` leads to.
 fn real(path: &Path) -> Result<PathBuf, Refusal> {
-    path.canonicalize()
+    files::real(path)
         .map_err(|error| Refusal::new(Code::Unreadable, &path.display().to_string(), error))
 }
 

@@ -29,7 +29,7 @@ const BYTES_MAX: f64 = 24.0;
 /// `xtask bench record`
 pub(super) fn command() -> Result<()> {
     let dir = sh::target().join("bench/recording");
-    if !dir.join("state/history").is_dir() {
+    if !dir.join("state/worker/own/history").is_dir() {
         make(&dir)?;
     }
     let files = segments(&dir)?;
@@ -58,7 +58,7 @@ pub(super) fn command() -> Result<()> {
 
 fn segments(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(dir.join("state/history"))? {
+    for entry in std::fs::read_dir(dir.join("state/worker/own/history"))? {
         files.push(entry?.path());
     }
     files.sort();
@@ -69,7 +69,10 @@ fn segments(dir: &Path) -> Result<Vec<PathBuf>> {
 fn replay(dir: &Path) -> Result<()> {
     for threads in ["1", "2", "8"] {
         let mut replay = sh::cmd(sh::release("kestrel"));
-        replay.arg("replay").arg(dir.join("state/history")).args(["--verify", "-o", "ndjson"]);
+        replay
+            .arg("replay")
+            .arg(dir.join("state/worker/own/history"))
+            .args(["--verify", "-o", "ndjson"]);
         replay.args(["--threads", threads, "--rules"]).arg(sh::at("rules")).arg(dir.join("rules"));
         let start = Instant::now();
         let text = sh::capture(&mut replay).context("the alerts are not those that were raised")?;

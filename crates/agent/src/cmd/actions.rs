@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
@@ -13,6 +14,7 @@ use crate::client;
 use crate::exit::{Exit, Failure};
 use crate::guard::read_kept;
 use crate::policy::load::now;
+use crate::proto::{Request, Undo, What};
 use crate::render::escape::piece;
 use crate::render::table;
 
@@ -25,13 +27,15 @@ pub(crate) fn run(args: &ActionsArgs) -> Result<Exit, Failure> {
         Some(ActionsCommand::Show { id, list }) => show(*id, list),
         Some(ActionsCommand::Rollback(args)) => rollback(args),
         Some(ActionsCommand::Resume { reason, dirs }) => {
-            let query = [("reason", reason.clone())];
-            client::post_query(&dirs.runtime_dir, "/v1/actions/resume", &query)?.json()?;
+            undo(&dirs.runtime_dir, What::Resume, reason)?;
             writeln!(anstream::stdout(), "rules act again")?;
             Ok(Exit::Ok)
         }
     }
 }
+
+/// Letters of a reason.
+const REASON_MAX: usize = 1_000;
 
 /// An action with all lines about it.
 #[derive(Debug)]
@@ -209,16 +213,28 @@ fn user(uid: u64) -> String {
     known.map_or_else(|| uid.to_string(), |user| user.name)
 }
 
+/// Asks the guard, which takes our user from the kernel.
+fn undo(runtime: &Path, what: What, reason: &str) -> Result<Json, Failure> {
+    let reason: String = reason.chars().filter(|one| *one != '\0').take(REASON_MAX).collect();
+    if reason.is_empty() {
+        let message = "say why, for those who read the audit log";
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    client::change(runtime, &Request::Undo(0, Undo { what, uid: 0, reason }))
+}
+
 fn rollback(args: &RollbackArgs) -> Result<Exit, Failure> {
-    let mut query = vec![("reason", args.reason.clone())];
-    query.extend(args.id.map(|id| ("id", id.to_string())));
-    query.extend(args.rule.clone().map(|rule| ("rule", rule)));
-    query.extend(args.since.map(|since| {
+    let since = |since: &Duration| {
         let since = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
-        ("since", now().saturating_sub(since).to_string())
-    }));
-    let answer = client::post_query(&args.dirs.runtime_dir, "/v1/actions/rollback", &query)?;
-    let answer = answer.json()?;
+        What::Since(now().saturating_sub(since))
+    };
+    let what = match args {
+        RollbackArgs { id: Some(id), .. } => What::One(*id),
+        RollbackArgs { rule: Some(rule), .. } => What::Rule(rule.clone()),
+        RollbackArgs { since: Some(time), .. } => since(time),
+        _ => return Err(Failure::new(Exit::Usage, "name an action, a rule or a time")),
+    };
+    let answer = undo(&args.dirs.runtime_dir, what, &args.reason)?;
     let undone = answer.get("undone").and_then(Json::as_array).cloned().unwrap_or_default();
     let is_bad = |one: &Json| !word(one, "error").is_empty();
     let mut out = anstream::stdout().lock();

@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 
 use crate::cli::{DoctorArgs, Output};
 use crate::exit::{Exit, Failure};
-use crate::guard::{self, Doctor};
+use crate::guard::{self, Doctor, capabilities};
 use crate::render::table;
 use crate::seccomp;
 use crate::worker::read_limited;
@@ -38,6 +38,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
         found.insert("facts".to_owned(), facts());
         found.insert("policy".to_owned(), policy(report.tier == Tier::Lsm));
         let (backend, why) = script::Backend::pick();
+        found.insert("capabilities".to_owned(), capabilities::table());
         found.insert("objects".to_owned(), objects());
         found.insert("seccomp".to_owned(), seccomp::lists());
         found.insert("wasm".to_owned(), json!({ "backend": backend.as_str(), "why": why }));
@@ -180,11 +181,28 @@ fn text(found: &Json) -> String {
     if let Some(policy) = found.get("policy") {
         out += &policy_table(policy);
     }
+    if let Some(rows) = found.get("capabilities").and_then(Json::as_array) {
+        out += &capability_table(rows);
+    }
     let notes = notes(&operations);
     if !notes.is_empty() {
         out.extend(["\nnotes\n", &notes, "\n"]);
     }
     out
+}
+
+/// What the privileged half of the agent keeps, and whether whoever runs this has it.
+fn capability_table(rows: &[Json]) -> String {
+    let row = |one: &Json| {
+        let text = |key: &str| one.get(key).and_then(Json::as_str).unwrap_or_default().to_owned();
+        let has = match one.get("has").and_then(Json::as_bool) {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => "?",
+        };
+        vec![format!("  {}", text("capability")), has.to_owned(), text("for")]
+    };
+    "\n".to_owned() + &table::plain(&["CAPABILITY", "HERE", "FOR"], rows.iter().map(row))
 }
 
 fn tier(name: Option<&str>) -> &'static str {

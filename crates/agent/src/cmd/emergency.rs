@@ -13,6 +13,7 @@ use crate::guard::isolate::lift_all;
 use crate::policy::load::now;
 use crate::policy::pins;
 use crate::policy::store::{Change, Emergency, Locked, Store, Who};
+use crate::proto::{Policy, Request};
 use crate::render::escape::piece;
 
 /// Runs the command that was asked for.
@@ -26,10 +27,9 @@ pub(crate) fn run(command: &EmergencyCommand) -> Result<Exit, Failure> {
 
 /// Tells a running agent; false if none runs.
 fn tell(runtime: &Path, enforce: bool) -> Result<bool, Failure> {
-    // Who does not let go soon is not waited for.
-    let post = if enforce { client::post_and_load } else { client::post };
-    match post(runtime, &format!("/v1/emergency?enforce={enforce}")) {
-        Ok(answer) => answer.json().map(|_| true),
+    let switch = if enforce { Policy::Enable } else { Policy::Disable };
+    match client::change(runtime, &Request::Policy(0, switch)) {
+        Ok(_) => Ok(true),
         Err(failure) if failure.exit == Exit::NotRunning => Ok(false),
         Err(failure) => Err(failure),
     }

@@ -11,11 +11,11 @@ use model::program::Program;
 use model::script::Scripts;
 
 use crate::exit::{Exit, Failure};
-use crate::worker;
+use crate::{state as dirs, worker};
 
 /// The recordings that were named, or the history of this state directory.
 pub(crate) fn files(named: &[PathBuf], state: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let history = [state.join(worker::HISTORY)];
+    let history = [dirs::of_worker(state).join(worker::HISTORY)];
     let paths = if named.is_empty() { &history[..] } else { named };
     let mut files = Vec::new();
     for path in paths {

@@ -52,8 +52,9 @@ fn text(status: &Json) -> String {
         (
             "worker",
             format!(
-                "pid {}, {}, {} restarts",
+                "pid {}, user {}, {}, {} restarts",
                 at("/worker/pid"),
+                at("/worker/user"),
                 mib("/worker/rss_kib"),
                 at("/worker/restarts")
             ),

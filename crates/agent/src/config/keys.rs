@@ -71,7 +71,9 @@ const KEYS: &[Key] = &[
     key("output", "no_alerts", "no-alerts"),
     key("output", "max_alerts", "max-alerts"),
     key("output", "redact", "redact"),
-    key("process", "seccomp", "seccomp"),
+    key("agent", "user", "user"),
+    key("agent", "group", "group"),
+    key("agent", "seccomp", "seccomp"),
     key("state", "audit_key", "audit-key"),
     key("state", "history", "history"),
 ];

@@ -1,24 +1,34 @@
 //! The worker as the guard sees it: a child process at the other end of a socket.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
+use super::broker::Broker;
+use super::user::User;
 use crate::cli::{Format, OnExit, RunArgs};
 use crate::exit::{Exit, Failure};
 use crate::proto;
+use crate::state;
 
 /// How long a worker that was told to stop may take before it is killed. Its outputs may be slow.
 const STOP_WAIT: Duration = Duration::from_secs(3);
+
+/// How long what an ended worker asked for last may take: lines of the audit log.
+const LAST_WAIT: Duration = Duration::from_secs(2);
 
 /// A running worker.
 #[derive(Debug)]
 pub(crate) struct Worker {
     process: Child,
     socket: OwnedFd,
+    /// Does things for it, and ends when it has ended and all is done.
+    served: JoinHandle<()>,
     /// When it was started.
     pub(crate) since: Instant,
     /// It has read its rules and subscribed: what it asked for at start was right.
@@ -26,21 +36,35 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Starts one: this same executable, whose standard input is the socket.
-    pub(crate) fn spawn(args: &RunArgs, started: u64, restarts: u32) -> Result<Worker, Failure> {
+    /// Starts one: this same executable, whose standard input is the socket. It is a user of its own with
+    /// nothing but the group of that, and works in a directory that is its own.
+    pub(super) fn spawn(
+        args: &RunArgs,
+        (user, broker): (&User, &Arc<Broker>),
+        (started, restarts): (u64, u32),
+    ) -> Result<Worker, Failure> {
         let fault = |error: &dyn std::fmt::Display| {
             Failure::new(Exit::Internal, format!("cannot start the worker: {error}"))
         };
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
                 .map_err(|error| fault(&error))?;
-        let process = Command::new("/proc/self/exe")
-            .arg0("aegisbpf-worker")
-            .args(arguments(args, started, restarts))
-            .stdin(Stdio::from(theirs))
-            .spawn()
-            .map_err(|error| fault(&error))?;
-        Ok(Worker { process, socket: ours, since: Instant::now(), ready: false })
+        let own = state::prepare(&args.state_dir, user.uid, user.gid)?;
+        let mut command = Command::new("/proc/self/exe");
+        command.arg0("aegisbpf-worker").args(arguments(args, started, restarts));
+        // By its descriptor: what leads there may be closed to the worker.
+        command.current_dir(format!("/proc/self/fd/{}", own.as_raw_fd()));
+        if rustix::process::geteuid().is_root() {
+            // Other groups are given up with that.
+            command.uid(user.uid).gid(user.gid);
+        }
+        let process = command.stdin(Stdio::from(theirs)).spawn().map_err(|error| fault(&error))?;
+        let (serves, asks) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+                .map_err(|error| fault(&error))?;
+        let served = broker.start(serves)?;
+        proto::send_broker(&ours, asks.as_fd()).map_err(|error| fault(&error))?;
+        Ok(Worker { process, socket: ours, served, since: Instant::now(), ready: false })
     }
 
     /// Its process id.
@@ -89,11 +113,15 @@ impl Worker {
     }
 }
 
-/// A guard that goes takes its worker along.
+/// A guard that goes takes its worker along, and leaves none of its last lines unwritten.
 impl Drop for Worker {
     fn drop(&mut self) {
         if self.ended().is_none() {
             self.kill();
+        }
+        let deadline = Instant::now() + LAST_WAIT;
+        while !self.served.is_finished() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 }
@@ -102,12 +130,13 @@ fn arguments(args: &RunArgs, started: u64, restarts: u32) -> Vec<std::ffi::OsStr
     let mut list: Vec<std::ffi::OsString> = vec!["worker".into()];
     list.extend(["--started".into(), started.to_string().into()]);
     list.extend(["--restarts".into(), restarts.to_string().into()]);
+    list.extend(["--state-dir".into(), state::OWN.into()]);
     list.extend(options(args));
     list
 }
 
 /// The operator's words, for a process of the agent that reads rules.
-pub(super) fn options(args: &RunArgs) -> Vec<std::ffi::OsString> {
+fn options(args: &RunArgs) -> Vec<std::ffi::OsString> {
     let mut list: Vec<std::ffi::OsString> = Vec::new();
     list.extend(["--runtime-dir".into(), args.runtime_dir.clone().into()]);
     for dir in &args.rules {
@@ -132,7 +161,11 @@ pub(super) fn options(args: &RunArgs) -> Vec<std::ffi::OsString> {
     for path in &args.policy {
         list.extend(["--policy".into(), path.clone().into()]);
     }
-    list.extend(["--state-dir".into(), args.state_dir.clone().into()]);
+    for (name, who) in [("--user", &args.user), ("--group", &args.group)] {
+        if let Some(who) = who {
+            list.extend([name.into(), who.into()]);
+        }
+    }
     if let Some(cgroup) = &args.cgroup {
         list.extend(["--cgroup".into(), cgroup.clone().into()]);
     }
@@ -164,6 +197,13 @@ pub(super) fn options(args: &RunArgs) -> Vec<std::ffi::OsString> {
     list
 }
 
+/// The same for one that looks at what the worker keeps, from outside.
+pub(super) fn reader_options(args: &RunArgs) -> Vec<std::ffi::OsString> {
+    let mut list = options(args);
+    list.extend(["--state-dir".into(), state::of_worker(&args.state_dir).into()]);
+    list
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,13 +214,16 @@ mod tests {
     fn the_worker_gets_all_that_the_operator_said() {
         let words = "aegisbpf run --rules a --rules b --packs k --packs l --keys n --trust t --strict --keep-going --runtime-dir /r -o compact \
                      --events --no-alerts --no-watch --max-alerts 7 --policy p --enforce \
-                     --state-dir /s --redact /f --cgroup /c --on-exit release --history 8MiB,2h \
+                     --state-dir /s --redact /f --cgroup /c --on-exit release --history 8MiB,2h --user u --group g \
                      --seccomp --isolate-allow 192.0.2.1:443 --isolate-allow 2001:db8::/32 --rules-trial 7s";
         let Verb::Run(run) = Cli::parse_from(words.split_whitespace()).command else { panic!() };
         let mut words: Vec<std::ffi::OsString> = vec!["aegisbpf".into()];
         words.extend(arguments(&run, 7, 3));
         let Verb::Worker(worker) = Cli::parse_from(words).command else { panic!() };
-        assert_eq!(format!("{run:?}"), format!("{:?}", worker.run));
+        // Its state is its own.
+        assert_eq!(worker.run.state_dir, std::path::Path::new(state::OWN));
+        let told = RunArgs { state_dir: run.state_dir.clone(), ..worker.run };
+        assert_eq!(format!("{run:?}"), format!("{told:?}"));
         assert_eq!((worker.started, worker.restarts), (7, 3));
     }
 }

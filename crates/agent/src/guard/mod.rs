@@ -5,37 +5,46 @@
 
 mod act;
 mod backoff;
+mod broker;
+pub(crate) mod capabilities;
+mod changes;
 mod child;
 pub(crate) mod isolate;
 mod prevent;
 pub(crate) mod quarantine;
 mod report;
 pub(crate) mod runtime;
+mod signals;
+mod user;
 
 pub(crate) use act::{print_grants, read_kept};
 pub(crate) use prevent::{read_answers, resolve};
 pub(crate) use report::{Doctor, failure};
+pub(crate) use signals::block as block_signals;
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kernel::Sensors;
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signalfd::SignalFd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::audit::Audit;
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
 use crate::policy::store::Who;
-use crate::proto::{self, ProtoError, Request};
+use crate::proto::{self, ProtoError, Request, Undo};
 use crate::seccomp;
+use crate::state;
 use act::{Actor, Scene};
 use backoff::Backoff;
+use broker::Broker;
+use changes::Changes;
 use child::Worker;
 use prevent::{Keeper, Prevention};
 use runtime::Runtime;
+use user::User;
 
 /// Requests handled before the other descriptors get their turn.
 const REQUESTS_AT_ONCE: usize = 32;
@@ -49,36 +58,44 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
         return Err(Failure::new(Exit::Usage, message));
     }
     let signals = block_signals()?;
+    let user = User::find(args)?;
+    capabilities::give_up_the_rest()?;
+    state::judge(&args.state_dir)?;
     if args.seccomp {
         seccomp::process(seccomp::Kind::Guard)?;
     }
-    let runtime = Runtime::claim(&args.runtime_dir)?;
+    let runtime = Runtime::claim(&args.runtime_dir, user.readers)?;
     let audit = Arc::new(Audit::signed(&args.state_dir, args.audit_key.as_deref())?);
     quarantine::settle_at_start(&args.state_dir, &audit);
     let started = seconds_since_boot();
-    let mut worker = Worker::spawn(args, started, 0)?;
+    let broker = Arc::new(Broker::new(args, user.clone(), Arc::clone(&audit)));
+    let mut worker = Worker::spawn(args, (&user, &broker), (started, 0))?;
     // Nothing is loaded into the kernel for rules that cannot run.
     let mut reload = false;
     if let Some(end) = first_word(&signals, &mut worker, &mut reload)? {
         return Ok(end);
     }
     let sensors = Sensors::load(kernel::Options::default()).map_err(|error| failure(&error))?;
-    audit.note("agent-started", about(args));
+    audit.note("agent-started", about(args, &user));
     let keeper = Keeper::new(args);
-    let mut actor = Actor::new(args, child::options(args), Arc::clone(&audit));
+    let mut actor = Actor::new(args, child::reader_options(args), Arc::clone(&audit));
     actor.begin()?;
     let mut prevention = Prevention::new(args, audit);
     prevention.begin(keeper.begin()?)?;
+    let changes = Changes::open(&args.runtime_dir)?;
     let sweeper = isolate::Sweeper::new(&args.runtime_dir, &args.state_dir);
     let backoff = Backoff::new();
     let restarts = 0;
     let mut guard = Guard {
         args,
+        user,
+        broker,
         sensors,
         prevention,
         keeper,
         actor,
         sweeper,
+        changes,
         signals,
         started,
         backoff,
@@ -94,10 +111,11 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
 }
 
 /// What is written down of an agent that starts or ends.
-fn about(args: &RunArgs) -> serde_json::Value {
+fn about(args: &RunArgs, user: &User) -> serde_json::Value {
     serde_json::json!({
         "who": Who::me(),
         "version": env!("CARGO_PKG_VERSION"),
+        "user": user.name,
         "mode": if args.enforce { "enforce" } else { "audit" },
         "within_reach": isolate::peers(&args.isolate_allow).iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
@@ -126,7 +144,7 @@ fn first_word(
             return Exit::if_final(code).map(Some).ok_or_else(failed);
         }
         if !signal.is_empty() {
-            let told = read_signals(signals)?;
+            let told = signals::read(signals)?;
             *reload |= told.reload;
             if told.stop {
                 return Ok(Some(Exit::Ok));
@@ -148,15 +166,6 @@ pub(crate) fn privilege_for(what: &str) -> Result<(), Failure> {
     Err(Failure::new(Exit::Permission, what).help("run it with sudo"))
 }
 
-/// Signals are read from a descriptor; the worker keeps ignoring them, and ends by our word.
-pub(crate) fn block_signals() -> Result<SignalFd, Failure> {
-    let set: SigSet =
-        [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect();
-    set.thread_block()
-        .and_then(|()| SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC))
-        .map_err(|error| Failure::new(Exit::Internal, format!("cannot watch signals: {error}")))
-}
-
 fn seconds_since_boot() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     u64::try_from(now.tv_sec).unwrap_or_default()
@@ -165,11 +174,14 @@ fn seconds_since_boot() -> u64 {
 /// What stays while workers come and go.
 struct Guard<'a> {
     args: &'a RunArgs,
+    user: User,
+    broker: Arc<Broker>,
     sensors: Sensors,
     prevention: Prevention,
     keeper: Keeper,
     actor: Actor,
     sweeper: isolate::Sweeper,
+    changes: Changes,
     signals: SignalFd,
     started: u64,
     backoff: Backoff,
@@ -213,7 +225,8 @@ impl Guard<'_> {
                 return Ok(Exit::Ok);
             }
             self.restarts = self.restarts.saturating_add(1);
-            worker = Worker::spawn(self.args, self.started, self.restarts)?;
+            let who = (&self.user, &self.broker);
+            worker = Worker::spawn(self.args, who, (self.started, self.restarts))?;
         }
     }
 
@@ -235,7 +248,7 @@ impl Guard<'_> {
         loop {
             let ready = self.wait(Some(worker), None)?;
             if ready.signals {
-                let told = read_signals(&self.signals)?;
+                let told = signals::read(&self.signals)?;
                 if told.stop {
                     return Ok(None);
                 }
@@ -275,7 +288,7 @@ impl Guard<'_> {
             }
             let ready = self.wait(None, Some(left))?;
             // The next worker reads its rules anyway: there is nobody else to tell.
-            if ready.signals && read_signals(&self.signals)?.stop {
+            if ready.signals && signals::read(&self.signals)?.stop {
                 return Ok(true);
             }
             if ready.sensors {
@@ -295,7 +308,8 @@ impl Guard<'_> {
             fds.push(PollFd::from_borrowed_fd(worker.socket(), PollFlags::IN));
         }
         let fixed = fds.len();
-        fds.extend(self.prevention.fds().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        let more = self.prevention.fds().chain(self.changes.fds());
+        fds.extend(more.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         let limit = limit.map_or(SERVICE_PERIOD, |limit| limit.min(SERVICE_PERIOD));
         let limit = Some(Timespec {
             tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
@@ -324,6 +338,21 @@ impl Guard<'_> {
         self.keeper.service(self.prevention.about());
         self.actor.service(self.scene(worker));
         self.sweeper.service();
+        self.change();
+    }
+
+    /// Does what root has asked for.
+    fn change(&mut self) {
+        while let Some(question) = self.changes.next() {
+            let answer = match &question.request {
+                Request::Policy(number, asked) => self.prevention.answer(*number, *asked),
+                Request::Undo(_, undo) => {
+                    self.actor.undo(&Undo { uid: question.uid, ..undo.clone() })
+                }
+                _ => serde_json::json!({ "error": "this is not asked here" }),
+            };
+            question.answer(&answer);
+        }
     }
 
     fn scene(&self, worker: u32) -> Scene {
@@ -379,6 +408,11 @@ impl Guard<'_> {
                 }
                 proto::send_counters(socket, &counters.to_string())
             }
+            // Root asks for changes, and asks us.
+            Request::Undo(..) => Err(ProtoError::Field("wish: the worker changes nothing")),
+            Request::Policy(_, asked) if asked.is_change() => {
+                Err(ProtoError::Field("wish: the worker changes nothing"))
+            }
             Request::Policy(number, asked) => {
                 proto::send_policy(socket, &self.prevention.answer(*number, *asked).to_string())
             }
@@ -393,13 +427,6 @@ impl Guard<'_> {
             Request::Rules => {
                 self.actor.rules_changed();
                 Ok(())
-            }
-            Request::Undo(number, undo) => {
-                let mut answer = self.actor.undo(undo);
-                if let Some(answer) = answer.as_object_mut() {
-                    answer.insert("number".to_owned(), (*number).into());
-                }
-                proto::send_policy(socket, &answer.to_string())
             }
             Request::Snapshot => match self.sensors.snapshot() {
                 Ok(fd) => proto::send_snapshot(socket, fd.as_fd()),
@@ -426,35 +453,6 @@ impl Guard<'_> {
 fn reload(worker: &Worker) {
     if let Err(error) = proto::send_reload(worker.socket()) {
         tracing::error!(%error, "the worker cannot be told to read the rules again");
-    }
-}
-
-/// What signals have told.
-#[derive(Default)]
-struct Told {
-    stop: bool,
-    reload: bool,
-}
-
-/// Reads the waiting signals.
-fn read_signals(signals: &SignalFd) -> Result<Told, Failure> {
-    let mut told = Told::default();
-    loop {
-        match signals.read_signal() {
-            Ok(Some(signal)) => {
-                let number = signal.ssi_signo;
-                told.reload |= number == Signal::SIGHUP as u32;
-                told.stop |= [Signal::SIGTERM, Signal::SIGINT].iter().any(|s| number == *s as u32);
-            }
-            // A policy on trial may deny even that: it waits until the trial is over.
-            Ok(None) | Err(nix::errno::Errno::EPERM | nix::errno::Errno::EACCES) => {
-                return Ok(told);
-            }
-            Err(error) => {
-                let message = format!("cannot read signals: {error}");
-                return Err(Failure::new(Exit::Internal, message));
-            }
-        }
     }
 }
 

@@ -11,6 +11,7 @@ use super::offer::Offer;
 use super::store::Staged;
 use crate::client;
 use crate::exit::{Exit, Failure};
+use crate::proto::{Policy, Request};
 
 /// How often a trial is asked after.
 const PERIOD: Duration = Duration::from_millis(500);
@@ -27,8 +28,14 @@ pub(crate) struct Running {
 
 /// What the agent says of policies; none if no agent runs.
 pub(crate) fn ask(runtime: &Path) -> Result<Option<Json>, Failure> {
-    match client::get_and_load(runtime, "/v1/policy") {
-        Ok(answer) => answer.json().map(Some),
+    // Root is answered by the guard itself: what is compiled depends on it. Others only look.
+    let answer = if rustix::process::geteuid().is_root() {
+        client::change(runtime, &Request::Policy(0, Policy::Show))
+    } else {
+        client::get_and_load(runtime, "/v1/policy").and_then(client::Answer::json)
+    };
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
         Err(failure) if failure.exit == Exit::NotRunning => Ok(None),
         Err(failure) => Err(failure),
     }
@@ -71,8 +78,9 @@ impl Enforce for Running {
 
     fn put(&mut self, staged: &Staged) -> Result<(), Failure> {
         let trial = self.trial.map_or(0, |trial| trial.as_secs());
-        let path = format!("/v1/policy?generation={}&trial={trial}", staged.generation);
-        match client::post_and_load(&self.runtime, &path).and_then(client::Answer::json) {
+        let trial = u32::try_from(trial).unwrap_or(u32::MAX);
+        let put = Request::Policy(0, Policy::Put(staged.generation, trial));
+        match client::change(&self.runtime, &put) {
             Ok(_) => Ok(()),
             Err(failure) if failure.exit == Exit::Unreachable => {
                 settle(&self.runtime, staged.generation, failure)

@@ -1,6 +1,7 @@
-//! What the worker may ask about policies.
+//! What may be asked about policies.
 
-/// What the worker may ask about policies. They are in the guard's store already.
+/// What may be asked about policies: by the worker what is in force, by root at the guard's own socket also
+/// that it be changed. They are in the guard's store already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Policy {
     /// What is in force?
@@ -16,6 +17,11 @@ pub(crate) enum Policy {
 }
 
 impl Policy {
+    /// Whether it is more than a question: the worker may only ask.
+    pub(crate) fn is_change(self) -> bool {
+        matches!(self, Policy::Put(..) | Policy::Disable | Policy::Enable)
+    }
+
     /// A number for the kind, and its fields.
     pub(super) fn words(self) -> (u8, u64, u32) {
         match self {

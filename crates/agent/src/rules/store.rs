@@ -14,7 +14,8 @@ use packs::Sha256;
 use rustix::fs::FlockOperation;
 
 use super::{About, Content, Standing};
-use crate::policy::store::{read, write};
+use crate::policy::store::write;
+use crate::state::read;
 
 /// Generations that are kept, those that are needed always.
 pub(crate) const KEPT: usize = 16;

@@ -169,7 +169,7 @@ pub(super) const GROUPS: &[Group] = &[
     },
     Group {
         purpose: "files to read",
-        kinds: &[Events, Control, Rules, Watch, Audit, Recorder, Grants, Resolve, Post],
+        kinds: &[Events, Control, Rules, Recorder, Grants, Resolve, Post],
         calls: calls![openat: to_read, lseek, newfstatat, statx, getdents64, pread64],
         spare: calls![
             fstat, stat, lstat, access, faccessat, faccessat2, readlink, readlinkat, fstatfs,
@@ -178,13 +178,13 @@ pub(super) const GROUPS: &[Group] = &[
     },
     Group {
         purpose: "files of a directory, links not followed; what is asked for stands where no filter sees it",
-        kinds: &[Rules, Watch, Grants, Control],
+        kinds: &[Guard, Rules, Grants],
         calls: calls![openat2],
         spare: &[],
     },
     Group {
         purpose: "files of the state to write",
-        kinds: &[Rules, Audit, Recorder],
+        kinds: &[Rules, Recorder],
         calls: calls![openat, mkdir, rename, unlink, unlinkat, fsync, fdatasync, flock, pwrite64,],
         spare: calls![
             mkdirat, renameat, renameat2, linkat, rmdir, fchmod, fchmodat, chmod, ftruncate,
@@ -198,16 +198,10 @@ pub(super) const GROUPS: &[Group] = &[
         spare: calls![epoll_pwait, epoll_pwait2, poll, ppoll],
     },
     Group {
-        purpose: "messages of the two halves",
-        kinds: &[Worker, Events, Link, Control],
+        purpose: "messages of the two halves, files that the guard opens",
+        kinds: &[Worker, Events, Link, Control, Rules, Watch, Audit],
         calls: calls![recvmsg, sendmsg],
         spare: calls![sendto: connected, recvfrom],
-    },
-    Group {
-        purpose: "the control socket is opened",
-        kinds: &[Worker],
-        calls: calls![socket: unix, bind, listen, chmod],
-        spare: calls![unlink, getsockname, getsockopt, setsockopt],
     },
     Group {
         purpose: "the control socket is served",
@@ -322,8 +316,8 @@ pub(super) const GROUPS: &[Group] = &[
     Group {
         purpose: "sockets of the kernel and of the agent",
         kinds: &[Guard],
-        calls: calls![socket, bind, connect, sendto, recvfrom, setsockopt],
-        spare: &[],
+        calls: calls![socket, bind, listen, chmod, connect, sendto, recvfrom, setsockopt],
+        spare: calls![getsockname, getsockopt, accept4, unlink, fchmodat],
     },
     Group {
         purpose: "generations of policies, recordings that are kept, files that are moved aside",

@@ -25,23 +25,19 @@ const TRIES: &[Try] = &[
     (
         "a file to read",
         |dir| std::fs::File::open(dir.join("old")).map(drop),
-        &[Guard, Worker, Events, Control, Rules, Watch, Audit, Recorder, Grants, Resolve, Post],
+        &[Guard, Worker, Events, Control, Rules, Recorder, Grants, Resolve, Post],
     ),
     (
         "a file to write",
         |dir| std::fs::File::create(dir.join("new")).map(drop),
-        &[Guard, Worker, Rules, Audit, Recorder],
+        &[Guard, Worker, Rules, Recorder],
     ),
     (
         "the internet",
         |_| std::net::UdpSocket::bind("127.0.0.1:0").map(drop),
         &[Guard, Resolve, Post],
     ),
-    (
-        "a socket of this host",
-        |_| UnixDatagram::unbound().map(drop),
-        &[Guard, Worker, Resolve, Post],
-    ),
+    ("a socket of this host", |_| UnixDatagram::unbound().map(drop), &[Guard, Resolve, Post]),
     ("another user", |_| Ok(nix::unistd::setgid(nix::unistd::getgid())?), &[Guard]),
 ];
 

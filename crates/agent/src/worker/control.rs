@@ -17,17 +17,13 @@
 //! | `GET /v1/alerts` | JSON lines; `follow=true` |
 //! | `GET /v1/policy` | one object: which policies are in force, read back from the kernel |
 //! | `GET /v1/denials` | one object: what was denied of late, the newest first |
-//! | `POST /v1/policy` | puts a stored generation in force; `generation=N`, `trial=SECONDS`; 409: why not |
-//! | `POST /v1/emergency` | `enforce=false` ends enforcement, `true` takes it up again |
-//! | `POST /v1/actions/rollback` | undoes what rules did; `id=N`, `rule=ID` or `since=SECONDS`, and `reason` |
-//! | `POST /v1/actions/resume` | lets rules act again after the breaker has tripped; `reason` |
+//! | `POST /v1/policy`, `/v1/emergency`, `/v1/actions/…` | 403: such changes are asked of the guard ([`crate::guard`]) |
 //! | `POST /v1/reload` | one object: the rules that run, once they do; 422: why the old ones stay |
 
 mod rules;
 
 use std::convert::Infallible;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -38,7 +34,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::extract::{Query, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -69,8 +65,10 @@ use crate::seccomp;
 const CLIENT_QUEUE: Bounds = Bounds { lines: 2048, bytes: 2 * 1024 * 1024 };
 /// How long the guard may take to count, or to attach what a client asked for.
 const GUARD_WAIT: Duration = Duration::from_secs(5);
+/// Where recordings are.
+const RECORD: &str = "/v1/record";
 /// Letters of a reason.
-pub(super) const REASON_MAX: usize = 1_000;
+const REASON_MAX: usize = 1_000;
 /// Commands that wait for the event thread; it takes them several times a second.
 pub(crate) const COMMANDS_MAX: usize = CLIENTS_MAX * 2;
 
@@ -89,20 +87,12 @@ pub(crate) struct Control {
     pub(crate) asking: Asking,
 }
 
-/// Binds the socket and serves it from its own thread.
-pub(crate) fn start(socket: &Path, control: Control) -> Result<(), Failure> {
+/// Serves the socket, which the guard has bound, from a thread of its own.
+pub(crate) fn start(socket: OwnedFd, control: Control) -> Result<(), Failure> {
     let unusable = |error: std::io::Error| {
-        let message = format!("cannot open the control socket {}: {error}", socket.display());
-        Failure::new(Exit::RuntimeDir, message)
+        Failure::new(Exit::RuntimeDir, format!("cannot serve the control socket: {error}"))
     };
-    // A worker that was killed leaves its socket behind; the guard's lock says that it is ours.
-    if let Err(error) = std::fs::remove_file(socket)
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        return Err(unusable(error));
-    }
-    let listener = std::os::unix::net::UnixListener::bind(socket).map_err(unusable)?;
-    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600)).map_err(unusable)?;
+    let listener = std::os::unix::net::UnixListener::from(socket);
     listener.set_nonblocking(true).map_err(unusable)?;
     std::thread::Builder::new()
         .name("control".into())
@@ -131,13 +121,13 @@ fn serve(listener: std::os::unix::net::UnixListener, control: Control) -> std::i
             .route("/v1/metrics", get(get_metrics))
             .route("/v1/events", get(get_events))
             .route("/v1/alerts", get(get_alerts))
-            .route("/v1/record", get(get_record))
+            .route(RECORD, get(get_record))
             .route("/v1/reload", post(rules::post_reload))
-            .route("/v1/policy", get(policies::get_policy).post(policies::post_policy))
+            .route("/v1/policy", get(policies::get_policy).post(policies::elsewhere))
             .route("/v1/denials", get(policies::get_denials))
-            .route("/v1/emergency", post(policies::post_emergency))
-            .route("/v1/actions/rollback", post(policies::post_rollback))
-            .route("/v1/actions/resume", post(policies::post_resume))
+            .route("/v1/emergency", post(policies::elsewhere))
+            .route("/v1/actions/rollback", post(policies::elsewhere))
+            .route("/v1/actions/resume", post(policies::elsewhere))
             .layer(from_fn(admit))
             .with_state(Arc::new(control))
             .into_make_service_with_connect_info::<Peer>();
@@ -170,13 +160,25 @@ impl Peer {
     }
 }
 
-/// Lets root and the agent's own user in.
+/// Lets root do everything, and others read what is shown with its secrets taken out. Who the others are
+/// is decided by the permissions of the socket: members of a group.
 async fn admit(ConnectInfo(peer): ConnectInfo<Peer>, request: Request, next: Next) -> Response {
-    let own = rustix::process::geteuid().as_raw();
-    if peer.0.is_some_and(|uid| uid == 0 || uid == own) {
-        return next.run(request).await;
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    match peer.0 {
+        Some(0) => next.run(request).await,
+        Some(_) if reads && request.uri().path() == RECORD => {
+            let what =
+                "only root may record: a recording holds what is taken out of all that is shown";
+            refuse(StatusCode::FORBIDDEN, what)
+        }
+        Some(_) if reads => next.run(request).await,
+        Some(_) => {
+            let what =
+                "only root may change anything; your group may read: status, rules, alerts, events";
+            refuse(StatusCode::FORBIDDEN, what)
+        }
+        None => refuse(StatusCode::FORBIDDEN, "the kernel does not say who asks"),
     }
-    refuse(StatusCode::FORBIDDEN, "only root may ask the agent")
 }
 
 /// An error as RFC 9457 describes it.
@@ -273,7 +275,17 @@ struct Wanted {
     r#where: Option<String>,
 }
 
-async fn get_events(State(control): Shared, Query(wanted): Query<Wanted>) -> Response {
+async fn get_events(
+    State(control): Shared,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Query(wanted): Query<Wanted>,
+) -> Response {
+    if wanted.r#where.is_some() && peer.uid() != 0 {
+        // They could be guessed letter by letter.
+        let what =
+            "only root may give a condition: it sees secrets that are taken out of the answer";
+        return refuse(StatusCode::FORBIDDEN, what);
+    }
     let named = match wanted.kinds.as_deref().map(kinds).transpose() {
         Ok(named) => named,
         Err(name) => {

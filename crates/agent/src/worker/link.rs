@@ -51,11 +51,20 @@ impl Link {
         Ok((Link { socket: Arc::new(socket), news, reload: Arc::default() }, sender))
     }
 
-    /// Waits for the rings, the first thing that the guard sends.
+    /// Waits for the socket behind which things are done for us, the first thing that the guard sends.
+    pub(crate) fn broker(&self) -> Result<OwnedFd, Failure> {
+        match proto::receive_reply(&*self.socket) {
+            Ok(Reply::Broker(socket)) => Ok(socket),
+            Ok(_) => Err(stranger(&"the guard did not send the broker's socket first")),
+            Err(error) => Err(stranger(&error)),
+        }
+    }
+
+    /// Waits for the rings, which the guard sends next.
     pub(crate) fn rings(&self) -> Result<[OwnedFd; 3], Failure> {
         match proto::receive_reply(&*self.socket) {
             Ok(Reply::Rings(rings)) => Ok(rings),
-            Ok(_) => Err(stranger(&"the guard did not send the rings first")),
+            Ok(_) => Err(stranger(&"the guard did not send the rings")),
             Err(error) => Err(stranger(&error)),
         }
     }
@@ -151,7 +160,7 @@ fn read(socket: &OwnedFd, board: &Board, reload: &AtomicBool, news: &SyncSender<
             Ok(Reply::Denials(json)) => News::Denials(json),
             Ok(Reply::Notice(json)) => News::Notice(json),
             Ok(Reply::Stop) => News::Stop,
-            Ok(Reply::Rings(_)) => continue,
+            Ok(Reply::Rings(_) | Reply::Broker(_)) => continue,
             Err(error) => {
                 if !matches!(error, ProtoError::Gone) {
                     tracing::error!(%error, "the guard cannot be understood");

@@ -14,6 +14,7 @@
 mod acts;
 mod arms;
 mod board;
+mod broker;
 mod changes;
 mod control;
 mod events;
@@ -45,6 +46,8 @@ pub(crate) use generations::in_force;
 pub(crate) use host::read_limited;
 pub(crate) use publisher::ancestors;
 pub(crate) use recorder::history::{DIRECTORY as HISTORY, segments};
+pub(crate) use rules::places as rule_places;
+pub(crate) use watch::look;
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -82,7 +85,7 @@ const ROWS_MAX: usize = 4_096;
 /// Confines a process that reads rules, before it does: no network, and with `--seccomp` its list of system
 /// calls and the files that it may reach.
 pub(crate) fn confine(args: &RunArgs, kind: Kind) -> Result<Confined, Failure> {
-    let landlock = if args.seccomp { landlock::reader_of_rules(args)? } else { None };
+    let landlock = if args.seccomp { landlock::reader_of_rules(args, kind)? } else { None };
     seccomp::no_network()?;
     if args.seccomp {
         seccomp::process(kind)?;
@@ -105,6 +108,8 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     if let Err(error) = rustix::thread::set_name(c"aegisbpf-worker") {
         tracing::debug!(%error, "the process keeps its name");
     }
+    let (link, news) = Link::open()?;
+    unprivileged()?;
     // Its addresses are the last that is asked of the network.
     let host = host::identity::read();
     // From here on neither a rule nor a script, nor what gets hold of this process by one, has a network.
@@ -114,12 +119,27 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
             "this kernel has no Landlock: the worker reads and writes what its user may"
         );
     }
-    let (link, news) = Link::open()?;
+    broker::begin(link.broker()?)?;
     let redactor = Redactor::open(args.run.redact.as_deref())?;
-    let audit = Arc::new(Audit::behind(&args.run.state_dir)?);
+    let audit = Arc::new(Audit::through(broker::note)?);
     let end = evaluate(args, (link, news), (host, redactor), &audit, confined);
     audit.finish();
     end
+}
+
+/// A worker that could act by itself must not read what strangers wrote.
+fn unprivileged() -> Result<(), Failure> {
+    let unknown =
+        |error| Failure::new(Exit::Internal, format!("what the worker may is unknown: {error}"));
+    rustix::thread::set_no_new_privs(true).map_err(unknown)?;
+    let sets = rustix::thread::capabilities(None).map_err(unknown)?;
+    let has_some = !(sets.permitted | sets.effective | sets.inheritable).is_empty();
+    if rustix::process::geteuid().is_root() || has_some {
+        let message = "the worker has privileges and will not go on";
+        return Err(Failure::new(Exit::Internal, message)
+            .help("it is started by `aegisbpf run`, as root, and becomes the user of --user"));
+    }
+    Ok(())
 }
 
 /// Reads the rules, and has them evaluated until the end.
@@ -185,7 +205,7 @@ fn evaluate(
     let asking = policies::Asking::default();
     let socket = guard::runtime::socket_path(&args.run.runtime_dir);
     control::start(
-        &socket,
+        broker::listen()?,
         Control { board, guard: link.asker(), events: commands, about, asking },
     )?;
     tracing::info!(rules = loaded, socket = %socket.display(), "watching");

@@ -95,10 +95,20 @@ pub(super) fn directories(args: &RunArgs) -> Vec<PathBuf> {
     if args.strict {
         Vec::new()
     } else if args.rules.is_empty() {
-        DIRECTORIES.iter().map(PathBuf::from).filter(|dir| dir.exists()).collect()
+        DIRECTORIES.iter().map(PathBuf::from).filter(|dir| files::exists(dir)).collect()
     } else {
         args.rules.clone()
     }
+}
+
+/// All places that rules and packs are read from, whether something is there or not.
+pub(crate) fn places(args: &RunArgs) -> Vec<PathBuf> {
+    let named = |named: &[PathBuf], usual: &mut dyn Iterator<Item = &str>| {
+        if named.is_empty() { usual.map(PathBuf::from).collect() } else { named.to_vec() }
+    };
+    let mut all: Vec<PathBuf> = named(&args.rules, &mut DIRECTORIES.iter().copied());
+    all.extend(named(&args.packs, &mut packs::DIRECTORIES.iter().map(|(path, _)| *path)));
+    all
 }
 
 /// Whether the agent starts with these rules, or runs already.
@@ -269,7 +279,7 @@ fn strict(args: &RunArgs) -> Result<Vec<LeftOut>, Failure> {
     if !args.rules.is_empty() {
         return Err(unusable(&args.rules.iter().map(refuse).collect::<Vec<_>>()));
     }
-    let there = DIRECTORIES.iter().map(PathBuf::from).filter(|dir| dir.exists());
+    let there = DIRECTORIES.iter().map(PathBuf::from).filter(|dir| files::exists(dir));
     let left_out = |path: PathBuf| LeftOut {
         id: None,
         file: path.display().to_string(),

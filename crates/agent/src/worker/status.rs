@@ -50,6 +50,7 @@ pub(crate) fn document(about: &About, board: &Board, fresh: bool) -> Json {
         "guard": { "pid": guard, "rss_kib": rss_kib(&guard.to_string()) },
         "worker": {
             "pid": worker,
+            "user": user(),
             "rss_kib": rss_kib("self"),
             "restarts": about.restarts,
             "seccomp": if about.confined.seccomp { "lists" } else { "no network" },
@@ -61,6 +62,13 @@ pub(crate) fn document(about: &About, board: &Board, fresh: bool) -> Json {
         "kernel_counters": board.counters(),
         "kernel_counters_fresh": fresh,
     })
+}
+
+/// Who we are: a name, or a number where this host has none for it.
+fn user() -> String {
+    let uid = nix::unistd::geteuid();
+    let known = nix::unistd::User::from_uid(uid).ok().flatten();
+    known.map_or_else(|| uid.to_string(), |known| known.name)
 }
 
 /// The rules that run, with the times of their generation.

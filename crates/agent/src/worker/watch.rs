@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::packs;
 use super::rules::directories;
+use super::{broker, packs};
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
 use crate::seccomp;
@@ -72,8 +72,13 @@ pub(crate) fn start(args: &RunArgs, seen: Seen, changed: Arc<AtomicBool>) -> Res
         .map_err(|e| Failure::new(Exit::Internal, format!("cannot start a thread: {e}")))
 }
 
-/// What all files look like that decide which rules run.
+/// What all files look like that decide which rules run: whoever may look at them is asked.
 pub(crate) fn print(args: &RunArgs) -> u64 {
+    broker::look().unwrap_or_else(|| look(args))
+}
+
+/// The same, by this process.
+pub(crate) fn look(args: &RunArgs) -> u64 {
     let rules = files::fingerprint(&directories(args), PACKED);
     let packs = files::fingerprint(&packs::watched(args), PACKED);
     rules ^ packs.rotate_left(1)

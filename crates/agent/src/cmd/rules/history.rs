@@ -10,6 +10,7 @@ use crate::exit::{Exit, Failure};
 use crate::render::escape::piece;
 use crate::render::table;
 use crate::rules::{About, Peer, Standing, Store};
+use crate::state;
 
 /// Digits of a digest in a line; `-o json` has all of them.
 const DIGITS: usize = 12;
@@ -18,7 +19,7 @@ const NAMED_MAX: usize = 3;
 
 /// Shows all generations, the oldest first.
 pub(crate) fn run(args: &HistoryArgs) -> Result<Exit, Failure> {
-    let store = Store::at(&args.state_dir);
+    let store = Store::at(&state::of_worker(&args.state_dir));
     let failed = |error: io::Error| {
         if error.kind() == ErrorKind::PermissionDenied {
             let message = format!("{} may be read by root only", args.state_dir.display());

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::{Value as Json, json};
 
 use crate::cli::RunArgs;
+use crate::state;
 use crate::worker::{HISTORY, segments};
 
 /// Captures that are kept: more alerts than somebody looks at.
@@ -48,7 +49,7 @@ pub(super) struct Capture {
 impl Captures {
     pub(super) fn new(args: &RunArgs) -> Captures {
         Captures {
-            history: args.state_dir.join(HISTORY),
+            history: state::of_worker(&args.state_dir).join(HISTORY),
             kept: args.state_dir.join("captures"),
             bytes: args.history.0.map(|history| history.bytes),
             before: args.capture_before,

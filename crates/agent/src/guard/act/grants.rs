@@ -3,10 +3,15 @@
 //! The worker evaluates what strangers wrote, so it is not asked: a process of its own reads the rules as
 //! the worker does, with the same options and under the same filter of system calls, and has seen no
 //! event before it says what each of them may do. What it does not name may nothing.
+//!
+//! It reads the operator's directories. Only after a rollback it reads what the worker kept, and only if
+//! that is a set of files which it has read from those directories before: of such sets we write down the
+//! digests, in `granted.json`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::thread::Builder;
@@ -17,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
+use crate::policy::store;
 use crate::proto::Verb;
 use crate::seccomp::Kind;
 use crate::worker::{confine, in_force, wanted};
@@ -24,13 +30,64 @@ use crate::worker::{confine, in_force, wanted};
 /// Bytes of all grants: as many rules as are ever loaded, with their ids.
 const GRANTS_MAX: u64 = 16 << 20;
 
+/// Sets of rules that are remembered: more than generations are kept.
+const SETS_MAX: usize = 64;
+/// Bytes of all their digests.
+const SETS_BYTES_MAX: u64 = 64 << 10;
+
 /// What rules may do, as far as it is known.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Grants {
     known: HashMap<String, Grant>,
-    coming: Option<Receiver<Result<Vec<Grant>, String>>>,
+    coming: Option<Receiver<Result<Answer, String>>>,
     /// Asked for again while they were read.
     again: bool,
+    sets: Sets,
+}
+
+/// Digests of sets of rules that were read from the operator's directories, the oldest first.
+#[derive(Debug)]
+struct Sets {
+    path: PathBuf,
+    all: Vec<String>,
+}
+
+/// What the reader says.
+#[derive(Debug, Default)]
+struct Answer {
+    /// The digest of what it read from the operator's directories; none if it read something else.
+    set: Option<String>,
+    grants: Vec<Grant>,
+}
+
+impl Sets {
+    fn open(state: &Path) -> Sets {
+        let path = state.join("granted.json");
+        let all = match store::read(&path, SETS_BYTES_MAX) {
+            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
+            Err(error) => {
+                if error.kind() != ErrorKind::NotFound {
+                    tracing::error!(%error, "rules of before a rollback may do nothing");
+                }
+                Vec::new()
+            }
+        };
+        Sets { path, all }
+    }
+
+    fn add(&mut self, set: String) {
+        if self.all.last() == Some(&set) {
+            return;
+        }
+        self.all.retain(|one| *one != set);
+        self.all.push(set);
+        let surplus = self.all.len().saturating_sub(SETS_MAX);
+        self.all.drain(..surplus);
+        let kept = serde_json::to_vec(&self.all).map_err(std::io::Error::other);
+        if let Err(error) = kept.and_then(|bytes| store::replace(&self.path, &bytes)) {
+            tracing::error!(%error, "after a rollback to these rules they may do nothing");
+        }
+    }
 }
 
 /// One rule.
@@ -45,6 +102,12 @@ pub(super) struct Grant {
 }
 
 impl Grants {
+    /// None are known yet; the sets of before are those of this state directory.
+    pub(super) fn new(state: &Path) -> Grants {
+        let sets = Sets::open(state);
+        Grants { known: HashMap::new(), coming: None, again: false, sets }
+    }
+
     /// Has them read, again or for the first time. Until they are there the old ones hold.
     pub(super) fn ask(&mut self, arguments: &[OsString]) {
         if self.coming.is_some() {
@@ -52,10 +115,10 @@ impl Grants {
             return;
         }
         let (sender, coming) = sync_channel(1);
-        let arguments = arguments.to_vec();
+        let (arguments, sets) = (arguments.to_vec(), self.sets.all.join("\n"));
         let started = Builder::new().name("grants".to_owned()).spawn(move || {
             // The guard has ended if nobody takes it.
-            drop(sender.send(asked(&arguments)));
+            drop(sender.send(asked(&arguments, &sets)));
         });
         match started {
             Ok(_) => self.coming = Some(coming),
@@ -67,7 +130,10 @@ impl Grants {
     pub(super) fn service(&mut self, arguments: &[OsString]) -> bool {
         let Some(coming) = &self.coming else { return false };
         match coming.try_recv() {
-            Ok(Ok(known)) => self.put(known),
+            Ok(Ok(Answer { set, grants })) => {
+                set.into_iter().for_each(|set| self.sets.add(set));
+                self.put(grants);
+            }
             Ok(Err(error)) => tracing::error!(error, "what rules may do cannot be read"),
             Err(TryRecvError::Empty) => return false,
             Err(TryRecvError::Disconnected) => {
@@ -110,12 +176,15 @@ impl Grants {
     }
 }
 
-fn asked(arguments: &[OsString]) -> Result<Vec<Grant>, String> {
+fn asked(arguments: &[OsString], sets: &str) -> Result<Answer, String> {
     let mut command = Command::new("/proc/self/exe");
     command.arg("grants").args(arguments);
     // What is wrong with rules is what the worker says, too.
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().map_err(|error| error.to_string())?;
+    if let Some(mut input) = child.stdin.take() {
+        input.write_all(sets.as_bytes()).map_err(|error| error.to_string())?;
+    }
     let mut text = String::new();
     let read = child.stdout.take().map(|out| out.take(GRANTS_MAX).read_to_string(&mut text));
     let status = child.wait().map_err(|error| error.to_string())?;
@@ -123,18 +192,26 @@ fn asked(arguments: &[OsString]) -> Result<Vec<Grant>, String> {
     if !status.success() {
         return Err(format!("their reader ended with {status}"));
     }
-    let all = text.lines().map(serde_json::from_str);
-    all.collect::<Result<_, _>>().map_err(|error| error.to_string())
+    let mut lines = text.lines();
+    let first = lines.next().ok_or("their reader said nothing")?;
+    let set = serde_json::from_str(first).map_err(|error| error.to_string())?;
+    let grants: Result<_, _> = lines.map(serde_json::from_str).collect();
+    Ok(Answer { set, grants: grants.map_err(|error| error.to_string())? })
 }
 
-/// `aegisbpf grants`: what each rule may do that asks for anything, one a line.
+/// `aegisbpf grants`: the set that was read, as JSON, and what each rule may do that asks for anything, one
+/// a line. Standard input names the sets that are known.
 pub(crate) fn print(args: &RunArgs) -> Result<Exit, Failure> {
     if let Err(error) = rustix::thread::set_name(c"aegisbpf-grants") {
         tracing::debug!(%error, "the process keeps its name");
     }
     confine(args, Kind::Grants)?;
-    let rules = in_force(args)?;
+    let mut known = String::new();
+    std::io::stdin().take(SETS_BYTES_MAX).read_to_string(&mut known)?;
+    let known: BTreeSet<String> = known.lines().map(str::to_owned).collect();
+    let (rules, set) = in_force(args, &known)?;
     let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", serde_json::json!(set))?;
     let sources = rules.loaded.sources.iter();
     let texts: HashMap<&str, &str> =
         sources.map(|one| (one.name.as_str(), one.text.as_str())).collect();

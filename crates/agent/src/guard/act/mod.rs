@@ -120,7 +120,7 @@ impl Actor {
             audit_full: args.audit_full,
             ttl: args.action_ttl,
             options,
-            grants: Grants::default(),
+            grants: Grants::new(&args.state_dir),
             waiting: VecDeque::new(),
             limits: Limits::new(bounds),
             protected: Protected::new(&args.protect),

@@ -12,8 +12,9 @@ mod keep;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,7 +28,8 @@ use super::watch::{Seen, print as look};
 use crate::audit::Audit;
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
-use crate::rules::{Cause, Held, Standing, Store, Why};
+use crate::rules::about::{Entry, digest};
+use crate::rules::{About, Cause, Content, Held, Standing, Store, Why};
 
 /// What is asked of the thread that reads rules.
 #[derive(Debug, Clone)]
@@ -331,18 +333,36 @@ impl Generations {
     }
 }
 
-/// The rules in force, only looked at: those of the generation that is held, or else of the directories.
-/// What is malformed or refused is left out.
-pub(crate) fn in_force(args: &RunArgs) -> Result<Rules, Failure> {
+/// The rules in force, only looked at, by a process that does not take the worker's word: those of the
+/// generation that is held, if its set is a known one, or else of the directories; with the digest of the
+/// set if it was read from there. What is malformed or refused is left out.
+pub(crate) fn in_force(
+    args: &RunArgs,
+    known: &BTreeSet<String>,
+) -> Result<(Rules, Option<String>), Failure> {
     let args = RunArgs { keep_going: true, ..args.clone() };
+    if let Some((about, contents, place)) = held(&args, known) {
+        return Ok((rules::again(&args, (&about, contents, place), false, None)?, None));
+    }
+    let rules = rules::read(&args, When::Reload, None)?;
+    let set = rules.contents.as_ref().ok().map(|contents| set(contents, args.strict));
+    Ok((rules, set))
+}
+
+/// The generation that is held, if its files are together a set that is known.
+fn held(args: &RunArgs, known: &BTreeSet<String>) -> Option<(About, Vec<Content>, PathBuf)> {
     let store = Store::at(&args.state_dir);
-    let unreadable = |error: std::io::Error| Failure::new(Exit::Failed, error.to_string());
-    let Some(held) = store.standing().map_err(unreadable)?.held else {
-        return rules::read(&args, When::Reload, None);
-    };
-    let about = store.about(held.generation).map_err(unreadable)?;
-    let contents = store.contents(&about).map_err(unreadable)?;
-    rules::again(&args, (&about, contents, store.place(held.generation)), false, None)
+    let generation = store.standing().ok()?.held?.generation;
+    let about = store.about(generation).ok()?;
+    let contents = store.contents(&about).ok()?;
+    let is_known = known.contains(&set(&contents, args.strict));
+    is_known.then(|| (about, contents, store.place(generation)))
+}
+
+/// The digest of a set of rules.
+fn set(contents: &[Content], strict: bool) -> String {
+    let files: Vec<Entry> = contents.iter().map(Entry::from).collect();
+    digest(&files, strict)
 }
 
 /// A generation runs instead of what the directories hold, until somebody says otherwise.

@@ -1,6 +1,5 @@
 //! Where packs are: directories of packs, or packs themselves.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use ::packs::{Code, Level, Refusal};
@@ -26,7 +25,7 @@ pub(crate) fn places(named: &[PathBuf]) -> Result<Vec<Found>, Vec<Refusal>> {
     let mut all = Vec::new();
     if named.is_empty() {
         for (path, place) in DIRECTORIES.iter().map(|(path, place)| (Path::new(path), *place)) {
-            if path.exists() {
+            if files::exists(path) {
                 below(path, place, &mut all)?;
             }
         }
@@ -51,24 +50,16 @@ fn below(path: &Path, place: Level, all: &mut Vec<Found>) -> Result<(), Vec<Refu
     files::Directory::open(path, files::Trust::Owner)
         .map_err(|error| vec![::packs::unread(&error)])?;
     let mut found = Vec::new();
-    for entry in fs::read_dir(path).map_err(unread)? {
-        let entry = entry.map_err(unread)?;
-        if entry.file_name().as_encoded_bytes().starts_with(b".") {
-            continue;
-        }
-        if entry.file_type().map_err(unread)?.is_symlink() {
+    let entries = files::list(path).map_err(unread)?;
+    let entries = entries.filter(|entries| all.len() + entries.len() <= PACKS_MAX);
+    let too_many =
+        || vec![Refusal::new(Code::TooMany, &shown, format!("more than {PACKS_MAX} packs"))];
+    for (entry, kind) in entries.ok_or_else(too_many)? {
+        if kind == files::Kind::Link {
             let what = "a link; put the pack itself here";
-            return Err(vec![Refusal::new(
-                Code::NotRegular,
-                &entry.path().display().to_string(),
-                what,
-            )]);
+            return Err(vec![Refusal::new(Code::NotRegular, &entry.display().to_string(), what)]);
         }
-        found.push(Found { path: entry.path(), place });
-        if all.len() + found.len() > PACKS_MAX {
-            let what = format!("more than {PACKS_MAX} packs");
-            return Err(vec![Refusal::new(Code::TooMany, &shown, what)]);
-        }
+        found.push(Found { path: entry, place });
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
     all.extend(found);

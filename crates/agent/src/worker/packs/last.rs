@@ -63,7 +63,7 @@ impl Last {
     /// The version that was kept, if there is one. It counts as found where the pack is.
     pub(super) fn open(&self, path: &Path) -> Option<Result<Untrusted, Refusal>> {
         let bytes = files::read_bytes(&self.file(path), MAX_PACK, files::Trust::Owner).ok()?;
-        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let real = files::real(path).unwrap_or_else(|_| path.to_owned());
         let place = format!("{} (last good version)", path.display());
         Some(Untrusted::from_bytes(&real, &place, bytes))
     }

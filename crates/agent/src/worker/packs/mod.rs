@@ -70,7 +70,7 @@ pub(crate) fn again(
     let mut packs = Packs { operator: Some(operator.files.clone()), ..Packs::default() };
     for (found, place, bytes) in stored {
         let path = PathBuf::from(&place);
-        let real = path.canonicalize().unwrap_or(path);
+        let real = files::real(&path).unwrap_or(path);
         let judged = Untrusted::from_bytes(&real, &place, bytes)
             .map_err(|refusal| vec![refusal])
             .and_then(|opened| opened.verify(&operator.judge(found, args.strict)))
@@ -106,7 +106,11 @@ pub(crate) fn read(args: &RunArgs, audit: Option<&Audit>) -> Result<Packs, Vec<R
     let operator = Operator::open(args.keys.as_deref(), args.trust.as_deref())?;
     let record = args.state_dir.join(RECORD);
     let mut reading = Reading {
-        installed: Installed::open(&record).map_err(|refusal| vec![refusal])?,
+        // Who only looks reads what lies there now, and takes nobody's word for what was there before.
+        installed: match audit {
+            Some(_) => Installed::open(&record).map_err(|refusal| vec![refusal])?,
+            None => Installed::default(),
+        },
         last: Last::at(&args.state_dir),
         operator,
         strict: args.strict,

@@ -12,14 +12,13 @@ use std::time::{Duration, Instant};
 use rustix::fs::OFlags;
 
 use super::{ADDRESSES_MAX, KNOWN_MAX};
+use crate::guard::user::NOBODY;
 use crate::seccomp::{self, Kind};
 
 /// How long the resolver may take for all names.
 const PATIENCE: Duration = Duration::from_secs(12);
 /// Bytes of an answer: that many addresses of the longest names.
 const ANSWER_MAX: usize = KNOWN_MAX * 320;
-/// User and group of who asks: nobody.
-const NOBODY: u32 = 65_534;
 
 /// A question on its way.
 #[derive(Debug)]

@@ -63,7 +63,7 @@ mod numbers {
     }
     numbers! {
         accept4 SYS_accept4, access SYS_access, arch_prctl SYS_arch_prctl, bind SYS_bind, bpf SYS_bpf,
-        brk SYS_brk, capget SYS_capget, capset SYS_capset, chdir SYS_chdir, chmod SYS_chmod,
+        brk SYS_brk, capget SYS_capget, capset SYS_capset, chdir SYS_chdir, chmod SYS_chmod, chown SYS_chown, lchown SYS_lchown,
         clock_getres SYS_clock_getres, clock_gettime SYS_clock_gettime,
         clock_nanosleep SYS_clock_nanosleep, clone SYS_clone, clone3 SYS_clone3, close SYS_close,
         close_range SYS_close_range, connect SYS_connect, copy_file_range SYS_copy_file_range,
@@ -170,7 +170,7 @@ pub(super) const GROUPS: &[Group] = &[
     Group {
         purpose: "files to read",
         kinds: &[Events, Control, Rules, Recorder, Grants, Resolve, Post],
-        calls: calls![openat: to_read, lseek, newfstatat, statx, getdents64, pread64],
+        calls: calls![openat: to_read, geteuid, lseek, newfstatat, statx, getdents64, pread64],
         spare: calls![
             fstat, stat, lstat, access, faccessat, faccessat2, readlink, readlinkat, fstatfs,
             fadvise64, getcwd,
@@ -207,8 +207,7 @@ pub(super) const GROUPS: &[Group] = &[
         purpose: "the control socket is served",
         kinds: &[Control],
         calls: calls![
-            accept4, eventfd2, getsockopt, recvfrom, shutdown, socketpair: unix, writev, geteuid,
-            getppid,
+            accept4, eventfd2, getsockopt, recvfrom, shutdown, socketpair: unix, writev, getppid,
         ],
         spare: calls![sendto: connected, setsockopt, getsockname, getpeername, eventfd],
     },
@@ -316,7 +315,7 @@ pub(super) const GROUPS: &[Group] = &[
     Group {
         purpose: "sockets of the kernel and of the agent",
         kinds: &[Guard],
-        calls: calls![socket, bind, listen, chmod, connect, sendto, recvfrom, setsockopt],
+        calls: calls![socket, bind, listen, chmod, chown, connect, sendto, recvfrom, setsockopt],
         spare: calls![getsockname, getsockopt, accept4, unlink, fchmodat],
     },
     Group {
@@ -338,6 +337,7 @@ pub(super) const GROUPS: &[Group] = &[
         ],
         spare: calls![
             rmdir,
+            lchown,
             fchown,
             fchownat,
             fgetxattr,

@@ -111,7 +111,7 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     let (link, news) = Link::open()?;
     unprivileged()?;
     // Its addresses are the last that is asked of the network.
-    let host = host::identity::read();
+    let (host, user) = (host::identity::read(), status::user());
     // From here on neither a rule nor a script, nor what gets hold of this process by one, has a network.
     let confined = confine(&args.run, Kind::Worker)?;
     if confined.seccomp && confined.landlock.is_none() {
@@ -122,7 +122,7 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     broker::begin(link.broker()?)?;
     let redactor = Redactor::open(args.run.redact.as_deref())?;
     let audit = Arc::new(Audit::through(broker::note)?);
-    let end = evaluate(args, (link, news), (host, redactor), &audit, confined);
+    let end = evaluate(args, (link, news), (host, redactor), &audit, (user, confined));
     audit.finish();
     end
 }
@@ -148,7 +148,7 @@ fn evaluate(
     (link, news): (Link, SyncSender<News>),
     (host, redactor): (Host, Redactor),
     audit: &Arc<Audit>,
-    confined: Confined,
+    (user, confined): (String, Confined),
 ) -> Result<Exit, Failure> {
     let seen = watch::Seen::default();
     let generations = Generations::new(&args.run, seen.clone(), Arc::clone(audit));
@@ -158,6 +158,7 @@ fn evaluate(
     board.put_rules(set);
     let health = Health::new(infos, args.run.max_alerts);
     let about = status::About {
+        user,
         started: args.started,
         worker_started: status::seconds_since_boot(),
         restarts: args.restarts,

@@ -14,6 +14,8 @@ const STATUS_MAX: u64 = 16 * 1024;
 /// What does not change while the worker lives.
 #[derive(Debug, Clone)]
 pub(crate) struct About {
+    /// The user that it runs as: a name is asked for once, before it is confined.
+    pub(crate) user: String,
     /// When the guard started, seconds since boot.
     pub(crate) started: u64,
     /// When this worker started, seconds since boot.
@@ -50,7 +52,7 @@ pub(crate) fn document(about: &About, board: &Board, fresh: bool) -> Json {
         "guard": { "pid": guard, "rss_kib": rss_kib(&guard.to_string()) },
         "worker": {
             "pid": worker,
-            "user": user(),
+            "user": about.user,
             "rss_kib": rss_kib("self"),
             "restarts": about.restarts,
             "seccomp": if about.confined.seccomp { "lists" } else { "no network" },
@@ -65,7 +67,7 @@ pub(crate) fn document(about: &About, board: &Board, fresh: bool) -> Json {
 }
 
 /// Who we are: a name, or a number where this host has none for it.
-fn user() -> String {
+pub(crate) fn user() -> String {
     let uid = nix::unistd::geteuid();
     let known = nix::unistd::User::from_uid(uid).ok().flatten();
     known.map_or_else(|| uid.to_string(), |known| known.name)
@@ -149,6 +151,7 @@ mod tests {
         assert!(rss_kib("self").unwrap() > 500);
         assert_eq!(rss_kib("0"), None);
         let about = About {
+            user: String::new(),
             started: 0,
             worker_started: 0,
             restarts: 2,

@@ -1,8 +1,6 @@
 //! The stage `packaging`: what is shipped beside the binaries, tried with the tools of those who take it. The packages hold the
 //! binaries of the stage `build`.
 
-mod elf;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,7 +22,6 @@ const CHECKS: &[Check] = &[
     ("apparmor", &["apparmor_parser"], apparmor),
     ("selinux", &["checkmodule", "make"], selinux),
     ("release", &["openssl"], release),
-    ("hardening", &["readelf"], elf::check),
     ("deb", &["dpkg-deb", "dpkg-shlibdeps", "lintian"], deb),
     ("deb-life", &["debootstrap"], life),
     ("rpm", &["rpmbuild", "rpm"], rpm),

@@ -215,6 +215,7 @@ fn a_worker_that_writes_its_own_store_is_granted_nothing_by_it() {
     let place = worker.store.place(1);
     let text = fs::read_to_string(place.join("files/0")).unwrap().replace("\"one\"", "\"evil\"");
     about.files[0].sha256 = ::packs::Sha256::of(text.as_bytes());
+    about.files[0].bytes = text.len() as u64;
     about.sha256 = digest(&about.files, false);
     fs::write(place.join("files/0"), text).unwrap();
     fs::write(place.join("about.json"), serde_json::to_vec(&about).unwrap()).unwrap();

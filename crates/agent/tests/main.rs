@@ -28,6 +28,7 @@ mod generations;
 #[cfg(test)]
 mod health;
 #[cfg(test)]
+mod incidents;
 mod isolate;
 #[cfg(test)]
 mod lab;

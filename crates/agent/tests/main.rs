@@ -29,6 +29,7 @@ mod generations;
 mod health;
 #[cfg(test)]
 mod incidents;
+#[cfg(test)]
 mod isolate;
 #[cfg(test)]
 mod lab;

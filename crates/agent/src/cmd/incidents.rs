@@ -138,12 +138,13 @@ fn story(one: &Incident, is_open: bool) -> String {
     let heading = ["count", "severity", "first", "last", "rule", "executable", "outcome"];
     text += &table::plain(&heading, rows);
     if one.findings_left_out > 0 {
-        text += &format!("{} more alerts of other rules and programs\n", one.findings_left_out);
+        let more = one.findings_left_out;
+        text.extend([&*more.to_string(), " more alerts of other rules and programs\n"]);
     }
     text.push('\n');
     branch(one.processes(), &one.root, 0, &mut text);
     if one.processes_left_out > 0 {
-        text += &format!("{} more processes\n", one.processes_left_out);
+        text.extend([&*one.processes_left_out.to_string(), " more processes\n"]);
     }
     text
 }
@@ -156,9 +157,10 @@ fn branch(all: &[Process], id: &str, depth: usize, text: &mut String) {
     }
     let line =
         if process.command_line.is_empty() { &process.executable } else { &process.command_line };
-    *text += &format!("{}{} {}", "  ".repeat(depth), process.pid, piece(line));
+    let pid = process.pid.to_string();
+    text.extend([&*"  ".repeat(depth), &pid, " ", &piece(line)]);
     if process.alerts > 0 {
-        *text += &format!("  [{} alerts]", process.alerts);
+        text.extend(["  [", &process.alerts.to_string(), " alerts]"]);
     }
     text.push('\n');
     for child in all.iter().filter(|one| one.parent.as_deref() == Some(id) && one.entity_id != id) {

@@ -1,3 +1,5 @@
+//! Incidents: what belongs together, bounds, and what outlives a worker.
+
 use serde_json::json;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Suppressions: what they cover, until when, and what is wrong in a file.
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 

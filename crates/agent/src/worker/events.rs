@@ -83,8 +83,7 @@ impl Worker {
         rules_want: Interest,
         (publisher, recorder): (Publisher, Recorder),
         (arms, acts, scripts): (Arms, Acts, Arc<[scripts::Info]>),
-        (args, changing, audit): (&RunArgs, Changing, Arc<Audit>),
-        suppressing: Suppressing,
+        (args, changing, audit, suppressing): (&RunArgs, Changing, Arc<Audit>, Suppressing),
         board: Arc<Board>,
         guard: Asker,
     ) -> Worker {

@@ -140,8 +140,7 @@ fn evaluate(
         interest,
         (publisher, recorder),
         (arms, acts, scripts),
-        (&args.run, Changing::new(&args.run, generations), Arc::clone(audit)),
-        suppressing,
+        (&args.run, Changing::new(&args.run, generations), Arc::clone(audit), suppressing),
         Arc::clone(&board),
         link.asker(),
     );

@@ -158,7 +158,7 @@ fn text(list: &[Suppression], outcome: &Outcome) -> String {
         (outcome.gaps, "places at which the recordings lack something"),
     ] {
         if count > 0 {
-            text += &format!("{count} {what}\n");
+            text.extend([&*count.to_string(), " ", what, "\n"]);
         }
     }
     text

@@ -87,7 +87,8 @@ fn inside(pages: &[String]) -> Result<ExitCode> {
 
 /// The pages with commands for people, in the order of their names.
 fn pages_of_people() -> Result<Vec<String>> {
-    let list = sh::capture(sh::cmd("git").args(["ls-files", "README.md", "docs/*.md"]))?;
+    let all = ["ls-files", "--cached", "--others", "--exclude-standard", "README.md", "docs/*.md"];
+    let list = sh::capture(sh::cmd("git").args(all))?;
     let pages = list.lines().filter(|path| !PLAYED_ELSEWHERE.contains(path));
     Ok(pages.map(str::to_owned).collect())
 }

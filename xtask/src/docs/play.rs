@@ -64,7 +64,10 @@ struct Terminal {
 
 impl Desk {
     fn new(page: &str) -> Result<Desk> {
-        let place = Path::new("/srv").join(page.replace(['/', '.'], "-"));
+        Desk::at(Path::new("/srv").join(page.replace(['/', '.'], "-")))
+    }
+
+    fn at(place: PathBuf) -> Result<Desk> {
         std::fs::create_dir_all(&place)?;
         Ok(Desk { place, terminals: BTreeMap::new() })
     }
@@ -237,4 +240,48 @@ fn tail(text: &str) -> &str {
     let from = text.len().saturating_sub(TAIL);
     let from = (from..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(from);
     text.get(from..).unwrap_or_default().trim_end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::docs::page;
+
+    /// What playing the blocks of a page comes to: nothing, or what is wrong with the first that does not hold.
+    fn played(name: &str, text: &str) -> (Desk, Result<()>) {
+        let mut desk = Desk::at(sh::target().join("docs-test").join(name)).unwrap();
+        let page = page::read("p.md", text).unwrap();
+        let result = page.blocks.iter().try_for_each(|block| desk.play(block));
+        (desk, result)
+    }
+
+    fn wrong(name: &str, text: &str) -> String {
+        format!("{:#}", played(name, text).1.unwrap_err())
+    }
+
+    #[test]
+    fn files_are_there_for_commands_and_what_they_print_is_compared() {
+        let page = "```text file=a/b\nhello\n```\n```console\n$ cat a/b\nhello\n$ cat a/c\ncat: a/c: …\n```\n";
+        played("sound", page).1.unwrap();
+        let said = wrong("false", &page.replace("\nhello\n$", "\ngoodbye\n$"));
+        assert!(said.contains("line 5: `cat a/b` prints, other than shown:\nhello"), "{said}");
+    }
+
+    #[test]
+    fn what_fails_is_told_with_its_words() {
+        let said = wrong("script", "```sh\necho the reason >&2; false\necho not here\n```\n");
+        assert!(said.contains("the reason") && !said.contains("not here"), "{said}");
+        let said = wrong("command", "```console\n$ echo the reason; exit 4\n```\n");
+        assert!(said.contains("exit status: 4") && said.contains("the reason"), "{said}");
+    }
+
+    #[test]
+    fn a_terminal_shows_what_comes_later_and_ends_as_by_an_interrupt() {
+        let page = "```sh terminal=one\ntrap 'echo ended > end; exit' INT\nsleep 0.2; echo 7 shown\n\
+                    while :; do sleep 0.1; done\n```\n```console terminal=one\n5 shown\n```\n";
+        let (mut desk, result) = played("terminal", page);
+        result.unwrap();
+        desk.close("one").unwrap();
+        assert_eq!(std::fs::read_to_string(desk.place.join("end")).unwrap(), "ended\n");
+    }
 }

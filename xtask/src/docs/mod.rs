@@ -2,11 +2,13 @@
 //!
 //! The binaries are the real ones (`cargo build --release`). They run in a mount namespace of their own, in which the
 //! places of the agent, `/srv`, `/tmp` and the BPF filesystem are empty ones: so commands stand in the pages as people
-//! type them, and what they leave goes with the namespace. [`page`] says what a page may ask of this.
+//! type them, and what they leave goes with the namespace. [`page`] says what a page may ask of this. Commands within
+//! sentences are not run; [`words`] finds those that there are not.
 
 mod page;
 mod play;
 mod said;
+mod words;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -61,14 +63,20 @@ fn inside(pages: &[String]) -> Result<ExitCode> {
     for path in all.iter().filter(chosen) {
         let text = std::fs::read_to_string(sh::at(path))?;
         let page = page::read(path, &text).with_context(|| format!("in {path}"))?;
-        read.push(page);
+        read.push((page, text));
     }
     if read.is_empty() || (!pages.is_empty() && read.len() != pages.len()) {
         bail!("there are these pages: {}", all.join(" "));
     }
     furnish()?;
     let (mut total, mut run, mut left) = (Outcome::default(), 0, 0);
-    for page in &read {
+    let mut helps = words::Helps::of_programs();
+    for (page, text) in &read {
+        let wrong = helps.wrong(text)?;
+        for finding in &wrong {
+            println!("FAIL {}:{finding}", page.path);
+        }
+        total += if wrong.is_empty() { Outcome::PASS } else { Outcome::FAIL };
         for block in &page.blocks {
             match &block.no_run {
                 Some(reason) => {

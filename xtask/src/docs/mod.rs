@@ -50,7 +50,7 @@ fn outside(pages: &[String]) -> Result<ExitCode> {
     again.arg(std::env::current_exe()?).args(["docs", INSIDE]).args(pages);
     let status = again.status().context("cannot start unshare")?;
     for place in missing {
-        sh::run(sh::as_root("rmdir")?.arg(place))?;
+        sh::run(sh::as_root("rmdir")?.args(["--ignore-fail-on-non-empty", place]))?;
     }
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -14,8 +14,8 @@ use super::said;
 use crate::outcome::Outcome;
 use crate::sh;
 
-/// Most that a command may take: what it does is done within seconds, also on a busy machine.
-const COMMAND: Duration = Duration::from_mins(1);
+/// Most that a command may take: seconds, but for those that wait until a kernel has verified what enforces.
+const COMMAND: Duration = Duration::from_mins(3);
 /// Until an agent answers: it loads its programs first.
 const START: Duration = Duration::from_mins(2);
 /// Until another terminal shows what it is said to show.

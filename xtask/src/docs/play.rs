@@ -132,6 +132,10 @@ impl Desk {
         let status = within(COMMAND, || Ok(child.try_wait()?))?;
         let output = String::from_utf8_lossy(&std::fs::read(path)?).into_owned();
         if let Some(status) = status {
+            if !status.success() {
+                // What a script that fails has left in the background; most have left nothing.
+                let _nobody = interrupt("KILL", &child);
+            }
             return Ok((status, output));
         }
         interrupt("KILL", &child)?;

@@ -223,7 +223,12 @@ impl Desk {
 
 /// Signals a command and all that it started, as a terminal does.
 fn interrupt(signal: &str, child: &Child) -> Result<()> {
-    sh::run(super::tool("kill").args(["-s", signal, "--"]).arg(format!("-{}", child.id())))
+    sh::run(
+        super::tool("kill")
+            .stderr(Stdio::null())
+            .args(["-s", signal, "--"])
+            .arg(format!("-{}", child.id())),
+    )
 }
 
 /// Looks again and again, until something is there or the time is over.

@@ -15,8 +15,10 @@
 //! | [`redact`] | takes secrets out of what is shown |
 //! | [`render`] | lines and tables for people |
 //! | [`rules`] | generations of rules on disk |
+//! | [`suppressions`] | what the operator does not want to be told again |
 //! | [`seccomp`] | what the kernel lets a process of the agent do |
 //! | [`exit`] | exit codes |
+//! | [`incidents`] | alerts of one tree of processes, put together |
 #![forbid(unsafe_code)]
 
 mod audit;
@@ -26,6 +28,7 @@ mod cmd;
 mod config;
 mod exit;
 mod guard;
+mod incidents;
 mod landlock;
 mod operator;
 mod policy;
@@ -35,6 +38,7 @@ mod render;
 mod rules;
 mod seccomp;
 mod state;
+mod suppressions;
 mod worker;
 
 use std::io::Write;

@@ -2,7 +2,7 @@
 //!
 //! Whoever lends has judged the way there; what was opened is judged here like everything else.
 
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr};
 use std::fmt::Debug;
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -119,6 +119,17 @@ impl Kind {
     }
 }
 
+/// What an entry is, by looking at it.
+fn looked(within: &OwnedFd, name: &CStr) -> io::Result<Kind> {
+    let about = fstatat(within, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    Ok(match about.st_mode & libc::S_IFMT {
+        libc::S_IFREG => Kind::File,
+        libc::S_IFDIR => Kind::Directory,
+        libc::S_IFLNK => Kind::Link,
+        _ => Kind::Other,
+    })
+}
+
 /// The visible entries of a directory, unsorted; `None` if there are more than [`MAX_ENTRIES`].
 pub fn list(path: &Path) -> io::Result<Option<Vec<(PathBuf, Kind)>>> {
     let mut directory = Dir::from_fd(OwnedFd::from(open(path)?))?;
@@ -133,19 +144,9 @@ pub fn list(path: &Path) -> io::Result<Option<Vec<(PathBuf, Kind)>>> {
         if all.len() == MAX_ENTRIES {
             return Ok(None);
         }
-        let kind = match entry.file_type() {
-            Some(kind) => Kind::of(kind),
-            // Some file systems do not say it in their directories.
-            None => {
-                let about = fstatat(&within, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
-                match about.st_mode & libc::S_IFMT {
-                    libc::S_IFREG => Kind::File,
-                    libc::S_IFDIR => Kind::Directory,
-                    libc::S_IFLNK => Kind::Link,
-                    _ => Kind::Other,
-                }
-            }
-        };
+        let said = entry.file_type().map(Kind::of);
+        // Some file systems do not say it in their directories.
+        let kind = said.map_or_else(|| looked(&within, name), Ok)?;
         all.push((path.join(OsStr::from_bytes(name.to_bytes())), kind));
     }
     Ok(Some(all))

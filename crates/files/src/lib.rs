@@ -145,7 +145,9 @@ fn look(
     left: &mut usize,
     hash: &mut DefaultHasher,
 ) {
-    let about = if named { fs::metadata(path) } else { fs::symlink_metadata(path) };
+    // Where another process opens files for this one, it opens no link on the way.
+    let follows = named || access::is_lent();
+    let about = if follows { metadata(path) } else { fs::symlink_metadata(path) };
     path.hash(hash);
     let Ok(about) = about else { return };
     (about.ino(), about.dev(), about.uid(), about.mode()).hash(hash);

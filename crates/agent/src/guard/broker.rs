@@ -25,11 +25,19 @@ use crate::exit::{Exit, Failure};
 use crate::operator;
 use crate::proto::ProtoError;
 use crate::proto::broker::{Errand, Outcome, receive_errand, send_outcome};
-use crate::worker::{look, rule_places};
+use crate::worker::{look, rule_places, suppression_places};
 
 /// What lines of the audit log begin with that the worker writes.
-const KINDS: &[&str] =
-    &["rules-", "pack-", "script-", "key-", "trust-changed", "mode-changed", "action-refused"];
+const KINDS: &[&str] = &[
+    "rules-",
+    "pack-",
+    "script-",
+    "suppression",
+    "key-",
+    "trust-changed",
+    "mode-changed",
+    "action-refused",
+];
 /// Lines of the worker in a minute: packs of all directories are fewer.
 const NOTES_MAX: u32 = 2_000;
 const MINUTE: Duration = Duration::from_mins(1);
@@ -50,6 +58,7 @@ impl Broker {
     pub(super) fn new(args: &RunArgs, user: User, audit: Arc<Audit>) -> Broker {
         let mut places = rule_places(args);
         places.extend(operator::places(args.keys.as_deref(), args.trust.as_deref()));
+        places.extend(suppression_places(args));
         places.extend(args.redact.clone());
         Broker { args: args.clone(), places, user, audit }
     }

@@ -83,7 +83,7 @@ impl Changes {
                 Ok(Some(request)) => return Some(Question { request, uid, client }),
                 Ok(None) | Err(ProtoError::Gone) => {}
                 Err(error) => {
-                    tracing::warn!(%error, uid, "a change is asked for in no words of ours")
+                    tracing::warn!(%error, uid, "a change is asked for in no words of ours");
                 }
             }
         }

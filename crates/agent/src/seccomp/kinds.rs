@@ -33,18 +33,36 @@ pub(crate) enum Kind {
     Recorder,
     /// Writes the worker's lines of the audit log.
     Audit,
+    /// Keeps incidents on the disk.
+    Incidents,
+    /// Reads suppressions again when they have changed.
+    Suppressions,
 }
 
 use Kind::{
-    Answers, Audit, Control, Events, Grants, Guard, Link, Output, Post, Recorder, Resolve, Rules,
-    Watch, Worker,
+    Answers, Audit, Control, Events, Grants, Guard, Incidents, Link, Output, Post, Recorder,
+    Resolve, Rules, Suppressions, Watch, Worker,
 };
 
 impl Kind {
     /// All, in the order of the table.
     pub(super) const ALL: &'static [Kind] = &[
-        Guard, Worker, Resolve, Answers, Post, Grants, Events, Link, Output, Control, Rules, Watch,
-        Recorder, Audit,
+        Guard,
+        Worker,
+        Resolve,
+        Answers,
+        Post,
+        Grants,
+        Events,
+        Link,
+        Output,
+        Control,
+        Rules,
+        Watch,
+        Recorder,
+        Audit,
+        Incidents,
+        Suppressions,
     ];
 
     /// What the process or thread is called.
@@ -63,6 +81,8 @@ impl Kind {
             Watch => "watch",
             Recorder => "recorder",
             Audit => "audit",
+            Incidents => "incidents",
+            Suppressions => "suppressions",
         }
     }
 
@@ -70,7 +90,18 @@ impl Kind {
     pub(super) fn holds(self) -> &'static [Kind] {
         match self {
             Guard => Kind::ALL,
-            Worker => &[Events, Link, Output, Control, Rules, Watch, Recorder, Audit],
+            Worker => &[
+                Events,
+                Link,
+                Output,
+                Control,
+                Rules,
+                Watch,
+                Recorder,
+                Audit,
+                Incidents,
+                Suppressions,
+            ],
             _ => &[],
         }
     }

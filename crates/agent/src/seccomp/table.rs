@@ -169,7 +169,7 @@ pub(super) const GROUPS: &[Group] = &[
     },
     Group {
         purpose: "files to read",
-        kinds: &[Events, Control, Rules, Recorder, Grants, Resolve, Post],
+        kinds: &[Events, Control, Rules, Recorder, Incidents, Suppressions, Grants, Resolve, Post],
         calls: calls![openat: to_read, geteuid, lseek, newfstatat, statx, getdents64, pread64],
         spare: calls![
             fstat, stat, lstat, access, faccessat, faccessat2, readlink, readlinkat, fstatfs,
@@ -184,7 +184,7 @@ pub(super) const GROUPS: &[Group] = &[
     },
     Group {
         purpose: "files of the state to write",
-        kinds: &[Rules, Recorder],
+        kinds: &[Rules, Recorder, Incidents],
         calls: calls![openat, mkdir, rename, unlink, unlinkat, fsync, fdatasync, flock, pwrite64,],
         spare: calls![
             mkdirat, renameat, renameat2, linkat, rmdir, fchmod, fchmodat, chmod, ftruncate,
@@ -199,7 +199,7 @@ pub(super) const GROUPS: &[Group] = &[
     },
     Group {
         purpose: "messages of the two halves, files that the guard opens",
-        kinds: &[Worker, Events, Link, Control, Rules, Watch, Audit],
+        kinds: &[Worker, Events, Link, Control, Rules, Watch, Audit, Suppressions],
         calls: calls![recvmsg, sendmsg],
         spare: calls![sendto: connected, recvfrom],
     },

@@ -9,8 +9,8 @@ use std::os::unix::net::UnixDatagram;
 type Try = (&'static str, fn(&std::path::Path) -> std::io::Result<()>, &'static [Kind]);
 
 use Kind::{
-    Answers, Audit, Control, Events, Grants, Guard, Link, Output, Post, Recorder, Resolve, Rules,
-    Watch, Worker,
+    Answers, Audit, Control, Events, Grants, Guard, Incidents, Link, Output, Post, Recorder,
+    Resolve, Rules, Suppressions, Watch, Worker,
 };
 
 /// Our own group, asked for before anything is refused.
@@ -29,12 +29,24 @@ const TRIES: &[Try] = &[
     (
         "a file to read",
         |dir| std::fs::File::open(dir.join("old")).map(drop),
-        &[Guard, Worker, Events, Control, Rules, Recorder, Grants, Resolve, Post],
+        &[
+            Guard,
+            Worker,
+            Events,
+            Control,
+            Rules,
+            Recorder,
+            Incidents,
+            Suppressions,
+            Grants,
+            Resolve,
+            Post,
+        ],
     ),
     (
         "a file to write",
         |dir| std::fs::File::create(dir.join("new")).map(drop),
-        &[Guard, Worker, Rules, Recorder],
+        &[Guard, Worker, Rules, Recorder, Incidents],
     ),
     (
         "the internet",

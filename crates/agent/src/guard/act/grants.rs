@@ -131,7 +131,9 @@ impl Grants {
         let Some(coming) = &self.coming else { return false };
         match coming.try_recv() {
             Ok(Ok(Answer { set, grants })) => {
-                set.into_iter().for_each(|set| self.sets.add(set));
+                if let Some(set) = set {
+                    self.sets.add(set);
+                }
                 self.put(grants);
             }
             Ok(Err(error)) => tracing::error!(error, "what rules may do cannot be read"),

@@ -189,3 +189,38 @@ fn what_was_taken_back_is_not_taken_back_twice_and_no_broken_one_is_gone_back_to
     let fresh = off.answer(Ask::Directories(Why::Reload.into()), &off.args).unwrap();
     assert_eq!((told(&fresh).0, fresh.trial), (Some(4), OnTrial::Over));
 }
+
+#[test]
+fn a_worker_that_writes_its_own_store_is_granted_nothing_by_it() {
+    let host = Host::new();
+    host.generations(&[]).begin(0).unwrap();
+    let worker = host.generations(&[]);
+    let look = |known: &[&String]| {
+        let known = known.iter().map(|one| (*one).clone()).collect();
+        let (rules, set) = in_force(&worker.args, &known).unwrap();
+        let ids = rules.loaded.program.rules.iter().map(|rule| rule.meta.id.clone());
+        (ids.collect::<Vec<_>>(), set)
+    };
+    let (rules, known) = look(&[]);
+    let known = known.expect("the operator's directories were read");
+    assert_eq!(rules, ["one"]);
+    // He goes back to it after the operator has another rule: a set that was read before counts.
+    host.rule("two");
+    reload(&host).unwrap();
+    worker.answer(Ask::Rollback(Some(1), Why::Rollback.into()), &worker.args).unwrap();
+    assert_eq!(look(&[&known]), (vec!["one".to_owned()], None), "the control");
+    assert_eq!(look(&[]).0, ["one", "two"], "unknown sets are those of the directories");
+    // Now the same generation with a rule of the worker's own, and digests that fit.
+    let mut about = worker.store.about(1).unwrap();
+    let place = worker.store.place(1);
+    let text = fs::read_to_string(place.join("files/0")).unwrap().replace("\"one\"", "\"evil\"");
+    about.files[0].sha256 = ::packs::Sha256::of(text.as_bytes());
+    about.files[0].bytes = text.len() as u64;
+    about.sha256 = digest(&about.files, false);
+    fs::write(place.join("files/0"), text).unwrap();
+    fs::write(place.join("about.json"), serde_json::to_vec(&about).unwrap()).unwrap();
+    assert_eq!(look(&[&about.sha256]).0, ["evil"], "the control: it would run");
+    let (rules, set) = look(&[&known]);
+    assert_eq!(rules, ["one", "two"]);
+    assert!(set.is_some(), "and they come from the directories");
+}

@@ -1,6 +1,7 @@
 //! Compiles the BPF programs with clang and links them into one object, which is embedded.
 
 use std::error::Error;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
@@ -61,7 +62,10 @@ fn main() -> Result<()> {
 fn digests(out: &Path) -> Result<()> {
     for name in ["sensors", PROBE, ANSWERS, ISOLATE, "enforce", "fallback"] {
         let digest = Sha256::digest(fs::read(out.join(format!("{name}.bpf.o")))?);
-        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut hex = String::new();
+        for byte in digest {
+            write!(hex, "{byte:02x}")?;
+        }
         fs::write(out.join(format!("{name}.sha256")), hex)?;
     }
     Ok(())

@@ -74,7 +74,7 @@ impl Embedded {
 
 /// Name and SHA-256 of each object, as `sha256sum` would print them: what a release signs.
 pub fn list() -> String {
-    ALL.iter().map(|one| format!("{}  {}.bpf.o\n", one.sha256, one.name)).collect()
+    ALL.iter().flat_map(|one| [one.sha256, "  ", one.name, ".bpf.o\n"]).collect()
 }
 
 /// Whether this is a release, whose objects are signed.

@@ -85,7 +85,7 @@ pub(crate) fn lists() -> Json {
     Json::Object(Kind::ALL.iter().map(of).collect())
 }
 
-fn unable(kind: Kind, error: &Error) -> Failure {
+fn unable(kind: Kind, error: &Unable) -> Failure {
     let message = format!("cannot confine `{}`: {error}", kind.name());
     Failure::new(Exit::Internal, message).help(
         "it needs a kernel with CONFIG_SECCOMP_FILTER, and a service manager that lets it call \
@@ -95,7 +95,7 @@ fn unable(kind: Kind, error: &Error) -> Failure {
 
 /// Why there is no filter.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
+pub(super) enum Unable {
     /// It cannot be made.
     #[error(transparent)]
     Filter(#[from] seccompiler::BackendError),
@@ -105,7 +105,7 @@ pub(super) enum Error {
 }
 
 /// Lets pass what the table has for this kind.
-fn allowed(kind: Kind) -> Result<BpfProgram, Error> {
+fn allowed(kind: Kind) -> Result<BpfProgram, Unable> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
     let calls = table::groups(kind).flat_map(|group| group.calls.iter().chain(group.spare));
     for call in calls {
@@ -132,7 +132,7 @@ fn allowed(kind: Kind) -> Result<BpfProgram, Error> {
 }
 
 /// What `clone3` is asked for stands where no filter can look: libraries take `clone` where it is missing.
-fn without_clone3() -> Result<BpfProgram, Error> {
+fn without_clone3() -> Result<BpfProgram, Unable> {
     let rules = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
     let missing = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
     program(rules, SeccompAction::Allow, missing)
@@ -143,13 +143,13 @@ fn program(
     rules: BTreeMap<i64, Vec<SeccompRule>>,
     other: SeccompAction,
     named: SeccompAction,
-) -> Result<BpfProgram, Error> {
+) -> Result<BpfProgram, Unable> {
     let arch = std::env::consts::ARCH.try_into()?;
     Ok(SeccompFilter::new(rules, other, named, arch)?.try_into()?)
 }
 
 /// Puts a filter in force.
-fn put(program: &BpfProgram, whom: Whom) -> Result<(), Error> {
+fn put(program: &BpfProgram, whom: Whom) -> Result<(), Unable> {
     let code: Vec<_> = program.iter().map(|one| (one.code, one.jt, one.jf, one.k)).collect();
     Ok(confine(&code, whom)?)
 }

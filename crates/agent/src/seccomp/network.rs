@@ -13,7 +13,7 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompRule,
 };
 
-use super::{Error, program, put};
+use super::{Unable, program, put};
 use crate::exit::{Exit, Failure};
 use kernel::confine::Whom;
 
@@ -53,7 +53,7 @@ pub(crate) fn no_network() -> Result<(), Failure> {
 }
 
 /// The filter of the evaluator.
-fn evaluator() -> Result<BpfProgram, Error> {
+fn evaluator() -> Result<BpfProgram, Unable> {
     let is =
         |argument, how, value| SeccompCondition::new(argument, SeccompCmpArgLen::Dword, how, value);
     let unix = u64::from(libc::AF_UNIX.unsigned_abs());

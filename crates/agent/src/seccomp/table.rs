@@ -7,7 +7,10 @@
 
 use nix::libc;
 
-use super::Kind::{self, *};
+use super::Kind::{
+    self, Audit, Control, Events, Grants, Guard, Incidents, Link, Post, Recorder, Resolve, Rules,
+    Suppressions, Watch, Worker,
+};
 use super::only::{self, Only};
 
 /// A system call.
@@ -157,9 +160,10 @@ pub(super) const GROUPS: &[Group] = &[
         purpose: "new threads, and filters that are narrower",
         kinds: &[Guard, Worker, Rules, Grants, Post],
         calls: calls![
-            clone: no_namespaces, clone3, rseq, set_robust_list, prctl: names, seccomp: one_more,
+            clone: no_namespaces, rseq, set_robust_list, prctl: names, seccomp: one_more,
         ],
-        spare: calls![prlimit64: asked],
+        // Asked for first, and answered with ENOSYS.
+        spare: calls![clone3, prlimit64: asked],
     },
     Group {
         purpose: "code of scripts, made of WebAssembly where the system allows it",
@@ -170,25 +174,25 @@ pub(super) const GROUPS: &[Group] = &[
     Group {
         purpose: "files to read",
         kinds: &[Events, Control, Rules, Recorder, Incidents, Suppressions, Grants, Resolve, Post],
-        calls: calls![openat: to_read, geteuid, lseek, newfstatat, statx, getdents64, pread64],
+        calls: calls![openat: to_read, geteuid, lseek, newfstatat, statx, getdents64],
         spare: calls![
-            fstat, stat, lstat, access, faccessat, faccessat2, readlink, readlinkat, fstatfs,
-            fadvise64, getcwd,
+            pread64, fstat, stat, lstat, access, faccessat, faccessat2, readlink, readlinkat,
+            fstatfs, fadvise64, getcwd,
         ],
     },
     Group {
         purpose: "files of a directory, links not followed; what is asked for stands where no filter sees it",
-        kinds: &[Guard, Rules, Grants],
+        kinds: &[Guard, Grants],
         calls: calls![openat2],
         spare: &[],
     },
     Group {
         purpose: "files of the state to write",
         kinds: &[Rules, Recorder, Incidents],
-        calls: calls![openat, mkdir, rename, unlink, unlinkat, fsync, fdatasync, flock, pwrite64,],
+        calls: calls![openat, mkdir, rename, unlink, unlinkat, fsync, fdatasync, flock,],
         spare: calls![
-            mkdirat, renameat, renameat2, linkat, rmdir, fchmod, fchmodat, chmod, ftruncate,
-            fallocate, umask,
+            pwrite64, mkdirat, renameat, renameat2, linkat, rmdir, fchmod, fchmodat, chmod,
+            ftruncate, fallocate, umask,
         ],
     },
     Group {
@@ -215,10 +219,14 @@ pub(super) const GROUPS: &[Group] = &[
         purpose: "names are asked for, and servers",
         kinds: &[Resolve, Post],
         calls: calls![
-            socket: internet, connect, sendto, sendmmsg, recvfrom, poll, setsockopt, uname,
+            socket: internet, connect, sendmmsg, recvfrom, poll, setsockopt, uname,
             ioctl: waiting,
         ],
+        // With modules of the resolver that the host has set up.
         spare: calls![
+            mmap,
+            mprotect,
+            sendto,
             bind,
             getsockname,
             getpeername,
@@ -236,12 +244,6 @@ pub(super) const GROUPS: &[Group] = &[
             epoll_ctl,
             epoll_wait,
         ],
-    },
-    Group {
-        purpose: "modules of the resolver that the host has set up",
-        kinds: &[Resolve, Post],
-        calls: calls![mmap],
-        spare: calls![mprotect],
     },
     Group {
         purpose: "programs, maps and events of the kernel",

@@ -6,6 +6,7 @@ pub(crate) mod audit;
 pub(crate) mod config;
 pub(crate) mod emergency;
 pub(crate) mod isolate;
+pub(crate) mod metrics;
 pub(crate) mod policy;
 pub(crate) mod quarantine;
 pub(crate) mod record;
@@ -77,6 +78,8 @@ pub(crate) enum Command {
     Events(EventsArgs),
     /// Show the alerts of the running agent
     Alerts(AlertsArgs),
+    /// Print the figures of the running agent as Prometheus reads them, or give them to it
+    Metrics(metrics::MetricsArgs),
     /// Record what the kernel delivers to the running agent, for `kestrel replay`
     Record(record::RecordArgs),
     /// Show where a process came from, what it started and what they did, out of recordings

@@ -34,6 +34,8 @@ mod lab;
 #[cfg(test)]
 mod language;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod outlives;
 #[cfg(test)]
 mod packs;

@@ -10,6 +10,7 @@ mod events;
 mod fields;
 mod isolate;
 mod manual;
+mod metrics;
 mod policy;
 mod post;
 mod quarantine;
@@ -67,6 +68,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Config(command) => config::run(&command),
         Command::Events(args) => events::run(&args),
         Command::Alerts(args) => events::alerts(&args),
+        Command::Metrics(args) => metrics::run(&args),
         Command::Record(args) => record::run(&args),
         Command::Tree(args) => tree::run(&args),
         Command::Fields(args) => fields::run(&args),

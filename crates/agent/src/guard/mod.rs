@@ -6,6 +6,7 @@
 mod act;
 mod backoff;
 mod child;
+mod figures;
 pub(crate) mod isolate;
 mod prevent;
 pub(crate) mod quarantine;
@@ -25,7 +26,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::audit::Audit;
+use crate::audit::{Audit, Look};
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
 use crate::policy::store::Who;
@@ -63,7 +64,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let keeper = Keeper::new(args);
     let mut actor = Actor::new(args, child::options(args), Arc::clone(&audit));
     actor.begin()?;
-    let mut prevention = Prevention::new(args, audit);
+    let mut prevention = Prevention::new(args, Arc::clone(&audit));
     prevention.begin(keeper.begin()?)?;
     let sweeper = isolate::Sweeper::new(&args.runtime_dir, &args.state_dir);
     let backoff = Backoff::new();
@@ -77,6 +78,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
         sweeper,
         signals,
         started,
+        look: Look::new(&args.state_dir),
+        audit,
         backoff,
         restarts,
         reload,
@@ -168,6 +171,8 @@ struct Guard<'a> {
     sweeper: isolate::Sweeper,
     signals: SignalFd,
     started: u64,
+    look: Look,
+    audit: Arc<Audit>,
     backoff: Backoff,
     restarts: u32,
     /// The worker is to read its rules again as soon as it can be told.
@@ -320,6 +325,7 @@ impl Guard<'_> {
         self.keeper.service(self.prevention.about());
         self.actor.service(self.scene(worker));
         self.sweeper.service();
+        self.look.service();
     }
 
     fn scene(&self, worker: u32) -> Scene {
@@ -362,18 +368,8 @@ impl Guard<'_> {
         let socket = worker.socket();
         match request {
             Request::Counters => {
-                let mut counters = match self.sensors.counters() {
-                    Ok(counters) => report::counters(&counters),
-                    Err(error) => {
-                        tracing::warn!(%error, "the counters cannot be read");
-                        serde_json::Value::Null
-                    }
-                };
-                if let Some(counters) = counters.as_object_mut() {
-                    counters.insert("policy".to_owned(), self.prevention.figures());
-                    counters.insert("actions".to_owned(), self.actor.figures());
-                }
-                proto::send_counters(socket, &counters.to_string())
+                let counters = figures::of(self).to_string();
+                proto::send_counters(socket, &counters)
             }
             Request::Policy(number, asked) => {
                 proto::send_policy(socket, &self.prevention.answer(*number, *asked).to_string())

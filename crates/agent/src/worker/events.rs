@@ -20,14 +20,13 @@ use super::control::untaxed;
 use super::health::processor_time;
 use super::hub::Command;
 use super::link::{Asker, Link, News};
-use super::metrics;
 use super::publisher::Publisher;
 use super::recorder::Recorder;
 use super::resolver::Resolver;
 use super::scripts;
 use super::settle::Settling;
 use super::snapshot;
-use super::status::seconds_since_boot;
+use super::taken::Taken;
 use crate::audit::Audit;
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
@@ -63,6 +62,7 @@ pub(crate) struct Worker {
     asked: Interest,
     pub(super) subscriptions: u64,
     malformed: u64,
+    pub(super) taken: Taken,
     pub(super) board: Arc<Board>,
     pub(super) guard: Asker,
     pub(super) changing: Changing,
@@ -95,6 +95,7 @@ impl Worker {
             asked: Interest::default(),
             subscriptions: 0,
             malformed: 0,
+            taken: Taken::new(),
             board,
             guard,
             changing,
@@ -162,6 +163,7 @@ impl Worker {
     ) -> Result<Exit, Failure> {
         let [mut tick, mut names, mut look] = [Instant::now(); 3];
         loop {
+            self.taken.waiting = rings.waiting();
             match link.news() {
                 Some(News::Gone) => return Ok(Exit::Ok),
                 Some(News::Stop) => break,
@@ -213,15 +215,27 @@ impl Worker {
     }
 
     fn drain(&mut self, rings: &mut Rings, now: u64, budget: usize) -> usize {
-        let Worker { engine, resolver, publisher, recorder, malformed, arms, acts, guard, .. } =
-            self;
+        let Worker {
+            engine,
+            resolver,
+            publisher,
+            recorder,
+            malformed,
+            taken,
+            arms,
+            acts,
+            guard,
+            ..
+        } = self;
         let handled = rings.drain_until(now, budget, &mut |bytes| {
             let lines = publisher.output.accepted();
             match Record::parse(bytes) {
                 Ok(record) => {
+                    taken.count(record.kind());
                     resolver.answer(engine, recorder, &record);
                     recorder.record(record.as_bytes());
                     let is_sample = publisher.health.wants_sample();
+                    let begun = is_sample.then(processor_time);
                     if is_sample {
                         engine.measure_next(processor_time);
                     }
@@ -239,7 +253,8 @@ impl Worker {
                     if let Some(process) = acting.filter(|_| !engine.near().is_empty()) {
                         arms.tell(engine.near(), process, record.header().time, guard);
                     }
-                    if is_sample && is_event {
+                    if let Some(begun) = begun.filter(|_| is_event) {
+                        taken.times.add(processor_time().saturating_sub(begun));
                         publisher.health.sample(engine.costs());
                     }
                 }
@@ -298,9 +313,7 @@ impl Worker {
                 }
             }
             Command::Metrics(answer) => {
-                let mut text = self.scripts.metrics(self.engine.scripts());
-                text += &metrics::rules(&self.board.rules(), seconds_since_boot());
-                if answer.send(text).is_err() {
+                if answer.send(self.metrics()).is_err() {
                     tracing::debug!("a client left while it asked");
                 }
             }

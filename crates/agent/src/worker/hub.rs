@@ -19,6 +19,7 @@ use super::health::Figures;
 use super::queue::{Line, LineSender};
 use super::reload::Answer;
 use crate::cli::Accept;
+use crate::metrics::Samples;
 use crate::redact::Redactor;
 
 /// Clients that read events or alerts at the same time.
@@ -80,8 +81,8 @@ pub(crate) enum Command {
     },
     /// A recording from now on; whether it has begun.
     Record(super::recorder::serve::Sender, oneshot::Sender<bool>),
-    /// Figures of scripts for Prometheus.
-    Metrics(oneshot::Sender<String>),
+    /// What the event thread knows for Prometheus.
+    Metrics(oneshot::Sender<Samples>),
     /// What the rules found and cost.
     Rules(oneshot::Sender<RuleList>),
 }

@@ -37,6 +37,7 @@ mod scripts;
 mod settle;
 mod snapshot;
 mod status;
+mod taken;
 mod trial;
 mod watch;
 
@@ -157,7 +158,14 @@ fn evaluate(
     let socket = guard::runtime::socket_path(&args.run.runtime_dir);
     control::start(
         &socket,
-        Control { board, guard: link.asker(), events: commands, about, asking },
+        Control {
+            board,
+            guard: link.asker(),
+            events: commands,
+            about,
+            asking,
+            state: state.clone(),
+        },
     )?;
     tracing::info!(rules = loaded, socket = %socket.display(), "watching");
     worker.work(rings, &link, &waiting)

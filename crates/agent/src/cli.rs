@@ -11,6 +11,7 @@ pub(crate) mod policy;
 pub(crate) mod quarantine;
 pub(crate) mod record;
 pub(crate) mod rules;
+pub(crate) mod top;
 pub(crate) mod webhook;
 
 use std::path::PathBuf;
@@ -78,6 +79,8 @@ pub(crate) enum Command {
     Events(EventsArgs),
     /// Show the alerts of the running agent
     Alerts(AlertsArgs),
+    /// Watch the running agent in the terminal: alerts by process, rates, rules that cost most, health
+    Top(top::TopArgs),
     /// Print the figures of the running agent as Prometheus reads them, or give them to it
     Metrics(metrics::MetricsArgs),
     /// Record what the kernel delivers to the running agent, for `kestrel replay`
@@ -324,9 +327,12 @@ pub(crate) struct WorkerArgs {
     /// When the guard started, seconds since boot.
     #[arg(long)]
     pub(crate) started: u64,
-    /// How many workers came before this one.
+    /// How many workers ended before this one.
     #[arg(long)]
     pub(crate) restarts: u32,
+    /// Its options are not those of the one before it.
+    #[arg(long)]
+    pub(crate) anew: bool,
 }
 
 /// How to reach a running agent.

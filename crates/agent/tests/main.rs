@@ -36,6 +36,8 @@ mod language;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
+mod notify;
+#[cfg(test)]
 mod outlives;
 #[cfg(test)]
 mod packs;
@@ -67,3 +69,5 @@ mod scripts;
 mod sequences;
 #[cfg(test)]
 mod strict;
+#[cfg(test)]
+mod top;

@@ -19,6 +19,7 @@ mod recorded;
 mod reload;
 mod rules;
 mod status;
+mod top;
 mod tree;
 mod why;
 
@@ -35,7 +36,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
             log();
             // Files of the configuration may be root's alone.
             guard::privilege()?;
-            guard::run(&settings::of_this_process(&args)?.args)
+            guard::run(&settings::of_this_process(&args)?)
         }
         Command::Resolve { names } => {
             guard::resolve(&names)
@@ -68,6 +69,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Config(command) => config::run(&command),
         Command::Events(args) => events::run(&args),
         Command::Alerts(args) => events::alerts(&args),
+        Command::Top(args) => top::run(&args),
         Command::Metrics(args) => metrics::run(&args),
         Command::Record(args) => record::run(&args),
         Command::Tree(args) => tree::run(&args),

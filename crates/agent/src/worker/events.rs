@@ -110,7 +110,14 @@ impl Worker {
 
     /// Tells the guard that there are rules that want something done, if there are.
     pub(crate) fn introduce(&self) -> Result<(), Failure> {
+        self.pulse();
         if self.acts.is_empty() { Ok(()) } else { self.guard.ask(&Request::Rules) }
+    }
+
+    /// Tells the guard that this thread goes on.
+    pub(super) fn pulse(&self) {
+        let rules = u32::try_from(self.publisher.health.infos().len()).unwrap_or(u32::MAX);
+        self.guard.offer(&Request::Pulse(rules, self.changing.readings));
     }
 
     /// Asks the sensors for what rules and clients need, if that has changed.
@@ -187,6 +194,7 @@ impl Worker {
                 let notices = self.publisher.health.look(now_ns() / 1_000_000_000);
                 self.publisher.notices(notices);
                 self.look_at_trial();
+                self.pulse();
             }
             if now.duration_since(names) >= NAMES {
                 names = now;

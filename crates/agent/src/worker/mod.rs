@@ -105,7 +105,8 @@ fn evaluate(
 ) -> Result<Exit, Failure> {
     let seen = watch::Seen::default();
     let generations = Generations::new(&args.run, seen.clone(), Arc::clone(audit));
-    let fresh = generations.begin(args.restarts)?;
+    // Other options are another beginning: what was on trial was so under those of before.
+    let fresh = generations.begin(if args.anew { 0 } else { args.restarts })?;
     let Fresh { prepared, interest, set, infos, scripts, arms, acts, recorded, trial } = fresh;
     let (board, loaded) = (Arc::new(Board::new()), set.loaded);
     board.put_rules(set);
@@ -127,7 +128,7 @@ fn evaluate(
         Format::Json | Format::Ocsf => queue::json_notice,
         Format::Cef => render::export::cef_notice,
     };
-    let output = Output::start(notice, args.restarts > 0)?;
+    let output = Output::start(notice, args.restarts > 0 || args.anew)?;
     let publisher = Publisher::new(output, health, redactor, about_host, &args.run);
     let (commands, waiting) = sync_channel(control::COMMANDS_MAX);
     let mut worker = Worker::new(

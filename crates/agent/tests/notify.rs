@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::lab::{Agent, Lab, alive, root, signal, until};
+use crate::lab::{AGENT, Agent, Lab, alive, root, signal, until};
 
 /// Whatever a busy machine needs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -41,8 +42,9 @@ impl Manager {
 
 /// An agent with a file of configuration, started as a service.
 fn service(lab: &Lab) -> Agent {
-    let mut command = lab.bare();
-    command.args(["--config"]).arg(lab.path("config.toml"));
+    let mut command = Command::new(AGENT);
+    command.args(["run", "-o", "json", "--config"]).arg(lab.path("config.toml"));
+    command.arg("--runtime-dir").arg(lab.path("run")).stdin(Stdio::null());
     command.env("NOTIFY_SOCKET", lab.path("notify")).env("WATCHDOG_USEC", "2000000");
     lab.launch(command)
 }

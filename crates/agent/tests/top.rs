@@ -88,10 +88,13 @@ fn an_alert_of_a_real_agent_stands_on_a_real_screen() {
     );
     let color = |top: &Terminal| {
         let bytes = top.bytes.lock().unwrap();
-        // The sequence that sets the colour of letters: 30 to 37, or 38 with more behind it.
-        String::from_utf8_lossy(&bytes)
-            .split("\u{1b}[")
-            .any(|rest| rest.starts_with("38;") || rest.starts_with("31"))
+        let text = String::from_utf8_lossy(&bytes);
+        // A sequence that sets the colour of letters: 31, or 38 with more behind it, and then `m`.
+        text.split("\u{1b}[").any(|rest| {
+            let (codes, _) = rest.split_once(|one: char| one.is_alphabetic()).unwrap_or((rest, ""));
+            let is_style = rest[codes.len()..].starts_with('m');
+            is_style && codes.split(';').any(|code| code == "38" || code == "31")
+        })
     };
     assert!(color(&top), "what is bad is red");
     top.keys.write_all(b"q").unwrap();

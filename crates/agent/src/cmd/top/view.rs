@@ -14,7 +14,7 @@ use crate::render::escape::piece;
 
 /// Lines of the head and of the health below it, with their borders.
 const HEAD: u16 = 1;
-const HEALTH: u16 = 5;
+const HEALTH: u16 = 6;
 /// Rules that are shown where there is little room.
 const RULES: u16 = 7;
 
@@ -156,12 +156,11 @@ impl Screen {
                 self.rates.as_ref().map_or_else(|| "-".to_owned(), |all| rate(all).to_string());
             format!("{name:8} {sum:>10} {rate:>6}/s")
         };
-        let denied = format!("   denied {}", look.denials());
-        let acted = format!("   acted {}", look.actions());
         let lines = vec![
             Line::from(line("events", look.number("/events/events"), |all| all.events)),
-            Line::from(line("alerts", look.number("/events/alerts"), |all| all.alerts) + &denied),
-            Line::from(line("lost", look.lost(), |all| all.lost) + &acted),
+            Line::from(line("alerts", look.number("/events/alerts"), |all| all.alerts)),
+            Line::from(line("denied", look.denials(), |all| all.denials)),
+            Line::from(line("acted", look.actions(), |all| all.actions)),
         ];
         Paragraph::new(lines).block(Block::bordered().title("What happens"))
     }
@@ -264,7 +263,7 @@ mod tests {
             "init (1)",
             "high scratch",
             "slow",
-            "denied 5",
+            "denied            5",
         ] {
             assert!(small.contains(part), "{part}: {small}");
         }

@@ -45,7 +45,7 @@ fn service(lab: &Lab) -> Agent {
     let mut command = Command::new(AGENT);
     command.args(["run", "-o", "json", "--config"]).arg(lab.path("config.toml"));
     command.arg("--runtime-dir").arg(lab.path("run")).stdin(Stdio::null());
-    command.env("NOTIFY_SOCKET", lab.path("notify")).env("WATCHDOG_USEC", "2000000");
+    command.env("NOTIFY_SOCKET", lab.path("notify")).env("WATCHDOG_USEC", "20000000");
     lab.launch(command)
 }
 
@@ -131,5 +131,28 @@ fn the_service_manager_is_told_and_another_configuration_takes_over_if_it_is_sou
 
     signal(agent.guard(), Signal::SIGTERM);
     manager.hears("STOPPING=1");
+    assert!(agent.stop().success());
+}
+
+#[test]
+fn a_worker_whose_event_thread_is_stuck_is_another_soon() {
+    if !root("a_worker_whose_event_thread_is_stuck_is_another_soon") {
+        return;
+    }
+    let lab = Lab::new();
+    let manager = Manager::new(&lab);
+    configure(&lab, "rules", "");
+    let agent = service(&lab);
+    manager.hears("READY=1");
+    let worker = lab.status().unwrap()["worker"]["pid"].as_u64().unwrap();
+    signal(u32::try_from(worker).unwrap(), Signal::SIGSTOP);
+    // The service manager waits 20 seconds, so the guard waits 10.
+    until("the worker is ended", PATIENCE, || !alive(worker));
+    assert_eq!(audited(&lab, "worker-stuck")[0]["pid"], worker);
+    until("another one answers", PATIENCE, || {
+        lab.status().is_some_and(|status| status["worker"]["restarts"] == 1)
+    });
+    agent.alert(lab.run_scratch("x"), PATIENCE).expect("it raises alerts");
+    manager.hears("WATCHDOG=1");
     assert!(agent.stop().success());
 }

@@ -11,9 +11,6 @@ use crate::cli::{Format, OnExit, RunArgs};
 use crate::exit::{Exit, Failure};
 use crate::proto;
 
-/// How long an event thread may be silent, which says each second that it goes on. A machine that is
-/// overloaded does not keep it so long; a rule or a script that never ends does.
-const SILENT: Duration = Duration::from_mins(1);
 /// How long a worker that was told to stop may take before it is killed. Its outputs may be slow.
 const STOP_WAIT: Duration = Duration::from_secs(3);
 
@@ -60,8 +57,8 @@ impl Worker {
     }
 
     /// It was ready, and its event thread has said nothing for so long that it never will.
-    pub(crate) fn is_stuck(&self) -> bool {
-        self.ready && self.heard.elapsed() > SILENT
+    pub(crate) fn is_stuck(&self, silence: Duration) -> bool {
+        self.ready && self.heard.elapsed() > silence
     }
 
     /// Its process id.

@@ -275,7 +275,7 @@ impl Guard<'_> {
                 return Ok(Some(exit_code(worker.kill())));
             }
             self.hand_over(worker);
-            if worker.is_stuck() {
+            if worker.is_stuck(self.notify.silence()) {
                 tracing::error!(
                     pid = worker.pid(),
                     "the event thread is stuck: the worker is ended"

@@ -6,10 +6,16 @@ use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 
+/// How long an event thread may be silent, which says each second that it goes on. A machine that is
+/// overloaded does not keep it so long; a rule or a script that never ends does.
+const SILENCE: Duration = Duration::from_mins(1);
+/// How often it is told within its patience that the agent lives: some of it may be spent on loading programs.
+const TIMES: u32 = 8;
+
 /// Tells the service manager.
 #[derive(Debug)]
 pub(super) struct Notify {
-    /// How often it wants to hear that we live: half of what it waits for.
+    /// How long it waits to hear that we live.
     watchdog: Option<Duration>,
     told: Instant,
     is_ready: bool,
@@ -22,7 +28,7 @@ impl Notify {
     /// Nothing was told yet.
     pub(super) fn new() -> Notify {
         Notify {
-            watchdog: sd_notify::watchdog_enabled().map(|limit| limit / 2),
+            watchdog: sd_notify::watchdog_enabled(),
             told: Instant::now(),
             is_ready: false,
             reading: None,
@@ -55,16 +61,23 @@ impl Notify {
         }
     }
 
+    /// How long an event thread may be silent: its worker is to be another before the service manager loses
+    /// its patience with all of the agent.
+    pub(super) fn silence(&self) -> Duration {
+        self.watchdog.map_or(SILENCE, |limit| SILENCE.min(limit / 2))
+    }
+
     /// The agent lives; told now and then.
     pub(super) fn lives(&mut self) {
-        if self.watchdog.is_some_and(|often| self.told.elapsed() >= often) {
+        if self.watchdog.is_some_and(|limit| self.told.elapsed() >= limit / TIMES) {
             self.told = Instant::now();
             tell(&[NotifyState::Watchdog]);
         }
     }
 
-    /// The agent ends.
-    pub(super) fn ends(&self) {
+    /// The agent ends; nothing else is told behind that.
+    pub(super) fn ends(&mut self) {
+        (self.is_ready, self.watchdog) = (false, None);
         tell(&[NotifyState::Stopping, NotifyState::Status("ending")]);
     }
 }

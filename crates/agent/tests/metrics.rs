@@ -13,7 +13,7 @@ use crate::lab::{AGENT, Agent, Lab, root, signal, until};
 use crate::prevention::Scene;
 
 /// Whatever a busy machine needs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Figures that nothing on a sound host moves, and who moves them instead.
 const STILL: &[(&str, &str)] = &[

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::lab::{AGENT, Agent, Lab, alive, root, signal, until};
 
 /// Whatever a busy machine needs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A service manager that listens.
 struct Manager(UnixDatagram);

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::lab::{AGENT, Lab, root, until};
 
 /// Whatever a busy machine needs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A terminal with the program in it.
 struct Terminal {

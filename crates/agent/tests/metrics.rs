@@ -30,6 +30,7 @@ const STILL: &[(&str, &str)] = &[
     ("rule_event_seconds", "the same"),
     ("rules_reverted_total", "takes rules that break on trial: tests of generations"),
     ("rules_unkept_total", "needs a disk that cannot be written: the same"),
+    ("alerts_covered_total", "needs a suppression: tests of suppressions"),
     ("alerts_repeated_total", "needs the same file written over and over within a moment"),
     ("policy_untold_total", "needs a flood of denials"),
     ("policy_decisions_lost_total", "the same, faster than the guard reads"),

@@ -8,6 +8,7 @@ mod doctor;
 mod emergency;
 mod events;
 mod fields;
+mod incidents;
 mod isolate;
 mod manual;
 mod metrics;
@@ -19,6 +20,7 @@ mod recorded;
 mod reload;
 mod rules;
 mod status;
+mod suppressions;
 mod top;
 mod tree;
 mod why;
@@ -69,6 +71,8 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Config(command) => config::run(&command),
         Command::Events(args) => events::run(&args),
         Command::Alerts(args) => events::alerts(&args),
+        Command::Incidents(args) => incidents::run(&args),
+        Command::Suppressions(args) => suppressions::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Metrics(args) => metrics::run(&args),
         Command::Record(args) => record::run(&args),

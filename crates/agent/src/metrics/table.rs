@@ -120,6 +120,8 @@ metrics! {
         "Processor time that each rule takes of an event, on average over the last minutes.";
     Counter Alerts "alerts_total" []
         "Alerts that were told, those about denials included.";
+    Counter AlertsCovered "alerts_covered_total" []
+        "Matches that a suppression of the operator covers.";
     Counter AlertsRepeated "alerts_repeated_total" []
         "Matches left out because they would have said of the same file what was just said.";
 

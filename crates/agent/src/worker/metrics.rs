@@ -66,6 +66,7 @@ pub(super) fn figures(samples: &mut Samples, figures: &Figures) {
         (Metric::RulesSlow, count(figures.rules_slow.len())),
         (Metric::RulesNoisy, count(figures.rules_noisy.len())),
         (Metric::Alerts, figures.alerts),
+        (Metric::AlertsCovered, figures.alerts_covered),
         (Metric::AlertsRepeated, figures.alerts_repeated),
         (Metric::ActionsAsked, figures.actions_asked),
         (Metric::ActionsLeftOut, figures.actions_left_out),

@@ -9,6 +9,8 @@
 //! | control | serves the control socket |
 //! | rules | reads and keeps rules, when that is asked for, and ends |
 //! | watch | looks whether rule files have changed |
+//! | suppressions | reads those again when they have changed |
+//! | incidents | keeps incidents on the disk |
 //! | recorder | packs and writes recordings |
 
 mod acts;
@@ -37,11 +39,13 @@ mod scripts;
 mod settle;
 mod snapshot;
 mod status;
+mod suppressing;
 mod taken;
 mod trial;
 mod watch;
 
 pub(crate) use acts::wanted;
+pub(crate) use filter::Filter;
 pub(crate) use generations::in_force;
 pub(crate) use host::read_limited;
 pub(crate) use publisher::ancestors;
@@ -73,6 +77,7 @@ use output::Output;
 use publisher::Publisher;
 use recorder::Recorder;
 use reload::Fresh;
+use suppressing::Suppressing;
 
 /// Results that the pipes of a rule hold back: the end that they wait for never comes.
 const ROWS_MAX: usize = 4_096;
@@ -123,6 +128,7 @@ fn evaluate(
     let recorder = Recorder::start((host.clone(), ROWS_MAX), recorded, state, history)?;
     let about_host = host::identity::document(&host);
     let engine = Engine::of(prepared, host, limits);
+    let suppressing = Suppressing::start(&args.run, audit)?;
     let notice = match args.run.output {
         Format::Compact => queue::text_notice,
         Format::Json | Format::Ocsf => queue::json_notice,
@@ -136,7 +142,7 @@ fn evaluate(
         interest,
         (publisher, recorder),
         (arms, acts, scripts),
-        (&args.run, Changing::new(&args.run, generations), Arc::clone(audit)),
+        (&args.run, Changing::new(&args.run, generations), Arc::clone(audit), suppressing),
         Arc::clone(&board),
         link.asker(),
     );

@@ -15,8 +15,6 @@ pub(crate) use table::Metric;
 pub(crate) const BY_NAME_MAX: usize = 500;
 /// What those beyond it are called. No rule can be: ids are in kebab-case and have no brackets.
 pub(crate) const OTHER: &str = "(other)";
-/// What a figure's name begins with.
-pub(crate) const PREFIX: &str = "aegisbpf_";
 /// The type of the text, for who asks by HTTP.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -196,7 +194,7 @@ mod tests {
     fn names_are_those_that_prometheus_asks_for() {
         for metric in Metric::ALL {
             let name = metric.name();
-            assert!(name.starts_with(PREFIX), "{name}");
+            assert!(name.starts_with("aegisbpf_"), "{name}");
             assert_eq!(name.ends_with("_total"), metric.kind() == Kind::Counter, "{name}");
             assert!(metric.help().ends_with('.') && !metric.help().contains('|'), "{name}");
             let alike = Metric::ALL.iter().filter(|other| other.name() == name);

@@ -78,6 +78,9 @@ const KEYS: &[Key] = &[
     key("state", "history", "history"),
 ];
 
+/// Tables whose keys are the worker's alone.
+const LIVE_SECTIONS: &[&str] = &["rules", "output"];
+
 /// Options of `run` that are no keys.
 #[cfg(test)]
 pub(super) const NO_KEYS: &[&str] = &[
@@ -109,6 +112,12 @@ impl Key {
     /// Its option.
     fn arg(&self) -> Option<&'static Arg> {
         run().get_arguments().find(|arg| arg.get_long() == Some(self.option))
+    }
+
+    /// Whether it can change while the agent runs: it is about what only the worker does, and another one
+    /// can take its place.
+    pub(crate) fn is_live(&self) -> bool {
+        LIVE_SECTIONS.contains(&self.section) || (self.section, self.name) == ("state", "history")
     }
 
     /// What clap calls its option.

@@ -41,6 +41,7 @@ mod settle;
 mod snapshot;
 mod status;
 mod suppressing;
+mod taken;
 mod trial;
 mod watch;
 
@@ -130,7 +131,8 @@ fn evaluate(
 ) -> Result<Exit, Failure> {
     let seen = watch::Seen::default();
     let generations = Generations::new(&args.run, seen.clone(), Arc::clone(audit));
-    let fresh = generations.begin(args.restarts)?;
+    // Other options are another beginning: what was on trial was so under those of before.
+    let fresh = generations.begin(if args.anew { 0 } else { args.restarts })?;
     let Fresh { prepared, interest, set, infos, scripts, arms, acts, recorded, trial } = fresh;
     let (board, loaded) = (Arc::new(Board::new()), set.loaded);
     board.put_rules(set);
@@ -153,7 +155,7 @@ fn evaluate(
         Format::Json | Format::Ocsf => queue::json_notice,
         Format::Cef => render::export::cef_notice,
     };
-    let output = Output::start(notice, args.restarts > 0)?;
+    let output = Output::start(notice, args.restarts > 0 || args.anew)?;
     let publisher = Publisher::new(output, health, redactor, about_host, &args.run);
     let (commands, waiting) = sync_channel(control::COMMANDS_MAX);
     let mut worker = Worker::new(
@@ -184,7 +186,14 @@ fn evaluate(
     let socket = guard::runtime::socket_path(&args.run.runtime_dir);
     control::start(
         broker::listen()?,
-        Control { board, guard: link.asker(), events: commands, about, asking },
+        Control {
+            board,
+            guard: link.asker(),
+            events: commands,
+            about,
+            asking,
+            state: state.clone(),
+        },
     )?;
     tracing::info!(rules = loaded, socket = %socket.display(), "watching");
     worker.work(rings, &link, &waiting)

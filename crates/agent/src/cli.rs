@@ -18,6 +18,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::outputs::target::Target;
+
 /// Where the lock and the control socket live unless said otherwise.
 pub(crate) const RUNTIME_DIR: &str = "/run/aegisbpf";
 
@@ -107,6 +109,12 @@ pub(crate) enum Command {
     /// Tell somebody elsewhere what standard input says, for the privileged half
     #[command(hide = true)]
     Post,
+    /// Hand what is in the spool to all outputs, for the privileged half
+    #[command(hide = true)]
+    Forward(ForwardArgs),
+    /// Hand what standard input says to an output elsewhere, for `forward`
+    #[command(hide = true)]
+    Send,
     /// Print the addresses in answers of name servers, for the privileged half
     #[command(hide = true)]
     ReadAnswers,
@@ -209,6 +217,14 @@ pub(crate) struct RunArgs {
     /// Directory for the lock and the control socket
     #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
     pub(crate) runtime_dir: PathBuf,
+    /// Who else gets alerts, denials and what the agent tells of itself: `file:/PATH`, `journald:`,
+    /// `syslog+tls://HOST:PORT`, `https://HOST/PATH` and others, with `#format=cef&min=high` behind it; may be given
+    /// several times
+    #[arg(long, value_name = "URL[#OPTIONS]")]
+    pub(crate) forward: Vec<Target>,
+    /// How much is kept on disk for those that are slow or away: size and age
+    #[arg(long, value_name = "SIZE,AGE", default_value = "256MiB,168h")]
+    pub(crate) spool: record::History,
     /// Form of alerts and events on standard output
     #[arg(short, long, value_name = "FORM", default_value = "json")]
     pub(crate) output: Format,
@@ -324,6 +340,17 @@ pub(crate) struct WorkerArgs {
     /// How many workers came before this one.
     #[arg(long)]
     pub(crate) restarts: u32,
+    /// How much it keeps for other outputs, if there are any. Where these are it need not know.
+    #[arg(long, default_value = "off")]
+    pub(crate) kept: record::Kept,
+}
+
+/// What the guard tells the process that hands alerts to outputs; the outputs themselves it reads.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ForwardArgs {
+    /// Where the spool is.
+    #[arg(long)]
+    pub(crate) state_dir: PathBuf,
 }
 
 /// How to reach a running agent.

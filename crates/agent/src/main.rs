@@ -7,6 +7,7 @@
 //! | [`guard`] | the privileged half: sensors, supervision of the worker |
 //! | [`worker`] | the other half: rings, engine, outputs, control socket |
 //! | [`operator`] | whose word is enough for packs and policies |
+//! | [`outputs`] | alerts on their way to other machines and programs |
 //! | [`policy`] | policies on their way from files to what is enforced |
 //! | [`proto`] | the only messages that the two exchange |
 //! | [`client`] | how commands reach a running agent |
@@ -26,6 +27,7 @@ mod config;
 mod exit;
 mod guard;
 mod operator;
+mod outputs;
 mod policy;
 mod proto;
 mod redact;

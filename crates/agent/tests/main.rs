@@ -36,6 +36,8 @@ mod language;
 #[cfg(test)]
 mod outlives;
 #[cfg(test)]
+mod outputs;
+#[cfg(test)]
 mod packs;
 #[cfg(test)]
 mod policies;

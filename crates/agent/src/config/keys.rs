@@ -71,6 +71,8 @@ const KEYS: &[Key] = &[
     key("output", "no_alerts", "no-alerts"),
     key("output", "max_alerts", "max-alerts"),
     key("output", "redact", "redact"),
+    key("output", "forward", "forward"),
+    key("output", "spool", "spool"),
     key("state", "audit_key", "audit-key"),
     key("state", "history", "history"),
 ];

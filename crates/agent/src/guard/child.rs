@@ -102,6 +102,9 @@ fn arguments(args: &RunArgs, started: u64, restarts: u32) -> Vec<std::ffi::OsStr
     let mut list: Vec<std::ffi::OsString> = vec!["worker".into()];
     list.extend(["--started".into(), started.to_string().into()]);
     list.extend(["--restarts".into(), restarts.to_string().into()]);
+    if !args.forward.is_empty() {
+        list.extend(["--kept".into(), args.spool.to_string().into()]);
+    }
     list.extend(options(args));
     list
 }

@@ -6,6 +6,7 @@
 mod act;
 mod backoff;
 mod child;
+mod forwarding;
 pub(crate) mod isolate;
 mod prevent;
 pub(crate) mod quarantine;
@@ -13,7 +14,7 @@ mod report;
 pub(crate) mod runtime;
 
 pub(crate) use act::{print_grants, read_kept};
-pub(crate) use prevent::{read_answers, resolve};
+pub(crate) use prevent::{as_nobody, read_answers, resolve};
 pub(crate) use report::{Doctor, failure};
 
 use std::os::fd::AsFd;
@@ -33,6 +34,7 @@ use crate::proto::{self, ProtoError, Request};
 use act::{Actor, Scene};
 use backoff::Backoff;
 use child::Worker;
+use forwarding::Forwarding;
 use prevent::{Keeper, Prevention};
 use runtime::Runtime;
 
@@ -47,6 +49,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
         let message = "--events prints events as `compact` or `json`; OCSF and CEF are for alerts";
         return Err(Failure::new(Exit::Usage, message));
     }
+    forwarding::check(args)?;
     let signals = block_signals()?;
     let runtime = Runtime::claim(&args.runtime_dir)?;
     let audit = Arc::new(Audit::signed(&args.state_dir, args.audit_key.as_deref())?);
@@ -75,6 +78,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
         keeper,
         actor,
         sweeper,
+        forwarding: Forwarding::new(args),
         signals,
         started,
         backoff,
@@ -83,6 +87,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     };
     let end = guard.supervise(worker);
     guard.prevention.end();
+    guard.forwarding.end();
     // The sensors are detached before the lock is given up.
     drop(guard);
     drop(runtime);
@@ -166,6 +171,7 @@ struct Guard<'a> {
     keeper: Keeper,
     actor: Actor,
     sweeper: isolate::Sweeper,
+    forwarding: Forwarding,
     signals: SignalFd,
     started: u64,
     backoff: Backoff,
@@ -215,14 +221,21 @@ impl Guard<'_> {
 
     /// Hands over the rings. From now on the worker's own doings are the agent's.
     fn greet(&mut self, worker: &Worker) {
-        if let Err(error) = self.sensors.set_own(&[std::process::id(), worker.pid()]) {
-            tracing::error!(%error, "what the worker itself does will be reported");
-        }
+        self.set_own(worker.pid());
         if let Err(error) = proto::send_rings(worker.socket(), self.sensors.ring_fds()) {
             tracing::error!(%error, "cannot hand the rings to the worker");
         }
         if std::mem::take(&mut self.reload) {
             reload(worker);
+        }
+    }
+
+    /// Says whose doings are the agent's own. An alert about the write of an alert would never end.
+    fn set_own(&mut self, worker: u32) {
+        let own = [Some(std::process::id()), Some(worker), self.forwarding.pid()];
+        let own: Vec<u32> = own.into_iter().flatten().filter(|pid| *pid != 0).collect();
+        if let Err(error) = self.sensors.set_own(&own) {
+            tracing::error!(%error, "what the agent itself does will be reported");
         }
     }
 
@@ -320,6 +333,9 @@ impl Guard<'_> {
         self.keeper.service(self.prevention.about());
         self.actor.service(self.scene(worker));
         self.sweeper.service();
+        if self.forwarding.service() {
+            self.set_own(worker);
+        }
     }
 
     fn scene(&self, worker: u32) -> Scene {
@@ -372,6 +388,7 @@ impl Guard<'_> {
                 if let Some(counters) = counters.as_object_mut() {
                     counters.insert("policy".to_owned(), self.prevention.figures());
                     counters.insert("actions".to_owned(), self.actor.figures());
+                    counters.insert("outputs".to_owned(), self.forwarding.figures());
                 }
                 proto::send_counters(socket, &counters.to_string())
             }

@@ -1,0 +1,418 @@
+//! Alerts on their way to real receivers: files, HTTP, rsyslog over UDP, TCP and TLS, journald. Each receiver is away
+//! for a while, and nothing is lost.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::lab::{Agent, Lab, root, signal, until};
+
+/// Whatever a busy machine needs.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A program that ends with this value.
+struct Running(Child);
+
+impl Running {
+    fn start(command: &mut Command) -> Running {
+        Running(command.stdin(Stdio::null()).spawn().unwrap())
+    }
+
+    /// Asks it to end, and waits.
+    fn stop(mut self) {
+        signal(self.0.id(), nix::sys::signal::Signal::SIGTERM);
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Ok(None) = self.0.try_wait() {
+            self.0.kill().unwrap();
+            self.0.wait().unwrap();
+        }
+    }
+}
+
+/// Starts the agent with this output.
+fn forward(lab: &Lab, output: &str) -> Agent {
+    lab.start_with(&["--forward", output])
+}
+
+/// Raises an alert; its id.
+fn raise(lab: &Lab, agent: &Agent) -> String {
+    let pid = lab.run_scratch("x");
+    let alert = agent.alert(pid, PATIENCE).expect("an alert");
+    alert["alert"]["id"].as_str().unwrap().to_owned()
+}
+
+/// What the agent says of its only output.
+fn figures(lab: &Lab) -> Value {
+    // The guard answers each question with what it last heard.
+    lab.status()
+        .map_or(Value::Null, |status| status["kernel_counters"]["outputs"]["all"][0].clone())
+}
+
+fn lines(path: &Path) -> Vec<String> {
+    fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+/// Waits until these ids have arrived, in this order; a receiver may have got one twice.
+fn arrived(path: &Path, ids: &[&str]) {
+    let seen = || {
+        let mut seen: Vec<String> = Vec::new();
+        for line in lines(path) {
+            let id = ids.iter().find(|id| line.contains(**id)).map(|id| (*id).to_owned());
+            seen.extend(id.filter(|id| !seen.contains(id)));
+        }
+        seen
+    };
+    until("all have arrived", PATIENCE, || seen().len() == ids.len());
+    assert_eq!(seen(), ids, "in their order");
+}
+
+/// A port of this host that nobody has.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Writes each body of a POST as a line, with the key that says which it is; the first argument is the port.
+const HOOK: &str = "import http.server, sys
+class Hook(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers['Content-Length'])).decode()
+        with open(sys.argv[2], 'a') as out:
+            out.write(self.headers.get('Authorization', '-') + ' ' + body.replace('\\n', ' ') + '\\n')
+        self.send_response(200); self.end_headers(); self.wfile.write(b'{}')
+    def log_message(self, *args): pass
+http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), Hook).serve_forever()";
+
+fn hook(port: u16, out: &Path) -> Running {
+    Running::start(Command::new("python3").args(["-c", HOOK, &port.to_string()]).arg(out))
+}
+
+#[test]
+fn a_file_is_written_rotated_by_others_and_survives_restarts() {
+    if !root("a_file_is_written_rotated_by_others_and_survives_restarts") {
+        return;
+    }
+    let lab = Lab::new();
+    let (path, moved) = (lab.path("alerts"), lab.path("alerts.old"));
+    let output = format!("file:{}#format=ecs", path.display());
+    let agent = forward(&lab, &output);
+    let first = raise(&lab, &agent);
+    arrived(&path, &[&first]);
+    let one: Value = serde_json::from_str(&lines(&path)[0]).unwrap();
+    assert_eq!(
+        (&one["event"]["id"], &one["event"]["severity"]),
+        (&first.as_str().into(), &73.into())
+    );
+    fs::rename(&path, &moved).unwrap();
+    let second = raise(&lab, &agent);
+    arrived(&path, &[&second]);
+
+    // A worker, and then the whole agent, that are killed lose nothing of it.
+    let worker = lab.status().unwrap()["worker"]["pid"].as_u64().unwrap();
+    signal(u32::try_from(worker).unwrap(), nix::sys::signal::Signal::SIGKILL);
+    until("another worker", PATIENCE, || {
+        lab.status().is_some_and(|status| status["worker"]["restarts"] == 1)
+    });
+    let third = raise(&lab, &agent);
+    agent.kill();
+    // Its worker ends by itself, and must not answer for the next one.
+    until("it has gone", PATIENCE, || lab.status().is_none());
+    let agent = forward(&lab, &output);
+    let fourth = raise(&lab, &agent);
+    arrived(&path, &[&second, &third, &fourth]);
+    assert!(lines(&moved).iter().all(|line| !line.contains(&second)));
+    until("all is told", PATIENCE, || figures(&lab)["backlog_bytes"] == 0);
+    assert!(agent.stop().success());
+}
+
+#[test]
+fn a_webhook_that_is_away_loses_nothing_and_that_is_seen() {
+    if !root("a_webhook_that_is_away_loses_nothing_and_that_is_seen") {
+        return;
+    }
+    let lab = Lab::new();
+    let (port, out) = (free_port(), lab.path("got"));
+    fs::write(lab.path("token"), "s3cret\n").unwrap();
+    let token = lab.path("token");
+    let output = format!("http://127.0.0.1:{port}/#format=falco&token-file={}", token.display());
+    let agent = forward(&lab, &output);
+    let (one, two) = (raise(&lab, &agent), raise(&lab, &agent));
+    until("it is seen that nobody is there", PATIENCE, || figures(&lab)["state"] == "retrying");
+    let seen = figures(&lab);
+    assert!(seen["backlog_bytes"].as_u64() > Some(0) && seen["sent"] == 0, "{seen}");
+    assert!(seen["last_error"].as_str().unwrap().contains("refused"), "{seen}");
+
+    let receiver = hook(port, &out);
+    arrived(&out, &[&one, &two]);
+    let line = lines(&out).remove(0);
+    let (head, body) = line.split_once('{').unwrap();
+    assert_eq!(head, "Bearer s3cret ", "out of a file, and on no command line");
+    let told: Value = serde_json::from_str(&format!("{{{body}")).unwrap();
+    assert_eq!((&told["rule"], &told["priority"]), (&"Scratch program".into(), &"Error".into()));
+    assert_eq!(told["output_fields"]["proc.exepath"], lab.path("x").to_str().unwrap());
+    until("it is seen that all is well", PATIENCE, || {
+        let seen = figures(&lab);
+        seen["state"] == "ok" && seen["sent"] == 2 && seen["backlog_bytes"] == 0
+    });
+
+    // Receiver and agent go and come back; the agent first.
+    drop(receiver);
+    let three = raise(&lab, &agent);
+    agent.stop();
+    let agent = forward(&lab, &output);
+    let four = raise(&lab, &agent);
+    let _receiver = hook(port, &out);
+    arrived(&out, &[&one, &two, &three, &four]);
+    let argv = fs::read_to_string(format!("/proc/{}/cmdline", agent.guard())).unwrap();
+    assert!(!argv.contains("s3cret"));
+}
+
+/// Certificates of a receiver that calls itself `localhost`.
+fn certificate(lab: &Lab) -> (PathBuf, PathBuf) {
+    let (cert, key) = (lab.path("cert.pem"), lab.path("key.pem"));
+    let mut openssl = Command::new("openssl");
+    openssl.args("req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -days 2".split(' '));
+    openssl.args(["-addext", "subjectAltName=DNS:localhost"]);
+    openssl.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
+    let made = openssl.arg("-out").arg(&cert).arg("-keyout").arg(&key).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    (cert, key)
+}
+
+/// rsyslog with one input, which writes what it parsed: who says so, our part of the message, and the message.
+fn rsyslog(lab: &Lab, input: &str, out: &Path) -> Running {
+    let text = format!(
+        "global(workDirectory=\"{}\" maxMessageSize=\"256k\")\n{input}\n\
+         template(name=\"T\" type=\"string\" string=\"%app-name% %syslogseverity-text% %structured-data% %msg%\\n\")\n\
+         action(type=\"omfile\" file=\"{}\" template=\"T\")\n",
+        lab.path("").display(),
+        out.display(),
+    );
+    fs::write(lab.path("rsyslog.conf"), text).unwrap();
+    let mut command = Command::new("/usr/sbin/rsyslogd");
+    command
+        .arg("-n")
+        .arg("-f")
+        .arg(lab.path("rsyslog.conf"))
+        .arg("-i")
+        .arg(lab.path("rsyslog.pid"));
+    Running::start(command.stderr(fs::File::create(lab.path("rsyslog.log")).unwrap()))
+}
+
+/// Sends to an rsyslog that is stopped for a while and started again.
+fn stays_whole(lab: &Lab, output: &str, input: &str) {
+    let out = lab.path("got");
+    let receiver = rsyslog(lab, input, &out);
+    let agent = forward(lab, output);
+    let one = raise(lab, &agent);
+    arrived(&out, &[&one]);
+    let line = lines(&out).remove(0);
+    let head =
+        format!("aegisbpf err [aegisbpf@32473 id=\"{one}\" rule=\"scratch\" severity=\"high\"]");
+    assert!(line.starts_with(&head), "{line}");
+    receiver.stop();
+    let two = raise(lab, &agent);
+    until("it is seen that nobody is there", PATIENCE, || figures(lab)["state"] == "retrying");
+    let three = raise(lab, &agent);
+    let _receiver = rsyslog(lab, input, &out);
+    arrived(&out, &[&one, &two, &three]);
+    let message = lines(&out).pop().unwrap();
+    let (_, document) = message.split_once("] ").unwrap();
+    let document: Value = serde_json::from_str(document.trim()).unwrap();
+    assert_eq!(document["alert"]["id"], three, "it arrives whole");
+}
+
+#[test]
+fn syslog_over_tcp_is_taken_by_rsyslog_and_waits_for_it() {
+    if !root("syslog_over_tcp_is_taken_by_rsyslog_and_waits_for_it") {
+        return;
+    }
+    let (lab, port) = (Lab::new(), free_port());
+    let input = format!(
+        "module(load=\"imtcp\")\ninput(type=\"imtcp\" address=\"127.0.0.1\" port=\"{port}\")"
+    );
+    stays_whole(&lab, &format!("syslog+tcp://127.0.0.1:{port}"), &input);
+}
+
+#[test]
+fn syslog_over_tls_is_taken_by_rsyslog_if_its_certificate_is_good() {
+    if !root("syslog_over_tls_is_taken_by_rsyslog_if_its_certificate_is_good") {
+        return;
+    }
+    let (lab, port) = (Lab::new(), free_port());
+    let (cert, key) = certificate(&lab);
+    let input = format!(
+        "global(defaultNetstreamDriver=\"gtls\" defaultNetstreamDriverCAFile=\"{0}\" \
+         defaultNetstreamDriverCertFile=\"{0}\" defaultNetstreamDriverKeyFile=\"{1}\")\n\
+         module(load=\"imtcp\" streamDriver.name=\"gtls\" streamDriver.mode=\"1\" \
+         streamDriver.authMode=\"anon\")\ninput(type=\"imtcp\" address=\"127.0.0.1\" port=\"{port}\")",
+        cert.display(),
+        key.display(),
+    );
+    let url = format!("syslog+tls://localhost:{port}");
+    stays_whole(&lab, &format!("{url}#ca={}", cert.display()), &input);
+
+    // Whoever is not known gets nothing.
+    let (lab, out) = (Lab::new(), lab.path("got"));
+    let before = lines(&out).len();
+    let _receiver = rsyslog(&lab, &input, &out);
+    let agent = forward(&lab, &url);
+    raise(&lab, &agent);
+    until("the certificate is refused", PATIENCE, || {
+        figures(&lab)["last_error"].as_str().is_some_and(|why| why.contains("certificate"))
+    });
+    assert_eq!(lines(&out).len(), before);
+}
+
+#[test]
+fn syslog_over_udp_is_taken_by_rsyslog() {
+    if !root("syslog_over_udp_is_taken_by_rsyslog") {
+        return;
+    }
+    let (lab, port) = (Lab::new(), free_port());
+    let out = lab.path("got");
+    let input = format!(
+        "module(load=\"imudp\")\ninput(type=\"imudp\" address=\"127.0.0.1\" port=\"{port}\")"
+    );
+    let _receiver = rsyslog(&lab, &input, &out);
+    // Nobody says that a datagram has arrived, so the receiver has to be there first.
+    let hex = format!("{port:04X}");
+    until("rsyslog listens", PATIENCE, || {
+        fs::read_to_string("/proc/net/udp").unwrap().contains(&format!("0100007F:{hex} "))
+    });
+    let agent = forward(&lab, &format!("syslog+udp://127.0.0.1:{port}#format=cef"));
+    let one = raise(&lab, &agent);
+    arrived(&out, &[&one]);
+    assert!(lines(&out)[0].contains("] CEF:0|AegisBPF|aegisbpf|"), "{:?}", lines(&out));
+}
+
+/// A journald of its own, with its own place below /run, both taken away with this value.
+struct Journal {
+    name: String,
+    running: Option<Running>,
+}
+
+impl Journal {
+    fn directory(&self) -> PathBuf {
+        PathBuf::from(format!("/run/systemd/journal.{}", self.name))
+    }
+
+    fn start(&mut self) {
+        fs::create_dir_all(self.directory()).unwrap();
+        let mut command = Command::new("/lib/systemd/systemd-journald");
+        command.arg(&self.name).env("RUNTIME_DIRECTORY", self.directory());
+        self.running = Some(Running::start(command.stderr(Stdio::null())));
+        let socket = self.directory().join("socket");
+        until("journald listens", PATIENCE, || {
+            std::os::unix::net::UnixDatagram::unbound().unwrap().connect(&socket).is_ok()
+        });
+    }
+
+    /// Entries of the agent, as journalctl reads them.
+    fn entries(&self) -> Vec<Value> {
+        let mut command = Command::new("journalctl");
+        command.arg(format!("--namespace={}", self.name)).args([
+            "-o",
+            "json",
+            "--no-pager",
+            "--all",
+        ]);
+        let output = command.arg("SYSLOG_IDENTIFIER=aegisbpf").output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.running = None;
+        let machine = fs::read_to_string("/etc/machine-id").unwrap_or_default();
+        let logs = format!("/run/log/journal/{}.{}", machine.trim(), self.name);
+        for place in [self.directory(), logs.into()] {
+            drop(fs::remove_dir_all(place));
+        }
+    }
+}
+
+#[test]
+fn journald_gets_fields_and_entries_of_any_size() {
+    if !root("journald_gets_fields_and_entries_of_any_size") {
+        return;
+    }
+    let lab = Lab::new();
+    let name = format!("aegisbpf-test-{}", std::process::id());
+    let mut journal = Journal { name, running: None };
+    let socket = journal.directory().join("socket");
+    let agent = forward(&lab, &format!("journald:{}", socket.display()));
+    let one = raise(&lab, &agent);
+    until("it is seen that nobody is there", PATIENCE, || figures(&lab)["state"] == "retrying");
+    journal.start();
+    until("the alert is in the journal", PATIENCE, || !journal.entries().is_empty());
+    let entry = journal.entries().remove(0);
+    assert_eq!(
+        (&entry["AEGISBPF_ID"], &entry["AEGISBPF_RULE"]),
+        (&one.as_str().into(), &"scratch".into())
+    );
+    assert_eq!((&entry["PRIORITY"], &entry["MESSAGE"]), (&"3".into(), &"Scratch program".into()));
+    assert_eq!(entry["_UID"], "0", "journald says whose it is");
+    let document: Value =
+        serde_json::from_str(entry["AEGISBPF_DOCUMENT"].as_str().unwrap()).unwrap();
+    assert_eq!(document["alert"]["id"], one);
+
+    // A journald that is started again has another socket at the same place.
+    journal.running.take().unwrap().stop();
+    journal.start();
+    let two = raise(&lab, &agent);
+    until("the next one is there, too", PATIENCE, || {
+        journal.entries().iter().any(|entry| entry["AEGISBPF_ID"] == two)
+    });
+}
+
+#[test]
+fn a_collector_gets_logs() {
+    if !root("a_collector_gets_logs") {
+        return;
+    }
+    let lab = Lab::new();
+    let (port, out) = (free_port(), lab.path("got"));
+    let agent = forward(&lab, &format!("otlp+http://127.0.0.1:{port}/v1/logs"));
+    let (one, two) = (raise(&lab, &agent), raise(&lab, &agent));
+    let _receiver = hook(port, &out);
+    until("all have arrived", PATIENCE, || {
+        let text = fs::read_to_string(&out).unwrap_or_default();
+        text.contains(&one) && text.contains(&two)
+    });
+    let line = lines(&out).remove(0);
+    let request: Value = serde_json::from_str(line.trim_start_matches("- ")).unwrap();
+    let record = &request["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0];
+    assert_eq!((&record["severityNumber"], &record["eventName"]), (&17.into(), &"exec".into()));
+    assert_eq!(record["attributes"][0]["value"]["stringValue"], one.as_str());
+}
+
+#[test]
+fn what_cannot_be_an_output_is_refused_at_start() {
+    if !root("what_cannot_be_an_output_is_refused_at_start") {
+        return;
+    }
+    let lab = Lab::new();
+    for (outputs, reason) in [
+        (&["ftp://host/"][..], "begins with one of file"),
+        (&["file:/tmp/a", "file:/var/a"], "two outputs are called `file-a`"),
+    ] {
+        let mut command = lab.command();
+        for output in outputs {
+            command.args(["--forward", output]);
+        }
+        let output = command.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains(reason), "{text}");
+    }
+}

@@ -1,4 +1,4 @@
-//! Alerts on their way to real receivers: files, HTTP, rsyslog over UDP, TCP and TLS, journald. Each receiver is away
+//! Alerts on their way to real receivers: files, HTTP, rsyslog over UDP, TCP and TLS, journald, NATS. Each receiver is away
 //! for a while, and nothing is lost.
 
 use std::fs;
@@ -394,6 +394,80 @@ fn a_collector_gets_logs() {
     let record = &request["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0];
     assert_eq!((&record["severityNumber"], &record["eventName"]), (&17.into(), &"exec".into()));
     assert_eq!(record["attributes"][0]["value"]["stringValue"], one.as_str());
+}
+
+/// Asks a NATS server, in its own protocol.
+fn nats(port: u16, subject: &str, payload: &str) -> Option<Value> {
+    use std::io::{BufRead, BufReader, Write};
+    let stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+    let words = format!(
+        "CONNECT {{}}\r\nSUB answer 1\r\nPUB {subject} answer {}\r\n{payload}\r\n",
+        payload.len()
+    );
+    (&stream).write_all(words.as_bytes()).unwrap();
+    while !lines.next()?.ok()?.starts_with("MSG answer") {}
+    serde_json::from_str(&lines.next()?.ok()?).ok()
+}
+
+fn nats_server(lab: &Lab, port: u16) -> Running {
+    let mut command = Command::new("nats-server");
+    command.args(["-js", "-a", "127.0.0.1", "-p", &port.to_string(), "-sd"]).arg(lab.path("nats"));
+    let server = Running::start(command.stderr(Stdio::null()));
+    until("NATS answers", PATIENCE, || nats(port, "$JS.API.INFO", "").is_some());
+    server
+}
+
+#[test]
+fn a_stream_of_nats_keeps_what_it_is_told_once() {
+    if !root("a_stream_of_nats_keeps_what_it_is_told_once") {
+        return;
+    }
+    let (lab, port) = (Lab::new(), free_port());
+    let agent = forward(&lab, &format!("nats://127.0.0.1:{port}/alerts.host"));
+    let one = raise(&lab, &agent);
+    until("it is seen that nobody is there", PATIENCE, || figures(&lab)["state"] == "retrying");
+    let server = nats_server(&lab, port);
+    let failures = figures(&lab)["failures"].as_u64().unwrap();
+    // A server without the stream keeps nothing, so nothing has arrived.
+    until("it is tried again", PATIENCE, || figures(&lab)["failures"].as_u64() > Some(failures));
+    assert_eq!(figures(&lab)["sent"], 0);
+    let stream = r#"{"name":"ALERTS","subjects":["alerts.>"],"storage":"file"}"#;
+    let made = nats(port, "$JS.API.STREAM.CREATE.ALERTS", stream).unwrap();
+    assert_eq!(made["config"]["name"], "ALERTS", "{made}");
+    let has = |count: u64| {
+        let about = nats(port, "$JS.API.STREAM.INFO.ALERTS", "");
+        about.is_some_and(|about| about["state"]["messages"] == count)
+    };
+    until("the alert is in the stream", PATIENCE, || has(1));
+    server.stop();
+    let two = raise(&lab, &agent);
+    until("it is seen that nobody is there", PATIENCE, || figures(&lab)["state"] == "retrying");
+    let three = raise(&lab, &agent);
+    let _server = nats_server(&lab, port);
+    until("all are in the stream", PATIENCE, || has(3));
+    for (number, id) in [one, two, three].iter().enumerate() {
+        let asked = format!("{{\"seq\":{}}}", number + 1);
+        let kept = nats(port, "$JS.API.STREAM.MSG.GET.ALERTS", &asked).unwrap();
+        let head = base64(kept["message"]["hdrs"].as_str().unwrap());
+        assert!(head.contains(&format!("Nats-Msg-Id: {id}")), "{head}");
+        let told: Value =
+            serde_json::from_str(&base64(kept["message"]["data"].as_str().unwrap())).unwrap();
+        assert_eq!(&told["alert"]["id"], id.as_str());
+    }
+}
+
+fn base64(text: &str) -> String {
+    use std::io::Write;
+    let mut decode = Command::new("base64")
+        .arg("-d")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    decode.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    String::from_utf8(decode.wait_with_output().unwrap().stdout).unwrap()
 }
 
 #[test]

@@ -100,19 +100,17 @@ fn outputs(status: &Json) -> String {
 fn output(one: &Json) -> String {
     let word = |name: &str| one.get(name).and_then(Json::as_str).map(piece).unwrap_or_default();
     let count = |name: &str| one.get(name).and_then(Json::as_u64).unwrap_or_default();
-    let mut text = format!("{} {}, {} sent", word("name"), word("state"), count("sent"));
+    let mut parts = vec![format!("{} {}, {} sent", word("name"), word("state"), count("sent"))];
     for (name, what) in [("refused", "refused"), ("lost", "lost"), ("failures", "failed tries")] {
         if count(name) > 0 {
-            text.push_str(&format!(", {} {what}", count(name)));
+            parts.push(format!("{} {what}", count(name)));
         }
     }
     if count("backlog_bytes") > 0 {
-        text.push_str(&format!(", {} KiB wait", count("backlog_bytes").div_ceil(1024)));
+        parts.push(format!("{} KiB wait", count("backlog_bytes").div_ceil(1024)));
     }
-    if word("state") != "ok" {
-        text.push_str(&format!(" ({})", word("last_error")));
-    }
-    text
+    let text = parts.join(", ");
+    if word("state") == "ok" { text } else { format!("{text} ({})", word("last_error")) }
 }
 
 /// Which policies are in force and what came of them.

@@ -45,7 +45,7 @@ pub(super) struct Forwarding {
 struct Running {
     child: Child,
     /// It ends when this is closed.
-    _input: ChildStdin,
+    input: ChildStdin,
     output: ChildStdout,
     said: Vec<u8>,
     since: Instant,
@@ -54,9 +54,9 @@ struct Running {
 impl Forwarding {
     /// Nothing runs yet.
     pub(super) fn new(args: &RunArgs) -> Forwarding {
-        let lines: String = args.forward.iter().map(|target| format!("{target}\n")).collect();
         Forwarding {
-            input: lines,
+            // After the last one comes an empty line.
+            input: args.forward.iter().flat_map(|one| [one.to_string(), "\n".to_owned()]).collect(),
             state: args.state_dir.clone(),
             running: None,
             backoff: Backoff::new(),
@@ -120,7 +120,7 @@ impl Forwarding {
         fcntl_setfl(&input, OFlags::NONBLOCK)?;
         fcntl_setfl(&output, OFlags::NONBLOCK)?;
         writeln!(input, "{}", self.input)?;
-        Ok(Running { child, _input: input, output, said: Vec::new(), since: Instant::now() })
+        Ok(Running { child, input, output, said: Vec::new(), since: Instant::now() })
     }
 
     /// What it last said of each output.
@@ -134,8 +134,8 @@ impl Forwarding {
 
     /// Ends it; what it cannot hand over within a moment stays in the spool.
     pub(super) fn end(&mut self) {
-        let Some(Running { mut child, _input, output, .. }) = self.running.take() else { return };
-        drop((_input, output));
+        let Some(Running { mut child, input, output, .. }) = self.running.take() else { return };
+        drop((input, output));
         let deadline = Instant::now() + STOP_WAIT;
         while matches!(child.try_wait(), Ok(None)) {
             if Instant::now() >= deadline {

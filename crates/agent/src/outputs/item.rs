@@ -99,7 +99,8 @@ impl Item {
 
 fn hash(text: &str) -> String {
     let hash = Sha256::digest(text.as_bytes());
-    hash.iter().take(ID_BYTES).map(|byte| format!("{byte:02x}")).collect()
+    let start = hash.first_chunk::<ID_BYTES>().copied().unwrap_or_default();
+    format!("{:032x}", u128::from_be_bytes(start))
 }
 
 /// The severity of syslog (RFC 5424, 6.2.1), which journald and OTLP know, too.

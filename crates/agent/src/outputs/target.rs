@@ -46,6 +46,8 @@ pub(crate) enum Kind {
     SyslogTls,
     /// One POST an alert.
     Webhook,
+    /// A stream of NATS JetStream.
+    Nats,
     /// OTLP logs over HTTP, as JSON.
     Otlp,
 }
@@ -59,6 +61,8 @@ const KINDS: &[(&str, Kind, &[&str])] = &[
     ("syslog+tls", Kind::SyslogTls, &["ca"]),
     ("http", Kind::Webhook, &["token-file"]),
     ("https", Kind::Webhook, &["ca", "token-file"]),
+    ("nats", Kind::Nats, &["token-file"]),
+    ("nats+tls", Kind::Nats, &["ca", "token-file"]),
     ("otlp+http", Kind::Otlp, &["token-file"]),
     ("otlp+https", Kind::Otlp, &["ca", "token-file"]),
 ];
@@ -186,8 +190,12 @@ fn network(address: &str, kind: Kind) -> Result<(String, String), String> {
     if is_syslog && !matches!(uri.path(), "" | "/") {
         return Err("syslog has a host and a port, and no path".to_owned());
     }
+    let subject = uri.path().trim_start_matches('/');
+    if kind == Kind::Nats && (subject.is_empty() || subject.contains(['/', '*', '>'])) {
+        return Err("the path of a NATS address is one subject".to_owned());
+    }
     let shown = uri.port_u16().map_or_else(|| host.clone(), |port| format!("{host}-{port}"));
-    let plain = address.strip_prefix("otlp+").unwrap_or(address);
+    let plain = address.strip_prefix("otlp+").or(address.strip_prefix("nats+")).unwrap_or(address);
     if !is_syslog {
         return Ok((plain.to_owned(), shown));
     }
@@ -256,6 +264,7 @@ mod tests {
         assert_eq!(siem.ca.as_deref(), Some(Path::new("/etc/ca.pem")));
         let otlp = read("otlp+http://127.0.0.1:4318/v1/logs");
         assert_eq!(otlp.address, "http://127.0.0.1:4318/v1/logs");
+        assert_eq!(read("nats+tls://broker/alerts.x").address, "tls://broker/alerts.x");
         assert_eq!(read("journald:").address, JOURNAL);
         assert_eq!(read(&siem.to_string()), siem, "as the guard hands it on");
     }
@@ -284,6 +293,8 @@ mod tests {
             ("file:/a#name=a/b", "`name` has letters"),
             ("file:/a#min=loud", "a severity"),
             ("syslog+udp://siem/path", "no path"),
+            ("nats://broker", "one subject"),
+            ("nats://broker/alerts.>", "one subject"),
         ] {
             let error = text.parse::<Target>().unwrap_err();
             assert!(error.contains(reason), "{text}: {error}");

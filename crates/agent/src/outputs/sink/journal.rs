@@ -50,7 +50,7 @@ impl Journal {
         match socket.send(&entry) {
             Ok(_) => {}
             Err(error) if error.raw_os_error() == Some(nix::libc::EMSGSIZE) => {
-                hand(&socket, &entry)?
+                hand(&socket, &entry)?;
             }
             // A journald that was started again has another socket: the next try finds it.
             Err(error) => return Err(error),

@@ -6,8 +6,10 @@
 mod file;
 mod http;
 mod journal;
+mod nats;
 mod otlp;
 mod syslog;
+mod tls;
 
 use std::time::{Duration, Instant};
 
@@ -83,6 +85,7 @@ pub(super) fn remote(order: &Order) -> Result<Box<dyn Sink>, String> {
         Kind::SyslogUdp => Box::new(syslog::Datagrams::new(&target)),
         Kind::SyslogTcp | Kind::SyslogTls => Box::new(syslog::Stream::new(&target, order)?),
         Kind::Webhook => Box::new(http::Webhook::new(&target, order)?),
+        Kind::Nats => Box::new(nats::Nats::new(&target, order)?),
         Kind::Otlp => Box::new(otlp::Otlp::new(&target, order)?),
     })
 }

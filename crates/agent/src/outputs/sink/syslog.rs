@@ -9,11 +9,10 @@ use std::net::{TcpStream, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
-use super::{Refusal, Sent, Sink};
+use super::{Refusal, Sent, Sink, tls};
 use crate::outputs::item::{Form, Item, syslog_severity};
 use crate::outputs::sender::Order;
 use crate::outputs::target::{Kind, Target};
@@ -36,7 +35,7 @@ const FRACTION_MAX: usize = 6;
 /// One message.
 fn message(item: &Item, form: Form) -> String {
     let priority = AUTHPRIV * 8 + syslog_severity(item);
-    let time = item.text("/@timestamp").map_or_else(|| "-".to_owned(), |time| shortened(time));
+    let time = item.text("/@timestamp").map_or_else(|| "-".to_owned(), shortened);
     let host: String = item
         .text("/host/name")
         .unwrap_or("-")
@@ -52,7 +51,7 @@ fn message(item: &Item, form: Form) -> String {
     let mut element = format!("[{ELEMENT} id=\"{}\"", escaped(&item.id));
     for (name, at) in [("rule", "/rule/id"), ("severity", "/severity")] {
         if let Some(value) = item.text(at) {
-            element.push_str(&format!(" {name}=\"{}\"", escaped(value)));
+            element.extend([" ", name, "=\"", &escaped(value), "\""]);
         }
     }
     // The receiver of a line must get one line; only CEF and JSON are sent, which have none inside.
@@ -139,7 +138,8 @@ pub(super) struct Stream {
 
 impl Stream {
     pub(super) fn new(target: &Target, order: &Order) -> Result<Stream, String> {
-        let tls = (target.kind == Kind::SyslogTls).then(|| trust(order.ca.as_deref()));
+        let tls =
+            (target.kind == Kind::SyslogTls).then(|| tls::trust(order.ca.as_deref()).map(Arc::new));
         let (address, form) = (target.address.clone(), target.form);
         Ok(Stream { address, form, tls: tls.transpose()?, open: None })
     }
@@ -152,7 +152,7 @@ impl Stream {
         let mut text = String::new();
         for item in items {
             let message = message(item, self.form);
-            text.push_str(&format!("{} {message}", message.len()));
+            text.extend([&message.len().to_string(), " ", &message]);
         }
         wire.write_all(text.as_bytes())?;
         wire.flush()?;
@@ -211,30 +211,6 @@ fn holds(wire: &mut Box<dyn Wire>) -> io::Result<()> {
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(()),
         Err(error) => Err(error),
     }
-}
-
-/// Whom a receiver's certificate must come from.
-fn trust(ca: Option<&str>) -> Result<Arc<ClientConfig>, String> {
-    let mut roots = RootCertStore::empty();
-    match ca {
-        Some(pem) => {
-            for one in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-                let one = one.map_err(|error| format!("`ca`: {error}"))?;
-                roots.add(one).map_err(|error| format!("`ca`: {error}"))?;
-            }
-            if roots.is_empty() {
-                return Err("`ca` holds no certificate".to_owned());
-            }
-        }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let config = config.map_err(|error| error.to_string())?;
-    Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
 }
 
 #[cfg(test)]

@@ -200,7 +200,11 @@ fn hook(kind: Kind, provider: u32) -> &'static str {
 /// What is lost compared with a hook in the kernel.
 fn lost(kind: Kind) -> &'static str {
     match kind {
-        Kind::Create | Kind::Rename | Kind::Open | Kind::Write => "state is read after the event",
+        Kind::Create | Kind::Rename => "state is read after the event",
+        Kind::Open | Kind::Write => {
+            "state is read after the event; what one process does to one file again while the first \
+             waits to be read is the same event"
+        }
         Kind::Unlink => "inode, size and mode of the deleted file are unknown",
         Kind::Link => "the old name is unknown; told from the link count after the event",
         Kind::Attr => "what changed is known only for files seen before",

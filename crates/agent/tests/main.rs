@@ -46,6 +46,8 @@ mod prevention;
 #[cfg(test)]
 mod quarantine;
 #[cfg(test)]
+mod receivers;
+#[cfg(test)]
 mod recorded;
 #[cfg(test)]
 mod recording;

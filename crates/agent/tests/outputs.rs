@@ -2,40 +2,16 @@
 //! for a while, and nothing is lost.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::lab::{Agent, Lab, root, signal, until};
-
-/// Whatever a busy machine needs.
-const PATIENCE: Duration = Duration::from_mins(1);
-
-/// A program that ends with this value.
-struct Running(Child);
-
-impl Running {
-    fn start(command: &mut Command) -> Running {
-        Running(command.stdin(Stdio::null()).spawn().unwrap())
-    }
-
-    /// Asks it to end, and waits.
-    fn stop(mut self) {
-        signal(self.0.id(), nix::sys::signal::Signal::SIGTERM);
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Ok(None) = self.0.try_wait() {
-            self.0.kill().unwrap();
-            self.0.wait().unwrap();
-        }
-    }
-}
+use crate::lab::{AGENT, Agent, Lab, root, signal, until};
+use crate::receivers::{
+    Journal, PATIENCE, Running, base64, certificate, free_port, hook, nats, nats_server, rsyslog,
+};
 
 /// Starts the agent with this output.
 fn forward(lab: &Lab, output: &str) -> Agent {
@@ -72,26 +48,6 @@ fn arrived(path: &Path, ids: &[&str]) {
     };
     until("all have arrived", PATIENCE, || seen().len() == ids.len());
     assert_eq!(seen(), ids, "in their order");
-}
-
-/// A port of this host that nobody has.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// Writes each body of a POST as a line, with the key that says which it is; the first argument is the port.
-const HOOK: &str = "import http.server, sys
-class Hook(http.server.BaseHTTPRequestHandler):
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers['Content-Length'])).decode()
-        with open(sys.argv[2], 'a') as out:
-            out.write(self.headers.get('Authorization', '-') + ' ' + body.replace('\\n', ' ') + '\\n')
-        self.send_response(200); self.end_headers(); self.wfile.write(b'{}')
-    def log_message(self, *args): pass
-http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), Hook).serve_forever()";
-
-fn hook(port: u16, out: &Path) -> Running {
-    Running::start(Command::new("python3").args(["-c", HOOK, &port.to_string()]).arg(out))
 }
 
 #[test]
@@ -149,7 +105,7 @@ fn a_webhook_that_is_away_loses_nothing_and_that_is_seen() {
     assert!(seen["backlog_bytes"].as_u64() > Some(0) && seen["sent"] == 0, "{seen}");
     assert!(seen["last_error"].as_str().unwrap().contains("refused"), "{seen}");
 
-    let receiver = hook(port, &out);
+    let receiver = hook(port, &out, 0.0);
     arrived(&out, &[&one, &two]);
     let line = lines(&out).remove(0);
     let (head, body) = line.split_once('{').unwrap();
@@ -168,42 +124,10 @@ fn a_webhook_that_is_away_loses_nothing_and_that_is_seen() {
     agent.stop();
     let agent = forward(&lab, &output);
     let four = raise(&lab, &agent);
-    let _receiver = hook(port, &out);
+    let _receiver = hook(port, &out, 0.0);
     arrived(&out, &[&one, &two, &three, &four]);
     let argv = fs::read_to_string(format!("/proc/{}/cmdline", agent.guard())).unwrap();
     assert!(!argv.contains("s3cret"));
-}
-
-/// Certificates of a receiver that calls itself `localhost`.
-fn certificate(lab: &Lab) -> (PathBuf, PathBuf) {
-    let (cert, key) = (lab.path("cert.pem"), lab.path("key.pem"));
-    let mut openssl = Command::new("openssl");
-    openssl.args("req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -days 2".split(' '));
-    openssl.args(["-addext", "subjectAltName=DNS:localhost"]);
-    openssl.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
-    let made = openssl.arg("-out").arg(&cert).arg("-keyout").arg(&key).output().unwrap();
-    assert!(made.status.success(), "{made:?}");
-    (cert, key)
-}
-
-/// rsyslog with one input, which writes what it parsed: who says so, our part of the message, and the message.
-fn rsyslog(lab: &Lab, input: &str, out: &Path) -> Running {
-    let text = format!(
-        "global(workDirectory=\"{}\" maxMessageSize=\"256k\")\n{input}\n\
-         template(name=\"T\" type=\"string\" string=\"%app-name% %syslogseverity-text% %structured-data% %msg%\\n\")\n\
-         action(type=\"omfile\" file=\"{}\" template=\"T\")\n",
-        lab.path("").display(),
-        out.display(),
-    );
-    fs::write(lab.path("rsyslog.conf"), text).unwrap();
-    let mut command = Command::new("/usr/sbin/rsyslogd");
-    command
-        .arg("-n")
-        .arg("-f")
-        .arg(lab.path("rsyslog.conf"))
-        .arg("-i")
-        .arg(lab.path("rsyslog.pid"));
-    Running::start(command.stderr(fs::File::create(lab.path("rsyslog.log")).unwrap()))
 }
 
 /// Sends to an rsyslog that is stopped for a while and started again.
@@ -293,57 +217,9 @@ fn syslog_over_udp_is_taken_by_rsyslog() {
     assert!(lines(&out)[0].contains("] CEF:0|AegisBPF|aegisbpf|"), "{:?}", lines(&out));
 }
 
-/// A journald of its own, with its own place below /run, both taken away with this value.
-struct Journal {
-    name: String,
-    running: Option<Running>,
-}
-
-impl Journal {
-    fn directory(&self) -> PathBuf {
-        PathBuf::from(format!("/run/systemd/journal.{}", self.name))
-    }
-
-    fn start(&mut self) {
-        fs::create_dir_all(self.directory()).unwrap();
-        let mut command = Command::new("/lib/systemd/systemd-journald");
-        command.arg(&self.name).env("RUNTIME_DIRECTORY", self.directory());
-        self.running = Some(Running::start(command.stderr(Stdio::null())));
-        let socket = self.directory().join("socket");
-        until("journald listens", PATIENCE, || {
-            std::os::unix::net::UnixDatagram::unbound().unwrap().connect(&socket).is_ok()
-        });
-    }
-
-    /// Entries of the agent, as journalctl reads them.
-    fn entries(&self) -> Vec<Value> {
-        let mut command = Command::new("journalctl");
-        command.arg(format!("--namespace={}", self.name)).args([
-            "-o",
-            "json",
-            "--no-pager",
-            "--all",
-        ]);
-        let output = command.arg("SYSLOG_IDENTIFIER=aegisbpf").output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
-    }
-}
-
-impl Drop for Journal {
-    fn drop(&mut self) {
-        self.running = None;
-        let machine = fs::read_to_string("/etc/machine-id").unwrap_or_default();
-        let logs = format!("/run/log/journal/{}.{}", machine.trim(), self.name);
-        for place in [self.directory(), logs.into()] {
-            drop(fs::remove_dir_all(place));
-        }
-    }
-}
-
 #[test]
-fn journald_gets_fields_and_entries_of_any_size() {
-    if !root("journald_gets_fields_and_entries_of_any_size") {
+fn journald_gets_fields_and_may_be_started_again() {
+    if !root("journald_gets_fields_and_may_be_started_again") {
         return;
     }
     let lab = Lab::new();
@@ -375,6 +251,71 @@ fn journald_gets_fields_and_entries_of_any_size() {
     });
 }
 
+/// The forwarder alone, with a spool that says this; it is told of the output as the guard does it.
+fn alone(lab: &Lab, first: u64, lines: &[String], output: &str) -> Running {
+    let spool = lab.path("state/spool");
+    fs::create_dir_all(&spool).unwrap();
+    fs::write(spool.join(format!("{first:020}.jsonl")), lines.join("\n") + "\n").unwrap();
+    let mut command = Command::new(AGENT);
+    command.arg("forward").arg("--state-dir").arg(lab.path("state"));
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    write!(child.stdin.as_mut().unwrap(), "{output}\n\n").unwrap();
+    Running(child)
+}
+
+fn alert(id: &str, more: &str) -> String {
+    format!(
+        "{{\"alert\":{{\"id\":\"{id}\"}},\"severity\":\"high\",\"event\":{{\"kind\":\"alert\"}},\"message\":\"m{more}\"}}"
+    )
+}
+
+#[test]
+fn an_entry_larger_than_a_datagram_reaches_journald_whole() {
+    if !root("an_entry_larger_than_a_datagram_reaches_journald_whole") {
+        return;
+    }
+    let lab = Lab::new();
+    let mut journal =
+        Journal { name: format!("aegisbpf-large-{}", std::process::id()), running: None };
+    journal.start();
+    let lines = [alert("small", ""), alert("large", &"x".repeat(1 << 20)), alert("last", "")];
+    let output = format!("journald:{}", journal.directory().join("socket").display());
+    let _forwarder = alone(&lab, 0, &lines, &output);
+    until("all are in the journal", PATIENCE, || journal.entries().len() == 3);
+    let entries = journal.entries();
+    let ids: Vec<&Value> = entries.iter().map(|entry| &entry["AEGISBPF_ID"]).collect();
+    assert_eq!(ids, ["small", "large", "last"]);
+    assert_eq!(entries[1]["MESSAGE"].as_str().unwrap().len(), (1 << 20) + 1);
+}
+
+#[test]
+fn a_slow_receiver_gets_all_in_order_and_learns_of_a_gap() {
+    if !root("a_slow_receiver_gets_all_in_order_and_learns_of_a_gap") {
+        return;
+    }
+    let lab = Lab::new();
+    let (port, out) = (free_port(), lab.path("got"));
+    let _receiver = hook(port, &out, 0.005);
+    // The first of these is the eighth that ever was: seven were given up before this output had them.
+    let all: Vec<String> = (0..300).map(|number| alert(&format!("n{number}."), "")).collect();
+    let mut forwarder = alone(&lab, 7, &all, &format!("http://127.0.0.1:{port}/"));
+    until("all have arrived", PATIENCE, || lines(&out).len() >= 301);
+    let got = lines(&out);
+    assert!(got[0].contains("\"output_lost\"") && got[0].contains("\"lost\":7"), "{}", got[0]);
+    for (number, line) in got.iter().skip(1).enumerate() {
+        assert!(line.contains(&format!("\"n{number}.\"")), "{number}: {line}");
+    }
+    // Its input ends, and so does it; what it said last is how it stands.
+    drop(forwarder.0.stdin.take());
+    let said = BufReader::new(forwarder.0.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let figures: Vec<Value> = said.map(|line| serde_json::from_str(&line).unwrap()).collect();
+    assert!(forwarder.0.wait().unwrap().success());
+    let waited = figures.iter().any(|all| all[0]["backlog_bytes"].as_u64() > Some(0));
+    assert!(waited, "what waits is seen: {figures:?}");
+    let cursor = lab.path(&format!("state/outputs/http-127.0.0.1-{port}.cursor"));
+    assert!(fs::read_to_string(cursor).unwrap().ends_with(" 307"), "the next line to tell");
+}
+
 #[test]
 fn a_collector_gets_logs() {
     if !root("a_collector_gets_logs") {
@@ -384,7 +325,7 @@ fn a_collector_gets_logs() {
     let (port, out) = (free_port(), lab.path("got"));
     let agent = forward(&lab, &format!("otlp+http://127.0.0.1:{port}/v1/logs"));
     let (one, two) = (raise(&lab, &agent), raise(&lab, &agent));
-    let _receiver = hook(port, &out);
+    let _receiver = hook(port, &out, 0.0);
     until("all have arrived", PATIENCE, || {
         let text = fs::read_to_string(&out).unwrap_or_default();
         text.contains(&one) && text.contains(&two)
@@ -394,29 +335,6 @@ fn a_collector_gets_logs() {
     let record = &request["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0];
     assert_eq!((&record["severityNumber"], &record["eventName"]), (&17.into(), &"exec".into()));
     assert_eq!(record["attributes"][0]["value"]["stringValue"], one.as_str());
-}
-
-/// Asks a NATS server, in its own protocol.
-fn nats(port: u16, subject: &str, payload: &str) -> Option<Value> {
-    use std::io::{BufRead, BufReader, Write};
-    let stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-    let words = format!(
-        "CONNECT {{}}\r\nSUB answer 1\r\nPUB {subject} answer {}\r\n{payload}\r\n",
-        payload.len()
-    );
-    (&stream).write_all(words.as_bytes()).unwrap();
-    while !lines.next()?.ok()?.starts_with("MSG answer") {}
-    serde_json::from_str(&lines.next()?.ok()?).ok()
-}
-
-fn nats_server(lab: &Lab, port: u16) -> Running {
-    let mut command = Command::new("nats-server");
-    command.args(["-js", "-a", "127.0.0.1", "-p", &port.to_string(), "-sd"]).arg(lab.path("nats"));
-    let server = Running::start(command.stderr(Stdio::null()));
-    until("NATS answers", PATIENCE, || nats(port, "$JS.API.INFO", "").is_some());
-    server
 }
 
 #[test]
@@ -456,18 +374,6 @@ fn a_stream_of_nats_keeps_what_it_is_told_once() {
             serde_json::from_str(&base64(kept["message"]["data"].as_str().unwrap())).unwrap();
         assert_eq!(&told["alert"]["id"], id.as_str());
     }
-}
-
-fn base64(text: &str) -> String {
-    use std::io::Write;
-    let mut decode = Command::new("base64")
-        .arg("-d")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    decode.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-    String::from_utf8(decode.wait_with_output().unwrap().stdout).unwrap()
 }
 
 #[test]

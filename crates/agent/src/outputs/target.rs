@@ -294,7 +294,7 @@ mod tests {
             ("file:/a#min=loud", "a severity"),
             ("syslog+udp://siem/path", "no path"),
             ("nats://broker", "one subject"),
-            ("nats://broker/alerts.>", "one subject"),
+            ("nats://broker/alerts.*", "one subject"),
         ] {
             let error = text.parse::<Target>().unwrap_err();
             assert!(error.contains(reason), "{text}: {error}");

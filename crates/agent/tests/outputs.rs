@@ -377,6 +377,29 @@ fn a_stream_of_nats_keeps_what_it_is_told_once() {
 }
 
 #[test]
+fn what_is_too_large_for_a_receiver_does_not_hold_up_the_rest() {
+    if !root("what_is_too_large_for_a_receiver_does_not_hold_up_the_rest") {
+        return;
+    }
+    let (lab, port) = (Lab::new(), free_port());
+    let _server = nats_server(&lab, port);
+    let stream = r#"{"name":"ALERTS","subjects":["alerts.>"]}"#;
+    assert!(nats(port, "$JS.API.STREAM.CREATE.ALERTS", stream).unwrap()["error"].is_null());
+    // A server of NATS takes one MiB unless it is told otherwise.
+    let all = [alert("one", ""), alert("large", &"x".repeat(2 << 20)), alert("last", "")];
+    let mut forwarder = alone(&lab, 0, &all, &format!("nats://127.0.0.1:{port}/alerts.host"));
+    until("the last one is in the stream", PATIENCE, || {
+        let about = nats(port, "$JS.API.STREAM.INFO.ALERTS", "");
+        about.is_some_and(|about| about["state"]["messages"] == 2)
+    });
+    drop(forwarder.0.stdin.take());
+    let said = BufReader::new(forwarder.0.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let figures: Value = serde_json::from_str(&said.last().unwrap()).unwrap();
+    assert_eq!((&figures[0]["sent"], &figures[0]["refused"]), (&2.into(), &1.into()), "{figures}");
+    assert!(figures[0]["last_error"].as_str().unwrap().contains("max payload"), "{figures}");
+}
+
+#[test]
 fn what_cannot_be_an_output_is_refused_at_start() {
     if !root("what_cannot_be_an_output_is_refused_at_start") {
         return;

@@ -79,6 +79,8 @@ pub(crate) fn run(args: &ForwardArgs) -> Result<Exit, Failure> {
     while threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < end {
         std::thread::sleep(Duration::from_millis(10));
     }
+    // Nobody may be there any more to hear it.
+    drop(shared.say(&mut String::new()));
     Ok(Exit::Ok)
 }
 
@@ -101,17 +103,22 @@ impl Shared {
 
     fn tell(&self) {
         let mut told = String::new();
-        loop {
-            let text = serde_json::json!(*self.figures()).to_string();
-            if text != told && text.len() < FIGURES_MAX {
-                let mut out = io::stdout().lock();
-                if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
-                    return;
-                }
-                told = text;
-            }
+        while self.say(&mut told).is_ok() {
             std::thread::sleep(TELL);
         }
+    }
+
+    /// Says how all outputs stand, unless that is what was said last.
+    fn say(&self, told: &mut String) -> io::Result<()> {
+        let text = serde_json::json!(*self.figures()).to_string();
+        if text == *told || text.len() >= FIGURES_MAX {
+            return Ok(());
+        }
+        let mut out = io::stdout().lock();
+        writeln!(out, "{text}")?;
+        out.flush()?;
+        *told = text;
+        Ok(())
     }
 
     /// Waits, but not beyond the word to end.

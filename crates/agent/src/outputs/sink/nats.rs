@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::Context;
+use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::{ConnectOptions, HeaderMap};
 use tokio::runtime::{Builder, Runtime};
 
@@ -64,7 +65,7 @@ impl Sink for Nats {
                 Sent { done, refusal: None }
             }
             // What follows goes over another connection: this one may be dead.
-            Ok((_, done, Some(why))) => Sent { done, refusal: Some(Refusal::Later(why)) },
+            Ok((_, done, Some(why))) => Sent { done, refusal: Some(why) },
             Err(why) => Sent::all(items.len(), Err(why)),
         }
     }
@@ -83,7 +84,7 @@ async fn publish(
     subject: &str,
     form: Form,
     items: &[Item],
-) -> (usize, Option<String>) {
+) -> (usize, Option<Refusal>) {
     let (mut asked, mut refused) = (Vec::new(), None);
     for item in items {
         let mut headers = HeaderMap::new();
@@ -92,7 +93,7 @@ async fn publish(
         match context.publish_with_headers(subject.to_owned(), headers, text.into()).await {
             Ok(answer) => asked.push(answer),
             Err(error) => {
-                refused = Some(error.to_string());
+                refused = Some(refusal(&error));
                 break;
             }
         }
@@ -101,8 +102,16 @@ async fn publish(
     for answer in asked {
         match answer.await {
             Ok(_) => done += 1,
-            Err(error) => return (done, Some(error.to_string())),
+            Err(error) => return (done, Some(refusal(&error))),
         }
     }
     (done, refused)
+}
+
+/// What is too large for the server today is too large tomorrow; all else may be mended.
+fn refusal(error: &PublishError) -> Refusal {
+    match error.kind() {
+        PublishErrorKind::MaxPayloadExceeded => Refusal::Never(error.to_string()),
+        _ => Refusal::Later(error.to_string()),
+    }
 }

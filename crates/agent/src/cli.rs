@@ -5,11 +5,13 @@ pub(crate) mod adhoc;
 pub(crate) mod audit;
 pub(crate) mod config;
 pub(crate) mod emergency;
+pub(crate) mod incidents;
 pub(crate) mod isolate;
 pub(crate) mod policy;
 pub(crate) mod quarantine;
 pub(crate) mod record;
 pub(crate) mod rules;
+pub(crate) mod suppressions;
 pub(crate) mod webhook;
 
 use std::path::PathBuf;
@@ -79,6 +81,10 @@ pub(crate) enum Command {
     Events(EventsArgs),
     /// Show the alerts of the running agent
     Alerts(AlertsArgs),
+    /// Show what happened in one tree of processes each, as the alerts of the running agent tell
+    Incidents(incidents::IncidentsArgs),
+    /// Show, suggest and test what is not to be told again
+    Suppressions(suppressions::SuppressionsArgs),
     /// Record what the kernel delivers to the running agent, for `kestrel replay`
     Record(record::RecordArgs),
     /// Show where a process came from, what it started and what they did, out of recordings
@@ -208,6 +214,10 @@ pub(crate) struct RunArgs {
     /// [default: /etc/aegisbpf/trust.toml, if it exists]
     #[arg(long, value_name = "FILE")]
     pub(crate) trust: Option<PathBuf>,
+    /// File of suppressions, or directory with such files (*.toml); may be given several times
+    /// [default: /etc/aegisbpf/suppressions.d, if it exists]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) suppressions: Vec<PathBuf>,
     /// Treat all rules as those of strangers: signed packs only, no action but alerts, small budgets
     #[arg(long)]
     pub(crate) strict: bool,

@@ -15,8 +15,10 @@
 //! | [`redact`] | takes secrets out of what is shown |
 //! | [`render`] | lines and tables for people |
 //! | [`rules`] | generations of rules on disk |
+//! | [`suppressions`] | what the operator does not want to be told again |
 //! | [`seccomp`] | what the kernel lets a process of the agent do |
 //! | [`exit`] | exit codes |
+//! | [`incidents`] | alerts of one tree of processes, put together |
 #![forbid(unsafe_code)]
 
 mod audit;
@@ -26,6 +28,7 @@ mod cmd;
 mod config;
 mod exit;
 mod guard;
+mod incidents;
 mod operator;
 mod outputs;
 mod policy;
@@ -34,6 +37,7 @@ mod redact;
 mod render;
 mod rules;
 mod seccomp;
+mod suppressions;
 mod worker;
 
 use std::io::Write;

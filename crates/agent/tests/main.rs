@@ -28,6 +28,8 @@ mod generations;
 #[cfg(test)]
 mod health;
 #[cfg(test)]
+mod incidents;
+#[cfg(test)]
 mod isolate;
 #[cfg(test)]
 mod lab;

@@ -8,6 +8,7 @@ mod doctor;
 mod emergency;
 mod events;
 mod fields;
+mod incidents;
 mod isolate;
 mod manual;
 mod policy;
@@ -18,6 +19,7 @@ mod recorded;
 mod reload;
 mod rules;
 mod status;
+mod suppressions;
 mod tree;
 mod why;
 
@@ -74,6 +76,8 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Config(command) => config::run(&command),
         Command::Events(args) => events::run(&args),
         Command::Alerts(args) => events::alerts(&args),
+        Command::Incidents(args) => incidents::run(&args),
+        Command::Suppressions(args) => suppressions::run(&args),
         Command::Record(args) => record::run(&args),
         Command::Tree(args) => tree::run(&args),
         Command::Fields(args) => fields::run(&args),

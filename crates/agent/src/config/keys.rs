@@ -46,6 +46,7 @@ const KEYS: &[Key] = &[
     key("rules", "packs", "packs"),
     key("rules", "keys", "keys"),
     key("rules", "trust", "trust"),
+    key("rules", "suppressions", "suppressions"),
     key("rules", "strict", "strict"),
     key("rules", "keep_going", "keep-going"),
     key("rules", "no_watch", "no-watch"),

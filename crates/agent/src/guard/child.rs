@@ -119,6 +119,9 @@ pub(super) fn options(args: &RunArgs) -> Vec<std::ffi::OsString> {
     for dir in &args.packs {
         list.extend(["--packs".into(), dir.clone().into()]);
     }
+    for path in &args.suppressions {
+        list.extend(["--suppressions".into(), path.clone().into()]);
+    }
     for (name, path) in [("--keys", &args.keys), ("--trust", &args.trust)] {
         if let Some(path) = path {
             list.extend([name.into(), path.clone().into()]);
@@ -174,7 +177,7 @@ mod tests {
 
     #[test]
     fn the_worker_gets_all_that_the_operator_said() {
-        let words = "aegisbpf run --rules a --rules b --packs k --packs l --keys n --trust t --strict --keep-going --runtime-dir /r -o compact \
+        let words = "aegisbpf run --rules a --rules b --packs k --packs l --suppressions s --keys n --trust t --strict --keep-going --runtime-dir /r -o compact \
                      --events --no-alerts --no-watch --max-alerts 7 --policy p --enforce \
                      --state-dir /s --redact /f --cgroup /c --on-exit release --history 8MiB,2h \
                      --isolate-allow 192.0.2.1:443 --isolate-allow 2001:db8::/32 --rules-trial 7s";

@@ -22,6 +22,8 @@ pub(crate) struct Figures {
     pub(crate) alerts: u64,
     /// Alerts counted and not told, because their rule had raised too many.
     pub(crate) alerts_suppressed: u64,
+    /// Matches that a suppression covers.
+    pub(crate) alerts_covered: u64,
     /// Ids of rules that cost too much.
     pub(crate) rules_slow: Vec<String>,
     /// Ids of rules that raise too many alerts.

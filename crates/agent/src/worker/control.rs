@@ -15,6 +15,8 @@
 //! | `GET /v1/metrics` | figures of scripts and actions as Prometheus reads them |
 //! | `GET /v1/events` | JSON lines; `follow=true`, `kinds=a,b`, `where=EQL` |
 //! | `GET /v1/alerts` | JSON lines; `follow=true` |
+//! | `GET /v1/incidents` | one object: alerts put together by trees of processes, the newest last |
+//! | `GET /v1/suppressions` | one object: what is not told again, and what that covered |
 //! | `GET /v1/policy` | one object: which policies are in force, read back from the kernel |
 //! | `GET /v1/denials` | one object: what was denied of late, the newest first |
 //! | `POST /v1/policy` | puts a stored generation in force; `generation=N`, `trial=SECONDS`; 409: why not |
@@ -129,6 +131,8 @@ fn serve(listener: std::os::unix::net::UnixListener, control: Control) -> std::i
             .route("/v1/metrics", get(get_metrics))
             .route("/v1/events", get(get_events))
             .route("/v1/alerts", get(get_alerts))
+            .route("/v1/incidents", get(get_incidents))
+            .route("/v1/suppressions", get(get_suppressions))
             .route("/v1/record", get(get_record))
             .route("/v1/reload", post(rules::post_reload))
             .route("/v1/policy", get(policies::get_policy).post(policies::post_policy))
@@ -296,6 +300,36 @@ async fn get_alerts(State(control): Shared, Query(wanted): Query<Wanted>) -> Res
         follow(&control, Stream::Alerts, all(), KindSet::EMPTY, None).await
     } else {
         recent(&control, Stream::Alerts, all(), None).await
+    }
+}
+
+async fn get_incidents(State(control): Shared) -> Response {
+    let (answer, list) = oneshot::channel();
+    if control.events.try_send(Command::Incidents(answer)).is_err() {
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is busy; try again");
+    }
+    let Ok((all, forgotten)) = list.await else {
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending");
+    };
+    let told = all.into_iter().map(|(incident, open)| {
+        let mut json = json!(incident);
+        if let Some(told) = json.as_object_mut() {
+            told.insert("open".to_owned(), open.into());
+        }
+        json
+    });
+    axum::Json(json!({ "incidents": told.collect::<Vec<_>>(), "forgotten": forgotten }))
+        .into_response()
+}
+
+async fn get_suppressions(State(control): Shared) -> Response {
+    let (answer, list) = oneshot::channel();
+    if control.events.try_send(Command::Suppressions(answer)).is_err() {
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is busy; try again");
+    }
+    match list.await {
+        Ok(list) => axum::Json(list).into_response(),
+        Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending"),
     }
 }
 

@@ -29,6 +29,7 @@ use super::scripts;
 use super::settle::Settling;
 use super::snapshot;
 use super::status::seconds_since_boot;
+use super::suppressing::Suppressing;
 use crate::audit::Audit;
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
@@ -72,6 +73,7 @@ pub(crate) struct Worker {
     pub(super) acts: Acts,
     pub(super) scripts: scripts::Watch,
     pub(super) audit: Arc<Audit>,
+    suppressing: Suppressing,
     show_events: bool,
 }
 
@@ -82,7 +84,7 @@ impl Worker {
         rules_want: Interest,
         (publisher, recorder): (Publisher, Recorder),
         (arms, acts, scripts): (Arms, Acts, Arc<[scripts::Info]>),
-        (args, changing, audit): (&RunArgs, Changing, Arc<Audit>),
+        (args, changing, audit, suppressing): (&RunArgs, Changing, Arc<Audit>, Suppressing),
         board: Arc<Board>,
         guard: Asker,
     ) -> Worker {
@@ -104,6 +106,7 @@ impl Worker {
             acts,
             scripts: watch_of(scripts),
             audit,
+            suppressing,
             show_events: args.events,
         }
     }
@@ -213,13 +216,23 @@ impl Worker {
         self.publisher.notices(notices);
         self.publish_figures();
         self.recorder.finish();
-        self.publisher.output.finish();
+        self.publisher.finish();
         Ok(Exit::Ok)
     }
 
     fn drain(&mut self, rings: &mut Rings, now: u64, budget: usize) -> usize {
-        let Worker { engine, resolver, publisher, recorder, malformed, arms, acts, guard, .. } =
-            self;
+        let Worker {
+            engine,
+            resolver,
+            publisher,
+            recorder,
+            malformed,
+            arms,
+            acts,
+            guard,
+            suppressing,
+            ..
+        } = self;
         let handled = rings.drain_until(now, budget, &mut |bytes| {
             let lines = publisher.output.accepted();
             match Record::parse(bytes) {
@@ -235,11 +248,12 @@ impl Worker {
                     engine.push(&record, &mut |view, matches| {
                         is_event = true;
                         acting = view.acting();
-                        acts.tell(matches, Some(view), time, guard);
                         for matched in matches {
                             recorder.matched(matched);
                         }
-                        publisher.event(view, matches);
+                        let matches = suppressing.left(Some(view), matches);
+                        acts.tell(&matches, Some(view), time, guard);
+                        publisher.event(view, &matches);
                     });
                     if let Some(process) = acting.filter(|_| !engine.near().is_empty()) {
                         arms.tell(engine.near(), process, record.header().time, guard);
@@ -264,13 +278,15 @@ impl Worker {
     /// All records have been handled: time goes on without them.
     fn pass(&mut self, now: u64) {
         let late = u64::try_from(LATE.as_nanos()).unwrap_or(u64::MAX);
-        let Worker { engine, publisher, recorder, acts, guard, .. } = self;
+        let Worker { engine, publisher, recorder, acts, guard, suppressing, .. } = self;
         let now = now.saturating_sub(late);
         recorder.tick(now);
         engine.tick(now, &mut |matched| {
             recorder.matched(matched);
-            acts.tell(std::slice::from_ref(matched), None, now, guard);
-            publisher.late(matched);
+            for matched in suppressing.left(None, std::slice::from_ref(matched)).iter() {
+                acts.tell(std::slice::from_ref(matched), None, now, guard);
+                publisher.late(matched);
+            }
         });
     }
 
@@ -306,6 +322,16 @@ impl Worker {
                 let mut text = self.scripts.metrics(self.engine.scripts());
                 text += &metrics::rules(&self.board.rules(), seconds_since_boot());
                 if answer.send(text).is_err() {
+                    tracing::debug!("a client left while it asked");
+                }
+            }
+            Command::Incidents(answer) => {
+                if answer.send(self.publisher.incidents()).is_err() {
+                    tracing::debug!("a client left while it asked");
+                }
+            }
+            Command::Suppressions(answer) => {
+                if answer.send(self.suppressing.document()).is_err() {
                     tracing::debug!("a client left while it asked");
                 }
             }
@@ -358,8 +384,10 @@ impl Worker {
 
     fn tick(&mut self) -> Result<(), Failure> {
         self.take_incidents();
+        self.suppressing.look(&mut self.publisher, &self.audit);
         self.publisher.hub.tidy();
         self.publisher.output.tidy();
+        self.publisher.keep_incidents();
         self.recorder.counters(&self.board.counters());
         self.recorder.tidy(&self.engine);
         self.subscribe()?;
@@ -381,6 +409,7 @@ impl Worker {
             malformed: self.malformed,
             alerts: publisher.alerts(),
             alerts_suppressed: publisher.health.suppressed(),
+            alerts_covered: self.suppressing.covered(),
             rules_slow,
             rules_noisy,
             alerts_repeated: stats.repeats,

@@ -19,6 +19,7 @@ use super::health::Figures;
 use super::queue::{Line, LineSender};
 use super::reload::Answer;
 use crate::cli::Accept;
+use crate::incidents::Incident;
 use crate::redact::Redactor;
 
 /// Clients that read events or alerts at the same time.
@@ -80,11 +81,18 @@ pub(crate) enum Command {
     },
     /// A recording from now on; whether it has begun.
     Record(super::recorder::serve::Sender, oneshot::Sender<bool>),
+    /// What is known of incidents.
+    Incidents(oneshot::Sender<IncidentList>),
+    /// What is known of suppressions.
+    Suppressions(oneshot::Sender<Json>),
     /// Figures of scripts for Prometheus.
     Metrics(oneshot::Sender<String>),
     /// What the rules found and cost.
     Rules(oneshot::Sender<RuleList>),
 }
+
+/// All incidents, whether each goes on, and how many were forgotten.
+pub(crate) type IncidentList = (Vec<(Incident, bool)>, u64);
 
 /// The rules that run, and what is known of each.
 pub(crate) type RuleList = (Arc<[RuleInfo]>, Vec<Figures>, Vec<Json>);

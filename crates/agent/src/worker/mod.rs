@@ -10,6 +10,8 @@
 //! | control | serves the control socket |
 //! | rules | reads and keeps rules, when that is asked for, and ends |
 //! | watch | looks whether rule files have changed |
+//! | suppressions | reads those again when they have changed |
+//! | incidents | keeps incidents on the disk |
 //! | recorder | packs and writes recordings |
 
 mod acts;
@@ -39,10 +41,12 @@ mod settle;
 mod snapshot;
 mod spooler;
 mod status;
+mod suppressing;
 mod trial;
 mod watch;
 
 pub(crate) use acts::wanted;
+pub(crate) use filter::Filter;
 pub(crate) use generations::in_force;
 pub(crate) use host::read_limited;
 pub(crate) use publisher::ancestors;
@@ -74,6 +78,7 @@ use output::{Output, Outputs};
 use publisher::Publisher;
 use recorder::Recorder;
 use reload::Fresh;
+use suppressing::Suppressing;
 
 /// Results that the pipes of a rule hold back: the end that they wait for never comes.
 const ROWS_MAX: usize = 4_096;
@@ -123,6 +128,7 @@ fn evaluate(
     let recorder = Recorder::start((host.clone(), ROWS_MAX), recorded, state, history)?;
     let about_host = host::identity::document(&host);
     let engine = Engine::of(prepared, host, limits);
+    let suppressing = Suppressing::start(&args.run, audit)?;
     let notice = match args.run.output {
         Format::Compact => queue::text_notice,
         Format::Json | Format::Ocsf => queue::json_notice,
@@ -137,7 +143,7 @@ fn evaluate(
         interest,
         (publisher, recorder),
         (arms, acts, scripts),
-        (&args.run, Changing::new(&args.run, generations), Arc::clone(audit)),
+        (&args.run, Changing::new(&args.run, generations), Arc::clone(audit), suppressing),
         Arc::clone(&board),
         link.asker(),
     );

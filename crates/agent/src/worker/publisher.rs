@@ -10,11 +10,13 @@ use model::wire::KIND_MAX;
 use serde_json::{Map, Value as Json, json};
 
 use super::health::{COST_BUDGET_NS, Health, Notice, What};
-use super::hub::{Hub, text};
+use super::hub::{Hub, IncidentList, text};
 use super::output::Outputs;
 use super::queue::Line;
 use super::scripts::Told;
+use super::status::seconds_since_boot;
 use crate::cli::{Format, RunArgs};
+use crate::incidents::{self, Incidents, Keeper};
 use crate::redact::Redactor;
 use crate::render::{alert, compact, denial, export, health};
 
@@ -32,6 +34,8 @@ pub(crate) struct Publisher {
     show_events: bool,
     show_alerts: bool,
     zone: TimeZone,
+    incidents: Incidents,
+    keeper: Option<Keeper>,
     seen: [u64; KIND_MAX as usize],
     alerts: u64,
 }
@@ -45,7 +49,15 @@ impl Publisher {
         host: Map<String, Json>,
         args: &RunArgs,
     ) -> Publisher {
+        let boot = host.get("host").and_then(|host| host.pointer("/boot/id")?.as_str());
+        let boot = boot.unwrap_or_default().to_owned();
+        let keeper = Keeper::start(&args.state_dir, &boot);
+        let keeper = keeper.inspect_err(|error| {
+            tracing::warn!(%error, "incidents cannot be kept: a restart forgets them");
+        });
         Publisher {
+            incidents: Incidents::with(incidents::read(&args.state_dir, &boot)),
+            keeper: keeper.ok(),
             hub: Hub::new(redactor.clone()),
             redactor,
             host,
@@ -181,6 +193,11 @@ impl Publisher {
         self.tell(health::document("kestrel-script-quarantine", message, None, details));
     }
 
+    /// Tells something about suppressions.
+    pub(super) fn about_suppressions(&mut self, action: &str, message: &str, details: &Json) {
+        self.tell(health::document(action, message, None, details));
+    }
+
     /// Tells that the rules stay as they were.
     pub(super) fn not_reloaded(&mut self, reason: &str) {
         let message = format!("the rules stay as they were: {reason}");
@@ -205,6 +222,10 @@ impl Publisher {
             document.entry(name).or_insert_with(|| value.clone());
         }
         self.redactor.document(&mut document);
+        if let Some(place) = self.incidents.take(&document, seconds_since_boot()) {
+            let told = json!({ "id": place.id, "alerts": place.alerts, "alike": place.alike });
+            document.insert("incident".to_owned(), told);
+        }
         let line = text(&document);
         self.hub.alert(&line);
         if let Some(spool) = &mut self.output.spool {
@@ -214,6 +235,28 @@ impl Publisher {
             let line = self.line(&document);
             self.output.stdout.put(line);
         }
+    }
+
+    /// All incidents, and how many were forgotten.
+    pub(super) fn incidents(&self) -> IncidentList {
+        let now = seconds_since_boot();
+        let all = self.incidents.list().into_iter().map(|one| (one.clone(), one.is_open(now)));
+        (all.collect(), self.incidents.counts(now).1)
+    }
+
+    /// Has those written that changed.
+    pub(super) fn keep_incidents(&mut self) {
+        if let Some(keeper) = &self.keeper {
+            keeper.keep(&mut self.incidents);
+        }
+    }
+
+    /// Writes all that waits, and ends.
+    pub(super) fn finish(mut self) {
+        if let Some(keeper) = self.keeper {
+            keeper.finish(&mut self.incidents);
+        }
+        self.output.finish();
     }
 
     fn line(&self, document: &Map<String, Json>) -> Line {

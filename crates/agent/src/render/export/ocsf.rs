@@ -43,6 +43,7 @@ pub(crate) fn document(document: &Map<String, Json>) -> Json {
                 "name": PRODUCT, "vendor_name": VENDOR, "version": env!("CARGO_PKG_VERSION"),
             },
             "uid": text(document, "alert.id"),
+            "correlation_uid": text(document, "incident.id"),
             "event_code": text(document, "rule.id").or_else(|| text(document, "event.action")),
         },
         "finding_info": info(document),

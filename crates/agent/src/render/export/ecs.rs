@@ -7,9 +7,8 @@ use super::text;
 
 /// The version of the schema.
 const VERSION: &str = "8.17.0";
-/// Our own names at the top, and what they are called below `aegisbpf`.
-const OWN: &[(&str, &str)] =
-    &[("alert", "alert"), ("events", "events"), ("kestrel", "kestrel"), ("severity", "severity")];
+/// Our own names at the top; below `aegisbpf` they are called the same.
+const OWN: &[&str] = &["alert", "events", "incident", "kestrel", "severity"];
 /// The same below `rule`.
 const OWN_OF_RULES: &[&str] = &["severity", "file", "line"];
 
@@ -21,18 +20,11 @@ pub(crate) fn document(document: &Map<String, Json>, id: &str) -> Json {
         Some(Json::Object(own)) => own,
         _ => Map::new(),
     };
-    own.extend(
-        OWN.iter().filter_map(|(name, below)| {
-            ecs.remove(*name).map(|value| ((*below).to_owned(), value))
-        }),
-    );
+    own.extend(moved(&mut ecs, OWN));
     let rule = ecs.get_mut("rule").and_then(Json::as_object_mut);
     let (mut of_rule, mut tags) = (Map::new(), None);
     if let Some(rule) = rule {
-        let moved = OWN_OF_RULES
-            .iter()
-            .filter_map(|name| rule.remove(*name).map(|value| ((*name).to_owned(), value)));
-        of_rule.extend(moved);
+        of_rule.extend(moved(rule, OWN_OF_RULES));
         tags = rule.remove("tags");
     }
     if !of_rule.is_empty() {
@@ -51,6 +43,11 @@ pub(crate) fn document(document: &Map<String, Json>, id: &str) -> Json {
         event.insert("severity".to_owned(), number(severity.as_deref()).into());
     }
     ecs.into()
+}
+
+/// Takes these out, with their names.
+fn moved(from: &mut Map<String, Json>, names: &[&str]) -> Vec<(String, Json)> {
+    names.iter().filter_map(|name| Some(((*name).to_owned(), from.remove(*name)?))).collect()
 }
 
 /// Severities as numbers; Elastic's own rules have the same.

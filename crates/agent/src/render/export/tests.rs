@@ -186,7 +186,7 @@ fn a_line_of_cef_is_read_back_as_it_was_meant() {
 fn what_is_no_field_of_ecs_stands_below_our_own_name() {
     for document in documents() {
         let ecs = ecs(&document, "the-id");
-        for own in ["alert", "severity", "kestrel", "events"] {
+        for own in ["alert", "severity", "kestrel", "events", "incident"] {
             assert!(ecs.get(own).is_none(), "{own}: {ecs:#}");
         }
         assert!(ecs.pointer("/rule/severity").is_none() && ecs.pointer("/rule/file").is_none());

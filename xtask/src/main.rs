@@ -9,6 +9,7 @@
 //! | `bench NAME` | measures; see `bench` without a name |
 //! | `fuzz [TARGET…] [--minutes N]` | looks for inputs that break a parser or the engine |
 //! | `dist [PART…]` | man pages and completions; packages, an archive, bills of materials |
+//! | `docs [PAGE…]` | runs the commands that the pages for people show |
 //! | `vm-test [--smoke] [KERNEL…]` | the agent in guest kernels |
 //! | `setup [--list]` | installs the Debian packages that are missing, or only lists them |
 #![forbid(unsafe_code)]
@@ -17,6 +18,7 @@
 mod bench;
 mod codegen;
 mod dist;
+mod docs;
 mod fuzz;
 mod outcome;
 mod run;
@@ -41,6 +43,7 @@ usage: cargo xtask COMMAND
   fuzz [TARGET…] [--minutes N]
                       look for inputs that break a parser or the engine
   dist [PART…]        man pages and shell completions of the binaries; deb, rpm, tarball or sbom for those
+  docs [PAGE…]        run the commands that the pages for people show, and compare what they print
   vm-test [KERNEL…]   the agent in guest kernels; with --smoke what there is time for, with --only WORD
                       the tricks of that name
   setup [--list]      install, or only list, the Debian packages that are missing
@@ -67,6 +70,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         "fuzz" => return fuzz::command(rest),
         "codegen" => codegen::command(rest)?,
         "dist" => dist::command(rest)?,
+        "docs" => return docs::command(rest),
         "tidy" => tidy::command()?,
         "setup" => setup::command(rest)?,
         "help" | "-h" | "--help" => print!("{USAGE}"),

@@ -1,6 +1,8 @@
 //! The agent's side of the audit log: who was let in with what, what was changed or refused, and what
 //! went beyond its terms.
 
+mod look;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +15,7 @@ use capture::audit::{Lines, Log, LogError, Options, Read, Signer};
 use serde_json::{Map, Value as Json, json};
 
 use crate::exit::{Exit, Failure};
+pub(crate) use look::Look;
 
 /// Things of which it is known when they were told last; then all are told again.
 const SEEN_MAX: usize = 1_024;

@@ -7,11 +7,13 @@ pub(crate) mod config;
 pub(crate) mod emergency;
 pub(crate) mod incidents;
 pub(crate) mod isolate;
+pub(crate) mod metrics;
 pub(crate) mod policy;
 pub(crate) mod quarantine;
 pub(crate) mod record;
 pub(crate) mod rules;
 pub(crate) mod suppressions;
+pub(crate) mod top;
 pub(crate) mod webhook;
 
 use std::path::PathBuf;
@@ -85,6 +87,10 @@ pub(crate) enum Command {
     Incidents(incidents::IncidentsArgs),
     /// Show, suggest and test what is not to be told again
     Suppressions(suppressions::SuppressionsArgs),
+    /// Watch the running agent in the terminal: alerts by process, rates, rules that cost most, health
+    Top(top::TopArgs),
+    /// Print the figures of the running agent as Prometheus reads them, or give them to it
+    Metrics(metrics::MetricsArgs),
     /// Record what the kernel delivers to the running agent, for `kestrel replay`
     Record(record::RecordArgs),
     /// Show where a process came from, what it started and what they did, out of recordings
@@ -347,9 +353,12 @@ pub(crate) struct WorkerArgs {
     /// When the guard started, seconds since boot.
     #[arg(long)]
     pub(crate) started: u64,
-    /// How many workers came before this one.
+    /// How many workers ended before this one.
     #[arg(long)]
     pub(crate) restarts: u32,
+    /// Its options are not those of the one before it.
+    #[arg(long)]
+    pub(crate) anew: bool,
     /// How much it keeps for other outputs, if there are any. Where these are it need not know.
     #[arg(long, default_value = "off")]
     pub(crate) kept: record::Kept,

@@ -11,6 +11,7 @@
 //! | [`policy`] | policies on their way from files to what is enforced |
 //! | [`proto`] | the only messages that the two exchange |
 //! | [`client`] | how commands reach a running agent |
+//! | [`metrics`] | the figures that Prometheus reads |
 //! | [`config`] | what files and environment say of the options of `run` |
 //! | [`redact`] | takes secrets out of what is shown |
 //! | [`render`] | lines and tables for people |
@@ -29,6 +30,7 @@ mod config;
 mod exit;
 mod guard;
 mod incidents;
+mod metrics;
 mod operator;
 mod outputs;
 mod policy;

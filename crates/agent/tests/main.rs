@@ -36,6 +36,10 @@ mod lab;
 #[cfg(test)]
 mod language;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
+mod notify;
+#[cfg(test)]
 mod outlives;
 #[cfg(test)]
 mod outputs;
@@ -71,3 +75,5 @@ mod scripts;
 mod sequences;
 #[cfg(test)]
 mod strict;
+#[cfg(test)]
+mod top;

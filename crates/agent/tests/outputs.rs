@@ -41,7 +41,9 @@ fn arrived(path: &Path, ids: &[&str]) {
     let seen = || {
         let mut seen: Vec<String> = Vec::new();
         for line in lines(path) {
-            let id = ids.iter().find(|id| line.contains(**id)).map(|id| (*id).to_owned());
+            // Its own id comes first; that of its incident, which is that of another alert, later.
+            let found = ids.iter().filter_map(|id| Some((line.find(*id)?, *id)));
+            let id = found.min().map(|(_, id)| id.to_owned());
             seen.extend(id.filter(|id| !seen.contains(id)));
         }
         seen

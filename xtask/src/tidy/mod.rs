@@ -3,6 +3,7 @@
 //! A check is a pure function of the tree's files, so that its test can show it failing.
 
 mod deps;
+mod pages;
 mod rust;
 mod tables;
 mod text;
@@ -81,6 +82,10 @@ const CHECKS: &[(&str, Check)] = &[
     ("white space", text::white_space),
     ("words", text::words),
     ("links", text::links),
+    ("anchors", pages::anchors),
+    ("claims", pages::claims),
+    ("advice on alerts", pages::alerts),
+    ("index of pages", pages::index),
 ];
 
 /// `xtask tidy`

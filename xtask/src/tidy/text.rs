@@ -53,7 +53,7 @@ pub(super) fn links(tree: &Tree) -> Vec<Finding> {
 }
 
 /// What stands in `](…)`.
-fn targets(page: &File) -> impl Iterator<Item = &str> {
+pub(super) fn targets(page: &File) -> impl Iterator<Item = &str> {
     let pieces = page.text.split("](").skip(1);
     pieces.filter_map(|piece| piece.split_once(')').map(|(target, _)| target))
 }
@@ -73,7 +73,7 @@ fn dead(tree: &Tree, page: &File, target: &str) -> Option<Finding> {
 }
 
 /// The path that a relative link of a page means.
-fn resolve(page: &str, target: &str) -> String {
+pub(super) fn resolve(page: &str, target: &str) -> String {
     let mut parts: Vec<&str> = page.split('/').collect();
     parts.pop();
     for part in target.split('/') {

@@ -11,6 +11,7 @@ mod fields;
 mod incidents;
 mod isolate;
 mod manual;
+mod metrics;
 mod policy;
 mod post;
 mod quarantine;
@@ -20,6 +21,7 @@ mod reload;
 mod rules;
 mod status;
 mod suppressions;
+mod top;
 mod tree;
 mod why;
 
@@ -36,7 +38,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
             log();
             // Files of the configuration may be root's alone.
             guard::privilege()?;
-            guard::run(&settings::of_this_process(&args)?.args)
+            guard::run(&settings::of_this_process(&args)?)
         }
         Command::Resolve { names } => {
             guard::resolve(&names)
@@ -78,6 +80,8 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Alerts(args) => events::alerts(&args),
         Command::Incidents(args) => incidents::run(&args),
         Command::Suppressions(args) => suppressions::run(&args),
+        Command::Top(args) => top::run(&args),
+        Command::Metrics(args) => metrics::run(&args),
         Command::Record(args) => record::run(&args),
         Command::Tree(args) => tree::run(&args),
         Command::Fields(args) => fields::run(&args),

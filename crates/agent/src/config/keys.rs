@@ -72,11 +72,14 @@ const KEYS: &[Key] = &[
     key("output", "no_alerts", "no-alerts"),
     key("output", "max_alerts", "max-alerts"),
     key("output", "redact", "redact"),
-    key("output", "forward", "forward"),
-    key("output", "spool", "spool"),
+    key("outputs", "to", "forward"),
+    key("outputs", "spool", "spool"),
     key("state", "audit_key", "audit-key"),
     key("state", "history", "history"),
 ];
+
+/// Tables whose keys are the worker's alone.
+const LIVE_SECTIONS: &[&str] = &["rules", "output"];
 
 /// Options of `run` that are no keys.
 #[cfg(test)]
@@ -109,6 +112,12 @@ impl Key {
     /// Its option.
     fn arg(&self) -> Option<&'static Arg> {
         run().get_arguments().find(|arg| arg.get_long() == Some(self.option))
+    }
+
+    /// Whether it can change while the agent runs: it is about what only the worker does, and another one
+    /// can take its place.
+    pub(crate) fn is_live(&self) -> bool {
+        LIVE_SECTIONS.contains(&self.section) || (self.section, self.name) == ("state", "history")
     }
 
     /// What clap calls its option.

@@ -23,11 +23,21 @@ pub(crate) struct Worker {
     pub(crate) since: Instant,
     /// It has read its rules and subscribed: what it asked for at start was right.
     pub(crate) ready: bool,
+    /// When its event thread said last that it goes on.
+    pub(crate) heard: Instant,
+    /// Readings of rules that had ended by then.
+    pub(crate) readings: u32,
 }
 
 impl Worker {
     /// Starts one: this same executable, whose standard input is the socket.
-    pub(crate) fn spawn(args: &RunArgs, started: u64, restarts: u32) -> Result<Worker, Failure> {
+    /// `anew`: its options are not those of the one before it.
+    pub(crate) fn spawn(
+        args: &RunArgs,
+        started: u64,
+        restarts: u32,
+        anew: bool,
+    ) -> Result<Worker, Failure> {
         let fault = |error: &dyn std::fmt::Display| {
             Failure::new(Exit::Internal, format!("cannot start the worker: {error}"))
         };
@@ -36,11 +46,19 @@ impl Worker {
                 .map_err(|error| fault(&error))?;
         let process = Command::new("/proc/self/exe")
             .arg0("aegisbpf-worker")
-            .args(arguments(args, started, restarts))
+            .args(arguments(args, started, restarts, anew))
+            // Only the guard speaks for the agent.
+            .env_remove("NOTIFY_SOCKET")
             .stdin(Stdio::from(theirs))
             .spawn()
             .map_err(|error| fault(&error))?;
-        Ok(Worker { process, socket: ours, since: Instant::now(), ready: false })
+        let now = Instant::now();
+        Ok(Worker { process, socket: ours, since: now, ready: false, heard: now, readings: 0 })
+    }
+
+    /// It was ready, and its event thread has said nothing for so long that it never will.
+    pub(crate) fn is_stuck(&self, silence: Duration) -> bool {
+        self.ready && self.heard.elapsed() > silence
     }
 
     /// Its process id.
@@ -98,13 +116,14 @@ impl Drop for Worker {
     }
 }
 
-fn arguments(args: &RunArgs, started: u64, restarts: u32) -> Vec<std::ffi::OsString> {
+fn arguments(args: &RunArgs, started: u64, restarts: u32, anew: bool) -> Vec<std::ffi::OsString> {
     let mut list: Vec<std::ffi::OsString> = vec!["worker".into()];
     list.extend(["--started".into(), started.to_string().into()]);
     list.extend(["--restarts".into(), restarts.to_string().into()]);
     if !args.forward.is_empty() {
         list.extend(["--kept".into(), args.spool.to_string().into()]);
     }
+    list.extend(anew.then(|| "--anew".into()));
     list.extend(options(args));
     list
 }
@@ -183,9 +202,9 @@ mod tests {
                      --isolate-allow 192.0.2.1:443 --isolate-allow 2001:db8::/32 --rules-trial 7s";
         let Verb::Run(run) = Cli::parse_from(words.split_whitespace()).command else { panic!() };
         let mut words: Vec<std::ffi::OsString> = vec!["aegisbpf".into()];
-        words.extend(arguments(&run, 7, 3));
+        words.extend(arguments(&run, 7, 3, true));
         let Verb::Worker(worker) = Cli::parse_from(words).command else { panic!() };
         assert_eq!(format!("{run:?}"), format!("{:?}", worker.run));
-        assert_eq!((worker.started, worker.restarts), (7, 3));
+        assert_eq!((worker.started, worker.restarts, worker.anew), (7, 3, true));
     }
 }

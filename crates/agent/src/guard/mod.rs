@@ -6,28 +6,33 @@
 mod act;
 mod backoff;
 mod child;
+mod figures;
 mod forwarding;
 pub(crate) mod isolate;
+mod notify;
 mod prevent;
 pub(crate) mod quarantine;
 mod report;
+mod reread;
 pub(crate) mod runtime;
+mod signals;
 
 pub(crate) use act::{print_grants, read_kept};
 pub(crate) use prevent::{as_nobody, read_answers, resolve};
 pub(crate) use report::{Doctor, failure};
+pub(crate) use signals::block_signals;
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kernel::Sensors;
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signalfd::SignalFd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::audit::Audit;
+use crate::audit::{Audit, Look};
 use crate::cli::RunArgs;
+use crate::config::Effective;
 use crate::exit::{Exit, Failure};
 use crate::policy::store::Who;
 use crate::proto::{self, ProtoError, Request};
@@ -35,16 +40,23 @@ use act::{Actor, Scene};
 use backoff::Backoff;
 use child::Worker;
 use forwarding::Forwarding;
+use notify::Notify;
 use prevent::{Keeper, Prevention};
+use reread::Configured;
 use runtime::Runtime;
+use signals::read_signals;
 
 /// Requests handled before the other descriptors get their turn.
 const REQUESTS_AT_ONCE: usize = 32;
+/// How long nobody may say that events are handled, workers that are started again and again included,
+/// before the service manager is told no more that the agent lives.
+const UNHEARD: Duration = Duration::from_mins(3);
 /// How long a source may keep to itself what it has not told yet: some do not wake us for each record.
 const SERVICE_PERIOD: Duration = Duration::from_millis(50);
 
 /// Runs until a signal ends it.
-pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
+pub(crate) fn run(configured: &Effective) -> Result<Exit, Failure> {
+    let args = &configured.args;
     if args.events && !args.output.is_for_events() {
         let message = "--events prints events as `compact` or `json`; OCSF and CEF are for alerts";
         return Err(Failure::new(Exit::Usage, message));
@@ -55,7 +67,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let audit = Arc::new(Audit::signed(&args.state_dir, args.audit_key.as_deref())?);
     quarantine::settle_at_start(&args.state_dir, &audit);
     let started = seconds_since_boot();
-    let mut worker = Worker::spawn(args, started, 0)?;
+    let mut worker = Worker::spawn(args, started, 0, false)?;
     // Nothing is loaded into the kernel for rules that cannot run.
     let mut reload = false;
     if let Some(end) = first_word(&signals, &mut worker, &mut reload)? {
@@ -66,7 +78,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let keeper = Keeper::new(args);
     let mut actor = Actor::new(args, child::options(args), Arc::clone(&audit));
     actor.begin()?;
-    let mut prevention = Prevention::new(args, audit);
+    let mut prevention = Prevention::new(args, Arc::clone(&audit));
     prevention.begin(keeper.begin()?)?;
     let sweeper = isolate::Sweeper::new(&args.runtime_dir, &args.state_dir);
     let backoff = Backoff::new();
@@ -81,9 +93,16 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
         forwarding: Forwarding::new(args),
         signals,
         started,
+        look: Look::new(&args.state_dir),
+        audit,
         backoff,
         restarts,
         reload,
+        configured: Configured::new(configured.clone()),
+        notify: Notify::new(),
+        heard: Instant::now(),
+        readings: 0,
+        rules: 0,
     };
     let end = guard.supervise(worker);
     guard.prevention.end();
@@ -149,15 +168,6 @@ pub(crate) fn privilege_for(what: &str) -> Result<(), Failure> {
     Err(Failure::new(Exit::Permission, what).help("run it with sudo"))
 }
 
-/// Signals are read from a descriptor; the worker keeps ignoring them, and ends by our word.
-pub(crate) fn block_signals() -> Result<SignalFd, Failure> {
-    let set: SigSet =
-        [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect();
-    set.thread_block()
-        .and_then(|()| SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC))
-        .map_err(|error| Failure::new(Exit::Internal, format!("cannot watch signals: {error}")))
-}
-
 fn seconds_since_boot() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     u64::try_from(now.tv_sec).unwrap_or_default()
@@ -174,10 +184,20 @@ struct Guard<'a> {
     forwarding: Forwarding,
     signals: SignalFd,
     started: u64,
+    look: Look,
+    audit: Arc<Audit>,
     backoff: Backoff,
     restarts: u32,
     /// The worker is to read its rules again as soon as it can be told.
     reload: bool,
+    configured: Configured,
+    notify: Notify,
+    /// When an event thread said last that it goes on.
+    heard: Instant,
+    /// Readings of rules and configuration that have ended.
+    readings: u32,
+    /// Rules that run.
+    rules: u32,
 }
 
 /// Why the wait for descriptors ended.
@@ -194,6 +214,7 @@ impl Guard<'_> {
         loop {
             self.greet(&worker);
             let Some(code) = self.serve(&mut worker)? else {
+                self.notify.ends();
                 worker.stop();
                 return Ok(Exit::Ok);
             };
@@ -215,7 +236,8 @@ impl Guard<'_> {
                 return Ok(Exit::Ok);
             }
             self.restarts = self.restarts.saturating_add(1);
-            worker = Worker::spawn(self.args, self.started, self.restarts)?;
+            let options = &self.configured.now.args;
+            worker = Worker::spawn(options, self.started, self.restarts, false)?;
         }
     }
 
@@ -226,7 +248,7 @@ impl Guard<'_> {
             tracing::error!(%error, "cannot hand the rings to the worker");
         }
         if std::mem::take(&mut self.reload) {
-            reload(worker);
+            self.reread(worker);
         }
     }
 
@@ -249,8 +271,7 @@ impl Guard<'_> {
                     return Ok(None);
                 }
                 if told.reload {
-                    self.actor.reload();
-                    reload(worker);
+                    self.reread(worker);
                 }
             }
             if ready.sensors {
@@ -264,6 +285,15 @@ impl Guard<'_> {
                 if !matches!(error, ProtoError::Gone) {
                     tracing::error!(%error, "the worker broke the protocol and is ended");
                 }
+                return Ok(Some(exit_code(worker.kill())));
+            }
+            self.hand_over(worker);
+            if worker.is_stuck(self.notify.silence()) {
+                tracing::error!(
+                    pid = worker.pid(),
+                    "the event thread is stuck: the worker is ended"
+                );
+                self.audit.note("worker-stuck", serde_json::json!({ "pid": worker.pid() }));
                 return Ok(Some(exit_code(worker.kill())));
             }
             if ready.signals
@@ -283,9 +313,13 @@ impl Guard<'_> {
                 return Ok(false);
             }
             let ready = self.wait(None, Some(left))?;
-            // The next worker reads its rules anyway: there is nobody else to tell.
-            if ready.signals && read_signals(&self.signals)?.stop {
-                return Ok(true);
+            if ready.signals {
+                let told = read_signals(&self.signals)?;
+                // The next worker is told.
+                self.reload |= told.reload;
+                if told.stop {
+                    return Ok(true);
+                }
             }
             if ready.sensors {
                 self.service(0);
@@ -304,7 +338,8 @@ impl Guard<'_> {
             fds.push(PollFd::from_borrowed_fd(worker.socket(), PollFlags::IN));
         }
         let fixed = fds.len();
-        fds.extend(self.prevention.fds().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        let others = self.prevention.fds().chain(self.configured.fd());
+        fds.extend(others.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         let limit = limit.map_or(SERVICE_PERIOD, |limit| limit.min(SERVICE_PERIOD));
         let limit = Some(Timespec {
             tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
@@ -335,6 +370,18 @@ impl Guard<'_> {
         self.sweeper.service();
         if self.forwarding.service() {
             self.set_own(worker);
+        }
+        self.look.service();
+        if self.heard.elapsed() < UNHEARD {
+            self.notify.lives();
+        }
+    }
+
+    /// Lets the service manager know what runs.
+    fn tell_ready(&mut self, worker: &Worker) {
+        if worker.ready {
+            let (rules, mode) = (self.rules, self.prevention.mode());
+            self.notify.ready(self.readings, &format!("{rules} rules run; {mode}"));
         }
     }
 
@@ -378,19 +425,8 @@ impl Guard<'_> {
         let socket = worker.socket();
         match request {
             Request::Counters => {
-                let mut counters = match self.sensors.counters() {
-                    Ok(counters) => report::counters(&counters),
-                    Err(error) => {
-                        tracing::warn!(%error, "the counters cannot be read");
-                        serde_json::Value::Null
-                    }
-                };
-                if let Some(counters) = counters.as_object_mut() {
-                    counters.insert("policy".to_owned(), self.prevention.figures());
-                    counters.insert("actions".to_owned(), self.actor.figures());
-                    counters.insert("outputs".to_owned(), self.forwarding.figures());
-                }
-                proto::send_counters(socket, &counters.to_string())
+                let counters = figures::of(self).to_string();
+                proto::send_counters(socket, &counters)
             }
             Request::Policy(number, asked) => {
                 proto::send_policy(socket, &self.prevention.answer(*number, *asked).to_string())
@@ -401,6 +437,16 @@ impl Guard<'_> {
             }
             Request::Act(act) => {
                 self.actor.act(act, self.scene(worker.pid()));
+                Ok(())
+            }
+            Request::Pulse(rules, readings) => {
+                let now = Instant::now();
+                (self.heard, worker.heard, self.rules) = (now, now, *rules);
+                if worker.readings != *readings {
+                    worker.readings = *readings;
+                    self.readings = self.readings.wrapping_add(1);
+                }
+                self.tell_ready(worker);
                 Ok(())
             }
             Request::Rules => {
@@ -424,7 +470,8 @@ impl Guard<'_> {
             Request::Subscribe(interest) => match self.sensors.subscribe(interest) {
                 Ok(attached) => {
                     proto::send_report(socket, &Doctor::of(&attached).json().to_string())?;
-                    worker.ready = true;
+                    (worker.ready, worker.heard) = (true, Instant::now());
+                    self.tell_ready(worker);
                     Ok(())
                 }
                 Err(error) => {
@@ -439,35 +486,6 @@ impl Guard<'_> {
 fn reload(worker: &Worker) {
     if let Err(error) = proto::send_reload(worker.socket()) {
         tracing::error!(%error, "the worker cannot be told to read the rules again");
-    }
-}
-
-/// What signals have told.
-#[derive(Default)]
-struct Told {
-    stop: bool,
-    reload: bool,
-}
-
-/// Reads the waiting signals.
-fn read_signals(signals: &SignalFd) -> Result<Told, Failure> {
-    let mut told = Told::default();
-    loop {
-        match signals.read_signal() {
-            Ok(Some(signal)) => {
-                let number = signal.ssi_signo;
-                told.reload |= number == Signal::SIGHUP as u32;
-                told.stop |= [Signal::SIGTERM, Signal::SIGINT].iter().any(|s| number == *s as u32);
-            }
-            // A policy on trial may deny even that: it waits until the trial is over.
-            Ok(None) | Err(nix::errno::Errno::EPERM | nix::errno::Errno::EACCES) => {
-                return Ok(told);
-            }
-            Err(error) => {
-                let message = format!("cannot read signals: {error}");
-                return Err(Failure::new(Exit::Internal, message));
-            }
-        }
     }
 }
 

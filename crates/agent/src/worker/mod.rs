@@ -42,6 +42,7 @@ mod snapshot;
 mod spooler;
 mod status;
 mod suppressing;
+mod taken;
 mod trial;
 mod watch;
 
@@ -111,7 +112,8 @@ fn evaluate(
 ) -> Result<Exit, Failure> {
     let seen = watch::Seen::default();
     let generations = Generations::new(&args.run, seen.clone(), Arc::clone(audit));
-    let fresh = generations.begin(args.restarts)?;
+    // Other options are another beginning: what was on trial was so under those of before.
+    let fresh = generations.begin(if args.anew { 0 } else { args.restarts })?;
     let Fresh { prepared, interest, set, infos, scripts, arms, acts, recorded, trial } = fresh;
     let (board, loaded) = (Arc::new(Board::new()), set.loaded);
     board.put_rules(set);
@@ -135,7 +137,7 @@ fn evaluate(
         Format::Cef => render::export::cef_notice,
     };
     let spool = args.kept.0.map(|bounds| spooler::start(state, bounds)).transpose()?;
-    let output = Outputs { stdout: Output::stdout(notice, args.restarts > 0)?, spool };
+    let output = Outputs { stdout: Output::stdout(notice, args.restarts > 0 || args.anew)?, spool };
     let publisher = Publisher::new(output, health, redactor, about_host, &args.run);
     let (commands, waiting) = sync_channel(control::COMMANDS_MAX);
     let mut worker = Worker::new(
@@ -166,7 +168,14 @@ fn evaluate(
     let socket = guard::runtime::socket_path(&args.run.runtime_dir);
     control::start(
         &socket,
-        Control { board, guard: link.asker(), events: commands, about, asking },
+        Control {
+            board,
+            guard: link.asker(),
+            events: commands,
+            about,
+            asking,
+            state: state.clone(),
+        },
     )?;
     tracing::info!(rules = loaded, socket = %socket.display(), "watching");
     worker.work(rings, &link, &waiting)

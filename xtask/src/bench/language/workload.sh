@@ -77,7 +77,8 @@ web() {
 # Logins, identities, scheduled work.
 logins() {
     if [ -x /usr/sbin/sshd ] && command -v ssh >/dev/null; then
-        mkdir -p ssh && chmod 700 ssh && [ -f ssh/key ] || ssh-keygen -q -t ed25519 -N '' -f ssh/key
+        mkdir -p ssh && chmod 700 ssh
+        [ -f ssh/key ] || ssh-keygen -q -t ed25519 -N '' -f ssh/key
         cp ssh/key.pub ssh/authorized; mkdir -p /run/sshd
         /usr/sbin/sshd -p 18022 -h "$scratch/ssh/key" -o ListenAddress=127.0.0.1 -o PidFile="$scratch/ssh/pid" \
             -o AuthorizedKeysFile="$scratch/ssh/authorized" -o StrictModes=no -o PermitRootLogin=yes

@@ -142,6 +142,12 @@ impl Actor {
         self.grants.ask(&self.options);
     }
 
+    /// Rules are read by other options from now on.
+    pub(super) fn follow(&mut self, options: Vec<OsString>) {
+        self.options = options;
+        self.reload();
+    }
+
     /// The rules are to be read again; nobody need say so if none may act.
     pub(super) fn reload(&mut self) {
         if self.grants.are_known() {
@@ -231,7 +237,8 @@ impl Actor {
         self.notice("responses_off", &message, &details);
     }
 
-    fn notice(&mut self, action: &str, message: &str, details: &Json) {
+    /// Has something told among the alerts.
+    pub(super) fn notice(&mut self, action: &str, message: &str, details: &Json) {
         if self.notices.len() == NOTICES_MAX {
             // The audit log and the agent's own have it.
             self.notices.pop_front();

@@ -6,6 +6,8 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use rustix::fs::FlockOperation;
+
 use super::{segment, segments};
 use crate::cli::record::History;
 
@@ -19,13 +21,14 @@ const SYNC: Duration = Duration::from_secs(1);
 /// Bytes read at once where lines are counted.
 const CHUNK: usize = 64 << 10;
 
-/// The spool of an agent, open for writing. There is one writer: the agent holds the lock of its directory.
+/// The spool of an agent, open for writing. There is one writer at a time.
 #[derive(Debug)]
 pub(crate) struct Spool {
     dir: PathBuf,
     bounds: History,
     open: Open,
     synced: Instant,
+    _lock: File,
 }
 
 #[derive(Debug)]
@@ -41,9 +44,18 @@ impl Spool {
     /// Opens it where it ended; what a dead writer began and did not finish is cut.
     pub(crate) fn open(dir: &Path, bounds: History) -> io::Result<Spool> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        // A writer that is about to end must have written its last line.
+        let lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(dir.join("lock"))?;
+        rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
         let last = segments(dir)?.last().copied().unwrap_or_default();
         let open = Open::at(dir, last)?;
-        let mut spool = Spool { dir: dir.to_owned(), bounds, open, synced: Instant::now() };
+        let mut spool =
+            Spool { dir: dir.to_owned(), bounds, open, synced: Instant::now(), _lock: lock };
         spool.prune()?;
         Ok(spool)
     }

@@ -30,9 +30,13 @@ mod health;
 #[cfg(test)]
 mod isolate;
 #[cfg(test)]
+mod kills;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod language;
+#[cfg(test)]
+mod late;
 #[cfg(test)]
 mod outlives;
 #[cfg(test)]

@@ -12,7 +12,7 @@ pub(crate) mod quarantine;
 mod report;
 pub(crate) mod runtime;
 
-pub(crate) use act::{print_grants, read_kept};
+pub(crate) use act::{end_with_the_guard, print_grants, read_kept};
 pub(crate) use prevent::{read_answers, resolve};
 pub(crate) use report::{Doctor, failure};
 
@@ -49,7 +49,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     }
     let signals = block_signals()?;
     let runtime = Runtime::claim(&args.runtime_dir)?;
-    let audit = Arc::new(Audit::signed(&args.state_dir, args.audit_key.as_deref())?);
+    let audit = Audit::signed(&args.state_dir, args.audit_size.0, args.audit_key.as_deref())?;
+    let audit = Arc::new(audit);
     quarantine::settle_at_start(&args.state_dir, &audit);
     let started = seconds_since_boot();
     let mut worker = Worker::spawn(args, started, 0)?;

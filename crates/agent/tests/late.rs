@@ -4,7 +4,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -152,13 +151,13 @@ fn what_is_denied_of_a_program_a_file_and_an_address_ends_though_the_agent_was_k
 fn start_inside(lab: &Lab, cgroup: &Path, options: &[&str]) -> Agent {
     const SCRIPT: &str = "echo $$ > \"$0/cgroup.procs\" && exec unshare --cgroup --mount \
                           --propagation private /bin/sh -c \
-                          'mount -t cgroup2 none \"$0\" && exec \"$@\"' \"$@\"";
+                          'mount --bind \"$CGROUP\" \"$0\" && exec \"$@\"' \"$@\"";
     let inner = lab.command();
     let mut command = Command::new("/bin/sh");
     command.args(["-c", SCRIPT]).arg(cgroup).arg(cgroup.parent().unwrap());
     command.arg(inner.get_program()).args(inner.get_args());
     command.arg("--state-dir").arg(lab.path("state")).args(options);
-    command.stdin(Stdio::null());
+    command.env("CGROUP", cgroup).stdin(Stdio::null());
     lab.launch(command)
 }
 

@@ -64,7 +64,7 @@ fn add(mut entry: Entry, dirs: &Dirs, where_possible: bool) -> Result<Exit, Fail
         if where_possible {
             for refusal in entry.keep_to(offer, accepted) {
                 let (what, why) = (refusal.what(), refusal.why());
-                writeln!(anstream::stderr(), "{what} is not denied: {why}")?;
+                writeln!(anstream::stdout(), "{what} is not denied: {why}")?;
             }
         }
         id = all.add(entry, now())?;

@@ -6,10 +6,11 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{OFlags, fcntl_setfl};
@@ -68,7 +69,6 @@ pub(super) struct Job {
 struct Running {
     job: Job,
     child: Child,
-    said: Option<ChildStderr>,
     since: Instant,
     killed: bool,
 }
@@ -124,9 +124,9 @@ impl Children {
             && let Some(job) = self.waiting.pop_front()
         {
             match Running::begin(&self.program, &job) {
-                Ok((child, said)) => {
+                Ok(child) => {
                     let since = Instant::now();
-                    self.running.push(Running { job, child, said, since, killed: false });
+                    self.running.push(Running { job, child, since, killed: false });
                 }
                 Err(error) => ended.push((job, Err(format!("it cannot be begun: {error}")))),
             }
@@ -136,10 +136,10 @@ impl Children {
 }
 
 impl Running {
-    fn begin(program: &Path, job: &Job) -> io::Result<(Child, Option<ChildStderr>)> {
+    fn begin(program: &Path, job: &Job) -> io::Result<Child> {
         let mut command = Command::new(program);
         command.arg0(NAME).args(&job.words);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         if job.input.is_some() {
             as_nobody(&mut command).stdin(Stdio::piped());
         }
@@ -148,11 +148,12 @@ impl Running {
             fcntl_setfl(&pipe, OFlags::NONBLOCK)?;
             pipe.write_all(input)?;
         }
-        let said = child.stderr.take();
-        if let Some(said) = &said {
-            fcntl_setfl(said, OFlags::NONBLOCK)?;
+        let outputs =
+            [child.stdout.as_ref().map(AsFd::as_fd), child.stderr.as_ref().map(AsFd::as_fd)];
+        for output in outputs.into_iter().flatten() {
+            fcntl_setfl(output, OFlags::NONBLOCK)?;
         }
-        Ok((child, said))
+        Ok(child)
     }
 
     /// Ends it if it takes too long. What it leaves is settled by whoever comes next.
@@ -167,19 +168,23 @@ impl Running {
             let seconds = limit.as_secs();
             return (self.job, Err(format!("it took more than {seconds} s and was ended")));
         }
-        let mut text = Vec::new();
-        // What is not there yet is nobody's any more.
-        drop(self.said.map(|said| said.take(SAID_MAX).read_to_end(&mut text)));
-        let text = String::from_utf8_lossy(&text);
-        let text = text.trim().trim_start_matches("aegisbpf: ");
         if status.success() {
-            let about = if text.is_empty() { json!({}) } else { json!({ "said": text }) };
+            let said = said(self.child.stdout);
+            let about = if said.is_empty() { json!({}) } else { json!({ "said": said }) };
             return (self.job, Ok(about));
         }
-        let reason =
-            if text.is_empty() { format!("it ended with {status}") } else { text.to_owned() };
+        let said = said(self.child.stderr);
+        let reason = if said.is_empty() { format!("it ended with {status}") } else { said };
         (self.job, Err(reason))
     }
+}
+
+/// What an output holds; what is not there yet is nobody's any more.
+fn said(output: Option<impl Read>) -> String {
+    let mut text = Vec::new();
+    drop(output.map(|output| output.take(SAID_MAX).read_to_end(&mut text)));
+    let text = String::from_utf8_lossy(&text);
+    text.trim().trim_start_matches("aegisbpf: ").to_owned()
 }
 
 #[cfg(test)]
@@ -253,7 +258,7 @@ mod tests {
     #[test]
     fn what_one_says_is_in_what_came_of_it() {
         let mut children = shell(LIMIT);
-        children.begin(job(1, "echo partly >&2")).unwrap();
+        children.begin(job(1, "echo partly; echo loudly >&2")).unwrap();
         assert_eq!(outcome(&mut children, 1).0, Ok(json!({ "said": "partly" })));
         children.begin(job(2, "echo aegisbpf: not at all >&2; exit 1")).unwrap();
         assert_eq!(outcome(&mut children, 2).0, Err("not at all".to_owned()));

@@ -73,6 +73,7 @@ const KEYS: &[Key] = &[
     key("output", "max_alerts", "max-alerts"),
     key("output", "redact", "redact"),
     key("state", "audit_key", "audit-key"),
+    key("state", "audit_size", "audit-size"),
     key("state", "history", "history"),
 ];
 

@@ -294,6 +294,9 @@ pub(crate) struct RunArgs {
     /// and ten minutes
     #[arg(long, value_name = "FILE")]
     pub(crate) audit_key: Option<PathBuf>,
+    /// How much of the audit log is kept, in sixteen files: between 64KiB and 256MiB
+    #[arg(long, value_name = "SIZE", default_value = audit::KEPT)]
+    pub(crate) audit_size: audit::Size,
     /// Program that rules never act on, besides those that every host needs; may be given several times
     #[arg(long, value_name = "PATH")]
     pub(crate) protect: Vec<PathBuf>,
@@ -307,7 +310,8 @@ pub(crate) struct RunArgs {
     /// until `actions resume`
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub(crate) breaker: usize,
-    /// How long what a rule did and can be undone stays in effect, as `90s`, `10m`, `2h` or `1d`
+    /// How long what a rule did and can be undone stays in effect at most, as `90s`, `10m`, `2h` or `1d`; a
+    /// rule may ask for less by its `response_ttl`
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = policy::duration)]
     pub(crate) action_ttl: std::time::Duration,
     /// Whom rules that say `webhook` tell, by HTTP: `https://host/path`, also `http`

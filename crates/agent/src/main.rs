@@ -48,6 +48,10 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    if let Err(error) = guard::end_with_the_guard() {
+        drop(writeln!(anstream::stderr(), "aegisbpf: {error}"));
+        return ExitCode::FAILURE;
+    }
     match cmd::run(cli::Cli::parse()) {
         Ok(exit) => exit.into(),
         Err(failure) => {

@@ -32,9 +32,13 @@ mod incidents;
 #[cfg(test)]
 mod isolate;
 #[cfg(test)]
+mod kills;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod language;
+#[cfg(test)]
+mod late;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]

@@ -75,6 +75,7 @@ const KEYS: &[Key] = &[
     key("outputs", "to", "forward"),
     key("outputs", "spool", "spool"),
     key("state", "audit_key", "audit-key"),
+    key("state", "audit_size", "audit-size"),
     key("state", "history", "history"),
 ];
 

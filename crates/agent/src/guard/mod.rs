@@ -17,7 +17,7 @@ mod reread;
 pub(crate) mod runtime;
 mod signals;
 
-pub(crate) use act::{print_grants, read_kept};
+pub(crate) use act::{end_with_the_guard, print_grants, read_kept};
 pub(crate) use prevent::{as_nobody, read_answers, resolve};
 pub(crate) use report::{Doctor, failure};
 pub(crate) use signals::block_signals;
@@ -64,7 +64,8 @@ pub(crate) fn run(configured: &Effective) -> Result<Exit, Failure> {
     forwarding::check(args)?;
     let signals = block_signals()?;
     let runtime = Runtime::claim(&args.runtime_dir)?;
-    let audit = Arc::new(Audit::signed(&args.state_dir, args.audit_key.as_deref())?);
+    let audit = Audit::signed(&args.state_dir, args.audit_size.0, args.audit_key.as_deref())?;
+    let audit = Arc::new(audit);
     quarantine::settle_at_start(&args.state_dir, &audit);
     let started = seconds_since_boot();
     let mut worker = Worker::spawn(args, started, 0, false)?;

@@ -1,6 +1,7 @@
 //! A long recording: what an engine found that was fed directly is what a replay of the file finds, on
 //! one thread and on eight, in any build, on any machine.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+#![expect(clippy::print_stdout, reason = "the digests are what a reader of the test wants to see")]
 
 #[path = "../../capture/tests/busy/mod.rs"]
 mod busy;

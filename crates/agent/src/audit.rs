@@ -77,17 +77,20 @@ impl Seen {
 impl Audit {
     /// The log of a state directory, which need not exist.
     pub(crate) fn at(state: &Path) -> Audit {
-        Audit::new(state, None)
+        Audit::new(state, Options::default(), None)
     }
 
-    /// The same, signed with the key of a file if one is given.
-    pub(crate) fn signed(state: &Path, key: Option<&Path>) -> Result<Audit, Failure> {
+    /// The same for the guard, who begins new files so that no more than `bytes` are kept: signed with the
+    /// key of a file if one is given.
+    pub(crate) fn signed(state: &Path, bytes: u64, key: Option<&Path>) -> Result<Audit, Failure> {
         let signer = key.map(Signer::read).transpose();
         let signer = signer.map_err(|error| {
             let help = "make one with `ssh-keygen -t ed25519 -N '' -f FILE`";
             Failure::new(Exit::Usage, format!("the audit key cannot be used: {error}")).help(help)
         })?;
-        Ok(Audit::new(state, signer))
+        let options = Options::default();
+        let file_bytes = bytes / u64::try_from(options.files).unwrap_or(1);
+        Ok(Audit::new(state, Options { file_bytes, ..options }, signer))
     }
 
     /// Of a process that may not write the log, and whose threads must not wait for who does: another
@@ -116,10 +119,10 @@ impl Audit {
         Ok(Audit { writer: Some(sender), ..Audit::at(Path::new("/nonexistent")) })
     }
 
-    fn new(state: &Path, signer: Option<Signer>) -> Audit {
+    fn new(state: &Path, options: Options, signer: Option<Signer>) -> Audit {
         Audit {
             directory: state.to_owned(),
-            log: Log::at(state, Options::default(), signer),
+            log: Log::at(state, options, signer),
             writer: None,
             seen: Mutex::default(),
             lost: AtomicU64::new(0),

@@ -7,6 +7,7 @@
 //! | [`guard`] | the privileged half: sensors, supervision of the worker |
 //! | [`worker`] | the other half: rings, engine, outputs, control socket |
 //! | [`operator`] | whose word is enough for packs and policies |
+//! | [`outputs`] | alerts on their way to other machines and programs |
 //! | [`policy`] | policies on their way from files to what is enforced |
 //! | [`proto`] | the only messages that the two exchange |
 //! | [`client`] | how commands reach a running agent |
@@ -31,6 +32,7 @@ mod guard;
 mod incidents;
 mod metrics;
 mod operator;
+mod outputs;
 mod policy;
 mod proto;
 mod redact;
@@ -47,6 +49,10 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    if let Err(error) = guard::end_with_the_guard() {
+        drop(writeln!(anstream::stderr(), "aegisbpf: {error}"));
+        return ExitCode::FAILURE;
+    }
     match cmd::run(cli::Cli::parse()) {
         Ok(exit) => exit.into(),
         Err(failure) => {

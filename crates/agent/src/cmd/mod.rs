@@ -29,7 +29,7 @@ use std::io::Write;
 
 use crate::cli::{Cli, Command};
 use crate::exit::{Exit, Failure};
-use crate::{config as settings, guard, worker};
+use crate::{config as settings, guard, outputs, worker};
 
 /// Runs the command that was asked for.
 pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
@@ -46,6 +46,13 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
         Command::Post => post::run(),
+        Command::Forward(args) => {
+            log();
+            // ^C reaches the whole process group; only the guard's word ends it.
+            let _signals = guard::block_signals()?;
+            outputs::forward(&args)
+        }
+        Command::Send => outputs::send(),
         Command::ReadAnswers => {
             guard::read_answers().map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
             Ok(Exit::Ok)

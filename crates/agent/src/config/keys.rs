@@ -74,7 +74,10 @@ const KEYS: &[Key] = &[
     key("output", "redact", "redact"),
     key("agent", "user", "user"),
     key("agent", "group", "group"),
+    key("outputs", "to", "forward"),
+    key("outputs", "spool", "spool"),
     key("state", "audit_key", "audit-key"),
+    key("state", "audit_size", "audit-size"),
     key("state", "history", "history"),
 ];
 

@@ -145,6 +145,9 @@ fn arguments(args: &RunArgs, started: u64, restarts: u32, anew: bool) -> Vec<std
     let mut list: Vec<std::ffi::OsString> = vec!["worker".into()];
     list.extend(["--started".into(), started.to_string().into()]);
     list.extend(["--restarts".into(), restarts.to_string().into()]);
+    if !args.forward.is_empty() {
+        list.extend(["--kept".into(), args.spool.to_string().into()]);
+    }
     list.extend(anew.then(|| "--anew".into()));
     list.extend(["--state-dir".into(), state::OWN.into()]);
     list.extend(options(args));

@@ -25,6 +25,7 @@ pub(super) fn of(guard: &Guard<'_>) -> Json {
     let more = [
         ("policy", guard.prevention.figures()),
         ("actions", guard.actor.figures()),
+        ("outputs", guard.forwarding.figures()),
         ("audit", audit(guard)),
         ("isolations", isolations(guard)),
         ("programs", programs.iter().map(program).collect()),

@@ -10,18 +10,20 @@ pub(crate) mod capabilities;
 mod changes;
 mod child;
 mod figures;
+mod forwarding;
 pub(crate) mod isolate;
 mod notify;
 mod prevent;
 pub(crate) mod quarantine;
 mod report;
+mod requests;
 mod reread;
 pub(crate) mod runtime;
 mod signals;
 mod user;
 
-pub(crate) use act::{print_grants, read_kept};
-pub(crate) use prevent::{read_answers, resolve};
+pub(crate) use act::{end_with_the_guard, print_grants, read_kept};
+pub(crate) use prevent::{as_nobody, read_answers, resolve};
 pub(crate) use report::{Doctor, failure};
 pub(crate) use signals::block_signals;
 
@@ -38,13 +40,14 @@ use crate::cli::RunArgs;
 use crate::config::Effective;
 use crate::exit::{Exit, Failure};
 use crate::policy::store::Who;
-use crate::proto::{self, ProtoError, Request};
+use crate::proto::{self, ProtoError};
 use crate::state;
 use act::{Actor, Scene};
 use backoff::Backoff;
 use broker::Broker;
 use changes::Changes;
 use child::Worker;
+use forwarding::Forwarding;
 use notify::Notify;
 use prevent::{Keeper, Prevention};
 use reread::Configured;
@@ -52,8 +55,6 @@ use runtime::Runtime;
 use signals::read_signals;
 use user::User;
 
-/// Requests handled before the other descriptors get their turn.
-const REQUESTS_AT_ONCE: usize = 32;
 /// How long nobody may say that events are handled, workers that are started again and again included,
 /// before the service manager is told no more that the agent lives.
 const UNHEARD: Duration = Duration::from_mins(3);
@@ -67,12 +68,14 @@ pub(crate) fn run(configured: &Effective) -> Result<Exit, Failure> {
         let message = "--events prints events as `compact` or `json`; OCSF and CEF are for alerts";
         return Err(Failure::new(Exit::Usage, message));
     }
+    forwarding::check(args)?;
     let signals = block_signals()?;
     let user = User::find(args)?;
     capabilities::give_up_the_rest()?;
     state::judge(&args.state_dir)?;
     let runtime = Runtime::claim(&args.runtime_dir, user.readers)?;
-    let audit = Arc::new(Audit::signed(&args.state_dir, args.audit_key.as_deref())?);
+    let audit = Audit::signed(&args.state_dir, args.audit_size.0, args.audit_key.as_deref())?;
+    let audit = Arc::new(audit);
     quarantine::settle_at_start(&args.state_dir, &audit);
     let started = seconds_since_boot();
     let broker = Arc::new(Broker::new(args, user.clone(), Arc::clone(&audit)));
@@ -103,6 +106,7 @@ pub(crate) fn run(configured: &Effective) -> Result<Exit, Failure> {
         actor,
         sweeper,
         changes,
+        forwarding: Forwarding::new(args),
         signals,
         started,
         look: Look::new(&args.state_dir),
@@ -118,6 +122,7 @@ pub(crate) fn run(configured: &Effective) -> Result<Exit, Failure> {
     };
     let end = guard.supervise(worker);
     guard.prevention.end();
+    guard.forwarding.end();
     // The sensors are detached before the lock is given up.
     drop(guard);
     drop(runtime);
@@ -196,6 +201,7 @@ struct Guard<'a> {
     actor: Actor,
     sweeper: isolate::Sweeper,
     changes: Changes,
+    forwarding: Forwarding,
     signals: SignalFd,
     started: u64,
     look: Look,
@@ -257,14 +263,21 @@ impl Guard<'_> {
 
     /// Hands over the rings. From now on the worker's own doings are the agent's.
     fn greet(&mut self, worker: &Worker) {
-        if let Err(error) = self.sensors.set_own(&[std::process::id(), worker.pid()]) {
-            tracing::error!(%error, "what the worker itself does will be reported");
-        }
+        self.set_own(worker.pid());
         if let Err(error) = proto::send_rings(worker.socket(), self.sensors.ring_fds()) {
             tracing::error!(%error, "cannot hand the rings to the worker");
         }
         if std::mem::take(&mut self.reload) {
             self.reread(worker);
+        }
+    }
+
+    /// Says whose doings are the agent's own. An alert about the write of an alert would never end.
+    fn set_own(&mut self, worker: u32) {
+        let own = [Some(std::process::id()), Some(worker), self.forwarding.pid()];
+        let own: Vec<u32> = own.into_iter().flatten().filter(|pid| *pid != 0).collect();
+        if let Err(error) = self.sensors.set_own(&own) {
+            tracing::error!(%error, "what the agent itself does will be reported");
         }
     }
 
@@ -376,6 +389,9 @@ impl Guard<'_> {
         self.actor.service(self.scene(worker));
         self.sweeper.service();
         self.change();
+        if self.forwarding.service() {
+            self.set_own(worker);
+        }
         self.look.service();
         if self.heard.elapsed() < UNHEARD {
             self.notify.lives();
@@ -410,78 +426,6 @@ impl Guard<'_> {
         {
             tracing::debug!(%error, "the worker is not told what the guard has to say");
             self.actor.untold(notice);
-        }
-    }
-
-    fn requests(&mut self, worker: &mut Worker) -> Result<(), ProtoError> {
-        for _ in 0..REQUESTS_AT_ONCE {
-            let Some(request) = proto::receive_request(worker.socket())? else { return Ok(()) };
-            let answer = self.answer(worker, &request);
-            match answer {
-                // The answer is lost; a worker that does not read asks again when it lives.
-                Err(ProtoError::Full) => tracing::warn!("the worker does not read its messages"),
-                other => other?,
-            }
-        }
-        Ok(())
-    }
-
-    fn answer(&mut self, worker: &mut Worker, request: &Request) -> Result<(), ProtoError> {
-        let socket = worker.socket();
-        match request {
-            Request::Counters => {
-                let counters = figures::of(self).to_string();
-                proto::send_counters(socket, &counters)
-            }
-            // Root asks for changes, and asks us.
-            Request::Undo(..) => Err(ProtoError::Field("wish: the worker changes nothing")),
-            Request::Policy(_, asked) if asked.is_change() => {
-                Err(ProtoError::Field("wish: the worker changes nothing"))
-            }
-            Request::Policy(number, asked) => {
-                proto::send_policy(socket, &self.prevention.answer(*number, *asked).to_string())
-            }
-            Request::Arm(arm) => {
-                self.prevention.arm(arm);
-                Ok(())
-            }
-            Request::Act(act) => {
-                self.actor.act(act, self.scene(worker.pid()));
-                Ok(())
-            }
-            Request::Pulse(rules, readings) => {
-                let now = Instant::now();
-                (self.heard, worker.heard, self.rules) = (now, now, *rules);
-                if worker.readings != *readings {
-                    worker.readings = *readings;
-                    self.readings = self.readings.wrapping_add(1);
-                }
-                self.tell_ready(worker);
-                Ok(())
-            }
-            Request::Rules => {
-                self.actor.rules_changed();
-                Ok(())
-            }
-            Request::Snapshot => match self.sensors.snapshot() {
-                Ok(fd) => proto::send_snapshot(socket, fd.as_fd()),
-                Err(error) => {
-                    tracing::error!(%error, "the processes that exist cannot be listed");
-                    Err(ProtoError::Gone)
-                }
-            },
-            Request::Subscribe(interest) => match self.sensors.subscribe(interest) {
-                Ok(attached) => {
-                    proto::send_report(socket, &Doctor::of(&attached).json().to_string())?;
-                    (worker.ready, worker.heard) = (true, Instant::now());
-                    self.tell_ready(worker);
-                    Ok(())
-                }
-                Err(error) => {
-                    tracing::error!(%error, "the sensors refuse what the rules need");
-                    Err(ProtoError::Gone)
-                }
-            },
         }
     }
 }

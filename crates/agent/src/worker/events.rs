@@ -20,6 +20,7 @@ use super::control::untaxed;
 use super::health::processor_time;
 use super::hub::Command;
 use super::link::{Asker, Link, News};
+use super::output::Output;
 use super::publisher::Publisher;
 use super::recorder::Recorder;
 use super::resolver::Resolver;
@@ -175,7 +176,11 @@ impl Worker {
         loop {
             self.taken.waiting = rings.waiting();
             match link.news() {
-                Some(News::Gone) => return Ok(Exit::Ok),
+                Some(News::Gone) => {
+                    // What was found is told, also when nothing more can be found.
+                    self.publisher.output.settle(LAST);
+                    return Ok(Exit::Ok);
+                }
                 Some(News::Stop) => break,
                 Some(News::Snapshot(fd)) => self.read_snapshot(fd),
                 Some(News::Denials(json)) => self.publisher.denials(&json),
@@ -420,7 +425,8 @@ impl Worker {
             rules_slow,
             rules_noisy,
             alerts_repeated: stats.repeats,
-            output_dropped: publisher.output.dropped(),
+            output_dropped: publisher.output.stdout.dropped(),
+            spool_dropped: publisher.output.spool.as_ref().map_or(0, Output::dropped),
             processes: count(stats.table.running),
             processes_ended: count(stats.table.ended),
             processes_evicted: stats.table.evicted,

@@ -6,6 +6,7 @@
 //! | main | rings, engine, matches: one call stack from record to alert |
 //! | guard | reads what the guard says |
 //! | output | writes to standard output |
+//! | spool | writes what other outputs are to be told |
 //! | control | serves the control socket |
 //! | rules | reads and keeps rules, when that is asked for, and ends |
 //! | watch | looks whether rule files have changed |
@@ -39,6 +40,7 @@ mod rules;
 mod scripts;
 mod settle;
 mod snapshot;
+mod spooler;
 mod status;
 mod suppressing;
 mod taken;
@@ -77,7 +79,7 @@ use events::Worker;
 use generations::Generations;
 use health::Health;
 use link::{Link, News};
-use output::Output;
+use output::{Output, Outputs};
 use publisher::Publisher;
 use recorder::Recorder;
 use reload::Fresh;
@@ -155,7 +157,8 @@ fn evaluate(
         Format::Json | Format::Ocsf => queue::json_notice,
         Format::Cef => render::export::cef_notice,
     };
-    let output = Output::start(notice, args.restarts > 0 || args.anew)?;
+    let spool = args.kept.0.map(|bounds| spooler::start(state, bounds)).transpose()?;
+    let output = Outputs { stdout: Output::stdout(notice, args.restarts > 0 || args.anew)?, spool };
     let publisher = Publisher::new(output, health, redactor, about_host, &args.run);
     let (commands, waiting) = sync_channel(control::COMMANDS_MAX);
     let mut worker = Worker::new(

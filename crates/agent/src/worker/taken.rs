@@ -59,7 +59,7 @@ impl Worker {
         self.taken.metrics(&mut samples);
         metrics::figures(&mut samples, &self.board.figures());
         samples.put(Metric::PartialsEvicted, &[], self.engine.stats().evictions);
-        samples.put(Metric::OutputLines, &[], self.publisher.output.accepted());
+        samples.put(Metric::OutputLines, &[], self.publisher.output.stdout.accepted());
         let health = &self.publisher.health;
         metrics::rules(&mut samples, health.infos(), &health.figures(self.engine.counters()));
         metrics::generation(&mut samples, &self.board.rules(), seconds_since_boot());

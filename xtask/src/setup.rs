@@ -112,6 +112,14 @@ pub(crate) const PACKAGES: &[Package] = &[
     package("lintian", Need::Test, Probe::Program("lintian"), "finds fault with it"),
     package("debootstrap", Need::Test, Probe::Program("debootstrap"), "a clean system for it"),
     package("rpm", Need::Test, Probe::Program("rpmbuild"), "the RPM package"),
+    package("nats-server", Need::Test, Probe::Program("nats-server"), "a stream of alerts"),
+    package("rsyslog", Need::Test, Probe::File("/usr/sbin/rsyslogd"), "a receiver of alerts"),
+    package(
+        "rsyslog-gnutls",
+        Need::Test,
+        Probe::File("/usr/lib/x86_64-linux-gnu/rsyslog/lmnsd_gtls.so"),
+        "the same over TLS",
+    ),
     package("prometheus", Need::Test, Probe::Program("promtool"), "tests the alerts"),
     package(
         "apparmor",

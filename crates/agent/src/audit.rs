@@ -1,6 +1,8 @@
 //! The agent's side of the audit log: who was let in with what, what was changed or refused, and what
 //! went beyond its terms.
 
+mod look;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +16,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::exit::{Exit, Failure};
 use crate::seccomp;
+pub(crate) use look::Look;
 
 /// Things of which it is known when they were told last; then all are told again.
 const SEEN_MAX: usize = 1_024;
@@ -75,17 +78,20 @@ impl Seen {
 impl Audit {
     /// The log of a state directory, which need not exist.
     pub(crate) fn at(state: &Path) -> Audit {
-        Audit::new(state, None)
+        Audit::new(state, Options::default(), None)
     }
 
-    /// The same, signed with the key of a file if one is given.
-    pub(crate) fn signed(state: &Path, key: Option<&Path>) -> Result<Audit, Failure> {
+    /// The same for the guard, who begins new files so that no more than `bytes` are kept: signed with the
+    /// key of a file if one is given.
+    pub(crate) fn signed(state: &Path, bytes: u64, key: Option<&Path>) -> Result<Audit, Failure> {
         let signer = key.map(Signer::read).transpose();
         let signer = signer.map_err(|error| {
             let help = "make one with `ssh-keygen -t ed25519 -N '' -f FILE`";
             Failure::new(Exit::Usage, format!("the audit key cannot be used: {error}")).help(help)
         })?;
-        Ok(Audit::new(state, signer))
+        let options = Options::default();
+        let file_bytes = bytes / u64::try_from(options.files).unwrap_or(1);
+        Ok(Audit::new(state, Options { file_bytes, ..options }, signer))
     }
 
     /// Of a process that may not write the log, and whose threads must not wait for who does: another
@@ -115,10 +121,10 @@ impl Audit {
         Ok(Audit { writer: Some(sender), ..Audit::at(Path::new("/nonexistent")) })
     }
 
-    fn new(state: &Path, signer: Option<Signer>) -> Audit {
+    fn new(state: &Path, options: Options, signer: Option<Signer>) -> Audit {
         Audit {
             directory: state.to_owned(),
-            log: Log::at(state, Options::default(), signer),
+            log: Log::at(state, options, signer),
             writer: None,
             seen: Mutex::default(),
             lost: AtomicU64::new(0),

@@ -7,11 +7,13 @@ pub(crate) mod config;
 pub(crate) mod emergency;
 pub(crate) mod incidents;
 pub(crate) mod isolate;
+pub(crate) mod metrics;
 pub(crate) mod policy;
 pub(crate) mod quarantine;
 pub(crate) mod record;
 pub(crate) mod rules;
 pub(crate) mod suppressions;
+pub(crate) mod top;
 pub(crate) mod webhook;
 
 use std::path::PathBuf;
@@ -20,6 +22,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::outputs::target::Target;
 use crate::seccomp::Kind;
 
 /// Where the lock and the control socket live unless said otherwise.
@@ -88,6 +91,10 @@ pub(crate) enum Command {
     Incidents(incidents::IncidentsArgs),
     /// Show, suggest and test what is not to be told again
     Suppressions(suppressions::SuppressionsArgs),
+    /// Watch the running agent in the terminal: alerts by process, rates, rules that cost most, health
+    Top(top::TopArgs),
+    /// Print the figures of the running agent as Prometheus reads them, or give them to it
+    Metrics(metrics::MetricsArgs),
     /// Record what the kernel delivers to the running agent, for `kestrel replay`
     Record(record::RecordArgs),
     /// Show where a process came from, what it started and what they did, out of recordings
@@ -118,6 +125,12 @@ pub(crate) enum Command {
     /// Tell somebody elsewhere what standard input says, for the privileged half
     #[command(hide = true)]
     Post,
+    /// Hand what is in the spool to all outputs, for the privileged half
+    #[command(hide = true)]
+    Forward(ForwardArgs),
+    /// Hand what standard input says to an output elsewhere, for `forward`
+    #[command(hide = true)]
+    Send,
     /// Print the addresses in answers of name servers, for the privileged half
     #[command(hide = true)]
     ReadAnswers,
@@ -224,6 +237,14 @@ pub(crate) struct RunArgs {
     /// Directory for the lock and the control socket
     #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
     pub(crate) runtime_dir: PathBuf,
+    /// Who else gets alerts, denials and what the agent tells of itself: `file:/PATH`, `journald:`,
+    /// `syslog+tls://HOST:PORT`, `https://HOST/PATH` and others, with `#format=cef&min=high` behind it; may be given
+    /// several times
+    #[arg(long, value_name = "URL[#OPTIONS]")]
+    pub(crate) forward: Vec<Target>,
+    /// How much is kept on disk for those that are slow or away: size and age
+    #[arg(long, value_name = "SIZE,AGE", default_value = "256MiB,168h")]
+    pub(crate) spool: record::History,
     /// Form of alerts and events on standard output
     #[arg(short, long, value_name = "FORM", default_value = "json")]
     pub(crate) output: Format,
@@ -288,6 +309,9 @@ pub(crate) struct RunArgs {
     /// and ten minutes
     #[arg(long, value_name = "FILE")]
     pub(crate) audit_key: Option<PathBuf>,
+    /// How much of the audit log is kept, in sixteen files: between 64KiB and 256MiB
+    #[arg(long, value_name = "SIZE", default_value = audit::KEPT)]
+    pub(crate) audit_size: audit::Size,
     /// Program that rules never act on, besides those that every host needs; may be given several times
     #[arg(long, value_name = "PATH")]
     pub(crate) protect: Vec<PathBuf>,
@@ -301,7 +325,8 @@ pub(crate) struct RunArgs {
     /// until `actions resume`
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub(crate) breaker: usize,
-    /// How long what a rule did and can be undone stays in effect, as `90s`, `10m`, `2h` or `1d`
+    /// How long what a rule did and can be undone stays in effect at most, as `90s`, `10m`, `2h` or `1d`; a
+    /// rule may ask for less by its `response_ttl`
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = policy::duration)]
     pub(crate) action_ttl: std::time::Duration,
     /// Whom rules that say `webhook` tell, by HTTP: `https://host/path`, also `http`
@@ -347,9 +372,23 @@ pub(crate) struct WorkerArgs {
     /// When the guard started, seconds since boot.
     #[arg(long)]
     pub(crate) started: u64,
-    /// How many workers came before this one.
+    /// How many workers ended before this one.
     #[arg(long)]
     pub(crate) restarts: u32,
+    /// Its options are not those of the one before it.
+    #[arg(long)]
+    pub(crate) anew: bool,
+    /// How much it keeps for other outputs, if there are any. Where these are it need not know.
+    #[arg(long, default_value = "off")]
+    pub(crate) kept: record::Kept,
+}
+
+/// What the guard tells the process that hands alerts to outputs; the outputs themselves it reads.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ForwardArgs {
+    /// Where the spool is.
+    #[arg(long)]
+    pub(crate) state_dir: PathBuf,
 }
 
 /// How to reach a running agent.

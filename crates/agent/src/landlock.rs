@@ -45,7 +45,7 @@ pub(crate) fn reader_of_rules(args: &RunArgs, kind: Kind) -> Result<Option<u32>,
 
 /// The same for a process that runs as nobody.
 pub(crate) fn nobody(kind: Kind) -> Result<Option<u32>, Failure> {
-    let asks = matches!(kind, Kind::Resolve | Kind::Post);
+    let asks = matches!(kind, Kind::Resolve | Kind::Post | Kind::Sender);
     // Where the modules of the resolver look is the host's business.
     let reads = if asks { vec!["/".into()] } else { Vec::new() };
     hold(&Reach { reads, writes: Vec::new(), network: asks })

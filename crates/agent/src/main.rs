@@ -8,9 +8,11 @@
 //! | [`worker`] | the other half: rings, engine, outputs, control socket |
 //! | [`landlock`] | which files a process of the agent may reach |
 //! | [`operator`] | whose word is enough for packs and policies |
+//! | [`outputs`] | alerts on their way to other machines and programs |
 //! | [`policy`] | policies on their way from files to what is enforced |
 //! | [`proto`] | the only messages that the two exchange |
 //! | [`client`] | how commands reach a running agent |
+//! | [`metrics`] | the figures that Prometheus reads |
 //! | [`config`] | what files and environment say of the options of `run` |
 //! | [`redact`] | takes secrets out of what is shown |
 //! | [`render`] | lines and tables for people |
@@ -30,7 +32,9 @@ mod exit;
 mod guard;
 mod incidents;
 mod landlock;
+mod metrics;
 mod operator;
+mod outputs;
 mod policy;
 mod proto;
 mod redact;
@@ -47,6 +51,10 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    if let Err(error) = guard::end_with_the_guard() {
+        drop(writeln!(anstream::stderr(), "aegisbpf: {error}"));
+        return ExitCode::FAILURE;
+    }
     match cmd::run(cli::Cli::parse()) {
         Ok(exit) => exit.into(),
         Err(failure) => {

@@ -56,6 +56,8 @@ pub(crate) enum Request {
     Arm(Arm),
     /// A rule matched that wants something done; not answered.
     Act(Act),
+    /// The event thread goes on: so many rules run, and so many readings of rules have ended; not answered.
+    Pulse(u32, u32),
     /// Rules were read that want something done: what they may do is to be read, too; not answered.
     Rules,
     /// Root wants something undone, at the guard's own socket; answered with [`Reply::Policy`].
@@ -118,6 +120,7 @@ const TAG_ARM: u8 = 5;
 const TAG_ACT: u8 = 6;
 const TAG_RULES: u8 = 7;
 const TAG_UNDO: u8 = 8;
+const TAG_PULSE: u8 = 9;
 const TAG_RINGS: u8 = 64;
 const TAG_SNAPSHOT_FD: u8 = 65;
 const TAG_REPORT: u8 = 66;
@@ -154,6 +157,12 @@ impl Request {
                 out
             }
             Request::Rules => vec![TAG_RULES],
+            Request::Pulse(rules, readings) => {
+                let mut out = vec![TAG_PULSE];
+                out.extend(rules.to_le_bytes());
+                out.extend(readings.to_le_bytes());
+                out
+            }
             Request::Undo(number, undo) => {
                 let mut out = vec![TAG_UNDO];
                 out.extend(number.to_le_bytes());
@@ -188,6 +197,10 @@ impl Request {
             TAG_ARM => Request::Arm(Arm::take(&mut reader)?),
             TAG_ACT => Request::Act(Act::take(&mut reader)?),
             TAG_RULES => Request::Rules,
+            TAG_PULSE => {
+                let rules = u32::from_le_bytes(reader.number()?);
+                Request::Pulse(rules, u32::from_le_bytes(reader.number()?))
+            }
             TAG_UNDO => {
                 let number = u32::from_le_bytes(reader.number()?);
                 Request::Undo(number, Undo::take(&mut reader)?)
@@ -297,6 +310,14 @@ pub(crate) fn send_request(socket: impl AsFd, request: &Request) -> Result<(), P
         return Err(ProtoError::Length);
     }
     send(socket.as_fd(), &bytes, &[], SendFlags::NOSIGNAL)
+}
+
+/// Sends a request that the next one makes up for; nothing if the guard is not reading.
+pub(crate) fn offer_request(socket: impl AsFd, request: &Request) -> Result<(), ProtoError> {
+    match send(socket.as_fd(), &request.encode(), &[], NOWAIT) {
+        Err(ProtoError::Full) => Ok(()),
+        other => other,
+    }
 }
 
 /// Receives a request; `None` when none is waiting.

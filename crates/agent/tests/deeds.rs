@@ -15,7 +15,7 @@ use crate::prevention::Scene;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A rule with a response.
-fn rule(lab: &Lab, id: &str, query: &str, more: &str) {
+pub(crate) fn rule(lab: &Lab, id: &str, query: &str, more: &str) {
     let text = format!(
         "[[rule]]\nid = \"{id}\"\nname = \"n\"\ndescription = \"A test.\"\nseverity = \"high\"\n{more}\n\
          query = '''{query}'''\n"
@@ -23,7 +23,7 @@ fn rule(lab: &Lab, id: &str, query: &str, more: &str) {
     fs::write(lab.path("rules").join(format!("{id}.toml")), text).unwrap();
 }
 
-fn starts(lab: &Lab, program: &str) -> String {
+pub(crate) fn starts(lab: &Lab, program: &str) -> String {
     let path = lab.path(program).display().to_string();
     format!("process where event.type == \"start\" and process.executable == \"{path}\"")
 }
@@ -35,28 +35,28 @@ fn start(lab: &Lab, more: &[&str]) -> Agent {
 }
 
 /// A command with the directories of this lab.
-fn ask(lab: &Lab, words: &[&str]) -> Output {
+pub(crate) fn ask(lab: &Lab, words: &[&str]) -> Output {
     let mut command = Command::new(AGENT);
     command.args(words).arg("--state-dir").arg(lab.path("state"));
-    if words[0] != "quarantine" {
+    if !["audit", "quarantine"].contains(&words[0]) {
         command.arg("--runtime-dir").arg(lab.path("run"));
     }
     command.output().unwrap()
 }
 
-fn json(lab: &Lab, words: &[&str]) -> Value {
+pub(crate) fn json(lab: &Lab, words: &[&str]) -> Value {
     let output = ask(lab, &[words, &["-o", "json"]].concat());
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
 }
 
 /// The last line of the audit log of which this holds.
-fn last(lab: &Lab, holds: impl Fn(&Value) -> bool) -> Option<Value> {
+pub(crate) fn last(lab: &Lab, holds: impl Fn(&Value) -> bool) -> Option<Value> {
     let text = fs::read_to_string(lab.path("state/audit.jsonl")).unwrap_or_default();
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).rfind(holds)
 }
 
 /// The decision about this response, once there is one, and what came of it.
-fn outcome(lab: &Lab, decision: &str) -> (Value, Value) {
+pub(crate) fn outcome(lab: &Lab, decision: &str) -> (Value, Value) {
     let decided = || last(lab, |line| line["action"] == "response" && line["decision"] == decision);
     until("it is decided", PATIENCE, || decided().is_some());
     let line = decided().unwrap();

@@ -32,11 +32,21 @@ mod incidents;
 #[cfg(test)]
 mod isolate;
 #[cfg(test)]
+mod kills;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod language;
 #[cfg(test)]
+mod late;
+#[cfg(test)]
+mod metrics;
+#[cfg(test)]
+mod notify;
+#[cfg(test)]
 mod outlives;
+#[cfg(test)]
+mod outputs;
 #[cfg(test)]
 mod packs;
 #[cfg(test)]
@@ -47,6 +57,8 @@ mod prevention;
 mod privileges;
 #[cfg(test)]
 mod quarantine;
+#[cfg(test)]
+mod receivers;
 #[cfg(test)]
 mod recorded;
 #[cfg(test)]
@@ -69,3 +81,5 @@ mod scripts;
 mod sequences;
 #[cfg(test)]
 mod strict;
+#[cfg(test)]
+mod top;

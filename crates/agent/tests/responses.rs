@@ -4,9 +4,10 @@ use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::lab::{AGENT, Agent, Lab, root, until};
+use crate::lab::{AGENT, Agent, Lab, alive, root, signal, until};
 
 /// Whatever a busy machine needs.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -208,6 +209,60 @@ impl Sleeper {
             self.signal() == Some(9)
         })
     }
+}
+
+#[test]
+fn a_response_that_is_aimed_at_the_parent_spares_the_child() {
+    if !root("a_response_that_is_aimed_at_the_parent_spares_the_child") {
+        return;
+    }
+    let lab = Lab::new();
+    fs::copy("/bin/bash", lab.path("parent")).unwrap();
+    fs::copy("/bin/sleep", lab.path("x")).unwrap();
+    // As Elastic writes it: no rule file of our own names anybody but who acts.
+    let rule = |field: &str| {
+        let query = format!(
+            "process where event.type == \"start\" and process.executable == \"{}\"",
+            lab.path("x").display()
+        );
+        let text = format!(
+            "[rule]\nid = \"2b2a6d28-6b1c-4a0c-9f5e-0d7f2f6a1c11\"\nname = \"n\"\n\
+             query = '''\n{query}\n'''\n\n[[actions]]\naction = \"kill_process\"\n\
+             field = \"{field}\"\nstate = 0\n"
+        );
+        fs::write(lab.path("rules/elastic.toml"), text).unwrap();
+    };
+    fs::remove_file(lab.path("rules/scratch.toml")).unwrap();
+    rule("process.parent.entity_id");
+    let agent = start(&lab, &["--enforce", "--no-watch"]);
+    let family = || {
+        let script = format!("\"{}\" 300 & echo $!; wait", lab.path("x").display());
+        let mut command = Command::new(lab.path("parent"));
+        command.args(["-c", &script]).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut parent = Sleeper(command.spawn().unwrap());
+        let mut line = String::new();
+        let out = parent.0.stdout.take().unwrap();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut line).unwrap();
+        (parent, line.trim().parse::<u64>().unwrap())
+    };
+    let end = |pid: u64| signal(u32::try_from(pid).unwrap(), Signal::SIGKILL);
+    let (mut parent, child) = family();
+    until("the parent is killed", PATIENCE, || parent.signal() == Some(9));
+    assert!(alive(child), "who acted is spared");
+    let line = |pid: u32| audit(&lab).into_iter().find(|line| line["pid"] == pid);
+    assert_eq!(line(parent.pid()).unwrap()["decision"], "do");
+    assert_eq!(line(u32::try_from(child).unwrap()), None);
+    end(child);
+
+    // The control: the same rule, aimed at who acts.
+    rule("process.entity_id");
+    assert!(lab.ask(&["reload"]).status.success());
+    let (mut parent, child) = family();
+    until("the child is killed", PATIENCE, || !alive(child));
+    until("it is written down", PATIENCE, || line(u32::try_from(child).unwrap()).is_some());
+    assert_eq!(line(parent.pid()), None);
+    assert_ne!(parent.signal(), Some(9));
+    agent.stop();
 }
 
 #[test]

@@ -14,6 +14,7 @@
 //! | [`isolate`] | cuts a cgroup off the network, for a while |
 //! | [`confine`] | puts filters of system calls in force |
 //! | [`rings`] | the worker's end of the rings |
+//! | `usage` | what programs and maps use: time and entries |
 
 pub mod answers;
 pub mod bench;
@@ -41,6 +42,7 @@ pub mod rings;
 pub mod sensors;
 pub mod sink;
 pub mod source;
+mod usage;
 mod ways;
 
 pub use counters::Counters;
@@ -48,3 +50,4 @@ pub use error::Error;
 pub use report::{Operation, Provider, Report, State, Tier};
 pub use rings::Rings;
 pub use sensors::{Options, Sensors};
+pub use usage::{MapUse, ProgramUse};

@@ -105,6 +105,17 @@ impl Loaded {
         self.object.progs_mut().map(both).collect()
     }
 
+    /// Asks something of each program that was loaded.
+    pub(crate) fn each_loaded<T>(
+        &self,
+        ask: impl Fn(String, BorrowedFd<'_>) -> Option<T>,
+    ) -> Vec<T> {
+        let loaded = self.object.progs_mut().filter(|one| one.autoload());
+        let each =
+            loaded.filter_map(|one| ask(one.name().to_string_lossy().into_owned(), one.as_fd()));
+        each.collect()
+    }
+
     /// The first map with such a name, that can be used apart from the object.
     pub(crate) fn map_where(&self, is_called: impl Fn(&str) -> bool) -> Option<MapHandle> {
         let map = self.object.maps().find(|map| is_called(&map.name().to_string_lossy()))?;

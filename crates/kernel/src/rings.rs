@@ -35,6 +35,8 @@ pub const PRESSURE_SHARE: u64 = 16;
 /// Of a ring, one part in this many may be taken by what is held: a reader of alerts that does not
 /// read must not cost events.
 pub const HELD_SHARE: u64 = 4;
+/// Names of the rings, in the order of `enum ring`.
+pub const RING_NAMES: [&str; COUNT] = ["alarm", "life", "rest"];
 /// Number of rings (`enum ring`).
 const COUNT: usize = model::wire::RING_COUNT as usize;
 
@@ -160,6 +162,11 @@ impl Rings {
         for (ring, to) in self.all.iter_mut().zip(to) {
             ring.release(to);
         }
+    }
+
+    /// Bytes that wait in each ring, and that fit into it.
+    pub fn waiting(&mut self) -> [(u64, u64); COUNT] {
+        self.all.each_mut().map(|ring| (ring.used(), ring.size()))
     }
 
     /// Whether anything is held.

@@ -22,6 +22,7 @@ use crate::probe::{Class, Classes, class_of, kernel_release, open_cgroup};
 use crate::report::{Operation, Provider, Report, State};
 use crate::sink::Sink;
 use crate::source::{self, Offer, SourceId, Sources, WATCHED, WatchMaps};
+use crate::usage::{self, MapUse, ProgramUse};
 use crate::ways::{self, LAST, WAYS, Way};
 
 /// Thread groups whose own events are dropped; `OWN_PIDS` in maps.h.
@@ -425,6 +426,16 @@ impl Sensors {
     /// What was sent and lost so far.
     pub fn counters(&self) -> Result<Counters, Error> {
         Counters::read(&self.loaded)
+    }
+
+    /// How much each program ran; empty unless the host measures it (`kernel.bpf_stats_enabled`).
+    pub fn program_use(&self) -> Vec<ProgramUse> {
+        usage::programs(&self.loaded)
+    }
+
+    /// How full the maps of watched files are.
+    pub fn map_use(&self) -> Vec<MapUse> {
+        usage::maps(&self.loaded)
     }
 
     /// The way of user-space records into the rings; none before 5.14.

@@ -74,6 +74,7 @@ fn read_rule(
     let references = owned(table.texts("references"));
     let author = owned(table.texts("author"));
     let (responses, late) = (responses(&mut table), late(&mut table));
+    let response_ttl = response_ttl(&mut table, &responses, late);
     let dialect = dialect(&mut table, schema.dialect);
     let query = table.text("query");
     let tests = read_tests(&mut table, id.as_ref().map(|(_, place)| place.clone()));
@@ -101,6 +102,7 @@ fn read_rule(
             references,
             author,
             responses,
+            response_ttl,
             late,
             ..RuleMeta::default()
         };
@@ -138,6 +140,45 @@ fn responses(table: &mut Table<'_, '_>) -> Vec<Response> {
     }
     let asked = all.into_iter().filter(|(word, _)| *word != "alert");
     asked.map(|(word, _)| Response { action: word.to_owned(), field: None }).collect()
+}
+
+/// `response_ttl = "10m"`: how long what a response did stays in effect, in seconds.
+fn response_ttl(table: &mut Table<'_, '_>, responses: &[Response], late: bool) -> Option<u32> {
+    table.get("response_ttl")?;
+    let (text, place) = table.text("response_ttl")?;
+    // What is denied before the act is denied as long as the rule is in force.
+    let lasts = |one: &Response| {
+        Response::LASTING.contains(&one.action.as_str()) && (late || one.action != Response::DENY)
+    };
+    let (message, help) = match seconds(text) {
+        Some(1..=Response::TTL_MAX) if !responses.iter().any(lasts) => (
+            "no response of this rule ends by itself".to_owned(),
+            format!(
+                "these do: {}; `deny` only with `placement = \"any\"`",
+                Response::LASTING.join(", ")
+            ),
+        ),
+        Some(ttl @ 1..=Response::TTL_MAX) => return Some(ttl),
+        Some(_) => (
+            format!("`{text}` is not between 1s and 7d"),
+            "the operator may shorten it further: `run --action-ttl`".to_owned(),
+        ),
+        None => (
+            format!("`{}` is no time", text.escape_debug()),
+            "write `90s`, `10m`, `2h` or `1d`".to_owned(),
+        ),
+    };
+    table.found.push(Diagnostic::new(Code::BadValue, place, message).help(help));
+    None
+}
+
+/// A number with its unit, in seconds; what is more than they can be is the most.
+fn seconds(text: &str) -> Option<u32> {
+    let units = [("s", 1), ("m", 60), ("h", 60 * 60), ("d", 24 * 60 * 60)];
+    let (digits, unit) =
+        units.iter().find_map(|(word, unit)| Some((text.strip_suffix(word)?, *unit)))?;
+    let is_number = !digits.is_empty() && digits.bytes().all(|one| one.is_ascii_digit());
+    is_number.then(|| digits.parse::<u32>().unwrap_or(u32::MAX).saturating_mul(unit))
 }
 
 /// `placement = "any"`: a response may also come after the act.

@@ -4,7 +4,7 @@ use expect_test::{Expect, expect};
 use model::program::{Expr, Filter, Program, Query, RuleMeta, Scalar};
 use proptest::prelude::*;
 
-use crate::diagnostic::nearest;
+use crate::diagnostic::{Span, nearest};
 use crate::{CaseMode, CompiledQuery, Diagnostic, Dialect, Schema, Unknown, load, query};
 
 fn compile(text: &str) -> (Option<CompiledQuery>, Vec<Diagnostic>) {
@@ -207,6 +207,44 @@ fn long_chains_are_not_deep() {
     let chain = vec!["process.pid == 1"; 3_000].join(" and ");
     let Expr::And(parts) = condition(&format!("any where {chain}")) else { panic!("not a chain") };
     assert_eq!(parts.len(), 3_000);
+}
+
+#[test]
+fn how_long_a_response_lasts_is_within_bounds_or_told_at_its_place() {
+    let load = |response: &str, more: &str| {
+        let text = format!(
+            "[[rule]]\nid = \"a\"\nname = \"n\"\ndescription = \"d\"\nseverity = \"low\"\n\
+             response = [{response}]\n{more}\nquery = 'process where true'\n"
+        );
+        let loaded = crate::load([("a.toml".to_owned(), text.clone())]);
+        let wrong = loaded.diagnostics.iter().find(|one| one.is_error());
+        let wrong = wrong.map(|one| (one.message.clone(), one.span.clone()));
+        let place = |(message, span): (String, Span)| (message, text.get(span).unwrap().to_owned());
+        (loaded.program.rules.first().and_then(|rule| rule.meta.response_ttl), wrong.map(place))
+    };
+    for (text, seconds) in [("1s", 1), ("90s", 90), ("10m", 600), ("2h", 7200), ("7d", 604_800)] {
+        assert_eq!(load("\"stop\"", &format!("response_ttl = \"{text}\"")), (Some(seconds), None));
+    }
+    assert_eq!(load("\"stop\"", ""), (None, None));
+    let refused = |response: &str, text: &str| {
+        load(response, &format!("response_ttl = \"{text}\"")).1.unwrap()
+    };
+    for (text, why) in [
+        ("0s", "`0s` is not between 1s and 7d"),
+        ("8d", "`8d` is not between 1s and 7d"),
+        ("99999999999d", "`99999999999d` is not between 1s and 7d"),
+        ("soon", "`soon` is no time"),
+        ("-1s", "`-1s` is no time"),
+        ("10", "`10` is no time"),
+    ] {
+        assert_eq!(refused("\"stop\"", text), (why.to_owned(), format!("\"{text}\"")));
+    }
+    for response in ["", "\"kill\"", "\"quarantine\"", "\"deny\""] {
+        let (why, _) = refused(response, "1h");
+        assert_eq!(why, "no response of this rule ends by itself", "{response}");
+    }
+    let late = load("\"deny\"", "response_ttl = \"1h\"\nplacement = \"any\"");
+    assert_eq!(late, (Some(3600), None));
 }
 
 #[test]

@@ -200,6 +200,8 @@ pub struct RuleMeta {
     pub risk_score: Option<u8>,
     /// What is done besides the alert.
     pub responses: Vec<Response>,
+    /// Seconds after which what a response did ends by itself, if the rule says so.
+    pub response_ttl: Option<u32>,
     /// A response that must precede the act (`deny`) may also come after it (`placement = "any"`).
     pub late: bool,
     /// Its matches count only for the correlations that name it; no alert of its own.

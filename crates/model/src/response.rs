@@ -12,6 +12,12 @@ pub struct Response {
 impl Response {
     /// Refuses the act itself: only possible before it happens.
     pub const DENY: &'static str = "deny";
+    /// Those that last, and end by themselves at their time to live.
+    pub const LASTING: &'static [&'static str] =
+        &[Response::DENY, "stop", "isolate", "isolate-host"];
+    /// Seconds that they last at most: whoever comes to see nothing of it in a week will not be seen by
+    /// waiting.
+    pub const TTL_MAX: u32 = 7 * 24 * 60 * 60;
     /// Words of our own rule files.
     pub const ALL: &'static [&'static str] = &[
         "alert",

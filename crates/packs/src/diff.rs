@@ -144,7 +144,7 @@ fn differences(old: &RuleView, new: &RuleView) -> Vec<&'static str> {
     let parts = [
         ("query", old.query != new.query),
         ("severity", old.severity != new.severity),
-        ("responses", old.responses != new.responses),
+        ("responses", (&old.responses, old.response_ttl) != (&new.responses, new.response_ttl)),
         ("capabilities", old.needs != new.needs),
         ("fields", old.fields != new.fields),
         ("placement", old.place != new.place),

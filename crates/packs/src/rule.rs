@@ -35,6 +35,8 @@ pub struct RuleView {
     pub needs: Capabilities,
     /// Responses that it asks for; escaped.
     pub responses: Vec<String>,
+    /// Seconds after which what they did ends, if it says so.
+    pub response_ttl: Option<u32>,
     /// Where it would run.
     pub place: Place,
     /// What it costs.
@@ -92,6 +94,7 @@ impl RuleView {
             fields: names.iter().map(|id| fmt::field_name(*id, program).to_owned()).collect(),
             needs: needs(rule, place, cost) | asked,
             responses: rule.meta.responses.iter().map(|one| escaped(&one.action)).collect(),
+            response_ttl: rule.meta.response_ttl,
             place,
             cost,
             scripts: scripts.iter().map(|script| script.name.clone()).collect(),

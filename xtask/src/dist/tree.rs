@@ -17,12 +17,18 @@ const FILES: &[(&str, &str)] = &[
     ("packaging/config/config.toml", "etc/aegisbpf/config.toml"),
     ("packaging/config/20-enforce.toml", "usr/share/doc/aegisbpf/examples/20-enforce.toml"),
     ("config/prometheus/alerts.yml", "usr/share/aegisbpf/prometheus/alerts.yml"),
+    ("config/grafana/aegisbpf.json", "usr/share/aegisbpf/grafana/aegisbpf.json"),
+    // Not where systemd would find it: whether Prometheus may ask is the operator's to say.
+    (METRICS_UNIT, "usr/share/aegisbpf/prometheus/aegisbpf-metrics.service"),
     // Not where AppArmor would load it: a profile that is too narrow would blind the agent.
     ("packaging/apparmor/usr.bin.aegisbpf", "usr/share/aegisbpf/apparmor/usr.bin.aegisbpf"),
     ("packaging/selinux/aegisbpf.te", "usr/share/aegisbpf/selinux/aegisbpf.te"),
     ("packaging/selinux/aegisbpf.fc", "usr/share/aegisbpf/selinux/aegisbpf.fc"),
     ("packaging/selinux/aegisbpf.if", "usr/share/aegisbpf/selinux/aegisbpf.if"),
 ];
+
+/// What gives Prometheus an address.
+const METRICS_UNIT: &str = "packaging/systemd/aegisbpf-metrics.service";
 
 /// Where operators put what is theirs.
 const EMPTY: &[&str] = &[

@@ -112,10 +112,13 @@ fn made(ending: &str) -> Result<PathBuf> {
 }
 
 fn unit(log: &mut Log) -> Result<Verdict> {
-    let mut command = sh::cmd("systemd-analyze");
-    command.args(["security", "--offline=true", "--no-pager"]);
-    command.arg(format!("--threshold={EXPOSURE}")).arg("packaging/systemd/aegisbpf.service");
-    log.all(&mut [command])
+    let exposed = |unit: &str| {
+        let mut command = sh::cmd("systemd-analyze");
+        command.args(["security", "--offline=true", "--no-pager"]);
+        command.arg(format!("--threshold={EXPOSURE}")).arg(format!("packaging/systemd/{unit}"));
+        command
+    };
+    log.all(&mut [exposed("aegisbpf.service"), exposed("aegisbpf-metrics.service")])
 }
 
 fn alerts(log: &mut Log) -> Result<Verdict> {

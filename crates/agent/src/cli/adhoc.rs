@@ -61,6 +61,9 @@ pub(crate) struct BlockArgs {
     /// The id that it gets, for the agent: it knows how to undo what it does before it does it
     #[arg(long, value_name = "ID", hide = true)]
     pub(crate) id: Option<String>,
+    /// Leave out the operations that cannot be denied here, and say so, unless none can
+    #[arg(long)]
+    pub(crate) where_possible: bool,
 }
 
 /// Options of `allow add`.

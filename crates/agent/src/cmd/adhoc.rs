@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
+use model::policy::Operations;
 use serde_json::json;
 
 use crate::cli::Output;
@@ -12,6 +13,7 @@ use crate::exit::{Exit, Failure};
 use crate::policy::adhoc::{Adhoc, Entry, Kind};
 use crate::policy::deploy::{self, Wanted};
 use crate::policy::load::now;
+use crate::policy::offer::Offer;
 use crate::policy::running;
 use crate::policy::store::{Store, Who};
 use crate::render::escape::piece;
@@ -20,7 +22,10 @@ use crate::render::table;
 /// `aegisbpf block`
 pub(crate) fn block(command: &BlockCommand) -> Result<Exit, Failure> {
     match command {
-        BlockCommand::Add(args) => add(Kind::Block, args.id.as_deref(), &args.about, args.ttl),
+        BlockCommand::Add(args) => {
+            let entry = entry(Kind::Block, args.id.as_deref(), &args.about, args.ttl);
+            add(entry, &args.about.dirs, args.where_possible)
+        }
         BlockCommand::Del(args) => del(Kind::Block, args),
         BlockCommand::List(args) => list(Kind::Block, args),
     }
@@ -29,20 +34,18 @@ pub(crate) fn block(command: &BlockCommand) -> Result<Exit, Failure> {
 /// `aegisbpf allow`
 pub(crate) fn allow(command: &AllowCommand) -> Result<Exit, Failure> {
     match command {
-        AllowCommand::Add(args) => add(Kind::Allow, None, &args.about, Some(args.ttl)),
+        AllowCommand::Add(args) => {
+            let entry = entry(Kind::Allow, None, &args.about, Some(args.ttl));
+            add(entry, &args.about.dirs, false)
+        }
         AllowCommand::Del(args) => del(Kind::Allow, args),
         AllowCommand::List(args) => list(Kind::Allow, args),
     }
 }
 
-fn add(
-    kind: Kind,
-    id: Option<&str>,
-    about: &About,
-    ttl: Option<Duration>,
-) -> Result<Exit, Failure> {
+fn entry(kind: Kind, id: Option<&str>, about: &About, ttl: Option<Duration>) -> Entry {
     let seconds = |ttl: Duration| i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX);
-    let entry = Entry {
+    Entry {
         id: id.unwrap_or_default().to_owned(),
         kind,
         what: about.what.clone(),
@@ -51,10 +54,19 @@ fn add(
         until: ttl.map(|ttl| now().saturating_add(seconds(ttl))),
         reason: about.reason.clone(),
         author: Who::me().name(),
-    };
+    }
+}
+
+fn add(mut entry: Entry, dirs: &Dirs, where_possible: bool) -> Result<Exit, Failure> {
     let mut id = String::new();
-    let reason = Some(about.reason.clone());
-    let done = change(&about.dirs, reason, |all| {
+    let reason = Some(entry.reason.clone());
+    let done = change(dirs, reason, |all, offer, accepted| {
+        if where_possible {
+            for refusal in entry.keep_to(offer, accepted) {
+                let (what, why) = (refusal.what(), refusal.why());
+                writeln!(anstream::stdout(), "{what} is not denied: {why}")?;
+            }
+        }
         id = all.add(entry, now())?;
         Ok(())
     })?;
@@ -63,7 +75,8 @@ fn add(
 }
 
 fn del(kind: Kind, args: &DelArgs) -> Result<Exit, Failure> {
-    let done = change(&args.dirs, args.reason.clone(), |all| all.remove(kind, &args.id))?;
+    let remove = |all: &mut Adhoc, _: &Offer, _| all.remove(kind, &args.id);
+    let done = change(&args.dirs, args.reason.clone(), remove)?;
     writeln!(anstream::stdout(), "{} is gone: {done}", args.id)?;
     Ok(Exit::Ok)
 }
@@ -73,14 +86,14 @@ fn del(kind: Kind, args: &DelArgs) -> Result<Exit, Failure> {
 fn change(
     dirs: &Dirs,
     reason: Option<String>,
-    edit: impl FnOnce(&mut Adhoc) -> Result<(), Failure>,
+    edit: impl FnOnce(&mut Adhoc, &Offer, Operations) -> Result<(), Failure>,
 ) -> Result<String, Failure> {
     let store = Store::at(&dirs.state_dir);
     let mut by = running::enforcer(&dirs.runtime_dir, None)?;
     let locked = store.lock()?;
     let before = Adhoc::read(&store)?;
     let mut after = before.clone();
-    edit(&mut after)?;
+    edit(&mut after, &by.offer(), deploy::accepted_before(&store)?)?;
     after.write(&locked)?;
     let wanted = Wanted { again: true, reason, ..Wanted::default() };
     match deploy::apply_locked(&store, &locked, &wanted, &mut *by) {

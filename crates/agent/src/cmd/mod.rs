@@ -11,6 +11,7 @@ mod fields;
 mod incidents;
 mod isolate;
 mod manual;
+mod metrics;
 mod policy;
 mod post;
 mod quarantine;
@@ -20,6 +21,7 @@ mod reload;
 mod rules;
 mod status;
 mod suppressions;
+mod top;
 mod tree;
 mod why;
 
@@ -27,7 +29,7 @@ use std::io::Write;
 
 use crate::cli::{Cli, Command};
 use crate::exit::{Exit, Failure};
-use crate::{config as settings, guard, landlock, seccomp, worker};
+use crate::{config as settings, guard, landlock, outputs, seccomp, worker};
 
 /// Runs the command that was asked for.
 pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
@@ -39,7 +41,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
             log();
             // Files of the configuration may be root's alone.
             guard::privilege()?;
-            guard::run(&settings::of_this_process(&args)?.args)
+            guard::run(&settings::of_this_process(&args)?)
         }
         Command::Resolve { names } => {
             guard::resolve(&names)
@@ -47,6 +49,13 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
         Command::Post => post::run(),
+        Command::Forward(args) => {
+            log();
+            // ^C reaches the whole process group; only the guard's word ends it.
+            let _signals = guard::block_signals()?;
+            outputs::forward(&args)
+        }
+        Command::Send => outputs::send(),
         Command::ReadAnswers => {
             guard::read_answers().map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
             Ok(Exit::Ok)
@@ -74,6 +83,8 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Alerts(args) => events::alerts(&args),
         Command::Incidents(args) => incidents::run(&args),
         Command::Suppressions(args) => suppressions::run(&args),
+        Command::Top(args) => top::run(&args),
+        Command::Metrics(args) => metrics::run(&args),
         Command::Record(args) => record::run(&args),
         Command::Tree(args) => tree::run(&args),
         Command::Fields(args) => fields::run(&args),
@@ -93,7 +104,10 @@ fn confine(kind: seccomp::Kind) -> Result<(), Failure> {
     if let Err(error) = rustix::thread::set_name(&name) {
         tracing::debug!(%error, "the process keeps its name");
     }
-    landlock::nobody(kind)?;
+    // It writes the files that operators name as outputs, which it is told later.
+    if kind != seccomp::Kind::Forward {
+        landlock::nobody(kind)?;
+    }
     seccomp::process(kind)
 }
 

@@ -76,11 +76,42 @@ fn text(status: &Json) -> String {
         ),
         ("lost", losses(status)),
         ("output", format!("{} lines dropped", at("/events/output_dropped"))),
+        ("forwarded", outputs(status)),
         ("clients", at("/events/clients")),
         ("policy", policy(status)),
     ];
     let shown = lines.iter().map(|(name, value)| format!("{name:10} {value}"));
     shown.collect::<Vec<_>>().join("\n") + "\n"
+}
+
+/// What became of alerts at each output.
+fn outputs(status: &Json) -> String {
+    let all = status.pointer("/kernel_counters/outputs/all").and_then(Json::as_array);
+    let lost = status.pointer("/events/spool_dropped").and_then(Json::as_u64).unwrap_or_default();
+    let mut parts: Vec<String> = all.into_iter().flatten().map(output).collect();
+    if parts.is_empty() {
+        return "to nobody else".to_owned();
+    }
+    if lost > 0 {
+        parts.push(format!("{lost} lines that the disk was too slow for"));
+    }
+    parts.join("; ")
+}
+
+fn output(one: &Json) -> String {
+    let word = |name: &str| one.get(name).and_then(Json::as_str).map(piece).unwrap_or_default();
+    let count = |name: &str| one.get(name).and_then(Json::as_u64).unwrap_or_default();
+    let mut parts = vec![format!("{} {}, {} sent", word("name"), word("state"), count("sent"))];
+    for (name, what) in [("refused", "refused"), ("lost", "lost"), ("failures", "failed tries")] {
+        if count(name) > 0 {
+            parts.push(format!("{} {what}", count(name)));
+        }
+    }
+    if count("backlog_bytes") > 0 {
+        parts.push(format!("{} KiB wait", count("backlog_bytes").div_ceil(1024)));
+    }
+    let text = parts.join(", ");
+    if word("state") == "ok" { text } else { format!("{text} ({})", word("last_error")) }
 }
 
 /// Which policies are in force and what came of them.
@@ -235,6 +266,19 @@ mod tests {
         );
         status["kernel_counters"]["policy"]["disabled"] = true.into();
         assert_eq!(policy(&status), "enforcement is switched off");
+    }
+
+    #[test]
+    fn an_output_shows_what_waits_and_why() {
+        let all = serde_json::json!([
+            { "name": "a", "state": "ok", "sent": 3, "backlog_bytes": 0 },
+            { "name": "b", "state": "retrying", "sent": 1, "backlog_bytes": 1025, "failures": 2,
+              "last_error": "refused" },
+        ]);
+        let status = serde_json::json!({ "kernel_counters": { "outputs": { "all": all } } });
+        let expected = "a ok, 3 sent; b retrying, 1 sent, 2 failed tries, 2 KiB wait (refused)";
+        assert_eq!(outputs(&status), expected);
+        assert_eq!(outputs(&Json::Null), "to nobody else");
     }
 
     #[test]

@@ -75,9 +75,15 @@ const KEYS: &[Key] = &[
     key("agent", "user", "user"),
     key("agent", "group", "group"),
     key("agent", "seccomp", "seccomp"),
+    key("outputs", "to", "forward"),
+    key("outputs", "spool", "spool"),
     key("state", "audit_key", "audit-key"),
+    key("state", "audit_size", "audit-size"),
     key("state", "history", "history"),
 ];
+
+/// Tables whose keys are the worker's alone.
+const LIVE_SECTIONS: &[&str] = &["rules", "output"];
 
 /// Options of `run` that are no keys.
 #[cfg(test)]
@@ -110,6 +116,12 @@ impl Key {
     /// Its option.
     fn arg(&self) -> Option<&'static Arg> {
         run().get_arguments().find(|arg| arg.get_long() == Some(self.option))
+    }
+
+    /// Whether it can change while the agent runs: it is about what only the worker does, and another one
+    /// can take its place.
+    pub(crate) fn is_live(&self) -> bool {
+        LIVE_SECTIONS.contains(&self.section) || (self.section, self.name) == ("state", "history")
     }
 
     /// What clap calls its option.

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
-use clap::{CommandFactory, FromArgMatches};
+use clap::{CommandFactory, FromArgMatches, Parser};
 
 use crate::cli::{Cli, Command, RunArgs};
 use crate::exit::{Exit, Failure};
@@ -71,12 +71,43 @@ pub(crate) struct Setting {
 }
 
 /// All that counts.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Effective {
     /// What `run` is told.
     pub(crate) args: RunArgs,
     /// One for each key.
     pub(crate) settings: Vec<Setting>,
+}
+
+impl Effective {
+    /// Keys that another reading says otherwise: those that can change while the agent runs, and the others.
+    pub(crate) fn differs(&self, read: &Effective) -> (Vec<String>, Vec<String>) {
+        let pairs = self.settings.iter().zip(&read.settings);
+        let changed = pairs.filter(|(old, new)| old.values != new.values).map(|(old, _)| old.key);
+        let (live, fixed): (Vec<&Key>, Vec<&Key>) = changed.partition(|key| key.is_live());
+        let names = |keys: Vec<&Key>| keys.iter().map(ToString::to_string).collect();
+        (names(live), names(fixed))
+    }
+
+    /// What holds once another reading was taken over: what can change as it says, all else as it was.
+    pub(crate) fn followed_by(&self, read: &Effective) -> Result<Effective, Failure> {
+        let pairs = self.settings.iter().zip(&read.settings);
+        let chosen = pairs.map(|(old, new)| if old.key.is_live() { new } else { old });
+        let settings: Vec<Setting> = chosen.cloned().collect();
+        let args = &self.args;
+        let mut all: Vec<OsString> = vec!["aegisbpf".into(), "run".into()];
+        all.extend(["--runtime-dir".into(), args.runtime_dir.clone().into()]);
+        all.extend(["--state-dir".into(), args.state_dir.clone().into()]);
+        all.extend(args.config.iter().flat_map(|path| ["--config".into(), path.clone().into()]));
+        all.extend(args.audit.then(|| "--audit".into()));
+        let said = settings.iter().filter(|one| one.origin != Origin::Default);
+        all.extend(said.flat_map(Setting::words));
+        let read = Cli::try_parse_from(&all).map_err(|error| blame(&error, &settings, &[]))?;
+        match read.command {
+            Command::Run(args) => Ok(Effective { args, settings }),
+            _ => Err(Failure::new(Exit::Internal, "the configuration is none of `run`")),
+        }
+    }
 }
 
 /// What a failure of the configuration looks like.

@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
+use super::Guard;
 use super::runtime::change_path;
 use crate::exit::{Exit, Failure};
-use crate::proto::{self, ProtoError, Request};
+use crate::proto::{self, ProtoError, Request, Undo};
 
 /// Connections whose question has not come yet; the oldest makes room.
 const CLIENTS_MAX: usize = 8;
@@ -105,6 +106,22 @@ impl Changes {
                 // Only where the permissions of the socket were changed.
                 other => tracing::error!(uid = ?other, "somebody but root asks for a change"),
             }
+        }
+    }
+}
+
+impl Guard<'_> {
+    /// Does what root has asked for.
+    pub(super) fn change(&mut self) {
+        while let Some(question) = self.changes.next() {
+            let answer = match &question.request {
+                Request::Policy(number, asked) => self.prevention.answer(*number, *asked),
+                Request::Undo(_, undo) => {
+                    self.actor.undo(&Undo { uid: question.uid, ..undo.clone() })
+                }
+                _ => serde_json::json!({ "error": "this is not asked here" }),
+            };
+            question.answer(&answer);
         }
     }
 }

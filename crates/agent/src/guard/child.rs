@@ -33,15 +33,21 @@ pub(crate) struct Worker {
     pub(crate) since: Instant,
     /// It has read its rules and subscribed: what it asked for at start was right.
     pub(crate) ready: bool,
+    /// When its event thread said last that it goes on.
+    pub(crate) heard: Instant,
+    /// Readings of rules that had ended by then.
+    pub(crate) readings: u32,
 }
 
 impl Worker {
     /// Starts one: this same executable, whose standard input is the socket. It is a user of its own with
-    /// nothing but the group of that, and works in a directory that is its own.
+    /// nothing but the group of that, and works in a directory that is its own. `anew`: its options are not
+    /// those of the one before it.
     pub(super) fn spawn(
         args: &RunArgs,
         (user, broker): (&User, &Arc<Broker>),
         (started, restarts): (u64, u32),
+        anew: bool,
     ) -> Result<Worker, Failure> {
         let fault = |error: &dyn std::fmt::Display| {
             Failure::new(Exit::Internal, format!("cannot start the worker: {error}"))
@@ -51,20 +57,29 @@ impl Worker {
                 .map_err(|error| fault(&error))?;
         let own = state::prepare(&args.state_dir, user.uid, user.gid)?;
         let mut command = Command::new("/proc/self/exe");
-        command.arg0("aegisbpf-worker").args(arguments(args, started, restarts));
+        command.arg0("aegisbpf-worker").args(arguments(args, started, restarts, anew));
         // By its descriptor: what leads there may be closed to the worker.
         command.current_dir(format!("/proc/self/fd/{}", own.as_raw_fd()));
         if rustix::process::geteuid().is_root() {
             // Other groups are given up with that.
             command.uid(user.uid).gid(user.gid);
         }
-        let process = command.stdin(Stdio::from(theirs)).spawn().map_err(|error| fault(&error))?;
+        // Only the guard speaks for the agent.
+        command.env_remove("NOTIFY_SOCKET").stdin(Stdio::from(theirs));
+        let process = command.spawn().map_err(|error| fault(&error))?;
         let (serves, asks) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
                 .map_err(|error| fault(&error))?;
         let served = broker.start(serves)?;
         proto::send_broker(&ours, asks.as_fd()).map_err(|error| fault(&error))?;
-        Ok(Worker { process, socket: ours, served, since: Instant::now(), ready: false })
+        let now = Instant::now();
+        let (heard, since) = (now, now);
+        Ok(Worker { process, socket: ours, served, since, ready: false, heard, readings: 0 })
+    }
+
+    /// It was ready, and its event thread has said nothing for so long that it never will.
+    pub(crate) fn is_stuck(&self, silence: Duration) -> bool {
+        self.ready && self.heard.elapsed() > silence
     }
 
     /// Its process id.
@@ -126,10 +141,14 @@ impl Drop for Worker {
     }
 }
 
-fn arguments(args: &RunArgs, started: u64, restarts: u32) -> Vec<std::ffi::OsString> {
+fn arguments(args: &RunArgs, started: u64, restarts: u32, anew: bool) -> Vec<std::ffi::OsString> {
     let mut list: Vec<std::ffi::OsString> = vec!["worker".into()];
     list.extend(["--started".into(), started.to_string().into()]);
     list.extend(["--restarts".into(), restarts.to_string().into()]);
+    if !args.forward.is_empty() {
+        list.extend(["--kept".into(), args.spool.to_string().into()]);
+    }
+    list.extend(anew.then(|| "--anew".into()));
     list.extend(["--state-dir".into(), state::OWN.into()]);
     list.extend(options(args));
     list
@@ -221,12 +240,12 @@ mod tests {
                      --seccomp --isolate-allow 192.0.2.1:443 --isolate-allow 2001:db8::/32 --rules-trial 7s";
         let Verb::Run(run) = Cli::parse_from(words.split_whitespace()).command else { panic!() };
         let mut words: Vec<std::ffi::OsString> = vec!["aegisbpf".into()];
-        words.extend(arguments(&run, 7, 3));
+        words.extend(arguments(&run, 7, 3, true));
         let Verb::Worker(worker) = Cli::parse_from(words).command else { panic!() };
         // Its state is its own.
         assert_eq!(worker.run.state_dir, std::path::Path::new(state::OWN));
         let told = RunArgs { state_dir: run.state_dir.clone(), ..worker.run };
         assert_eq!(format!("{run:?}"), format!("{told:?}"));
-        assert_eq!((worker.started, worker.restarts), (7, 3));
+        assert_eq!((worker.started, worker.restarts, worker.anew), (7, 3, true));
     }
 }

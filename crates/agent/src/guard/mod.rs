@@ -9,18 +9,23 @@ mod broker;
 pub(crate) mod capabilities;
 mod changes;
 mod child;
+mod figures;
+mod forwarding;
 pub(crate) mod isolate;
+mod notify;
 mod prevent;
 pub(crate) mod quarantine;
 mod report;
+mod requests;
+mod reread;
 pub(crate) mod runtime;
 mod signals;
 mod user;
 
-pub(crate) use act::{print_grants, read_kept};
-pub(crate) use prevent::{read_answers, resolve};
+pub(crate) use act::{end_with_the_guard, print_grants, read_kept};
+pub(crate) use prevent::{as_nobody, read_answers, resolve};
 pub(crate) use report::{Doctor, failure};
-pub(crate) use signals::block as block_signals;
+pub(crate) use signals::block_signals;
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -30,11 +35,12 @@ use kernel::Sensors;
 use nix::sys::signalfd::SignalFd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::audit::Audit;
+use crate::audit::{Audit, Look};
 use crate::cli::RunArgs;
+use crate::config::Effective;
 use crate::exit::{Exit, Failure};
 use crate::policy::store::Who;
-use crate::proto::{self, ProtoError, Request, Undo};
+use crate::proto::{self, ProtoError};
 use crate::seccomp;
 use crate::state;
 use act::{Actor, Scene};
@@ -42,21 +48,28 @@ use backoff::Backoff;
 use broker::Broker;
 use changes::Changes;
 use child::Worker;
+use forwarding::Forwarding;
+use notify::Notify;
 use prevent::{Keeper, Prevention};
+use reread::Configured;
 use runtime::Runtime;
+use signals::read_signals;
 use user::User;
 
-/// Requests handled before the other descriptors get their turn.
-const REQUESTS_AT_ONCE: usize = 32;
+/// How long nobody may say that events are handled, workers that are started again and again included,
+/// before the service manager is told no more that the agent lives.
+const UNHEARD: Duration = Duration::from_mins(3);
 /// How long a source may keep to itself what it has not told yet: some do not wake us for each record.
 const SERVICE_PERIOD: Duration = Duration::from_millis(50);
 
 /// Runs until a signal ends it.
-pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
+pub(crate) fn run(configured: &Effective) -> Result<Exit, Failure> {
+    let args = &configured.args;
     if args.events && !args.output.is_for_events() {
         let message = "--events prints events as `compact` or `json`; OCSF and CEF are for alerts";
         return Err(Failure::new(Exit::Usage, message));
     }
+    forwarding::check(args)?;
     let signals = block_signals()?;
     let user = User::find(args)?;
     capabilities::give_up_the_rest()?;
@@ -65,11 +78,12 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
         seccomp::process(seccomp::Kind::Guard)?;
     }
     let runtime = Runtime::claim(&args.runtime_dir, user.readers)?;
-    let audit = Arc::new(Audit::signed(&args.state_dir, args.audit_key.as_deref())?);
+    let audit = Audit::signed(&args.state_dir, args.audit_size.0, args.audit_key.as_deref())?;
+    let audit = Arc::new(audit);
     quarantine::settle_at_start(&args.state_dir, &audit);
     let started = seconds_since_boot();
     let broker = Arc::new(Broker::new(args, user.clone(), Arc::clone(&audit)));
-    let mut worker = Worker::spawn(args, (&user, &broker), (started, 0))?;
+    let mut worker = Worker::spawn(args, (&user, &broker), (started, 0), false)?;
     // Nothing is loaded into the kernel for rules that cannot run.
     let mut reload = false;
     if let Some(end) = first_word(&signals, &mut worker, &mut reload)? {
@@ -80,7 +94,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let keeper = Keeper::new(args);
     let mut actor = Actor::new(args, child::reader_options(args), Arc::clone(&audit));
     actor.begin()?;
-    let mut prevention = Prevention::new(args, audit);
+    let mut prevention = Prevention::new(args, Arc::clone(&audit));
     prevention.begin(keeper.begin()?)?;
     let changes = Changes::open(&args.runtime_dir)?;
     let sweeper = isolate::Sweeper::new(&args.runtime_dir, &args.state_dir);
@@ -96,14 +110,23 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
         actor,
         sweeper,
         changes,
+        forwarding: Forwarding::new(args),
         signals,
         started,
+        look: Look::new(&args.state_dir),
+        audit,
         backoff,
         restarts,
         reload,
+        configured: Configured::new(configured.clone()),
+        notify: Notify::new(),
+        heard: Instant::now(),
+        readings: 0,
+        rules: 0,
     };
     let end = guard.supervise(worker);
     guard.prevention.end();
+    guard.forwarding.end();
     // The sensors are detached before the lock is given up.
     drop(guard);
     drop(runtime);
@@ -144,7 +167,7 @@ fn first_word(
             return Exit::if_final(code).map(Some).ok_or_else(failed);
         }
         if !signal.is_empty() {
-            let told = signals::read(signals)?;
+            let told = read_signals(signals)?;
             *reload |= told.reload;
             if told.stop {
                 return Ok(Some(Exit::Ok));
@@ -182,12 +205,23 @@ struct Guard<'a> {
     actor: Actor,
     sweeper: isolate::Sweeper,
     changes: Changes,
+    forwarding: Forwarding,
     signals: SignalFd,
     started: u64,
+    look: Look,
+    audit: Arc<Audit>,
     backoff: Backoff,
     restarts: u32,
     /// The worker is to read its rules again as soon as it can be told.
     reload: bool,
+    configured: Configured,
+    notify: Notify,
+    /// When an event thread said last that it goes on.
+    heard: Instant,
+    /// Readings of rules and configuration that have ended.
+    readings: u32,
+    /// Rules that run.
+    rules: u32,
 }
 
 /// Why the wait for descriptors ended.
@@ -204,6 +238,7 @@ impl Guard<'_> {
         loop {
             self.greet(&worker);
             let Some(code) = self.serve(&mut worker)? else {
+                self.notify.ends();
                 worker.stop();
                 return Ok(Exit::Ok);
             };
@@ -225,21 +260,28 @@ impl Guard<'_> {
                 return Ok(Exit::Ok);
             }
             self.restarts = self.restarts.saturating_add(1);
-            let who = (&self.user, &self.broker);
-            worker = Worker::spawn(self.args, who, (self.started, self.restarts))?;
+            let (options, who) = (&self.configured.now.args, (&self.user, &self.broker));
+            worker = Worker::spawn(options, who, (self.started, self.restarts), false)?;
         }
     }
 
     /// Hands over the rings. From now on the worker's own doings are the agent's.
     fn greet(&mut self, worker: &Worker) {
-        if let Err(error) = self.sensors.set_own(&[std::process::id(), worker.pid()]) {
-            tracing::error!(%error, "what the worker itself does will be reported");
-        }
+        self.set_own(worker.pid());
         if let Err(error) = proto::send_rings(worker.socket(), self.sensors.ring_fds()) {
             tracing::error!(%error, "cannot hand the rings to the worker");
         }
         if std::mem::take(&mut self.reload) {
-            reload(worker);
+            self.reread(worker);
+        }
+    }
+
+    /// Says whose doings are the agent's own. An alert about the write of an alert would never end.
+    fn set_own(&mut self, worker: u32) {
+        let own = [Some(std::process::id()), Some(worker), self.forwarding.pid()];
+        let own: Vec<u32> = own.into_iter().flatten().filter(|pid| *pid != 0).collect();
+        if let Err(error) = self.sensors.set_own(&own) {
+            tracing::error!(%error, "what the agent itself does will be reported");
         }
     }
 
@@ -248,13 +290,12 @@ impl Guard<'_> {
         loop {
             let ready = self.wait(Some(worker), None)?;
             if ready.signals {
-                let told = signals::read(&self.signals)?;
+                let told = read_signals(&self.signals)?;
                 if told.stop {
                     return Ok(None);
                 }
                 if told.reload {
-                    self.actor.reload();
-                    reload(worker);
+                    self.reread(worker);
                 }
             }
             if ready.sensors {
@@ -268,6 +309,15 @@ impl Guard<'_> {
                 if !matches!(error, ProtoError::Gone) {
                     tracing::error!(%error, "the worker broke the protocol and is ended");
                 }
+                return Ok(Some(exit_code(worker.kill())));
+            }
+            self.hand_over(worker);
+            if worker.is_stuck(self.notify.silence()) {
+                tracing::error!(
+                    pid = worker.pid(),
+                    "the event thread is stuck: the worker is ended"
+                );
+                self.audit.note("worker-stuck", serde_json::json!({ "pid": worker.pid() }));
                 return Ok(Some(exit_code(worker.kill())));
             }
             if ready.signals
@@ -287,9 +337,13 @@ impl Guard<'_> {
                 return Ok(false);
             }
             let ready = self.wait(None, Some(left))?;
-            // The next worker reads its rules anyway: there is nobody else to tell.
-            if ready.signals && signals::read(&self.signals)?.stop {
-                return Ok(true);
+            if ready.signals {
+                let told = read_signals(&self.signals)?;
+                // The next worker is told.
+                self.reload |= told.reload;
+                if told.stop {
+                    return Ok(true);
+                }
             }
             if ready.sensors {
                 self.service(0);
@@ -308,8 +362,8 @@ impl Guard<'_> {
             fds.push(PollFd::from_borrowed_fd(worker.socket(), PollFlags::IN));
         }
         let fixed = fds.len();
-        let more = self.prevention.fds().chain(self.changes.fds());
-        fds.extend(more.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        let others = self.prevention.fds().chain(self.changes.fds()).chain(self.configured.fd());
+        fds.extend(others.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         let limit = limit.map_or(SERVICE_PERIOD, |limit| limit.min(SERVICE_PERIOD));
         let limit = Some(Timespec {
             tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
@@ -339,19 +393,20 @@ impl Guard<'_> {
         self.actor.service(self.scene(worker));
         self.sweeper.service();
         self.change();
+        if self.forwarding.service() {
+            self.set_own(worker);
+        }
+        self.look.service();
+        if self.heard.elapsed() < UNHEARD {
+            self.notify.lives();
+        }
     }
 
-    /// Does what root has asked for.
-    fn change(&mut self) {
-        while let Some(question) = self.changes.next() {
-            let answer = match &question.request {
-                Request::Policy(number, asked) => self.prevention.answer(*number, *asked),
-                Request::Undo(_, undo) => {
-                    self.actor.undo(&Undo { uid: question.uid, ..undo.clone() })
-                }
-                _ => serde_json::json!({ "error": "this is not asked here" }),
-            };
-            question.answer(&answer);
+    /// Lets the service manager know what runs.
+    fn tell_ready(&mut self, worker: &Worker) {
+        if worker.ready {
+            let (rules, mode) = (self.rules, self.prevention.mode());
+            self.notify.ready(self.readings, &format!("{rules} rules run; {mode}"));
         }
     }
 
@@ -375,77 +430,6 @@ impl Guard<'_> {
         {
             tracing::debug!(%error, "the worker is not told what the guard has to say");
             self.actor.untold(notice);
-        }
-    }
-
-    fn requests(&mut self, worker: &mut Worker) -> Result<(), ProtoError> {
-        for _ in 0..REQUESTS_AT_ONCE {
-            let Some(request) = proto::receive_request(worker.socket())? else { return Ok(()) };
-            let answer = self.answer(worker, &request);
-            match answer {
-                // The answer is lost; a worker that does not read asks again when it lives.
-                Err(ProtoError::Full) => tracing::warn!("the worker does not read its messages"),
-                other => other?,
-            }
-        }
-        Ok(())
-    }
-
-    fn answer(&mut self, worker: &mut Worker, request: &Request) -> Result<(), ProtoError> {
-        let socket = worker.socket();
-        match request {
-            Request::Counters => {
-                let mut counters = match self.sensors.counters() {
-                    Ok(counters) => report::counters(&counters),
-                    Err(error) => {
-                        tracing::warn!(%error, "the counters cannot be read");
-                        serde_json::Value::Null
-                    }
-                };
-                if let Some(counters) = counters.as_object_mut() {
-                    counters.insert("policy".to_owned(), self.prevention.figures());
-                    counters.insert("actions".to_owned(), self.actor.figures());
-                }
-                proto::send_counters(socket, &counters.to_string())
-            }
-            // Root asks for changes, and asks us.
-            Request::Undo(..) => Err(ProtoError::Field("wish: the worker changes nothing")),
-            Request::Policy(_, asked) if asked.is_change() => {
-                Err(ProtoError::Field("wish: the worker changes nothing"))
-            }
-            Request::Policy(number, asked) => {
-                proto::send_policy(socket, &self.prevention.answer(*number, *asked).to_string())
-            }
-            Request::Arm(arm) => {
-                self.prevention.arm(arm);
-                Ok(())
-            }
-            Request::Act(act) => {
-                self.actor.act(act, self.scene(worker.pid()));
-                Ok(())
-            }
-            Request::Rules => {
-                self.actor.rules_changed();
-                Ok(())
-            }
-            Request::Snapshot => match self.sensors.snapshot() {
-                Ok(fd) => proto::send_snapshot(socket, fd.as_fd()),
-                Err(error) => {
-                    tracing::error!(%error, "the processes that exist cannot be listed");
-                    Err(ProtoError::Gone)
-                }
-            },
-            Request::Subscribe(interest) => match self.sensors.subscribe(interest) {
-                Ok(attached) => {
-                    proto::send_report(socket, &Doctor::of(&attached).json().to_string())?;
-                    worker.ready = true;
-                    Ok(())
-                }
-                Err(error) => {
-                    tracing::error!(%error, "the sensors refuse what the rules need");
-                    Err(ProtoError::Gone)
-                }
-            },
         }
     }
 }

@@ -1,13 +1,12 @@
 //! What the kernel half says, as JSON: the guard sends it to the worker, `doctor` prints it.
 
+use kernel::rings::RING_NAMES as RINGS;
 use kernel::{Counters, Error, Operation, Provider, Report, State};
 use model::wire;
 use serde_json::{Map, Value as Json, json};
 
 use crate::exit::{Exit, Failure};
 
-/// Rings by number, as in `enum ring`.
-const RINGS: [&str; wire::RING_COUNT as usize] = ["alarm", "life", "rest"];
 /// Causes by number, as in `enum loss`.
 const CAUSES: [&str; wire::LOSS_COUNT as usize] =
     ["ring_full", "path", "args", "storage", "source", "resolve", "too_long", "no_process"];

@@ -1,4 +1,4 @@
-//! Signals, read from a descriptor like everything else that the guard waits for.
+//! Signals, which the guard reads from a descriptor.
 
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -6,7 +6,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use crate::exit::{Exit, Failure};
 
 /// Signals are read from a descriptor; the worker keeps ignoring them, and ends by our word.
-pub(crate) fn block() -> Result<SignalFd, Failure> {
+pub(crate) fn block_signals() -> Result<SignalFd, Failure> {
     let set: SigSet =
         [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect();
     set.thread_block()
@@ -19,12 +19,12 @@ pub(crate) fn block() -> Result<SignalFd, Failure> {
 pub(super) struct Told {
     /// End.
     pub(super) stop: bool,
-    /// Read the rules again.
+    /// Read again.
     pub(super) reload: bool,
 }
 
 /// Reads the waiting signals.
-pub(super) fn read(signals: &SignalFd) -> Result<Told, Failure> {
+pub(super) fn read_signals(signals: &SignalFd) -> Result<Told, Failure> {
     let mut told = Told::default();
     loop {
         match signals.read_signal() {

@@ -4,9 +4,12 @@
 use std::path::{Path, PathBuf};
 
 use files::Text;
+use model::policy::{Operation, Operations};
+use policy::needs::Needs;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
+use super::offer::{Offer, Refusal};
 use super::store::{Locked, Store};
 use crate::exit::{Exit, Failure};
 
@@ -57,6 +60,37 @@ pub(crate) struct Entry {
     pub(crate) reason: String,
     /// Who answers for it.
     pub(crate) author: String,
+}
+
+impl Entry {
+    /// What it is about: the usual operations, if it names none.
+    fn operations(&self) -> Vec<String> {
+        if !self.operations.is_empty() {
+            return self.operations.clone();
+        }
+        sort(&self.what).1.iter().map(|one| (*one).to_owned()).collect()
+    }
+
+    /// Leaves out the operations that cannot be denied, which are returned; none if nothing would be left:
+    /// whoever puts the rule in force then says what is wrong with it.
+    pub(crate) fn keep_to(&mut self, offer: &Offer, accepted: Operations) -> Vec<Refusal> {
+        let all = self.operations();
+        let of = |one: &Operation| all.iter().any(|word| word == one.name());
+        let operations = Operation::ALL.iter().copied().filter(of);
+        let operations = operations.fold(Operations::default(), Operations::with);
+        let refused = offer.refuses(&Needs { operations, ..Needs::default() }, accepted);
+        let is_refused = |word: &String| {
+            let what =
+                |one: &Refusal| matches!(one, Refusal::Operation(one, _) if one.name() == word);
+            refused.iter().any(what)
+        };
+        let left: Vec<String> = all.iter().filter(|word| !is_refused(word)).cloned().collect();
+        if left.is_empty() {
+            return Vec::new();
+        }
+        self.operations = left;
+        refused
+    }
 }
 
 /// All of them.
@@ -164,10 +198,7 @@ impl Adhoc {
 }
 
 fn rule(entry: &Entry) -> Json {
-    let (key, usual) = sort(&entry.what);
-    let usual = || usual.iter().map(|one| (*one).to_owned()).collect();
-    let operations: Vec<String> =
-        if entry.operations.is_empty() { usual() } else { entry.operations.clone() };
+    let (key, operations) = (sort(&entry.what).0, entry.operations());
     let mut rule = Map::new();
     let mut set = |key: &str, value: Json| drop(rule.insert(key.to_owned(), value));
     set("id", json!(entry.id));
@@ -231,6 +262,26 @@ mod tests {
         assert_eq!(loaded.policies[0].rules.len(), 11);
         assert_eq!(loaded.policies[0].rules[10].id, "allow-11");
         assert_eq!(until, 2_000_000_000);
+    }
+
+    #[test]
+    fn what_cannot_be_denied_is_left_out_unless_nothing_else_was_asked_for() {
+        let offer = Offer::at_best(crate::cli::policy::TierName::Fallback);
+        let kept = |operations: &[&str], accepted| {
+            let operations = operations.iter().map(|one| (*one).to_owned()).collect();
+            let mut one = Entry { operations, ..entry(Kind::Block, "/srv/x", None) };
+            let refused = one.keep_to(&offer, accepted);
+            let refused: Vec<String> = refused.iter().map(Refusal::what).collect();
+            (one.operations.join(" "), refused.join(" "))
+        };
+        let told = |left: &str, refused: &str| (left.to_owned(), refused.to_owned());
+        let none = Operations::default();
+        assert_eq!(kept(&["read"], none), told("read", ""));
+        assert_eq!(kept(&["read", "write"], none), told("read", "`write`"));
+        assert_eq!(kept(&[], none), told("read execute", "`write`"), "the usual ones");
+        let accepted = none.with(Operation::Write);
+        assert_eq!(kept(&["read", "write"], accepted), told("read write", ""));
+        assert_eq!(kept(&["write", "delete"], none), told("write delete", ""), "as it was");
     }
 
     #[test]

@@ -114,7 +114,7 @@ pub(crate) fn in_force(store: &Store) -> Result<(Vec<files::Text>, Vec<bundles::
 }
 
 /// What was accepted when that was put in force.
-fn accepted_before(store: &Store) -> Result<Operations, Failure> {
+pub(crate) fn accepted_before(store: &Store) -> Result<Operations, Failure> {
     let active = store.active()?.map(|active| store.about(active)).transpose()?;
     Ok(active.map(|about| about.accepted()).unwrap_or_default())
 }

@@ -1,5 +1,7 @@
 //! The messages about what rules want done, and about what of it is undone.
 
+use model::policy::Operations;
+
 use super::object::Object;
 use super::{ProtoError, Reader, put_text};
 
@@ -100,6 +102,8 @@ pub(crate) struct Act {
     pub(crate) start: u64,
     /// What it acted on in the event that completed the match.
     pub(crate) object: Object,
+    /// What it did to that; none if no policy has a word for it.
+    pub(crate) operations: Operations,
 }
 
 impl Act {
@@ -109,6 +113,7 @@ impl Act {
         out.extend(self.alert.to_le_bytes());
         out.extend(self.pid.to_le_bytes());
         out.extend(self.start.to_le_bytes());
+        out.extend(self.operations.0.to_le_bytes());
         put_text(out, &self.rule);
         self.object.put(out);
     }
@@ -121,12 +126,17 @@ impl Act {
         let alert = u128::from_le_bytes(reader.number()?);
         let pid = u32::from_le_bytes(reader.number()?);
         let start = u64::from_le_bytes(reader.number()?);
+        let operations = Operations(u32::from_le_bytes(reader.number()?));
+        let known = operations.iter().fold(Operations::default(), Operations::with);
+        if operations != known {
+            return Err(ProtoError::Field("operations"));
+        }
         let rule = reader.text(RULE_MAX, "rule")?;
         if pid == 0 {
             return Err(ProtoError::Field("process"));
         }
         let object = Object::take(reader)?;
-        Ok(Act { rule, verb, alert, pid, start, object })
+        Ok(Act { rule, verb, alert, pid, start, object, operations })
     }
 }
 
@@ -191,6 +201,8 @@ impl Undo {
 
 #[cfg(test)]
 mod tests {
+    use model::policy::Operation;
+
     use super::super::Request;
     use super::*;
 
@@ -198,7 +210,8 @@ mod tests {
     fn what_is_wanted_survives_the_journey_and_each_field_is_checked() {
         let of = |pid, object| {
             let rule = "r".to_owned();
-            Act { rule, verb: Verb::KillTree, alert: 7, pid, start: 9, object }
+            let operations = Operations::default().with(Operation::Read).with(Operation::IoUring);
+            Act { rule, verb: Verb::KillTree, alert: 7, pid, start: 9, object, operations }
         };
         let act = |pid| of(pid, Object::None);
         let file = |path: &[u8]| Object::File { path: path.to_vec(), inode: 7, by: b"/x".to_vec() };
@@ -226,6 +239,9 @@ mod tests {
         let mut strange = Request::Act(act(4)).encode();
         strange[1] = 99;
         assert_eq!(field(&strange), "verb");
+        let mut unknown = act(4);
+        unknown.operations = Operations(1 << 31);
+        assert_eq!(field(&Request::Act(unknown).encode()), "operations");
         let long = Undo { reason: "x".repeat(5_000), ..undo(What::Resume) };
         assert_eq!(field(&Request::Undo(1, long).encode()), "reason");
     }

@@ -17,12 +17,18 @@ pub(crate) enum Kind {
     Post,
     /// Reads what rules may do.
     Grants,
+    /// Hands what is in the spool to outputs: files, the journal, and processes that send.
+    Forward,
+    /// Hands alerts to an output elsewhere, as nobody.
+    Sender,
     /// The worker's main thread: rings, engine, scripts.
     Events,
     /// Reads what the guard says.
     Link,
     /// Writes alerts.
     Output,
+    /// Writes what other outputs are to be told.
+    Spool,
     /// Serves the control socket.
     Control,
     /// Reads rules, compiles scripts and keeps generations.
@@ -40,8 +46,8 @@ pub(crate) enum Kind {
 }
 
 use Kind::{
-    Answers, Audit, Control, Events, Grants, Guard, Incidents, Link, Output, Post, Recorder,
-    Resolve, Rules, Suppressions, Watch, Worker,
+    Answers, Audit, Control, Events, Forward, Grants, Guard, Incidents, Link, Output, Post,
+    Recorder, Resolve, Rules, Sender, Spool, Suppressions, Watch, Worker,
 };
 
 impl Kind {
@@ -53,9 +59,12 @@ impl Kind {
         Answers,
         Post,
         Grants,
+        Forward,
+        Sender,
         Events,
         Link,
         Output,
+        Spool,
         Control,
         Rules,
         Watch,
@@ -74,8 +83,11 @@ impl Kind {
             Answers => "aegisbpf-answer",
             Post => "aegisbpf-post",
             Grants => "aegisbpf-grants",
+            Forward => "aegisbpf-output",
+            Sender => "aegisbpf-send",
             Link => "guard",
             Output => "output",
+            Spool => "spool",
             Control => "control",
             Rules => "rules",
             Watch => "watch",
@@ -94,6 +106,7 @@ impl Kind {
                 Events,
                 Link,
                 Output,
+                Spool,
                 Control,
                 Rules,
                 Watch,
@@ -102,6 +115,7 @@ impl Kind {
                 Incidents,
                 Suppressions,
             ],
+            Forward => &[Sender],
             _ => &[],
         }
     }
@@ -113,7 +127,7 @@ impl FromStr for Kind {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Kind, String> {
-        let mut told = [Resolve, Answers, Post].into_iter();
+        let mut told = [Resolve, Answers, Post, Forward, Sender].into_iter();
         told.find(|kind| kind.name() == name).ok_or_else(|| format!("no process is called {name}"))
     }
 }

@@ -8,8 +8,8 @@
 use nix::libc;
 
 use super::Kind::{
-    self, Audit, Control, Events, Grants, Guard, Incidents, Link, Post, Recorder, Resolve, Rules,
-    Suppressions, Watch, Worker,
+    self, Audit, Control, Events, Forward, Grants, Guard, Incidents, Link, Post, Recorder, Resolve,
+    Rules, Sender, Spool, Suppressions, Watch, Worker,
 };
 use super::only::{self, Only};
 
@@ -158,7 +158,7 @@ pub(super) const GROUPS: &[Group] = &[
     },
     Group {
         purpose: "new threads, and filters that are narrower",
-        kinds: &[Guard, Worker, Rules, Grants, Post],
+        kinds: &[Guard, Worker, Rules, Grants, Post, Forward, Sender],
         calls: calls![
             clone: no_namespaces, rseq, set_robust_list, prctl: names, seccomp: one_more,
         ],
@@ -173,7 +173,20 @@ pub(super) const GROUPS: &[Group] = &[
     },
     Group {
         purpose: "files to read",
-        kinds: &[Events, Control, Rules, Recorder, Incidents, Suppressions, Grants, Resolve, Post],
+        kinds: &[
+            Events,
+            Spool,
+            Control,
+            Rules,
+            Recorder,
+            Incidents,
+            Suppressions,
+            Grants,
+            Forward,
+            Resolve,
+            Post,
+            Sender,
+        ],
         calls: calls![openat: to_read, geteuid, lseek, newfstatat, statx, getdents64],
         spare: calls![
             pread64, fstat, stat, lstat, access, faccessat, faccessat2, readlink, readlinkat,
@@ -188,7 +201,7 @@ pub(super) const GROUPS: &[Group] = &[
     },
     Group {
         purpose: "files of the state to write",
-        kinds: &[Rules, Recorder, Incidents],
+        kinds: &[Rules, Recorder, Incidents, Spool, Forward],
         calls: calls![openat, mkdir, rename, unlink, unlinkat, fsync, fdatasync, flock,],
         spare: calls![
             pwrite64, mkdirat, renameat, renameat2, linkat, rmdir, fchmod, fchmodat, chmod,
@@ -217,7 +230,7 @@ pub(super) const GROUPS: &[Group] = &[
     },
     Group {
         purpose: "names are asked for, and servers",
-        kinds: &[Resolve, Post],
+        kinds: &[Resolve, Post, Sender],
         calls: calls![
             socket: internet, connect, sendmmsg, recvfrom, poll, setsockopt, uname,
             ioctl: waiting,
@@ -243,6 +256,47 @@ pub(super) const GROUPS: &[Group] = &[
             epoll_create1,
             epoll_ctl,
             epoll_wait,
+        ],
+    },
+    Group {
+        purpose: "an event loop, for streams of NATS",
+        kinds: &[Sender],
+        calls: calls![epoll_create1, epoll_ctl, epoll_wait, eventfd2],
+        spare: calls![epoll_pwait, epoll_pwait2, eventfd, socketpair: unix],
+    },
+    Group {
+        purpose: "the journal of this host",
+        kinds: &[Forward],
+        calls: calls![socket: unix, connect, setsockopt, sendto: connected, memfd_create, sendmsg],
+        spare: &[],
+    },
+    Group {
+        purpose: "processes that send as nobody, each of which confines itself",
+        kinds: &[Forward],
+        calls: calls![
+            execve,
+            wait4,
+            pipe2,
+            dup2,
+            chdir,
+            setuid,
+            setgid,
+            setgroups,
+            arch_prctl,
+            set_tid_address,
+            access,
+            mmap,
+            mprotect,
+            prlimit64,
+            poll,
+            kill,
+            landlock_create_ruleset,
+            landlock_add_rule,
+            landlock_restrict_self,
+        ],
+        spare: calls![
+            vfork, fork, waitid, pipe, dup3, close_range, socketpair: unix, pidfd_open, ppoll, prctl,
+            pidfd_send_signal, rt_sigaction,
         ],
     },
     Group {

@@ -9,8 +9,8 @@ use std::os::unix::net::UnixDatagram;
 type Try = (&'static str, fn(&std::path::Path) -> std::io::Result<()>, &'static [Kind]);
 
 use Kind::{
-    Answers, Audit, Control, Events, Grants, Guard, Incidents, Link, Output, Post, Recorder,
-    Resolve, Rules, Suppressions, Watch, Worker,
+    Answers, Audit, Control, Events, Forward, Grants, Guard, Incidents, Link, Output, Post,
+    Recorder, Resolve, Rules, Sender, Spool, Suppressions, Watch, Worker,
 };
 
 /// Our own group, asked for before anything is refused.
@@ -20,11 +20,15 @@ static GROUP: std::sync::LazyLock<rustix::process::Gid> =
 const TRIES: &[Try] = &[
     ("another namespace", |_| Ok(nix::sched::unshare(nix::sched::CloneFlags::CLONE_FILES)?), &[]),
     ("following another process", |_| Ok(nix::sys::ptrace::traceme()?), &[]),
-    ("a program", |_| std::process::Command::new("/bin/true").status().map(drop), &[Guard]),
+    (
+        "a program",
+        |_| std::process::Command::new("/bin/true").status().map(drop),
+        &[Guard, Forward],
+    ),
     (
         "a thread",
         |_| std::thread::Builder::new().spawn(|| ()).map(drop),
-        &[Guard, Worker, Rules, Grants, Post],
+        &[Guard, Worker, Rules, Grants, Post, Forward, Sender],
     ),
     (
         "a file to read",
@@ -33,6 +37,7 @@ const TRIES: &[Try] = &[
             Guard,
             Worker,
             Events,
+            Spool,
             Control,
             Rules,
             Recorder,
@@ -41,20 +46,26 @@ const TRIES: &[Try] = &[
             Grants,
             Resolve,
             Post,
+            Forward,
+            Sender,
         ],
     ),
     (
         "a file to write",
         |dir| std::fs::File::create(dir.join("new")).map(drop),
-        &[Guard, Worker, Rules, Recorder, Incidents],
+        &[Guard, Worker, Rules, Recorder, Incidents, Spool, Forward],
     ),
     (
         "the internet",
         |_| std::net::UdpSocket::bind("127.0.0.1:0").map(drop),
-        &[Guard, Resolve, Post],
+        &[Guard, Resolve, Post, Forward, Sender],
     ),
-    ("a socket of this host", |_| UnixDatagram::unbound().map(drop), &[Guard, Resolve, Post]),
-    ("another user", |_| Ok(rustix::thread::set_thread_gid(*GROUP)?), &[Guard]),
+    (
+        "a socket of this host",
+        |_| UnixDatagram::unbound().map(drop),
+        &[Guard, Resolve, Post, Forward, Sender],
+    ),
+    ("another user", |_| Ok(rustix::thread::set_thread_gid(*GROUP)?), &[Guard, Forward]),
 ];
 
 /// Tries it in a thread of its own, which a list holds or not. No filter ever goes away.
@@ -105,7 +116,7 @@ fn clone3_is_missing_where_no_list_can_see_what_it_asks_for() {
 
 #[test]
 fn processes_are_told_their_kind_on_the_command_line_and_threads_cannot_be() {
-    for kind in [Resolve, Answers, Post] {
+    for kind in [Resolve, Answers, Post, Forward, Sender] {
         assert_eq!(kind.name().parse(), Ok(kind));
         assert!(kind.name().len() < 16, "the kernel cuts longer names");
     }
@@ -120,14 +131,16 @@ const CALLS: &str = "AEGISBPF_CALLS";
 
 /// Whose list it was. How many filters hold a thread tells how far it has come: the guard has its list and
 /// the one about `clone3`, the worker two more (its list, and no network), its threads one more; processes
-/// of the guard have one more than it, and who reads rules two.
+/// of the guard have one more than it, who reads rules two, and what the forwarder starts two, as well.
 fn kind_of(process: &str, thread: &str, filters: u32) -> Option<Kind> {
     let named = |name: &str, kinds: &[Kind]| kinds.iter().copied().find(|kind| kind.name() == name);
     match (process, filters) {
         (_, 2) => Some(Guard),
         ("aegisbpf-worker", 4) => Some(Worker),
         ("aegisbpf-worker", 5) => named(thread, Worker.holds()).or(Some(Rules)),
-        (_, 3 | 4) => named(process, &[Resolve, Answers, Post, Grants]),
+        // What the forwarder starts has its list alone until it has its own.
+        ("exe" | "aegisbpf-send", 3) => Some(Forward),
+        (_, 3 | 4) => named(process, &[Resolve, Answers, Post, Grants, Forward, Sender]),
         _ => None,
     }
 }

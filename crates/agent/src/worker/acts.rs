@@ -7,6 +7,8 @@ use lang::placement::{self, Place};
 use model::alert::Match;
 use model::capability::Capabilities;
 use model::field;
+use model::op::Kind;
+use model::policy::{Operation, Operations};
 use model::program::{Program, Response, Rule};
 use model::value::{Fields, Value};
 
@@ -127,7 +129,8 @@ impl Acts {
                     continue;
                 };
                 let (rule, object) = (matched.rule.id.clone(), object(view));
-                let act = Act { rule, verb, alert: matched.id, pid, start, object };
+                let operations = operations(view);
+                let act = Act { rule, verb, alert: matched.id, pid, start, object, operations };
                 self.asked += 1;
                 if let Err(error) = guard.ask(&Request::Act(act)) {
                     tracing::error!(rule = matched.rule.id, pid, %error, "nothing is done");
@@ -177,9 +180,39 @@ fn object(view: &View<'_>) -> Object {
         let inode = number(field::FILE_INODE);
         return Object::File { path, inode, by: program.unwrap_or_default() };
     }
+    // Who is let in has another port each time.
+    if view.kind() == Kind::Accept
+        && let Value::Ip(address) = view.get(field::SOURCE_IP)
+    {
+        return Object::Peer((address, 0).into());
+    }
     if let Value::Ip(address) = view.get(field::DESTINATION_IP) {
         let port = u16::try_from(number(field::DESTINATION_PORT)).unwrap_or_default();
         return Object::Peer((address, port).into());
     }
     program.map_or(Object::None, Object::Program)
+}
+
+/// What the event did to that, in the words of policies.
+fn operations(view: &View<'_>) -> Operations {
+    let of = |all: &[Operation]| all.iter().copied().fold(Operations::default(), Operations::with);
+    match view.kind() {
+        Kind::Exec => of(&[Operation::Execute]),
+        Kind::Open => match view.get(field::FILE_EXT_OPEN_WRITE) {
+            Value::Bool(true) => of(&[Operation::Write]),
+            Value::Bool(false) => of(&[Operation::Read]),
+            // Not all sources know for what it was opened.
+            _ => of(&[Operation::Read, Operation::Write]),
+        },
+        Kind::Create => of(&[Operation::Create]),
+        Kind::Write => of(&[Operation::Write]),
+        Kind::Rename => of(&[Operation::Rename]),
+        Kind::Unlink => of(&[Operation::Delete]),
+        Kind::Link => of(&[Operation::Link]),
+        Kind::Attr => of(&[Operation::Attributes]),
+        // A datagram may name its peer, or not.
+        Kind::Connect | Kind::Send => of(&[Operation::Connect, Operation::Send]),
+        Kind::Accept => of(&[Operation::Accept]),
+        _ => Operations::default(),
+    }
 }

@@ -32,6 +32,8 @@ pub(crate) struct Figures {
     pub(crate) alerts_repeated: u64,
     /// Lines that standard output was too slow for.
     pub(crate) output_dropped: u64,
+    /// Lines that the disk was too slow for, so that no other output gets them.
+    pub(crate) spool_dropped: u64,
     /// Running processes in the table.
     pub(crate) processes: u64,
     /// Ended processes that are still known.

@@ -31,6 +31,8 @@ pub(crate) struct Changing {
     /// Actions that rules asked for under earlier sets, and what the set of now began with.
     actions: u64,
     actions_begun: u64,
+    /// Readings of rules that have ended, whatever came of them.
+    pub(super) readings: u32,
 }
 
 impl Changing {
@@ -44,6 +46,7 @@ impl Changing {
             trial_s: args.rules_trial.as_secs(),
             actions: 0,
             actions_begun: 0,
+            readings: 0,
         }
     }
 
@@ -91,6 +94,7 @@ impl Worker {
     /// record meets the new ones: none is left out.
     pub(super) fn take_rules(&mut self) -> Result<(), Failure> {
         let Some((ask, result, clients)) = self.changing.reloader.result() else { return Ok(()) };
+        self.changing.readings = self.changing.readings.wrapping_add(1);
         let answer = match result {
             Ok(fresh) => {
                 self.swap(fresh)?;
@@ -116,6 +120,7 @@ impl Worker {
                 Err((exit, reason))
             }
         };
+        self.pulse();
         for client in clients {
             if client.send(answer.clone()).is_err() {
                 tracing::debug!("a client left while rules were read");

@@ -12,7 +12,7 @@
 //! | `POST /v1/rules/rollback` | `generation=N`, `reason=TEXT`: as `reload`, with a generation of before; 409: there is none |
 //! | `POST /v1/rules/follow` | as `reload`, after a rollback or after rules that broke; 409: nothing is held back |
 //! | `GET /v1/record` | a recording from now on, until the client goes |
-//! | `GET /v1/metrics` | figures of scripts and actions as Prometheus reads them |
+//! | `GET /v1/metrics` | all figures as Prometheus reads them |
 //! | `GET /v1/events` | JSON lines; `follow=true`, `kinds=a,b`, `where=EQL` |
 //! | `GET /v1/alerts` | JSON lines; `follow=true` |
 //! | `GET /v1/incidents` | one object: alerts put together by trees of processes, the newest last |
@@ -26,6 +26,7 @@ mod rules;
 
 use std::convert::Infallible;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -60,6 +61,7 @@ use super::queue::{Bounds, LineReceiver, channel, json_notice};
 use super::recorder::serve::get_record;
 use super::status;
 use crate::exit::{Exit, Failure};
+use crate::metrics::CONTENT_TYPE;
 use crate::proto;
 use crate::seccomp;
 
@@ -87,6 +89,8 @@ pub(crate) struct Control {
     pub(crate) about: status::About,
     /// Questions about policies, one at a time.
     pub(crate) asking: Asking,
+    /// The state directory.
+    pub(crate) state: PathBuf,
 }
 
 /// Serves the socket, which the guard has bound, from a thread of its own.
@@ -256,15 +260,18 @@ async fn post_release(
 }
 
 async fn get_metrics(State(control): Shared) -> Response {
-    let (answer, text) = oneshot::channel();
+    let (answer, told) = oneshot::channel();
     if control.events.try_send(Command::Metrics(answer)).is_err() {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is busy; try again");
     }
     if !count(&control).await {
-        tracing::warn!("the guard did not count: figures of actions are older ones");
+        tracing::warn!("the guard did not count: its figures are older ones");
     }
-    match text.await.map(|text| text + &metrics::actions(&control.board.counters())) {
-        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
+    match told.await {
+        Ok(mut samples) => {
+            metrics::agent(&mut samples, &control.about, &control.board, &control.state);
+            ([(header::CONTENT_TYPE, CONTENT_TYPE)], samples.text()).into_response()
+        }
         Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending"),
     }
 }

@@ -20,15 +20,15 @@ use super::control::untaxed;
 use super::health::processor_time;
 use super::hub::Command;
 use super::link::{Asker, Link, News};
-use super::metrics;
+use super::output::Output;
 use super::publisher::Publisher;
 use super::recorder::Recorder;
 use super::resolver::Resolver;
 use super::scripts;
 use super::settle::Settling;
 use super::snapshot;
-use super::status::seconds_since_boot;
 use super::suppressing::Suppressing;
+use super::taken::Taken;
 use crate::audit::Audit;
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
@@ -64,6 +64,7 @@ pub(crate) struct Worker {
     asked: Interest,
     pub(super) subscriptions: u64,
     malformed: u64,
+    pub(super) taken: Taken,
     pub(super) board: Arc<Board>,
     pub(super) guard: Asker,
     pub(super) changing: Changing,
@@ -97,6 +98,7 @@ impl Worker {
             asked: Interest::default(),
             subscriptions: 0,
             malformed: 0,
+            taken: Taken::new(),
             board,
             guard,
             changing,
@@ -112,7 +114,14 @@ impl Worker {
 
     /// Tells the guard that there are rules that want something done, if there are.
     pub(crate) fn introduce(&self) -> Result<(), Failure> {
+        self.pulse();
         if self.acts.is_empty() { Ok(()) } else { self.guard.ask(&Request::Rules) }
+    }
+
+    /// Tells the guard that this thread goes on.
+    pub(super) fn pulse(&self) {
+        let rules = u32::try_from(self.publisher.health.infos().len()).unwrap_or(u32::MAX);
+        self.guard.offer(&Request::Pulse(rules, self.changing.readings));
     }
 
     /// Asks the sensors for what rules and clients need, if that has changed.
@@ -165,8 +174,13 @@ impl Worker {
     ) -> Result<Exit, Failure> {
         let [mut tick, mut names, mut look] = [Instant::now(); 3];
         loop {
+            self.taken.waiting = rings.waiting();
             match link.news() {
-                Some(News::Gone) => return Ok(Exit::Ok),
+                Some(News::Gone) => {
+                    // What was found is told, also when nothing more can be found.
+                    self.publisher.output.settle(LAST);
+                    return Ok(Exit::Ok);
+                }
                 Some(News::Stop) => break,
                 Some(News::Snapshot(fd)) => self.read_snapshot(fd),
                 Some(News::Denials(json)) => self.publisher.denials(&json),
@@ -188,6 +202,7 @@ impl Worker {
                 let notices = self.publisher.health.look(now_ns() / 1_000_000_000);
                 self.publisher.notices(notices);
                 self.look_at_trial();
+                self.pulse();
             }
             if now.duration_since(names) >= NAMES {
                 names = now;
@@ -222,6 +237,7 @@ impl Worker {
             publisher,
             recorder,
             malformed,
+            taken,
             arms,
             acts,
             guard,
@@ -232,9 +248,11 @@ impl Worker {
             let lines = publisher.output.accepted();
             match Record::parse(bytes) {
                 Ok(record) => {
+                    taken.count(record.kind());
                     resolver.answer(engine, recorder, &record);
                     recorder.record(record.as_bytes());
                     let is_sample = publisher.health.wants_sample();
+                    let begun = is_sample.then(processor_time);
                     if is_sample {
                         engine.measure_next(processor_time);
                     }
@@ -253,7 +271,8 @@ impl Worker {
                     if let Some(process) = acting.filter(|_| !engine.near().is_empty()) {
                         arms.tell(engine.near(), process, record.header().time, guard);
                     }
-                    if is_sample && is_event {
+                    if let Some(begun) = begun.filter(|_| is_event) {
+                        taken.times.add(processor_time().saturating_sub(begun));
                         publisher.health.sample(engine.costs());
                     }
                 }
@@ -314,9 +333,7 @@ impl Worker {
                 }
             }
             Command::Metrics(answer) => {
-                let mut text = self.scripts.metrics(self.engine.scripts());
-                text += &metrics::rules(&self.board.rules(), seconds_since_boot());
-                if answer.send(text).is_err() {
+                if answer.send(self.metrics()).is_err() {
                     tracing::debug!("a client left while it asked");
                 }
             }
@@ -408,7 +425,8 @@ impl Worker {
             rules_slow,
             rules_noisy,
             alerts_repeated: stats.repeats,
-            output_dropped: publisher.output.dropped(),
+            output_dropped: publisher.output.stdout.dropped(),
+            spool_dropped: publisher.output.spool.as_ref().map_or(0, Output::dropped),
             processes: count(stats.table.running),
             processes_ended: count(stats.table.ended),
             processes_evicted: stats.table.evicted,

@@ -20,6 +20,7 @@ use super::queue::{Line, LineSender};
 use super::reload::Answer;
 use crate::cli::Accept;
 use crate::incidents::Incident;
+use crate::metrics::Samples;
 use crate::redact::Redactor;
 
 /// Clients that read events or alerts at the same time.
@@ -85,8 +86,8 @@ pub(crate) enum Command {
     Incidents(oneshot::Sender<IncidentList>),
     /// What is known of suppressions.
     Suppressions(oneshot::Sender<Json>),
-    /// Figures of scripts for Prometheus.
-    Metrics(oneshot::Sender<String>),
+    /// What the event thread knows for Prometheus.
+    Metrics(oneshot::Sender<Samples>),
     /// What the rules found and cost.
     Rules(oneshot::Sender<RuleList>),
 }

@@ -126,6 +126,15 @@ impl Asker {
     }
 }
 
+impl Asker {
+    /// Tells something that the next one makes up for, without waiting.
+    pub(crate) fn offer(&self, request: &Request) {
+        if let Err(error) = proto::offer_request(&*self.socket, request) {
+            tracing::debug!(%error, "the guard is not told");
+        }
+    }
+}
+
 /// A worker that hears its guard no more is to end, also if whoever listened panicked: a policy on trial
 /// may deny even what wakes the other threads.
 struct Last(SyncSender<News>);

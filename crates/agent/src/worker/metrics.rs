@@ -1,160 +1,262 @@
-//! Figures of scripts, of actions and of generations of rules in the form that Prometheus reads, and the tables
-//! of them in the documentation.
+//! Fills in the figures of [`crate::metrics`]: what the event thread knows, what the guard counts, and what is
+//! known of the processes.
 
-use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value as Json;
 
-use super::board::RuleSet;
+use super::board::{Board, Figures, RuleInfo, RuleSet};
+use super::health;
+use super::host::read_limited;
+use super::status::{self, About};
+use crate::metrics::{Metric, Samples, Seconds};
 
-/// A figure: its name, its type, and what it tells.
-type Metric = (&'static str, &'static str, &'static str);
+/// Losses after which an event is sent all the same, without what is named.
+const INCOMPLETE: [&str; 3] = ["path", "args", "storage"];
+/// Modes of the agent.
+const MODES: [&str; 3] = ["detect", "audit", "enforce"];
+/// Bytes read of /proc/PID/stat.
+const STAT_MAX: u64 = 4 * 1024;
+/// Fields of it behind the name in brackets: time in user mode, and in the kernel.
+const USER_TIME: usize = 11;
+/// Nanoseconds of the clock in which /proc tells processor time; `USER_HZ` is 100 wherever this runs.
+const TICK_NS: u64 = 10_000_000;
 
-const CALLS: Metric = (
-    "aegisbpf_script_calls_total",
-    "counter",
-    "Questions that scripts were asked, those of before the rules were read again included.",
-);
-const QUARANTINED: Metric =
-    ("aegisbpf_script_quarantined", "gauge", "Scripts that are in quarantine now.");
-const VIOLATIONS: Metric = (
-    "aegisbpf_script_violations_total",
-    "counter",
-    "Incidents by `script` and `cause`; those that are no violation are among them.",
-);
+/// What each rule found and cost.
+pub(super) fn rules(samples: &mut Samples, infos: &[RuleInfo], figures: &[health::Figures]) {
+    let each = |number: fn(&health::Figures) -> u64| {
+        infos.iter().map(|info| info.id.as_str()).zip(figures.iter().map(number))
+    };
+    samples.named(Metric::RuleMatches, each(|one| one.counters.matches));
+    samples.named(Metric::RuleAlerts, each(|one| one.alerts));
+    samples.named(Metric::RuleSuppressed, each(|one| one.suppressed));
+    let slow_first = |one: &health::Figures| std::cmp::Reverse(one.cost_ns);
+    let mut costs: Vec<_> = infos.iter().zip(figures).collect();
+    costs.sort_by_key(|(_, one)| slow_first(one));
+    for (info, one) in costs.into_iter().take(crate::metrics::BY_NAME_MAX) {
+        samples.know(Metric::RuleCost, &[&info.id], one.cost_ns.map(Seconds));
+    }
+}
 
-const GENERATION: Metric =
-    ("aegisbpf_rules_generation", "gauge", "The generation of rules that runs; 0: it is not kept.");
-const AGE: Metric = (
-    "aegisbpf_rules_age_seconds",
-    "gauge",
-    "How long this worker has been running that generation.",
-);
-const TRIAL: Metric =
-    ("aegisbpf_rules_trial_left_seconds", "gauge", "How long it is still on trial; 0: it is not.");
-const HELD: Metric = (
-    "aegisbpf_rules_held_back",
-    "gauge",
-    "1 while the directories are not read: after a rollback, or after rules that broke.",
-);
-const REVERTED: Metric = (
-    "aegisbpf_rules_reverted_total",
-    "counter",
-    "Generations that broke and were taken back since this worker started.",
-);
-const UNKEPT: Metric = (
-    "aegisbpf_rules_unkept_total",
-    "counter",
-    "Sets of rules that run or ran and could not be kept as a generation, since then.",
-);
+/// What scripts did.
+pub(super) fn scripts<'a>(
+    samples: &mut Samples,
+    (calls, quarantined): (u64, u64),
+    violations: impl Iterator<Item = (&'a str, &'a str, u64)>,
+) {
+    samples.put(Metric::ScriptCalls, &[], calls);
+    samples.put(Metric::ScriptQuarantined, &[], quarantined);
+    for (script, cause, count) in violations {
+        samples.put(Metric::ScriptViolations, &[script, cause], count);
+    }
+}
 
-/// Figures of the generation that runs, `now` in seconds since boot.
-pub(super) fn rules(set: &RuleSet, now: u64) -> String {
+/// What the event thread published last.
+pub(super) fn figures(samples: &mut Samples, figures: &Figures) {
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    for (metric, value) in [
+        (Metric::EventsMalformed, figures.malformed),
+        (Metric::Events, figures.events),
+        (Metric::EventsUnresolved, figures.unresolved),
+        (Metric::ProcessesEvicted, figures.processes_evicted),
+        (Metric::ProcessTableBytes, figures.image_bytes),
+        (Metric::MemberBytes, figures.member_bytes),
+        (Metric::MembersEvicted, figures.members_evicted),
+        (Metric::RulesSlow, count(figures.rules_slow.len())),
+        (Metric::RulesNoisy, count(figures.rules_noisy.len())),
+        (Metric::Alerts, figures.alerts),
+        (Metric::AlertsCovered, figures.alerts_covered),
+        (Metric::AlertsRepeated, figures.alerts_repeated),
+        (Metric::ActionsAsked, figures.actions_asked),
+        (Metric::ActionsLeftOut, figures.actions_left_out),
+        (Metric::OutputDropped, figures.output_dropped),
+        (Metric::Clients, figures.clients),
+        (Metric::Recordings, figures.recordings),
+        (Metric::RecordingLost, figures.recording_lost),
+        (Metric::RecordingFramesLost, figures.recording_frames_lost),
+    ] {
+        samples.put(metric, &[], value);
+    }
+    samples.put(Metric::Processes, &["running"], figures.processes);
+    samples.put(Metric::Processes, &["ended"], figures.processes_ended);
+    samples.put(Metric::AuditLost, &["worker"], figures.audit_lost);
+}
+
+/// The generation of rules that runs, `now` in seconds since boot.
+pub(super) fn generation(samples: &mut Samples, set: &RuleSet, now: u64) {
     let generation = set.generation.clone().unwrap_or_default();
     let left = generation.trial_until.map_or(0, |until| until.saturating_sub(now));
-    let mut out = String::new();
-    for ((name, kind, help), value) in [
-        (GENERATION, generation.number.unwrap_or_default()),
-        (AGE, now.saturating_sub(generation.began)),
-        (TRIAL, left),
-        (HELD, u64::from(generation.held.is_some())),
-        (REVERTED, generation.reverted),
-        (UNKEPT, generation.unkept),
+    for (metric, value) in [
+        (Metric::RulesLoaded, u64::try_from(set.loaded).unwrap_or(u64::MAX)),
+        (Metric::RulesRefused, u64::try_from(set.refused).unwrap_or(u64::MAX)),
+        (Metric::RulesGeneration, generation.number.unwrap_or_default()),
+        (Metric::RulesAge, now.saturating_sub(generation.began)),
+        (Metric::RulesTrial, left),
+        (Metric::RulesHeldBack, u64::from(generation.held.is_some())),
+        (Metric::RulesReverted, generation.reverted),
+        (Metric::RulesUnkept, generation.unkept),
     ] {
-        // Writing to a text does not fail.
-        _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
+        samples.put(metric, &[], value);
     }
-    out
 }
 
-const ACTIONS: Metric = (
-    "aegisbpf_actions_total",
-    "counter",
-    "Actions that rules asked for, by `rule`, `verb` and `outcome`.",
-);
-const IN_EFFECT: Metric =
-    ("aegisbpf_actions_in_effect", "gauge", "Actions in effect that can be undone.");
-const TRIPPED: Metric = (
-    "aegisbpf_actions_breaker_tripped",
-    "gauge",
-    "1 when rules asked for so much that all is only reported.",
-);
-
-/// Figures of actions, out of what the guard counts.
-pub(super) fn actions(counters: &Json) -> String {
-    let actions = counters.get("actions").unwrap_or(&Json::Null);
-    let mut out = String::new();
-    let mut heading = |(name, kind, help): Metric, lines: &str| {
-        // Writing to a text does not fail.
-        _ = write!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{lines}");
-    };
-    let mut counts = String::new();
-    for one in actions.get("counts").and_then(Json::as_array).into_iter().flatten() {
-        let of = |name: &str| escaped(one.get(name).and_then(Json::as_str).unwrap_or_default());
-        let (rule, verb, outcome) = (of("rule"), of("verb"), of("outcome"));
-        let count = one.get("count").and_then(Json::as_u64).unwrap_or_default();
-        let labels = format!("rule=\"{rule}\",verb=\"{verb}\",outcome=\"{outcome}\"");
-        _ = writeln!(counts, "{}{{{labels}}} {count}", ACTIONS.0);
+/// All that is known outside of the event thread.
+pub(super) fn agent(samples: &mut Samples, about: &About, board: &Board, state: &Path) {
+    samples.put(Metric::BuildInfo, &[env!("CARGO_PKG_VERSION")], 1);
+    let now = status::seconds_since_boot();
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let then = |since_boot: u64| unix.saturating_sub(now.saturating_sub(since_boot));
+    samples.put(Metric::StartTime, &[], then(about.started));
+    samples.put(Metric::WorkerStartTime, &[], then(about.worker_started));
+    samples.put(Metric::WorkerRestarts, &[], about.restarts);
+    let guard = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get()).to_string();
+    for (name, pid) in [("guard", guard.as_str()), ("worker", "self")] {
+        let bytes = status::rss_kib(pid).map(|kib| kib.saturating_mul(1024));
+        samples.know(Metric::ResidentBytes, &[name], bytes);
+        samples.know(Metric::CpuSeconds, &[name], processor_time(pid).map(Seconds));
     }
-    heading(ACTIONS, &counts);
-    let in_effect = actions.get("in_effect").and_then(Json::as_u64).unwrap_or_default();
-    heading(IN_EFFECT, &format!("{} {in_effect}\n", IN_EFFECT.0));
-    let tripped = actions.get("breaker").and_then(Json::as_str) == Some("tripped");
-    heading(TRIPPED, &format!("{} {}\n", TRIPPED.0, u8::from(tripped)));
-    out
+    samples.know(Metric::HistoryBytes, &[], history(state));
+    report(samples, &board.report());
+    let mode = status::mode(board);
+    for one in MODES {
+        samples.put(Metric::Mode, &[one], u8::from(mode == one));
+    }
+    kernel(samples, &board.counters());
+    policy(samples, &board.counters(), unix);
+    actions(samples, &board.counters());
 }
 
-/// A value of a label, as Prometheus reads it.
-fn escaped(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+/// What is observed.
+fn report(samples: &mut Samples, report: &Json) {
+    samples.know(Metric::TierInfo, &[text(report, "tier")], known(report, "tier").map(|_| 1));
+    let operations = report.get("operations").and_then(Json::as_array);
+    let mut states = std::collections::BTreeMap::new();
+    for operation in operations.into_iter().flatten() {
+        *states.entry(text(operation, "state")).or_insert(0_u64) += 1;
+    }
+    for (state, count) in states {
+        samples.put(Metric::Operations, &[state], count);
+    }
 }
 
-/// Figures of scripts. Names of scripts are bounded in number and length by what a program may have, and are
-/// words of small letters, digits and `_`: none needs to be escaped.
-pub(super) fn text(
-    calls: u64,
-    quarantined: u64,
-    violations: &BTreeMap<(String, &'static str), u64>,
-) -> String {
-    let mut out = String::new();
-    for ((name, kind, help), value) in
-        [(CALLS, Some(calls)), (QUARANTINED, Some(quarantined)), (VIOLATIONS, None)]
-    {
-        // Writing to a text does not fail.
-        _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
-        if let Some(value) = value {
-            _ = writeln!(out, "{name} {value}");
+/// What the kernel half sent and lost, and its programs and maps.
+fn kernel(samples: &mut Samples, counters: &Json) {
+    for (operation, count) in pairs(counters.get("sent")) {
+        samples.put(Metric::EventsSent, &[operation], count);
+    }
+    let rings = counters.get("lost").and_then(Json::as_object);
+    for (ring, causes) in rings.into_iter().flatten() {
+        for (cause, count) in pairs(Some(causes)) {
+            let is_sent = INCOMPLETE.contains(&cause);
+            let metric = if is_sent { Metric::EventsIncomplete } else { Metric::EventsDropped };
+            samples.put(metric, &[ring, cause], count);
         }
     }
-    for ((script, cause), count) in violations {
-        let name = VIOLATIONS.0;
-        _ = writeln!(out, "{name}{{script=\"{script}\",cause=\"{cause}\"}} {count}");
+    for program in list(counters, "programs") {
+        let name = [text(program, "name")];
+        samples.know(Metric::ProgramSeconds, &name, number(program, "run_ns").map(Seconds));
+        samples.know(Metric::ProgramRuns, &name, number(program, "runs"));
     }
-    out
+    for map in list(counters, "maps") {
+        let name = [text(map, "name")];
+        samples.know(Metric::MapEntries, &name, number(map, "entries"));
+        samples.know(Metric::MapSize, &name, number(map, "max"));
+    }
+}
+
+/// What came of policies, `now` in seconds since 1970.
+fn policy(samples: &mut Samples, counters: &Json, now: u64) {
+    let Some(policy) = counters.get("policy") else { return };
+    let generation = number(policy, "generation");
+    samples.put(Metric::PolicyGeneration, &[], generation.unwrap_or_default());
+    let age = number(policy, "made").map(|made| now.saturating_sub(made));
+    samples.know(Metric::PolicyAge, &[], age);
+    samples.know(Metric::PolicyTierInfo, &[text(policy, "tier")], known(policy, "tier").map(|_| 1));
+    samples.put(Metric::PolicyDegraded, &[], number(policy, "degraded").unwrap_or_default());
+    let off = policy.get("disabled") == Some(&Json::Bool(true));
+    samples.put(Metric::Emergency, &[], u8::from(off));
+    for (outcome, count) in pairs(policy.get("verdicts")) {
+        if outcome == "untold" {
+            samples.put(Metric::PolicyUntold, &[], count);
+        } else {
+            samples.put(Metric::PolicyVerdicts, &[outcome], count);
+        }
+    }
+    for one in list(policy, "rules") {
+        let labels = [text(one, "rule"), text(one, "outcome")];
+        samples.know(Metric::PolicyDenials, &labels, number(one, "count"));
+    }
+    samples.put(Metric::PolicyDecisionsLost, &[], number(policy, "decisions_lost").unwrap_or(0));
+    let Some(audit) = counters.get("audit") else { return };
+    samples.know(Metric::AuditLines, &[], number(audit, "lines"));
+    samples.know(Metric::AuditLost, &["guard"], number(audit, "lost"));
+    let broken = audit.get("broken").and_then(Json::as_bool);
+    samples.know(Metric::AuditBroken, &[], broken.map(u8::from));
+    samples.know(Metric::Isolations, &[], number(counters, "isolations"));
+}
+
+/// Actions, out of what the guard counts.
+fn actions(samples: &mut Samples, counters: &Json) {
+    let actions = counters.get("actions").unwrap_or(&Json::Null);
+    for one in list(actions, "counts") {
+        let labels = [text(one, "rule"), text(one, "verb"), text(one, "outcome")];
+        samples.know(Metric::Actions, &labels, number(one, "count"));
+    }
+    samples.put(Metric::ActionsInEffect, &[], number(actions, "in_effect").unwrap_or_default());
+    samples.put(Metric::ActionsWaiting, &[], number(actions, "waiting").unwrap_or_default());
+    let tripped = text(actions, "breaker") == "tripped";
+    samples.put(Metric::ActionsBreaker, &[], u8::from(tripped));
+}
+
+fn known<'a>(of: &'a Json, name: &str) -> Option<&'a str> {
+    of.get(name).and_then(Json::as_str)
+}
+
+fn text<'a>(of: &'a Json, name: &str) -> &'a str {
+    known(of, name).unwrap_or_default()
+}
+
+fn number(of: &Json, name: &str) -> Option<u64> {
+    of.get(name).and_then(Json::as_u64)
+}
+
+fn list<'a>(of: &'a Json, name: &str) -> impl Iterator<Item = &'a Json> {
+    of.get(name).and_then(Json::as_array).into_iter().flatten()
+}
+
+/// Names and numbers of an object.
+fn pairs(of: Option<&Json>) -> impl Iterator<Item = (&str, u64)> {
+    let pairs = of.and_then(Json::as_object).into_iter().flatten();
+    pairs.filter_map(|(name, count)| Some((name.as_str(), count.as_u64()?)))
+}
+
+/// Processor time of a process in nanoseconds.
+fn processor_time(pid: &str) -> Option<u64> {
+    let bytes = read_limited(Path::new(&format!("/proc/{pid}/stat")), STAT_MAX).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    // The name may hold anything, also brackets and blanks.
+    let (_, rest) = text.rsplit_once(") ")?;
+    let mut times = rest.split(' ').skip(USER_TIME).map(str::parse::<u64>);
+    let (user, system) = (times.next()?.ok()?, times.next()?.ok()?);
+    Some(user.saturating_add(system).saturating_mul(TICK_NS))
+}
+
+/// Bytes of the history; none if there is none that we may look at.
+fn history(state: &Path) -> Option<u64> {
+    let segments = super::segments(&state.join(super::HISTORY)).ok()?;
+    Some(segments.iter().filter_map(|path| path.symlink_metadata().ok()).map(|one| one.len()).sum())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_figures_are_those_of_the_page() {
-        let row = |(name, kind, help): &Metric| format!("| `{name}` | {kind} | {help} |\n");
-        let scripts =
-            (include_str!("../../../../docs/scripts.md"), &[CALLS, QUARANTINED, VIOLATIONS][..]);
-        let responses =
-            (include_str!("../../../../docs/responses.md"), &[ACTIONS, IN_EFFECT, TRIPPED][..]);
-        let rules = (
-            include_str!("../../../../docs/rules.md"),
-            &[GENERATION, AGE, TRIAL, HELD, REVERTED, UNKEPT][..],
-        );
-        for (page, metrics) in [scripts, responses, rules] {
-            let (_, table) = page.split_once("<!-- metrics -->\n").unwrap();
-            let (table, _) = table.split_once("<!-- end of metrics -->").unwrap();
-            let rows: String = metrics.iter().map(row).collect();
-            assert_eq!(table, format!("| name | type | what it tells |\n|---|---|---|\n{rows}"));
-        }
+    fn told(fill: impl FnOnce(&mut Samples)) -> Vec<String> {
+        let mut samples = Samples::default();
+        fill(&mut samples);
+        let text = samples.text();
+        text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
     }
 
     #[test]
@@ -165,10 +267,10 @@ mod tests {
             trial_until: Some(160),
             ..Default::default()
         };
-        let set = RuleSet { generation: Some(generation), ..RuleSet::default() };
-        let text = rules(&set, 130);
-        let values: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let set = RuleSet { generation: Some(generation), loaded: 3, ..RuleSet::default() };
         let expected = [
+            "aegisbpf_rules_loaded 3",
+            "aegisbpf_rules_refused 0",
             "aegisbpf_rules_generation 7",
             "aegisbpf_rules_age_seconds 30",
             "aegisbpf_rules_trial_left_seconds 30",
@@ -176,38 +278,57 @@ mod tests {
             "aegisbpf_rules_reverted_total 0",
             "aegisbpf_rules_unkept_total 0",
         ];
-        assert_eq!(values, expected);
+        assert_eq!(told(|samples| super::generation(samples, &set, 130)), expected);
     }
 
     #[test]
     fn actions_are_counted_by_rule_verb_and_outcome() {
         let counts =
-            serde_json::json!([{ "rule": "a\"b", "verb": "kill", "outcome": "done", "count": 3 }]);
+            serde_json::json!([{ "rule": "a", "verb": "kill", "outcome": "done", "count": 3 }]);
         let counters = serde_json::json!({
-            "actions": { "counts": counts, "in_effect": 2, "breaker": "tripped" },
+            "actions": { "counts": counts, "in_effect": 2, "breaker": "tripped", "waiting": 1 },
         });
-        let text = actions(&counters);
-        let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
-        let first = r#"aegisbpf_actions_total{rule="a\"b",verb="kill",outcome="done"} 3"#;
-        let rest = ["aegisbpf_actions_in_effect 2", "aegisbpf_actions_breaker_tripped 1"];
-        assert_eq!(lines, [first, rest[0], rest[1]]);
-        assert!(actions(&Json::Null).contains("aegisbpf_actions_breaker_tripped 0"));
+        let expected = [
+            "aegisbpf_actions_total{rule=\"a\",verb=\"kill\",outcome=\"done\"} 3",
+            "aegisbpf_actions_in_effect 2",
+            "aegisbpf_actions_breaker_tripped 1",
+            "aegisbpf_actions_waiting 1",
+        ];
+        assert_eq!(told(|samples| actions(samples, &counters)), expected);
+        let none = told(|samples| actions(samples, &Json::Null));
+        assert!(none.contains(&"aegisbpf_actions_breaker_tripped 0".to_owned()), "{none:?}");
     }
 
     #[test]
-    fn each_figure_has_its_type_and_incidents_their_cause() {
-        let violations = [(("own".to_owned(), "trap"), 5), (("own".to_owned(), "state"), 1)];
-        let text = text(7, 1, &violations.into());
-        let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("# HELP")).collect();
+    fn what_never_came_is_kept_apart_from_what_came_in_part() {
+        let counters = serde_json::json!({
+            "sent": { "exec": 7 },
+            "lost": { "life": { "ring_full": 2, "args": 1 } },
+        });
         let expected = [
-            "# TYPE aegisbpf_script_calls_total counter",
+            "aegisbpf_events_sent_total{operation=\"exec\"} 7",
+            "aegisbpf_events_dropped_total{ring=\"life\",cause=\"ring_full\"} 2",
+            "aegisbpf_events_incomplete_total{ring=\"life\",cause=\"args\"} 1",
+        ];
+        assert_eq!(told(|samples| kernel(samples, &counters)), expected);
+    }
+
+    #[test]
+    fn incidents_of_scripts_have_their_cause() {
+        let violations = [("own", "state", 1), ("own", "trap", 5)];
+        let expected = [
             "aegisbpf_script_calls_total 7",
-            "# TYPE aegisbpf_script_quarantined gauge",
             "aegisbpf_script_quarantined 1",
-            "# TYPE aegisbpf_script_violations_total counter",
             "aegisbpf_script_violations_total{script=\"own\",cause=\"state\"} 1",
             "aegisbpf_script_violations_total{script=\"own\",cause=\"trap\"} 5",
         ];
-        assert_eq!(lines, expected);
+        assert_eq!(told(|samples| scripts(samples, (7, 1), violations.into_iter())), expected);
+    }
+
+    #[test]
+    fn processor_time_is_told_and_goes_on() {
+        let begin = processor_time("self").unwrap();
+        while processor_time("self").unwrap() == begin {}
+        assert_eq!(processor_time("0"), None);
     }
 }

@@ -6,6 +6,7 @@
 //! | main | rings, engine, matches: one call stack from record to alert |
 //! | guard | reads what the guard says |
 //! | output | writes to standard output |
+//! | spool | writes what other outputs are to be told |
 //! | control | serves the control socket |
 //! | rules | reads and keeps rules, when that is asked for |
 //! | watch | looks whether rule files have changed |
@@ -39,8 +40,10 @@ mod rules;
 mod scripts;
 mod settle;
 mod snapshot;
+mod spooler;
 mod status;
 mod suppressing;
+mod taken;
 mod trial;
 mod watch;
 
@@ -78,7 +81,7 @@ use events::Worker;
 use generations::Generations;
 use health::Health;
 use link::{Link, News};
-use output::Output;
+use output::{Output, Outputs};
 use publisher::Publisher;
 use recorder::Recorder;
 use reload::Fresh;
@@ -158,7 +161,8 @@ fn evaluate(
 ) -> Result<Exit, Failure> {
     let seen = watch::Seen::default();
     let generations = Generations::new(&args.run, seen.clone(), Arc::clone(audit));
-    let fresh = generations.begin(args.restarts)?;
+    // Other options are another beginning: what was on trial was so under those of before.
+    let fresh = generations.begin(if args.anew { 0 } else { args.restarts })?;
     let Fresh { prepared, interest, set, infos, scripts, arms, acts, recorded, trial } = fresh;
     let (board, loaded) = (Arc::new(Board::new()), set.loaded);
     board.put_rules(set);
@@ -183,7 +187,8 @@ fn evaluate(
         Format::Json | Format::Ocsf => queue::json_notice,
         Format::Cef => render::export::cef_notice,
     };
-    let output = Output::start(notice, args.restarts > 0)?;
+    let spool = args.kept.0.map(|bounds| spooler::start(state, bounds)).transpose()?;
+    let output = Outputs { stdout: Output::stdout(notice, args.restarts > 0 || args.anew)?, spool };
     let publisher = Publisher::new(output, health, redactor, about_host, &args.run);
     let (commands, waiting) = sync_channel(control::COMMANDS_MAX);
     let mut worker = Worker::new(
@@ -214,7 +219,14 @@ fn evaluate(
     let socket = guard::runtime::socket_path(&args.run.runtime_dir);
     control::start(
         broker::listen()?,
-        Control { board, guard: link.asker(), events: commands, about, asking },
+        Control {
+            board,
+            guard: link.asker(),
+            events: commands,
+            about,
+            asking,
+            state: state.clone(),
+        },
     )?;
     tracing::info!(rules = loaded, socket = %socket.display(), "watching");
     // All that it started is there, and what it does from here on is little.

@@ -1,4 +1,5 @@
-//! Where events and alerts go: to the clients of the control socket, and to standard output.
+//! Where events and alerts go: to the clients of the control socket, to standard output, and to the
+//! spool that all other outputs are fed from.
 
 use engine::View;
 use jiff::tz::TimeZone;
@@ -10,7 +11,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::health::{COST_BUDGET_NS, Health, Notice, What};
 use super::hub::{Hub, IncidentList, text};
-use super::output::Output;
+use super::output::Outputs;
 use super::queue::Line;
 use super::scripts::Told;
 use super::status::seconds_since_boot;
@@ -23,7 +24,7 @@ use crate::render::{alert, compact, denial, export, health};
 #[derive(Debug)]
 pub(crate) struct Publisher {
     pub(super) hub: Hub,
-    pub(super) output: Output,
+    pub(super) output: Outputs,
     pub(super) health: Health,
     /// Nothing leaves before it has seen it.
     redactor: Redactor,
@@ -42,7 +43,7 @@ pub(crate) struct Publisher {
 impl Publisher {
     /// Nothing has been told yet.
     pub(crate) fn new(
-        output: Output,
+        output: Outputs,
         health: Health,
         redactor: Redactor,
         host: Map<String, Json>,
@@ -91,7 +92,7 @@ impl Publisher {
             let mut shown = document.clone();
             self.redactor.document(&mut shown);
             let line = self.line(&shown);
-            self.output.put(line);
+            self.output.stdout.put(line);
         }
         let number = view.get(model::field::EVENT_SEQUENCE);
         let is_about = |member: &u64| Value::Int(i64::try_from(*member).unwrap_or(-1)) == number;
@@ -225,10 +226,14 @@ impl Publisher {
             let told = json!({ "id": place.id, "alerts": place.alerts, "alike": place.alike });
             document.insert("incident".to_owned(), told);
         }
-        self.hub.alert(&text(&document));
+        let line = text(&document);
+        self.hub.alert(&line);
+        if let Some(spool) = &mut self.output.spool {
+            spool.put(line);
+        }
         if self.show_alerts {
             let line = self.line(&document);
-            self.output.put(line);
+            self.output.stdout.put(line);
         }
     }
 

@@ -16,6 +16,7 @@ use serde_json::{Value as Json, json};
 use super::metrics;
 use super::packs::{Packs, Terms};
 use crate::audit::Audit;
+use crate::metrics::Samples;
 
 /// Scripts that are shown and counted one by one, as many as a program has.
 const CAUSES_MAX: usize = 64;
@@ -329,10 +330,12 @@ impl Watch {
         self.calls_before = self.sums(scripts).0;
     }
 
-    /// The figures in the form of Prometheus.
-    pub(crate) fn metrics(&self, scripts: &dyn Scripts) -> String {
+    /// The figures for Prometheus.
+    pub(crate) fn metrics(&self, scripts: &dyn Scripts, samples: &mut Samples) {
         let (calls, _, quarantined) = self.sums(scripts);
-        metrics::text(calls, quarantined, &self.violations)
+        let violations = self.violations.iter();
+        let violations = violations.map(|((name, cause), count)| (name.as_str(), *cause, *count));
+        metrics::scripts(samples, (calls, quarantined), violations);
     }
 }
 

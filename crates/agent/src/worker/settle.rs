@@ -6,18 +6,18 @@
 
 use kernel::rings::Rings;
 
-use super::output::Output;
+use super::output::{Accepted, Outputs};
 
 /// What is on its way out.
 #[derive(Debug, Default)]
 pub(crate) struct Settling {
     /// When so many lines have been written, the rings are released up to there.
-    until: Option<(u64, [u64; 3])>,
+    until: Option<(Accepted, [u64; 3])>,
 }
 
 impl Settling {
     /// Releases what has arrived.
-    pub(crate) fn step(&mut self, rings: &mut Rings, output: &Output) {
+    pub(crate) fn step(&mut self, rings: &mut Rings, output: &Outputs) {
         if rings.is_choked() {
             // A reader that does not read must not cost events.
             rings.release(rings.positions());

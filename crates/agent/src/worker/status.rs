@@ -87,7 +87,7 @@ fn rule_set(board: &Board, now: u64) -> Json {
 }
 
 /// `enforce` if policies are carried out, `audit` if they are reported, `detect` if there are none.
-fn mode(board: &Board) -> Json {
+pub(super) fn mode(board: &Board) -> Json {
     let counters = board.counters();
     let policy = counters.get("policy").filter(|policy| !policy["generation"].is_null());
     policy.map_or_else(|| "detect".into(), |policy| policy["mode"].clone())
@@ -134,7 +134,7 @@ pub(crate) fn seconds_since_boot() -> u64 {
 }
 
 /// Resident memory of a process.
-fn rss_kib(pid: &str) -> Option<u64> {
+pub(super) fn rss_kib(pid: &str) -> Option<u64> {
     let bytes = read_limited(Path::new(&format!("/proc/{pid}/status")), STATUS_MAX).ok()?;
     let text = String::from_utf8_lossy(&bytes);
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

@@ -4,9 +4,10 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read as _, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{FlockOperation, OFlags};
 
 use super::line::{self, Parsed};
+use super::log;
 use super::{Hash, LINE_MAX, Link, LogError};
 
 /// The file of the newest lines.
@@ -141,7 +142,7 @@ pub enum Read {
 /// The lines of a log, from the oldest on.
 #[derive(Debug)]
 pub struct Lines {
-    waiting: std::vec::IntoIter<PathBuf>,
+    waiting: std::vec::IntoIter<(PathBuf, File)>,
     open: Option<(PathBuf, BufReader<File>, u64)>,
 }
 
@@ -151,7 +152,7 @@ impl Lines {
     /// # Errors
     /// If the directory cannot be read.
     pub fn of(directory: &Path) -> Result<Lines, LogError> {
-        Ok(Lines { waiting: all(directory)?.into_iter(), open: None })
+        Lines::opened(directory, |_| 0)
     }
 
     /// Of the files that may hold lines behind this one.
@@ -159,20 +160,38 @@ impl Lines {
     /// # Errors
     /// If the directory cannot be read.
     pub fn behind(directory: &Path, seq: u64) -> Result<Lines, LogError> {
-        let all = all(directory)?;
         // A file is of no use if the next one begins no later than the line that is wanted.
         let later =
             |path: &PathBuf| number(path).is_some_and(|first| first <= seq.saturating_add(1));
-        let from = all.iter().rposition(later).unwrap_or_default();
-        Ok(Lines { waiting: all.get(from..).unwrap_or_default().to_vec().into_iter(), open: None })
+        Lines::opened(directory, |all| all.iter().rposition(later).unwrap_or_default())
+    }
+
+    /// Of the files from one of them on. All are opened before any is read, while nobody may add a line:
+    /// else a file that ends meanwhile would be passed over, and one that is too old would be missed.
+    fn opened(directory: &Path, from: impl Fn(&[PathBuf]) -> usize) -> Result<Lines, LogError> {
+        let path = directory.join(HEAD);
+        let head = match open(&path, fs::OpenOptions::new().read(true)) {
+            Ok(head) => Some(head),
+            Err(LogError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        if let Some(head) = &head {
+            log::lock(head, FlockOperation::NonBlockingLockShared)
+                .map_err(LogError::io("lock", &path))?;
+        }
+        let all = all(directory)?;
+        let wanted = all.get(from(&all)..).unwrap_or_default().iter();
+        let opened =
+            wanted.map(|path| Ok((path.clone(), open(path, fs::OpenOptions::new().read(true))?)));
+        let waiting = opened.collect::<Result<Vec<_>, LogError>>()?.into_iter();
+        Ok(Lines { waiting, open: None })
     }
 
     /// The next line with its file and its number in it, from 1.
     fn step(&mut self) -> Result<Option<(PathBuf, u64, Read)>, LogError> {
         loop {
             if self.open.is_none() {
-                let Some(path) = self.waiting.next() else { return Ok(None) };
-                let file = open(&path, fs::OpenOptions::new().read(true))?;
+                let Some((path, file)) = self.waiting.next() else { return Ok(None) };
                 self.open = Some((path, BufReader::new(file), 0));
             }
             let Some((path, reader, number)) = &mut self.open else { return Ok(None) };

@@ -156,7 +156,8 @@ impl Open {
         made.map_err(LogError::io("create", directory))?;
         let path = directory.join(HEAD);
         let head = files::open(&path, fs::OpenOptions::new().read(true).write(true).create(true))?;
-        lock(&head).map_err(LogError::io("lock", &path))?;
+        lock(&head, FlockOperation::NonBlockingLockExclusive)
+            .map_err(LogError::io("lock", &path))?;
         let mut bytes = vec![0; HEAD_BYTES];
         let known = head.read_exact_at(&mut bytes, 0).ok().and_then(|()| files::head(&bytes));
         let (path, mut file) = newest(directory)?;
@@ -293,9 +294,10 @@ fn newest(directory: &Path) -> Result<(PathBuf, File), LogError> {
     Ok((path, file))
 }
 
-fn lock(head: &File) -> io::Result<()> {
+/// Locks the log, as long as this descriptor of its head is open.
+pub(super) fn lock(head: &File, how: FlockOperation) -> io::Result<()> {
     for _ in 0..TRIES {
-        match flock(head, FlockOperation::NonBlockingLockExclusive) {
+        match flock(head, how) {
             Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(PAUSE),
             Err(rustix::io::Errno::INTR) => {}
             other => return Ok(other?),

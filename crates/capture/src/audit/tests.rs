@@ -330,3 +330,32 @@ fn a_full_disk_leaves_no_half_line() {
     assert!(error.is_full(), "{error}");
     assert_eq!((report.lines, report.torn, report.findings.len()), (lines, 0, 0));
 }
+
+#[test]
+fn a_log_that_goes_on_while_it_is_read_is_sound_although_files_end_and_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options { file_bytes: 1 << 10, files: 2, ..Options::default() };
+    let log = Log::at(directory.path(), options, None);
+    add(&log, 0);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let written = std::thread::scope(|scope| {
+        let writes = scope.spawn(|| {
+            let numbers = (1..).take_while(|_| !done.load(std::sync::atomic::Ordering::Relaxed));
+            numbers.map(|number| add(&log, number)).count()
+        });
+        let (mut reports, mut first) = (Vec::new(), 0);
+        // Until it has begun anew many times.
+        while first < 200 && reports.len() < 100_000 {
+            let report = found(directory.path());
+            first = report.first;
+            reports.push(report);
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        for report in &reports {
+            assert_eq!(report.findings, [], "{report:?}");
+        }
+        assert!(first >= 200, "{first}");
+        writes.join().unwrap()
+    });
+    assert!(written > 200, "{written} lines");
+}

@@ -22,6 +22,20 @@ impl Peer {
         Peer { address, prefix, port: None }
     }
 
+    /// Whether some of what goes to that address and port would stay within reach; port 0: any of them.
+    pub fn meets(self, other: SocketAddr) -> bool {
+        let bits = |address: IpAddr| match address {
+            IpAddr::V4(four) => four.to_ipv6_mapped().to_bits(),
+            IpAddr::V6(six) => six.to_bits(),
+        };
+        let more = if self.address.is_ipv4() { 96 } else { 0 };
+        let host = 128 - more - u32::from(self.prefix).min(128 - more);
+        // A shift by all of the bits is no shift.
+        let differs = (bits(self.address) ^ bits(other.ip())).checked_shr(host).unwrap_or(0);
+        let is_port = |port| other.port() == 0 || other.port() == port;
+        differs == 0 && self.port.is_none_or(is_port)
+    }
+
     /// The key of the map: bits, unused, port, address; version 4 as mapped.
     pub(super) fn key(self) -> [u8; 24] {
         let (address, more) = match self.address {
@@ -97,6 +111,30 @@ mod tests {
             ["", "example.org", "192.0.2.1/33", "192.0.2.1:0", "192.0.2.1:70000", "::/129", "/8"]
         {
             assert_eq!(text.parse::<Peer>(), Err(NoPeer(text.to_owned())));
+        }
+    }
+
+    #[test]
+    fn a_peer_is_met_within_its_network_and_at_its_port() {
+        for (peer, other, meets) in [
+            ("10.1.0.0/16", "10.1.7.9:443", true),
+            ("10.1.0.0/16", "10.2.0.1:443", false),
+            ("10.1.0.0/16", "[::ffff:10.1.0.1]:443", true),
+            ("10.1.0.0/16", "[2001:db8::1]:443", false),
+            ("192.0.2.1", "192.0.2.1:9", true),
+            ("192.0.2.1", "192.0.2.2:9", false),
+            ("192.0.2.1:443", "192.0.2.1:443", true),
+            ("192.0.2.1:443", "192.0.2.1:80", false),
+            // Who is denied at all ports is denied at this one.
+            ("192.0.2.1:443", "192.0.2.1:0", true),
+            ("2001:db8::/32", "[2001:db8:1::1]:1", true),
+            ("2001:db8::/32", "[2001:db9::1]:1", false),
+            ("0.0.0.0/0", "203.0.113.1:1", true),
+            ("0.0.0.0/0", "[2001:db8::1]:1", false),
+            ("::/0", "203.0.113.1:1", true),
+        ] {
+            let peer: Peer = peer.parse().unwrap();
+            assert_eq!(peer.meets(other.parse().unwrap()), meets, "{peer} {other}");
         }
     }
 

@@ -235,6 +235,11 @@ impl Ring {
         self.used() > self.size / PRESSURE_SHARE
     }
 
+    /// Bytes that fit.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
     /// Bytes that wait.
     pub(super) fn used(&mut self) -> u64 {
         self.refresh();

@@ -45,6 +45,7 @@ pub(super) fn rule(rule: &Admitted) -> Value {
         "query": view.query,
         "fields": view.fields,
         "responses": view.responses,
+        "response_ttl": view.response_ttl,
         "needs": view.needs.words(),
         "may": rule.may.words(),
         "refused": rule.refused.as_ref().map(ToString::to_string),

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use model::policy::{Operation, Operations};
 use serde_json::{Map, Value as Json};
 
 use super::deed::{Deed, Process, Taken};
@@ -103,12 +104,14 @@ pub(super) fn find(
             return Ok((Deed::Capture { alert: format!("{:032x}", act.alert) }, held.ok()));
         }
         Verb::Deny => {
-            let (what, by) = denied(act, executable, protected, place)?;
+            let deed = denied(act, executable, protected, place)?;
+            let Deed::Deny { what, by, operations } = &deed else { return Ok((deed, held.ok())) };
             note("denied", what.clone());
-            if let Some(by) = &by {
+            note("operations", operations.join(", "));
+            if let Some(by) = by {
                 note("denied_to", by.clone());
             }
-            return Ok((Deed::Deny { what, by }, held.ok()));
+            return Ok((deed, held.ok()));
         }
     };
     held.map(|held| (deed, Some(held))).map_err(|gone| gone.to_string())
@@ -155,23 +158,31 @@ fn inside(process: &str) -> Option<String> {
 }
 
 /// What is denied from now on, and to whom: a file to the program that acted on it, a peer or a program
-/// to all.
+/// to all; and of it no more than what was done.
 fn denied(
     act: &Act,
     executable: Option<PathBuf>,
     protected: &Protected,
     place: &Place,
-) -> Result<(String, Option<String>), String> {
+) -> Result<Deed, String> {
+    const NOTHING: &str = "the event is about nothing that can be denied";
+    let deny = |what, by, operations: Operations| {
+        if operations.is_empty() {
+            return Err(NOTHING.to_owned());
+        }
+        let operations = operations.iter().map(|one| one.name().to_owned()).collect();
+        Ok(Deed::Deny { what, by, operations })
+    };
     match &act.object {
-        Object::None => Err("the event is about nothing that can be denied".to_owned()),
+        Object::None => Err(NOTHING.to_owned()),
         Object::Peer(peer) => {
             let named = isolate::peers(&place.peers);
-            let texts = [peer.ip().to_string(), peer.to_string()];
-            if named.iter().any(|one| texts.contains(&one.to_string())) {
-                return Err(format!("{peer} is to stay within reach"));
+            if let Some(one) = named.iter().find(|one| one.meets(*peer)) {
+                return Err(format!("{peer} is to stay within reach, as {one}"));
             }
-            let [host, both] = texts;
-            Ok((if peer.port() == 0 { host } else { both }, None))
+            let host = peer.ip().to_string();
+            let what = if peer.port() == 0 { host } else { peer.to_string() };
+            deny(what, None, act.operations)
         }
         Object::File { path, by, .. } => {
             let by = executable
@@ -180,13 +191,14 @@ fn denied(
             if let Some(reason) = protected.names(Path::new(&by)) {
                 return Err(reason);
             }
-            Ok((plain(path)?, Some(by)))
+            deny(plain(path)?, Some(by), act.operations)
         }
         Object::Program(path) => {
             let path = plain(path)?;
             let named = protected.names(Path::new(&path));
             let known = || quarantine::protects(Path::new(&path), &place.state, &place.protect);
-            named.or_else(known).map_or(Ok((path, None)), Err)
+            let execute = Operations::default().with(Operation::Execute);
+            named.or_else(known).map_or_else(|| deny(path, None, execute), Err)
         }
     }
 }

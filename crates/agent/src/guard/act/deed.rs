@@ -78,6 +78,9 @@ pub(crate) enum Deed {
         what: String,
         /// The program to which it is denied; none for all.
         by: Option<String>,
+        /// What is denied of it, in the words of policies; the usual, if none.
+        #[serde(default)]
+        operations: Vec<String>,
     },
     /// The recording around an alert is kept.
     Capture {
@@ -116,8 +119,8 @@ impl Deed {
             Deed::Isolate { cgroup: Some(one), .. } => format!("isolate {}", one.display()),
             Deed::Capture { alert } => format!("capture {alert}"),
             Deed::Webhook { .. } => "webhook".to_owned(),
-            Deed::Deny { what, by: None } => format!("deny {what}"),
-            Deed::Deny { what, by: Some(by) } => format!("deny {what} to {by}"),
+            Deed::Deny { what, by: None, .. } => format!("deny {what}"),
+            Deed::Deny { what, by: Some(by), .. } => format!("deny {what} to {by}"),
         }
     }
 
@@ -197,11 +200,10 @@ impl Deed {
             Deed::Capture { alert } => return Doing::Keep(alert.clone()),
             Deed::Webhook { document } => return Doing::Post(document.clone()),
             Deed::Quarantine(taken) => return Doing::By(take(id, rule, taken, place)),
-            Deed::Deny { what, by } => {
-                let mut words = words(&["block", "add", what, "--id", &name(id)], place);
-                if what.starts_with('/') && by.is_none() {
-                    words.push("--operations=execute".into());
-                }
+            Deed::Deny { what, by, operations } => {
+                let add = ["block", "add", what, "--id", &name(id), "--where-possible"];
+                let mut words = words(&add, place);
+                words.extend(operations.iter().map(|one| format!("--operations={one}").into()));
                 words.push("--ttl".into());
                 words.push(format!("{seconds}s").into());
                 words.push(format!("--reason=rule {rule}, action {id}").into());

@@ -99,6 +99,8 @@ pub(super) struct Grant {
     pub(super) sha256: String,
     /// What it may ask for.
     pub(super) may: Vec<String>,
+    /// Seconds after which what it did ends, if it says so.
+    pub(super) ttl: Option<u32>,
 }
 
 impl Grants {
@@ -165,13 +167,18 @@ impl Grants {
         !self.known.is_empty()
     }
 
-    /// The digest of a rule that may ask for this; why it may not.
-    pub(super) fn allow(&self, rule: &str, verb: Verb) -> Result<String, String> {
+    /// Seconds after which what a rule did ends, if it says so.
+    pub(super) fn ttl(&self, rule: &str) -> Option<u32> {
+        self.known.get(rule)?.ttl
+    }
+
+    /// What is known of a rule that may ask for this; why it may not.
+    pub(super) fn allow(&self, rule: &str, verb: Verb) -> Result<&Grant, String> {
         let Some(grant) = self.known.get(rule) else {
             return Err("no rule of this id was granted an action".to_owned());
         };
         if grant.may.iter().any(|one| one == verb.as_str()) {
-            Ok(grant.sha256.clone())
+            Ok(grant)
         } else {
             Err(format!("`{}` was not granted to this rule", verb.as_str()))
         }
@@ -235,7 +242,8 @@ pub(crate) fn print(args: &RunArgs) -> Result<Exit, Failure> {
         let text = texts.get(origin.file.as_str()).copied().unwrap_or_default();
         let sha256 = packs::Sha256::of(text.as_bytes()).to_string();
         let may = may.into_iter().map(|verb| verb.as_str().to_owned()).collect();
-        let line = serde_json::to_string(&Grant { rule: id.clone(), sha256, may });
+        let ttl = rule.meta.response_ttl;
+        let line = serde_json::to_string(&Grant { rule: id.clone(), sha256, may, ttl });
         writeln!(out, "{}", line.unwrap_or_default())?;
     }
     Ok(Exit::Ok)

@@ -52,6 +52,7 @@ use limits::{Bounds, Limits, Room};
 use process::Held;
 use protected::Protected;
 
+pub(crate) use children::end_with_the_guard;
 pub(crate) use grants::print as print_grants;
 pub(crate) use kept::read as read_kept;
 
@@ -127,7 +128,7 @@ impl Actor {
             audit,
             keep: Keep::open(&args.state_dir),
             place: Place::new(args),
-            children: Children::default(),
+            children: Children::new(),
             captures: Captures::new(args),
             seen: HashSet::new(),
             figures: BTreeMap::new(),
@@ -140,6 +141,12 @@ impl Actor {
     /// Rules were read that ask for something: what they may is read, too.
     pub(super) fn rules_changed(&mut self) {
         self.grants.ask(&self.options);
+    }
+
+    /// Rules are read by other options from now on.
+    pub(super) fn follow(&mut self, options: Vec<OsString>) {
+        self.options = options;
+        self.reload();
     }
 
     /// The rules are to be read again; nobody need say so if none may act.
@@ -186,7 +193,9 @@ impl Actor {
 
     fn decide(&mut self, act: &Act, scene: Scene, about: &mut Map<String, Json>) -> Decision {
         match self.grants.allow(&act.rule, act.verb) {
-            Ok(digest) => drop(about.insert("rule_sha256".to_owned(), digest.into())),
+            Ok(grant) => {
+                about.insert("rule_sha256".to_owned(), grant.sha256.clone().into());
+            }
             Err(reason) => return Decision::Refused(reason),
         }
         // What is asked for counts although it may not be done: whoever asks so much is wrong.
@@ -199,6 +208,9 @@ impl Actor {
             Ok(found) => found,
             Err(reason) => return Decision::Refused(reason),
         };
+        if let (true, Some(seconds)) = (act.verb.is_reversible(), self.lasts(act, &deed)) {
+            about.insert("ttl_s".to_owned(), seconds.into());
+        }
         let again = |one: &Kept| deed.is_once() && one.deed == deed;
         if let Some(one) = self.keep.of(again).first() {
             return Decision::Refused(format!("action {} has done that already", one.id));
@@ -231,7 +243,8 @@ impl Actor {
         self.notice("responses_off", &message, &details);
     }
 
-    fn notice(&mut self, action: &str, message: &str, details: &Json) {
+    /// Has something told among the alerts.
+    pub(super) fn notice(&mut self, action: &str, message: &str, details: &Json) {
         if self.notices.len() == NOTICES_MAX {
             // The audit log and the agent's own have it.
             self.notices.pop_front();
@@ -281,8 +294,7 @@ impl Actor {
                 None
             }
         };
-        let seconds = i64::try_from(self.ttl.as_secs()).unwrap_or(i64::MAX);
-        let seconds = deed.lasts(seconds);
+        let seconds = self.lasts(act, deed);
         let stored = id.map_or(Ok(()), |id| self.store(act, deed, id, seconds));
         let (number, protected) = (id.unwrap_or_default(), (&self.protected, worker));
         let lasting = (act.rule.as_str(), seconds.unwrap_or(i64::MAX));
@@ -317,6 +329,13 @@ impl Actor {
             self.count(&act.rule, act.verb, if outcome.is_ok() { "done" } else { "failed" });
             tracing::warn!(rule = act.rule, pid = act.pid, ?outcome, "done, unwritten");
         }
+    }
+
+    /// Seconds that this stays in effect: what its rule says, but no longer than the operator lets it.
+    fn lasts(&self, act: &Act, deed: &Deed) -> Option<i64> {
+        let most = i64::try_from(self.ttl.as_secs()).unwrap_or(i64::MAX);
+        let own = self.grants.ttl(&act.rule).map_or(most, i64::from);
+        deed.lasts(own.min(most))
     }
 
     /// Has somebody elsewhere told, by a process without any privilege.

@@ -1,5 +1,7 @@
 //! Actions on real processes, and the audit log that they leave.
 
+mod lasting;
+
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::fs::{self, OpenOptions};
@@ -11,6 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Parser;
+use model::policy::Operations;
 
 use super::grants::Grant;
 use super::*;
@@ -30,8 +33,9 @@ fn actor(state: &Path, more: &[&str]) -> Actor {
     let Asked::Run(args) = Cli::parse_from(words).command else { panic!() };
     let mut actor = Actor::new(&args, Vec::new(), Arc::new(Audit::at(state)));
     let may = Verb::ALL.iter().map(|verb| verb.as_str().to_owned()).collect();
-    let grant = |rule: &str, may| Grant { rule: rule.into(), sha256: "5a".into(), may };
-    actor.grants.put(vec![grant("all", may), grant("stops", vec!["stop".to_owned()])]);
+    let grant = |rule: &str, may| Grant { rule: rule.into(), sha256: "5a".into(), may, ttl: None };
+    let brief = Grant { ttl: Some(30), ..grant("brief", vec!["stop".to_owned()]) };
+    actor.grants.put(vec![grant("all", may), grant("stops", vec!["stop".to_owned()]), brief]);
     actor
 }
 
@@ -57,7 +61,15 @@ impl Victim {
     fn asks(&self, rule: &str, verb: Verb) -> Act {
         let start = started(self.pid()).unwrap() * TICK;
         let alert = ALERTS.fetch_add(1, Ordering::Relaxed).into();
-        Act { rule: rule.into(), verb, alert, pid: self.pid(), start, object: Object::None }
+        Act {
+            rule: rule.into(),
+            verb,
+            alert,
+            pid: self.pid(),
+            start,
+            object: Object::None,
+            operations: Operations::default(),
+        }
     }
 }
 
@@ -289,49 +301,6 @@ fn a_storm_meets_the_limits_then_the_breaker_and_who_is_protected_lives() {
     until("it has ended", || state(fresh.pid()).is_none());
     assert!(!fresh.is_alive());
     assert_eq!(actor.undo(&resume)["error"], "the circuit breaker has not tripped");
-}
-
-#[test]
-fn what_was_stopped_goes_on_when_an_operator_says_so_or_its_time_is_over() {
-    let dir = tempfile::tempdir().unwrap();
-    let ttl = ["--enforce", "--action-ttl", "60s"];
-    let mut first = actor(dir.path(), &ttl);
-    let (one, two) = (Victim::new("sleep 60"), Victim::new("sleep 60"));
-    for victim in [&one, &two] {
-        first.act(&victim.asks("all", Verb::Stop), SCENE);
-        until("it is stopped", || state(victim.pid()) == Some('T'));
-    }
-    let kept = first.keep.of(|_| true);
-    let undo = |id| Undo { what: What::One(id), uid: 7, reason: "a mistake".into() };
-    let missing = first.undo(&undo(9_999));
-    assert!(missing["error"].as_str().unwrap().contains("is no action"), "{missing}");
-    let done = first.undo(&undo(kept[0].id));
-    assert_eq!(
-        (&done["undone"][0]["id"], &done["undone"][0]["error"]),
-        (&kept[0].id.into(), &Json::Null)
-    );
-    until("the first goes on", || state(one.pid()) == Some('S'));
-    assert_eq!(state(two.pid()), Some('T'), "the control");
-    let again = first.undo(&undo(kept[0].id));
-    assert!(again["error"].as_str().unwrap().contains("in effect no more"), "{again}");
-    drop(first);
-    // Another agent, later.
-    let mut second = actor(dir.path(), &ttl);
-    second.begin().unwrap();
-    assert_eq!(state(two.pid()), Some('T'), "its time is not over");
-    second.expire(now() + 61);
-    until("the second goes on", || state(two.pid()) == Some('S'));
-    assert!(second.keep.of(|_| true).is_empty() && Keep::open(dir.path()).of(|_| true).is_empty());
-    let ends: Vec<Json> =
-        lines(dir.path()).into_iter().filter(|line| line["action"] == "response-undo").collect();
-    assert_eq!((&ends[0]["decision"], &ends[0]["uid"]), (&"rolled-back".into(), &7.into()));
-    assert_eq!((&ends[1]["decision"], &ends[1]["of"]), (&"expired".into(), &kept[1].id.into()));
-    let killed = Victim::new("sleep 60");
-    second.act(&killed.asks("all", Verb::Kill), SCENE);
-    let id = lines(dir.path()).iter().rev().find_map(|line| line["of"].as_u64()).unwrap();
-    let never = second.undo(&undo(id));
-    assert!(never["error"].as_str().unwrap().contains("cannot be undone"), "{never}");
-    is_sound(dir.path());
 }
 
 #[test]

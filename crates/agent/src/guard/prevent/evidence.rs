@@ -1,6 +1,6 @@
 //! What was denied, by whom and why: told in the log, kept for `aegisbpf why`.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use model::policy::Operation;
@@ -9,12 +9,17 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use policy::verdicts::Answer;
 use serde::Serialize;
+use serde_json::{Value as Json, json};
 use zerocopy::FromBytes;
 
 use super::thing;
 use crate::policy::store::About;
 use crate::render::escape::piece;
 
+/// Rules and outcomes that are counted apart, and what the others are called: their list has to fit into
+/// the message with all counters.
+const BY_RULE_MAX: usize = 256;
+const OTHER: &str = crate::metrics::OTHER;
 /// Denials that are kept: their list fits into one message to the worker.
 const KEPT: usize = 100;
 /// Letters of an object, and of the words of a rule, that are kept.
@@ -82,6 +87,8 @@ pub(super) struct Evidence {
     kept: VecDeque<Denial>,
     count: u64,
     verdicts: Verdicts,
+    /// The same by rule and outcome.
+    by_rule: BTreeMap<(String, &'static str), u64>,
     /// What the worker was not told yet.
     fresh: VecDeque<Denial>,
 }
@@ -118,13 +125,15 @@ impl Evidence {
                 continue;
             };
             let is_kill = record.answer == Answer::Kill as u16;
-            let told = match record.flags {
-                flags if flags & WOULD != 0 => &mut self.verdicts.would_deny,
-                flags if flags & AUDIT != 0 => &mut self.verdicts.reported,
-                _ if is_kill => &mut self.verdicts.killed,
-                _ => &mut self.verdicts.denied,
+            let (outcome, told) = match record.flags {
+                flags if flags & WOULD != 0 => ("would_deny", &mut self.verdicts.would_deny),
+                flags if flags & AUDIT != 0 => ("reported", &mut self.verdicts.reported),
+                _ if is_kill => ("killed", &mut self.verdicts.killed),
+                _ => ("denied", &mut self.verdicts.denied),
             };
-            *told += 1 + u64::from(record.untold);
+            let alike = 1 + u64::from(record.untold);
+            *told += alike;
+            self.count_rule(rule_of(&record, about), outcome, alike);
             // LSM programs have done it themselves; then there is nobody any more.
             if is_kill && record.flags & (WOULD | AUDIT) == 0 {
                 end(&record);
@@ -141,6 +150,20 @@ impl Evidence {
             self.untold(more);
             tracing::warn!(more, "more was denied at the same time");
         }
+    }
+
+    fn count_rule(&mut self, rule: Option<String>, outcome: &'static str, more: u64) {
+        let mut key = (rule.unwrap_or_else(|| OTHER.to_owned()), outcome);
+        if self.by_rule.len() >= BY_RULE_MAX && !self.by_rule.contains_key(&key) {
+            OTHER.clone_into(&mut key.0);
+        }
+        *self.by_rule.entry(key).or_default() += more;
+    }
+
+    /// How many requests came to what, by rule.
+    pub(super) fn by_rule(&self) -> Vec<Json> {
+        let one = |((rule, outcome), count): (&(String, &str), &u64)| json!({ "rule": rule, "outcome": outcome, "count": count });
+        self.by_rule.iter().map(one).collect()
     }
 
     fn keep(&mut self, denial: Denial, told: bool) {
@@ -171,6 +194,7 @@ impl Evidence {
         let about = about.filter(|about| about.generation == record.generation);
         let rule = about.and_then(|about| about.rules.get(record.rule as usize));
         let operation = Operation::ALL.get(usize::from(record.operation));
+        let name = rule_of(record, about);
         Denial {
             id: format!("{}-{}", record.generation, self.count),
             time: wall_clock(record.h.time),
@@ -188,14 +212,20 @@ impl Evidence {
             uid: record.h.uid,
             executable: is_same(record).then(|| executable(record.h.pid)).flatten(),
             generation: record.generation,
-            rule: rule
-                .map(|rule| format!("{}/{}", rule.policy, rule.id))
-                .or_else(|| (record.why == SELF).then(|| "self-protection".to_owned())),
+            rule: name,
             place: rule.map(|rule| format!("{}:{}", rule.file, rule.line)),
             severity: rule.map(|rule| rule.severity.clone()),
             message: rule.and_then(|rule| Some(short(rule.message.as_deref()?))),
         }
     }
+}
+
+/// Policy and id of the rule that decided.
+fn rule_of(record: &RecDenial, about: Option<&About>) -> Option<String> {
+    let about = about.filter(|about| about.generation == record.generation);
+    let rule = about.and_then(|about| about.rules.get(record.rule as usize));
+    rule.map(|rule| format!("{}/{}", rule.policy, rule.id))
+        .or_else(|| (record.why == SELF).then(|| "self-protection".to_owned()))
 }
 
 /// Which records are told, by their places: of each process and rule the first one, then others.

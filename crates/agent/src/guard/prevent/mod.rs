@@ -9,6 +9,7 @@ mod canary;
 mod containers;
 mod domains;
 mod evidence;
+mod figures;
 mod follow;
 mod host;
 mod judge;
@@ -284,21 +285,6 @@ impl Prevention {
     /// The worker could not be told so many.
     pub(super) fn untold(&mut self, denials: usize) {
         self.evidence.untold(denials);
-    }
-
-    /// What `status` tells of policies.
-    pub(super) fn figures(&self) -> Json {
-        let counters = self.tier.as_ref().and_then(|tier| tier.counters().ok());
-        let mut verdicts = self.evidence.verdicts();
-        verdicts.untold += counters.map_or(0, |one| one.alike);
-        json!({
-            "mode": if self.enforce { "enforce" } else { "audit" },
-            "disabled": self.off,
-            "tier": self.tier.as_ref().map(|tier| tier.name()),
-            "generation": self.active.as_ref().map(|one| one.stored.about.generation),
-            "verdicts": verdicts,
-            "decisions_lost": counters.map(|one| one.lost),
-        })
     }
 
     /// What [`Prevention::service`] is worth to be called for at once when it can be read.

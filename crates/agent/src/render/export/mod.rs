@@ -2,6 +2,8 @@
 //! place for is left out, or handed over as it is.
 
 mod cef;
+mod ecs;
+mod falco;
 mod ocsf;
 #[cfg(test)]
 mod tests;
@@ -9,6 +11,8 @@ mod tests;
 use serde_json::{Map, Value as Json};
 
 pub(crate) use cef::{line as cef, notice as cef_notice};
+pub(crate) use ecs::document as ecs;
+pub(crate) use falco::document as falco;
 pub(crate) use ocsf::document as ocsf;
 
 /// Who made it.

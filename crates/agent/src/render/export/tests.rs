@@ -181,3 +181,54 @@ fn a_line_of_cef_is_read_back_as_it_was_meant() {
     let (head, values) = parts(&cef_notice(7));
     assert_eq!((head[4].as_str(), values[0].1.as_str()), ("lines-lost", "7"));
 }
+
+#[test]
+fn what_is_no_field_of_ecs_stands_below_our_own_name() {
+    for document in documents() {
+        let ecs = ecs(&document, "the-id");
+        for own in ["alert", "severity", "kestrel", "events", "incident"] {
+            assert!(ecs.get(own).is_none(), "{own}: {ecs:#}");
+        }
+        assert!(ecs.pointer("/rule/severity").is_none() && ecs.pointer("/rule/file").is_none());
+        assert_eq!(
+            (&ecs["ecs"]["version"], &ecs["event"]["id"]),
+            (&"8.17.0".into(), &"the-id".into())
+        );
+    }
+    let all = documents();
+    let alert = ecs(&all[0], "ab");
+    assert_eq!(
+        (&alert["event"]["severity"], &alert["aegisbpf"]["severity"]),
+        (&73.into(), &"high".into())
+    );
+    assert_eq!(
+        (&alert["aegisbpf"]["alert"]["id"], &alert["rule"]["id"]),
+        (&"ab".into(), &"exec-from-tmp".into())
+    );
+    let denied = ecs(&all[3], "cd");
+    assert_eq!(
+        (&denied["aegisbpf"]["rule"]["file"], &denied["rule"]["ruleset"]),
+        (&"p.yaml".into(), &"base".into())
+    );
+    let health = ecs(&all[7], "ef");
+    assert_eq!(
+        (&health["event"]["severity"], &health["aegisbpf"]["health"]),
+        (&0.into(), &json!({}))
+    );
+}
+
+#[test]
+fn falcosidekick_gets_what_falco_would_say() {
+    let all = documents();
+    let told = falco(&all[2], "ab");
+    assert_eq!(
+        (&told["priority"], &told["rule"], &told["uuid"]),
+        (&"Error".into(), &"n".into(), &"ab".into())
+    );
+    assert_eq!(told["time"], "2026-11-23T11:45:41.002944260Z");
+    assert_eq!(told["tags"], json!(["TA0002", "T1059.004", "T1204"]));
+    let fields = &told["output_fields"];
+    assert_eq!((&fields["proc.exepath"], &fields["fd.rport"]), (&"/tmp/x".into(), &443.into()));
+    assert_eq!((&fields["container.name"], &fields["alert.id"]), (&"web".into(), &"ab".into()));
+    assert_eq!(falco(&all[7], "x")["rule"], "rules_refused", "what is told of the agent itself");
+}

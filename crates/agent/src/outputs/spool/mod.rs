@@ -13,7 +13,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Dir, Mode, OFlags};
+use rustix::fs::{CWD, Dir, Mode, OFlags, openat};
 
 /// What the name of a segment ends with.
 const ENDING: &str = "jsonl";
@@ -38,7 +38,7 @@ fn segment(dir: &Path, first: u64) -> PathBuf {
 /// Opens the directory. The writer has fewer rights than the reader, so it is no link to another one.
 fn directory(dir: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(dir, flags, Mode::empty())?)
+    Ok(openat(CWD, dir, flags, Mode::empty())?)
 }
 
 /// The first lines of all segments, in order.

@@ -265,6 +265,12 @@ pub(super) const GROUPS: &[Group] = &[
         spare: calls![epoll_pwait, epoll_pwait2, eventfd, socketpair: unix],
     },
     Group {
+        purpose: "signals to the whole group of processes are not for it",
+        kinds: &[Forward],
+        calls: calls![signalfd4],
+        spare: &[],
+    },
+    Group {
         purpose: "the journal of this host",
         kinds: &[Forward],
         calls: calls![socket: unix, connect, setsockopt, sendto: connected, memfd_create, sendmsg],

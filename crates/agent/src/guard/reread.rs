@@ -6,8 +6,9 @@ use std::os::fd::BorrowedFd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::json;
 
+use super::child::exit_code;
 use super::child::{self, Worker};
-use super::{Guard, exit_code, reload};
+use super::{Guard, reload};
 use crate::config::{self, Effective};
 use crate::proto;
 

@@ -226,6 +226,13 @@ pub(super) fn reader_options(args: &RunArgs) -> Vec<std::ffi::OsString> {
     list
 }
 
+/// The code of an ended process, negative for the signal that killed it.
+pub(super) fn exit_code(status: Option<ExitStatus>) -> i32 {
+    use std::os::unix::process::ExitStatusExt;
+    status
+        .map_or(-1, |status| status.code().unwrap_or_else(|| -status.signal().unwrap_or_default()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -47,7 +47,7 @@ use act::{Actor, Scene};
 use backoff::Backoff;
 use broker::Broker;
 use changes::Changes;
-use child::Worker;
+use child::{Worker, exit_code};
 use forwarding::Forwarding;
 use notify::Notify;
 use prevent::{Keeper, Prevention};
@@ -112,6 +112,7 @@ pub(crate) fn run(configured: &Effective) -> Result<Exit, Failure> {
         changes,
         forwarding: Forwarding::new(args),
         signals,
+        served: Instant::now(),
         started,
         look: Look::new(&args.state_dir),
         audit,
@@ -207,6 +208,8 @@ struct Guard<'a> {
     changes: Changes,
     forwarding: Forwarding,
     signals: SignalFd,
+    /// When sources and all else that works for a moment at a time got their last one.
+    served: Instant,
     started: u64,
     look: Look,
     audit: Arc<Audit>,
@@ -381,10 +384,13 @@ impl Guard<'_> {
         let heard = ready.clone().skip(fixed).any(|ready| ready);
         let mut next = || ready.next().unwrap_or(false);
         let (signals, sensors) = (next(), next());
-        Ok(Ready { signals, sensors: sensors || heard, worker: worker.is_some() && next() })
+        // A worker that has much to say keeps nobody else from their turn.
+        let sensors = sensors || heard || self.served.elapsed() >= SERVICE_PERIOD;
+        Ok(Ready { signals, sensors, worker: worker.is_some() && next() })
     }
 
     fn service(&mut self, worker: u32) {
+        self.served = Instant::now();
         if let Err(error) = self.sensors.service() {
             tracing::warn!(%error, "a sensor could not be read");
         }
@@ -438,11 +444,4 @@ fn reload(worker: &Worker) {
     if let Err(error) = proto::send_reload(worker.socket()) {
         tracing::error!(%error, "the worker cannot be told to read the rules again");
     }
-}
-
-/// The code of an ended process, negative for the signal that killed it.
-fn exit_code(status: Option<std::process::ExitStatus>) -> i32 {
-    use std::os::unix::process::ExitStatusExt;
-    status
-        .map_or(-1, |status| status.code().unwrap_or_else(|| -status.signal().unwrap_or_default()))
 }

@@ -8,8 +8,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::json;
 
 use super::broker::Broker;
+use super::child::exit_code;
 use super::child::{self, Worker};
-use super::{Guard, exit_code, reload};
+use super::{Guard, reload};
 use crate::config::{self, Effective};
 use crate::proto;
 

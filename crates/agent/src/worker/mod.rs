@@ -52,6 +52,7 @@ pub(crate) use generations::in_force;
 pub(crate) use host::read_limited;
 pub(crate) use publisher::ancestors;
 pub(crate) use recorder::history::{DIRECTORY as HISTORY, segments};
+pub(crate) use watch::{Seen, Watch};
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;

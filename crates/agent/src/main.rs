@@ -20,6 +20,7 @@
 //! | [`suppressions`] | what the operator does not want to be told again |
 //! | [`seccomp`] | what the kernel lets a process of the agent do |
 //! | [`exit`] | exit codes |
+//! | [`http`] | the client with which others are told |
 //! | [`incidents`] | alerts of one tree of processes, put together |
 #![forbid(unsafe_code)]
 
@@ -30,6 +31,7 @@ mod cmd;
 mod config;
 mod exit;
 mod guard;
+mod http;
 mod incidents;
 mod landlock;
 mod metrics;

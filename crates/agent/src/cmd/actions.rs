@@ -16,7 +16,7 @@ use crate::guard::read_kept;
 use crate::policy::load::now;
 use crate::proto::{Request, Undo, What};
 use crate::render::escape::piece;
-use crate::render::table;
+use crate::render::{seconds, table};
 
 /// Runs the command that was asked for.
 pub(crate) fn run(args: &ActionsArgs) -> Result<Exit, Failure> {
@@ -131,7 +131,7 @@ fn list(args: &ListArgs) -> Result<Exit, Failure> {
         };
         vec![
             one.id().to_string(),
-            word(line, "@timestamp").chars().take("2026-01-01T00:00:00".len()).collect(),
+            seconds(word(line, "@timestamp")),
             piece(word(line, "response")),
             number(line, "pid").unwrap_or_default().to_string(),
             piece(word(line, "executable")),
@@ -198,7 +198,7 @@ fn would(args: &ListArgs) -> Result<Exit, Failure> {
     }
     let rows = sums.iter().map(|(key, (count, last))| {
         let mut row: Vec<String> = key.iter().map(|cell| piece(cell)).collect();
-        row.extend([count.to_string(), last.chars().take("2026-01-01T00:00:00".len()).collect()]);
+        row.extend([count.to_string(), seconds(last)]);
         row
     });
     let heading = ["rule", "what", "executable", "user", "count", "last"];

@@ -11,6 +11,7 @@ use crate::cli::Output;
 use crate::cli::audit::{AuditCommand, TailArgs, VerifyArgs};
 use crate::exit::{Exit, Failure};
 use crate::render::escape::piece;
+use crate::render::seconds;
 
 /// Lines that `tail` keeps in memory at most.
 const TAIL_MAX: usize = 100_000;
@@ -149,7 +150,7 @@ pub(super) fn shown(line: &[u8], output: Output) -> String {
         return piece(&raw()) + "\n";
     };
     let of = |name: &str| fields.get(name).and_then(Json::as_str).unwrap_or_default();
-    let time: String = of("@timestamp").chars().take("2026-01-01T00:00:00".len()).collect();
+    let time = seconds(of("@timestamp"));
     let number = fields.get("seq").and_then(Json::as_u64).unwrap_or_default();
     let heading = format!("{} {number} {}", piece(&time), piece(of("action")));
     let words = fields.iter().filter(|(name, _)| !COLUMNS.contains(&name.as_str()));

@@ -11,7 +11,7 @@ use crate::client;
 use crate::exit::{Exit, Failure};
 use crate::incidents::{Incident, Process};
 use crate::render::escape::piece;
-use crate::render::table;
+use crate::render::{seconds, table};
 
 /// Letters of an id that are shown in the list; any that are unique do.
 const ID_SHOWN: usize = 12;
@@ -97,11 +97,6 @@ fn list(all: &[&Told]) -> String {
     });
     let heading = ["id", "state", "last", "severity", "alerts", "denied", "began with", "worst"];
     table::plain(&heading, rows)
-}
-
-/// A time without what is below a second.
-fn seconds(time: &str) -> String {
-    time.chars().take("2026-01-01T00:00:00".len()).collect()
 }
 
 /// All of one incident, for people.

@@ -8,14 +8,12 @@ use std::io::{BufRead, BufReader, Read};
 use std::time::Duration;
 
 use ureq::Agent;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::exit::{Exit, Failure};
+use crate::http;
 
 /// Bytes of the input: less than a pipe holds.
 const INPUT_MAX: u64 = 32 << 10;
-/// How long one try may take.
-const LIMIT: Duration = Duration::from_secs(10);
 /// How long is waited before the second try, and before the third.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 
@@ -27,7 +25,7 @@ pub(crate) fn run() -> Result<Exit, Failure> {
         input.read_line(line).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     }
     let [url, document] = lines;
-    let agent = client();
+    let agent = http::client(&http::native());
     let mut pauses = PAUSES.into_iter();
     loop {
         // An address with a secret must not get into the audit log by way of an error.
@@ -37,19 +35,9 @@ pub(crate) fn run() -> Result<Exit, Failure> {
         };
         match pauses.next().filter(|_| is_worth_another(&error)) {
             Some(pause) => std::thread::sleep(pause),
-            None => return Err(Failure::new(Exit::Failed, shown(&error))),
+            None => return Err(Failure::new(Exit::Failed, http::shown(&error))),
         }
     }
-}
-
-/// No redirection is followed: it is told to whom the operator named. Whom he trusts is whom the host trusts.
-fn client() -> Agent {
-    let trusted = rustls_native_certs::load_native_certs().certs;
-    let trusted: Vec<_> = trusted.iter().map(|one| Certificate::from_der(one).to_owned()).collect();
-    let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&trusted)).build();
-    let config = Agent::config_builder().timeout_global(Some(LIMIT)).max_redirects(0);
-    let config = config.tls_config(tls);
-    config.user_agent(concat!("aegisbpf/", env!("CARGO_PKG_VERSION"))).build().into()
 }
 
 fn send(agent: &Agent, url: &str, document: &str) -> Result<(), ureq::Error> {
@@ -67,14 +55,5 @@ fn is_worth_another(error: &ureq::Error) -> bool {
         | ureq::Error::HostNotFound
         | ureq::Error::ConnectionFailed => true,
         _ => false,
-    }
-}
-
-fn shown(error: &ureq::Error) -> String {
-    match error {
-        ureq::Error::StatusCode(code) => format!("the receiver answers {code}"),
-        ureq::Error::TooManyRedirects => "the receiver names another address".to_owned(),
-        ureq::Error::BadUri(_) => "the address cannot be used".to_owned(),
-        other => other.to_string(),
     }
 }

@@ -2,13 +2,16 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use capture::frame::Kind;
 use capture::play::Heard;
 use capture::{Head, Piece, Player, Reader, RuleSet};
-use engine::NoScripts;
+use engine::{NoScripts, View};
+use model::field;
 use model::program::Program;
 use model::script::Scripts;
+use model::value::{Fields, Value};
 
 use crate::exit::{Exit, Failure};
 use crate::{state as dirs, worker};
@@ -33,6 +36,23 @@ pub(crate) fn files(named: &[PathBuf], state: &Path) -> Result<Vec<PathBuf>, Fai
             .help("run the agent without `--history off`, or name a recording"));
     }
     Ok(files)
+}
+
+/// Longer than any recording.
+const CENTURY: Duration = Duration::from_hours(24 * 36_525);
+
+/// The time so long ago, in ns since 1970.
+pub(crate) fn begin(since: Option<Duration>) -> Option<i64> {
+    since.map(|since| {
+        let ago = i64::try_from(since.min(CENTURY).as_nanos()).unwrap_or(i64::MAX);
+        i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX) - ago
+    })
+}
+
+/// Whether an event was before that time.
+pub(crate) fn is_before(view: &View<'_>, begin: Option<i64>) -> bool {
+    let is_old = |begin| matches!(view.get(field::TIMESTAMP), Value::Int(time) if time < begin);
+    begin.is_some_and(is_old)
 }
 
 fn no_scripts(_: &Program) -> Box<dyn Scripts> {

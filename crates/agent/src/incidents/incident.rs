@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use model::program::Severity;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use super::lineage::Lineage;
 use super::{LASTS_S, QUIET_S};
+use crate::render::compact::Doc;
 
 /// Processes of a tree that are kept; more are counted. Those with alerts, and the way to them.
 const PROCESSES_MAX: usize = 64;
@@ -187,11 +189,7 @@ impl Incident {
 
     /// Adds an alert; how many it has now that are alike.
     pub(super) fn add(&mut self, alert: &Map<String, Json>, lineage: &Lineage, now: u64) -> u64 {
-        let at = |path: &str| {
-            let (first, rest) = path.split_once('.').unwrap_or((path, ""));
-            let object = alert.get(first)?;
-            if rest.is_empty() { object.as_str() } else { object.get(rest)?.as_str() }
-        };
+        let at = |path: &str| Doc(alert).get(path)?.as_str();
         let time = at("@timestamp").unwrap_or_default().to_owned();
         if self.alerts == 0 {
             self.first.clone_from(&time);
@@ -200,7 +198,8 @@ impl Incident {
         self.last_s = now;
         self.alerts += 1;
         let severity = at("severity").unwrap_or_default();
-        if rank(severity) >= rank(&self.severity) {
+        // What is none is below all.
+        if Severity::from_name(severity) >= Severity::from_name(&self.severity) {
             severity.clone_into(&mut self.severity);
         }
         let outcome = at("event.reason").filter(|_| at("rule.ruleset").is_some());
@@ -279,10 +278,4 @@ impl Incident {
             }
         }
     }
-}
-
-/// The order of severities; what is none is below all.
-fn rank(severity: &str) -> usize {
-    let order = ["informational", "low", "medium", "high", "critical"];
-    order.iter().position(|one| *one == severity).map_or(0, |at| at + 1)
 }

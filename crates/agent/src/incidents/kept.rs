@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 use serde::{Deserialize, Serialize};
 
 use super::{INCIDENTS_MAX, Incident, Incidents};
+use crate::policy::store::write;
 
 /// Directory in the state of the agent.
 pub(super) const DIRECTORY: &str = "incidents";
@@ -44,6 +45,7 @@ impl Keeper {
     pub(crate) fn start(state: &Path, boot: &str) -> io::Result<Keeper> {
         let directory = state.join(DIRECTORY);
         DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+        write::sweep(&directory);
         let (changes, waiting) = sync_channel(WAITING);
         let writer = std::thread::Builder::new().name("incidents".into()).spawn(move || {
             crate::seccomp::thread(crate::seccomp::Kind::Incidents);
@@ -114,7 +116,7 @@ fn put(directory: &Path, id: &str, text: Option<&str>) -> io::Result<()> {
             _ => Ok(()),
         };
     };
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    let mut file = tempfile::Builder::new().prefix(write::NEW).tempfile_in(directory)?;
     file.write_all(text.as_bytes())?;
     file.persist(&path)?;
     Ok(())

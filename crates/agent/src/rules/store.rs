@@ -185,17 +185,7 @@ impl Locked<'_> {
     /// Removes what a kill left half written: nobody else writes here now.
     fn tidy(&self) {
         for dir in [self.store.generations(), self.store.root.clone()] {
-            for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-                if !entry.file_name().as_encoded_bytes().starts_with(write::NEW.as_bytes()) {
-                    continue;
-                }
-                let path = entry.path();
-                let gone =
-                    if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-                if let Err(error) = gone {
-                    tracing::debug!(path = %path.display(), %error, "it stays");
-                }
-            }
+            write::sweep(&dir);
         }
     }
 }

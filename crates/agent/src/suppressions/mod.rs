@@ -19,7 +19,7 @@ use serde_json::{Value as Json, json};
 #[cfg(test)]
 use read::DAYS_MAX;
 pub(crate) use read::{Suppression, read};
-pub(crate) use watch::{Watch, open};
+pub(crate) use watch::{Watch, open, print};
 
 use crate::worker::Filter;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Suppressions;
 use super::read::{EXTENSIONS, read};
+use crate::worker::{Seen, Watch as Looks};
 
 /// Between two looks: one stat(2) for each file.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -18,24 +19,22 @@ type Slot = Arc<Mutex<Option<Result<Suppressions, String>>>>;
 pub(crate) struct Watch(Slot);
 
 impl Watch {
-    /// Starts the thread that looks; it ends with the process.
-    pub(crate) fn start(paths: Vec<PathBuf>) -> std::io::Result<Watch> {
+    /// Starts the thread that looks; it ends with the process. The files looked so when they were read.
+    pub(crate) fn start(paths: Vec<PathBuf>, read: u64) -> std::io::Result<Watch> {
         let slot = Slot::default();
         let put = Arc::clone(&slot);
-        let mut seen = files::fingerprint(&paths, EXTENSIONS);
         let look = move || {
             crate::seccomp::thread(crate::seccomp::Kind::Suppressions);
-            // A change counts once two looks in a row have found the same: half of a copy is never read.
-            let mut last = seen;
+            let (mut looks, seen) = (Looks::default(), Seen::default());
+            seen.set(read);
             loop {
                 std::thread::sleep(PERIOD);
-                let print = files::fingerprint(&paths, EXTENSIONS);
-                if print != seen && print == last {
-                    seen = print;
+                let now = print(&paths);
+                if looks.look(&seen, now) {
+                    seen.set(now);
                     let read = open(&paths);
                     *put.lock().unwrap_or_else(PoisonError::into_inner) = Some(read);
                 }
-                last = print;
             }
         };
         std::thread::Builder::new().name("suppressions".into()).spawn(look)?;
@@ -46,6 +45,11 @@ impl Watch {
     pub(crate) fn take(&self) -> Option<Result<Suppressions, String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
+}
+
+/// What the files look like.
+pub(crate) fn print(paths: &[PathBuf]) -> u64 {
+    files::fingerprint(paths, EXTENSIONS)
 }
 
 /// Reads suppressions that are obeyed: files of root's or the agent's user alone.

@@ -216,17 +216,24 @@ async fn get_doctor(State(control): Shared) -> Response {
     axum::Json(control.board.report()).into_response()
 }
 
+/// What the event thread tells, or why it tells nothing.
+async fn told<T>(
+    control: &Control,
+    ask: impl FnOnce(oneshot::Sender<T>) -> Command,
+) -> Result<T, &'static str> {
+    let (answer, told) = oneshot::channel();
+    let asked = control.events.try_send(ask(answer));
+    asked.map_err(|_| "the agent is busy; try again")?;
+    told.await.map_err(|_| "the agent is ending")
+}
+
 async fn get_rules(State(control): Shared) -> Response {
-    let (answer, list) = oneshot::channel();
-    if control.events.try_send(Command::Rules(answer)).is_err() {
-        return refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is busy; try again");
-    }
-    match list.await {
+    match told(&control, Command::Rules).await {
         Ok((infos, figures, scripts)) => {
             let left_out = control.board.rules().left_out;
             axum::Json(status::rules(&infos, &figures, &left_out, &scripts)).into_response()
         }
-        Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending"),
+        Err(why) => refuse(StatusCode::SERVICE_UNAVAILABLE, why),
     }
 }
 
@@ -244,35 +251,28 @@ async fn post_release(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Query(wanted): Query<Release>,
 ) -> Response {
-    let (answer, released) = oneshot::channel();
     let Release { script: name, reason } = wanted;
     let reason: String = reason.chars().take(REASON_MAX).collect();
     let missing = format!("no script `{name}` is in quarantine");
     let who = peer.uid();
-    if control.events.try_send(Command::Release { name, who, reason, answer }).is_err() {
-        return refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is busy; try again");
-    }
-    match released.await {
+    let ask = |answer| Command::Release { name, who, reason, answer };
+    match told(&control, ask).await {
         Ok(true) => axum::Json(json!({ "released": true })).into_response(),
         Ok(false) => refuse(StatusCode::CONFLICT, &missing),
-        Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending"),
+        Err(why) => refuse(StatusCode::SERVICE_UNAVAILABLE, why),
     }
 }
 
 async fn get_metrics(State(control): Shared) -> Response {
-    let (answer, told) = oneshot::channel();
-    if control.events.try_send(Command::Metrics(answer)).is_err() {
-        return refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is busy; try again");
-    }
     if !count(&control).await {
         tracing::warn!("the guard did not count: its figures are older ones");
     }
-    match told.await {
+    match told(&control, Command::Metrics).await {
         Ok(mut samples) => {
             metrics::agent(&mut samples, &control.about, &control.board, &control.state);
             ([(header::CONTENT_TYPE, CONTENT_TYPE)], samples.text()).into_response()
         }
-        Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending"),
+        Err(why) => refuse(StatusCode::SERVICE_UNAVAILABLE, why),
     }
 }
 
@@ -325,12 +325,9 @@ async fn get_alerts(State(control): Shared, Query(wanted): Query<Wanted>) -> Res
 }
 
 async fn get_incidents(State(control): Shared) -> Response {
-    let (answer, list) = oneshot::channel();
-    if control.events.try_send(Command::Incidents(answer)).is_err() {
-        return refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is busy; try again");
-    }
-    let Ok((all, forgotten)) = list.await else {
-        return refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending");
+    let (all, forgotten) = match told(&control, Command::Incidents).await {
+        Ok(list) => list,
+        Err(why) => return refuse(StatusCode::SERVICE_UNAVAILABLE, why),
     };
     let told = all.into_iter().map(|(incident, open)| {
         let mut json = json!(incident);
@@ -344,13 +341,9 @@ async fn get_incidents(State(control): Shared) -> Response {
 }
 
 async fn get_suppressions(State(control): Shared) -> Response {
-    let (answer, list) = oneshot::channel();
-    if control.events.try_send(Command::Suppressions(answer)).is_err() {
-        return refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is busy; try again");
-    }
-    match list.await {
+    match told(&control, Command::Suppressions).await {
         Ok(list) => axum::Json(list).into_response(),
-        Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending"),
+        Err(why) => refuse(StatusCode::SERVICE_UNAVAILABLE, why),
     }
 }
 

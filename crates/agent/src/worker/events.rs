@@ -11,6 +11,7 @@ use model::interest::Interest;
 use model::wire::Record;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value as Json;
+use tokio::sync::oneshot;
 
 use super::acts::Acts;
 use super::arms::Arms;
@@ -307,45 +308,31 @@ impl Worker {
     fn command(&mut self, command: Command) -> Result<(), Failure> {
         match command {
             Command::Recent(stream, answer) => {
-                if answer.send(self.publisher.hub.recent(stream)).is_err() {
-                    tracing::debug!("a client left while it asked");
-                }
+                tell(answer, self.publisher.hub.recent(stream));
             }
             Command::Join(client, answer) => {
                 let joined = self.publisher.hub.join(*client);
                 self.subscribe()?;
-                if answer.send(joined.then_some(self.subscriptions)).is_err() {
-                    tracing::debug!("a client left while it joined");
-                }
+                tell(answer, joined.then_some(self.subscriptions));
             }
             Command::Reload(ask, accept, answer) => {
                 self.changing.reloader.ask(ask, accept, Some(answer));
             }
             Command::Release { name, who, reason, answer } => {
-                if answer.send(self.release(&name, who, &reason)).is_err() {
-                    tracing::debug!("a client left while it asked");
-                }
+                tell(answer, self.release(&name, who, &reason));
             }
             Command::Record(frames, answer) => {
                 let joined = self.recorder.join(frames, &self.engine);
-                if answer.send(joined).is_err() {
-                    tracing::debug!("a client left while it asked");
-                }
+                tell(answer, joined);
             }
             Command::Metrics(answer) => {
-                if answer.send(self.metrics()).is_err() {
-                    tracing::debug!("a client left while it asked");
-                }
+                tell(answer, self.metrics());
             }
             Command::Incidents(answer) => {
-                if answer.send(self.publisher.incidents()).is_err() {
-                    tracing::debug!("a client left while it asked");
-                }
+                tell(answer, self.publisher.incidents());
             }
             Command::Suppressions(answer) => {
-                if answer.send(self.suppressing.document()).is_err() {
-                    tracing::debug!("a client left while it asked");
-                }
+                tell(answer, self.suppressing.document());
             }
             Command::Rules(answer) => {
                 let health = &self.publisher.health;
@@ -357,9 +344,7 @@ impl Worker {
                         self.publisher.conceal(reason);
                     }
                 }
-                if answer.send((infos, figures, scripts)).is_err() {
-                    tracing::debug!("a client left while it asked");
-                }
+                tell(answer, (infos, figures, scripts));
             }
         }
         Ok(())
@@ -445,6 +430,13 @@ impl Worker {
             recording_lost: recorded.lost,
             recording_frames_lost: recorded.frames_lost,
         });
+    }
+}
+
+/// Answers a client, unless it has left.
+fn tell<T>(client: oneshot::Sender<T>, answer: T) {
+    if client.send(answer).is_err() {
+        tracing::debug!("a client left while it asked");
     }
 }
 

@@ -56,6 +56,7 @@ pub(crate) use recorder::history::{DIRECTORY as HISTORY, segments};
 pub(crate) use rules::places as rule_places;
 pub(crate) use suppressing::places as suppression_places;
 pub(crate) use watch::look;
+pub(crate) use watch::{Seen, Watch};
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;

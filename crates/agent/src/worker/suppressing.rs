@@ -11,7 +11,7 @@ use super::publisher::Publisher;
 use crate::audit::Audit;
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
-use crate::suppressions::{Suppressions, Watch, open};
+use crate::suppressions::{Suppressions, Watch, open, print};
 
 /// Where suppressions are, if it is not said.
 const DIRECTORY: &str = "/etc/aegisbpf/suppressions.d";
@@ -47,6 +47,8 @@ impl Suppressing {
             Failure::new(Exit::Config, format!("cannot use the suppressions: {error}"))
                 .help("docs/rules.md says what such a file holds")
         };
+        // Before they are read: what changes meanwhile is read again.
+        let seen = print(&paths);
         let all = open(&paths).map_err(wrong)?;
         if !all.is_empty() {
             note(audit, &all);
@@ -54,7 +56,7 @@ impl Suppressing {
         let watch = if args.no_watch || paths.is_empty() {
             Watch::default()
         } else {
-            Watch::start(paths)
+            Watch::start(paths, seen)
                 .map_err(|e| Failure::new(Exit::Internal, format!("cannot start a thread: {e}")))?
         };
         Ok(Suppressing { all, watch })

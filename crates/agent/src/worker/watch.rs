@@ -86,7 +86,7 @@ pub(crate) fn look(args: &RunArgs) -> u64 {
 
 /// Two looks.
 #[derive(Debug, Default)]
-struct Watch {
+pub(crate) struct Watch {
     last: u64,
     /// What was asked to be read; it is not asked for twice.
     asked: Option<u64>,
@@ -94,7 +94,7 @@ struct Watch {
 
 impl Watch {
     /// Whether the files have changed since they were read, and have come to rest.
-    fn look(&mut self, seen: &Seen, now: u64) -> bool {
+    pub(crate) fn look(&mut self, seen: &Seen, now: u64) -> bool {
         let is_at_rest = std::mem::replace(&mut self.last, now) == now;
         if seen.is(now) {
             self.asked = None;

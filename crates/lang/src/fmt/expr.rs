@@ -331,7 +331,7 @@ fn literal(literal: &Literal) -> String {
 }
 
 /// A text in quotes. Bytes that are no UTF-8 cannot be written in this language.
-fn quoted(bytes: &[u8]) -> String {
+pub fn quoted(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');

@@ -7,7 +7,7 @@ mod tokens;
 
 use crate::diagnostic::Diagnostic;
 
-pub use self::expr::{expression, field_name, rule};
+pub use self::expr::{expression, field_name, quoted, rule};
 
 /// Lays out a rule file of our own format, or a bare query.
 ///

@@ -10,7 +10,7 @@ use crate::cli::policy::StateArgs;
 use crate::exit::{Exit, Failure};
 use crate::policy::store::{Store, Who};
 use crate::render::escape::piece;
-use crate::render::table;
+use crate::render::{seconds, table};
 
 /// Digits of a digest in a line; `-o json` has all of them.
 const DIGITS: usize = 12;
@@ -37,7 +37,7 @@ fn row(change: &Json) -> Vec<String> {
     let digest: String = text(change, "/after/sha256").chars().take(DIGITS).collect();
     let who = serde_json::from_value::<Who>(change["who"].clone());
     vec![
-        text(change, "/@timestamp").chars().take("2026-01-01T00:00:00".len()).collect(),
+        seconds(&text(change, "/@timestamp")),
         text(change, "/action"),
         text(change, "/before/generation"),
         text(change, "/after/generation"),

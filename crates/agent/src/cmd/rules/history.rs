@@ -8,7 +8,7 @@ use crate::cli::Output;
 use crate::cli::rules::HistoryArgs;
 use crate::exit::{Exit, Failure};
 use crate::render::escape::piece;
-use crate::render::table;
+use crate::render::{seconds, table};
 use crate::rules::{About, Peer, Standing, Store};
 use crate::state;
 
@@ -85,7 +85,7 @@ fn text(all: &[About], standing: &Standing) -> String {
         let why = about.cause.why.as_str().to_owned() + &about.cause.who.map_or(String::new(), who);
         vec![
             about.generation.to_string(),
-            about.made.chars().take("2026-01-01T00:00:00".len()).collect(),
+            seconds(&about.made),
             why,
             about.rules.len().to_string(),
             about.sha256.chars().take(DIGITS).collect(),
@@ -96,7 +96,7 @@ fn text(all: &[About], standing: &Standing) -> String {
     let heading = ["generation", "when", "why", "rules", "sha256", "state", "changed"];
     let mut lines = vec![table::plain(&heading, all.iter().map(row))];
     for (generation, broken) in &standing.reverted {
-        let when: String = broken.time.chars().take("2026-01-01T00:00:00".len()).collect();
+        let when = seconds(&broken.time);
         let reason = piece(&broken.reason);
         lines.push(format!("{generation} was taken back at {when}: {reason}\n"));
     }

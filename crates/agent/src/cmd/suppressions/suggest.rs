@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use lang::fmt::quoted;
 use serde_json::Value as Json;
+
+use crate::render::compact::Doc;
 
 /// Fields that say what is done by whom and to what, and that stay the same when it is done again. The first
 /// one tells the groups apart.
@@ -33,7 +36,7 @@ pub(super) struct Group {
 }
 
 fn at<'a>(alert: &'a Json, field: &str) -> Option<&'a Json> {
-    field.split('.').try_fold(alert, |json, name| json.get(name))
+    Doc(alert.as_object()?).get(field)
 }
 
 /// Groups by program, the greatest first.
@@ -62,7 +65,7 @@ fn term(field: &str, all: &[&Json]) -> Option<String> {
     let first = *values.first()?;
     if values.iter().all(|value| *value == first) {
         return match first {
-            Json::String(text) => Some(format!("{field} == {}", quoted(text))),
+            Json::String(text) => Some(format!("{field} == {}", quoted(text.as_bytes()))),
             Json::Number(number) => Some(format!("{field} == {number}")),
             _ => None,
         };
@@ -74,7 +77,7 @@ fn term(field: &str, all: &[&Json]) -> Option<String> {
     let directory = directory(&paths?)?;
     // A wildcard in the name itself would mean more than is known.
     let is_plain = !directory.contains(['*', '?']);
-    is_plain.then(|| format!("{field} like {}", quoted(&format!("{directory}/*"))))
+    is_plain.then(|| format!("{field} like {}", quoted(format!("{directory}/*").as_bytes())))
 }
 
 /// The deepest directory that holds all of them; the root holds everything and says nothing.
@@ -86,23 +89,6 @@ fn directory(paths: &[&str]) -> Option<String> {
         common.truncate(alike);
     }
     (common.len() > 1).then(|| common.join("/"))
-}
-
-/// A text of the rule language.
-fn quoted(text: &str) -> String {
-    let mut quoted = String::from('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            '\n' => quoted += "\\n",
-            '\r' => quoted += "\\r",
-            '\t' => quoted += "\\t",
-            c if c.is_control() => quoted.extend(c.escape_unicode()),
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
 }
 
 /// A suppression as it stands in a file.

@@ -54,11 +54,7 @@ pub(super) fn run(args: &TestArgs) -> Result<Exit, Failure> {
     }
     let asked =
         Suppressions::new(list.clone()).map_err(|error| Failure::new(Exit::Config, error))?;
-    let since = args.recorded.since.map(|since| {
-        let ago = i64::try_from(since.as_nanos()).unwrap_or(i64::MAX);
-        i64::try_from(now.as_nanosecond()).unwrap_or(i64::MAX).saturating_sub(ago)
-    });
-    let outcome = outcome(args, &list, asked, (since, now.as_second()))?;
+    let outcome = outcome(args, &list, asked, now.as_second())?;
     let mut out = anstream::stdout().lock();
     match args.output {
         Output::Json => writeln!(out, "{:#}", document(&list, &outcome))?,
@@ -71,16 +67,16 @@ fn outcome(
     args: &TestArgs,
     list: &[Suppression],
     mut asked: Suppressions,
-    (since, now): (Option<i64>, i64),
+    now: i64,
 ) -> Result<Outcome, Failure> {
     let files = recorded::files(&args.recorded.recording, &args.recorded.state_dir)?;
     let (mut found, mut outcome) = (Found::new(), Outcome::default());
     let (mut number, mut alerts, mut is_old) = (0, 0, false);
+    let begin = recorded::begin(args.recorded.since);
     outcome.gaps = recorded::play(&files, &mut |heard| match heard {
         Heard::Event(view, _) => {
             number += 1;
-            let before = |since| matches!(view.get(field::TIMESTAMP), Value::Int(at) if at < since);
-            is_old = since.is_some_and(before);
+            is_old = recorded::is_before(view, begin);
         }
         Heard::Live(matched) => {
             let rule = String::from_utf8_lossy(matched.rule);

@@ -3,7 +3,6 @@
 //! A file is there as long as its action may be in effect. Its number is that of the decision in the
 //! audit log.
 
-use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -70,21 +69,10 @@ pub(crate) fn read(state: &Path) -> io::Result<(Vec<Kept>, Vec<PathBuf>)> {
     Ok((all, bad))
 }
 
-/// Takes away what an agent that was killed had begun to write: the action itself was not done yet.
-fn sweep(directory: &Path) {
-    let entries = fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
-    let begun = |name: &OsStr| name.as_encoded_bytes().starts_with(store::write::NEW.as_bytes());
-    for entry in entries.filter(|entry| begun(&entry.file_name())) {
-        if let Err(error) = fs::remove_file(entry.path()) {
-            tracing::warn!(path = %entry.path().display(), %error, "a file that was begun stays");
-        }
-    }
-}
-
 impl Keep {
     /// Those that an agent before this one left.
     pub(super) fn open(state: &Path) -> Keep {
-        sweep(&directory(state));
+        store::write::sweep(&directory(state));
         let (all, bad) = read(state).unwrap_or_else(|error| {
             tracing::error!(%error, "what was done before cannot be read, and is not undone");
             Default::default()

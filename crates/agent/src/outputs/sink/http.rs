@@ -1,17 +1,14 @@
 //! HTTP: one POST an alert, and what OTLP shares with it.
 
-use std::time::Duration;
-
 use ureq::Agent;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{Certificate, PemItem, parse_pem};
 
 use super::{Refusal, Sent, Sink};
+use crate::http;
 use crate::outputs::item::{Form, Item};
 use crate::outputs::sender::Order;
 use crate::outputs::target::Target;
 
-/// How long one POST may take.
-const LIMIT: Duration = Duration::from_secs(10);
 /// Bytes of an answer that are read: those of OTLP say what was not taken.
 const ANSWER_MAX: u64 = 64 << 10;
 /// What a receiver answers that does not want this body, whenever it comes; all else may be mended.
@@ -25,18 +22,14 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// No redirection is followed: it is told to whom the operator named, and whom he trusts.
+    /// Of this output.
     pub(super) fn new(target: &Target, order: &Order) -> Result<Client, String> {
         let trusted = match &order.ca {
             Some(pem) => certificates(pem)?,
-            None => native(),
+            None => http::native(),
         };
-        let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&trusted)).build();
-        let config = Agent::config_builder().timeout_global(Some(LIMIT)).max_redirects(0);
-        let config =
-            config.tls_config(tls).user_agent(concat!("aegisbpf/", env!("CARGO_PKG_VERSION")));
         let url = target.address.clone();
-        Ok(Client { agent: config.build().into(), url, token: order.token.clone() })
+        Ok(Client { agent: http::client(&trusted), url, token: order.token.clone() })
     }
 
     /// Posts a body, and gives what was answered.
@@ -55,29 +48,19 @@ impl Client {
         }
         let mut answer = request.send(body).map_err(|error| refusal(&error))?;
         if answer.status().is_redirection() {
-            return Err(Refusal::Later("the receiver names another address".to_owned()));
+            return Err(refusal(&ureq::Error::TooManyRedirects));
         }
         // It has arrived, whatever else is said.
         Ok(answer.body_mut().with_config().limit(ANSWER_MAX).read_to_string().unwrap_or_default())
     }
 }
 
-/// An address may hold a secret, so no error may show it.
 fn refusal(error: &ureq::Error) -> Refusal {
+    let why = http::shown(error);
     match error {
-        ureq::Error::StatusCode(code) => {
-            let why = format!("the receiver answers {code}");
-            if NEVER.contains(code) { Refusal::Never(why) } else { Refusal::Later(why) }
-        }
-        ureq::Error::BadUri(_) => Refusal::Later("the address cannot be used".to_owned()),
-        other => Refusal::Later(other.to_string()),
+        ureq::Error::StatusCode(code) if NEVER.contains(code) => Refusal::Never(why),
+        _ => Refusal::Later(why),
     }
-}
-
-/// Whom the host trusts.
-fn native() -> Vec<Certificate<'static>> {
-    let all = rustls_native_certs::load_native_certs().certs;
-    all.iter().map(|one| Certificate::from_der(one).to_owned()).collect()
 }
 
 fn certificates(pem: &str) -> Result<Vec<Certificate<'static>>, String> {

@@ -20,6 +20,20 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
+/// Takes away what somebody who was killed had begun to write in a directory. Nobody may be writing there now.
+pub(crate) fn sweep(dir: &Path) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if !entry.file_name().as_encoded_bytes().starts_with(NEW.as_bytes()) {
+            continue;
+        }
+        let path = entry.path();
+        let gone = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        if let Err(error) = gone {
+            tracing::debug!(path = %path.display(), %error, "it stays");
+        }
+    }
+}
+
 /// Makes a directory, whole, at a place that must be free in one that is there; `fill` puts files into
 /// it.
 pub(crate) fn directory(

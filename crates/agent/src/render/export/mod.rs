@@ -10,6 +10,8 @@ mod tests;
 
 use serde_json::{Map, Value as Json};
 
+use super::compact::Doc;
+
 pub(crate) use cef::{line as cef, notice as cef_notice};
 pub(crate) use ecs::document as ecs;
 pub(crate) use falco::document as falco;
@@ -22,9 +24,7 @@ const PRODUCT: &str = "aegisbpf";
 
 /// What is at a place of a document.
 fn at<'a>(document: &'a Map<String, Json>, path: &str) -> Option<&'a Json> {
-    let (first, rest) = path.split_once('.').unwrap_or((path, ""));
-    let value = document.get(first).filter(|value| !value.is_null())?;
-    if rest.is_empty() { Some(value) } else { at(value.as_object()?, rest) }
+    Doc(document).get(path).filter(|value| !value.is_null())
 }
 
 /// The text at a place.

@@ -8,12 +8,9 @@ mod asked;
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::time::Duration;
 
 use capture::play::Heard;
-use model::field;
 use model::policy::Verdict;
-use model::value::{Fields, Value};
 use policy::Why;
 use policy::lint::decider;
 use policy::question::Question;
@@ -63,24 +60,17 @@ fn enforced(mut ready: Ready) -> Result<Ready, Failure> {
 /// The requests in recordings.
 pub(super) fn asked(from: &Recorded) -> Result<Asked, Failure> {
     let files = recorded::files(&from.recording, &from.state_dir)?;
-    let since = from.since.map(|since| {
-        let ago = i64::try_from(since.min(CENTURY).as_nanos()).unwrap_or(i64::MAX);
-        i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX) - ago
-    });
+    let begin = recorded::begin(from.since);
     let mut asked = Asked::default();
     let gaps = recorded::play(&files, &mut |heard| {
         let Heard::Event(view, _) = heard else { return };
-        let is_old = |since| matches!(view.get(field::TIMESTAMP), Value::Int(time) if time < since);
-        if !since.is_some_and(is_old) {
+        if !recorded::is_before(view, begin) {
             asked.add(view);
         }
     })?;
     asked.gaps = gaps;
     Ok(asked)
 }
-
-/// Longer than any recording.
-const CENTURY: Duration = Duration::from_hours(24 * 36_525);
 
 /// Requests that one rule denies to one program of one user.
 struct Group<'a> {

@@ -104,6 +104,11 @@ fn actions(state: &Path) -> Result<Vec<Action>, Failure> {
     Ok(all.into_values().collect())
 }
 
+/// The same as documents.
+pub(super) fn documents(state: &Path) -> Result<Vec<Json>, Failure> {
+    Ok(actions(state)?.iter().map(Action::document).collect())
+}
+
 fn denied(error: &io::Error) -> Failure {
     let failure = Failure::new(Exit::Permission, format!("cannot read the actions: {error}"));
     failure.help("they are root's; run it with sudo")

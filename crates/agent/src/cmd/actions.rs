@@ -168,10 +168,12 @@ fn show(id: u64, args: &ListArgs) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// What enforcing would have done.
-fn would(args: &ListArgs) -> Result<Exit, Failure> {
-    let mut sums: BTreeMap<[String; 4], (u64, String)> = BTreeMap::new();
-    for line in lines(&args.dirs.state_dir)? {
+/// What enforcing would have done: by rule, response, program and user, how often and when last.
+type Sums = BTreeMap<[String; 4], (u64, String)>;
+
+fn sums(state: &Path) -> Result<Sums, Failure> {
+    let mut sums = Sums::new();
+    for line in lines(state)? {
         if word(&line, "decision") != "would" {
             continue;
         }
@@ -186,17 +188,27 @@ fn would(args: &ListArgs) -> Result<Exit, Failure> {
         sum.0 += 1 + number(&line, "left_out").unwrap_or_default();
         word(&line, "@timestamp").clone_into(&mut sum.1);
     }
+    Ok(sums)
+}
+
+/// The same as documents.
+pub(super) fn would_be(state: &Path) -> Result<Vec<Json>, Failure> {
+    let document = |([rule, response, executable, user], (count, last))| {
+        json!({
+            "rule": rule, "response": response, "executable": executable, "user": user,
+            "count": count, "last": last,
+        })
+    };
+    Ok(sums(state)?.into_iter().map(document).collect())
+}
+
+fn would(args: &ListArgs) -> Result<Exit, Failure> {
     let mut out = anstream::stdout().lock();
     if args.output == Output::Json {
-        let all = sums.iter().map(|([rule, response, executable, user], (count, last))| {
-            json!({
-                "rule": rule, "response": response, "executable": executable, "user": user,
-                "count": count, "last": last,
-            })
-        });
-        writeln!(out, "{:#}", Json::Array(all.collect()))?;
+        writeln!(out, "{:#}", Json::Array(would_be(&args.dirs.state_dir)?))?;
         return Ok(Exit::Ok);
     }
+    let sums = sums(&args.dirs.state_dir)?;
     let rows = sums.iter().map(|(key, (count, last))| {
         let mut row: Vec<String> = key.iter().map(|cell| piece(cell)).collect();
         row.extend([count.to_string(), last.chars().take("2026-01-01T00:00:00".len()).collect()]);

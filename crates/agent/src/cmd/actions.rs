@@ -193,13 +193,14 @@ fn sums(state: &Path) -> Result<Sums, Failure> {
 
 /// The same as documents.
 pub(super) fn would_be(state: &Path) -> Result<Vec<Json>, Failure> {
-    let document = |([rule, response, executable, user], (count, last))| {
+    let all = sums(state)?;
+    let all = all.iter().map(|([rule, response, executable, user], (count, last))| {
         json!({
             "rule": rule, "response": response, "executable": executable, "user": user,
             "count": count, "last": last,
         })
-    };
-    Ok(sums(state)?.into_iter().map(document).collect())
+    });
+    Ok(all.collect())
 }
 
 fn would(args: &ListArgs) -> Result<Exit, Failure> {

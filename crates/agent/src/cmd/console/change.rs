@@ -84,7 +84,8 @@ fn admit(console: &Console, change: &Change) -> Result<(), (StatusCode, &'static
 fn reason(change: &Change) -> Result<String, Failure> {
     let given = change.reason.as_deref().map(str::trim).unwrap_or_default();
     if given.is_empty() || given.chars().count() > REASON_MAX {
-        let message = format!("say why, in at most {REASON_MAX} letters, for those who read the audit log");
+        let message =
+            format!("say why, in at most {REASON_MAX} letters, for those who read the audit log");
         return Err(Failure::new(Exit::Usage, message));
     }
     Ok(given.to_owned())
@@ -145,7 +146,9 @@ pub(super) async fn emergency(State(console): Shared, Form(change): Form<Change>
         let mut said = Vec::new();
         match change.enforce {
             Some(true) => switch::enable(&EnableArgs { reason, dirs }, &mut said)?,
-            Some(false) => switch::disable(&DisableArgs { reason, persist: false, dirs }, &mut said)?,
+            Some(false) => {
+                switch::disable(&DisableArgs { reason, persist: false, dirs }, &mut said)?
+            }
             None => return Err(Failure::new(Exit::Usage, "say whether to enforce")),
         };
         Ok(String::from_utf8_lossy(&said).trim().to_owned())

@@ -110,7 +110,8 @@ fn judge(
         return Err((StatusCode::FORBIDDEN, why));
     }
     if !is_open && !cookies(headers).any(|value| knows(value, &console.secrets.session)) {
-        let why = "open the address that was printed when the console was started: it has the token";
+        let why =
+            "open the address that was printed when the console was started: it has the token";
         return Err((StatusCode::UNAUTHORIZED, why));
     }
     Ok(())
@@ -157,8 +158,7 @@ pub(super) async fn login(
         let why = "this is not the token of the console that runs: each start prints a new address";
         return page::refusal(StatusCode::UNAUTHORIZED, why);
     }
-    let cookie =
-        format!("{COOKIE}={}; Path=/; HttpOnly; SameSite=Strict", console.secrets.session);
+    let cookie = format!("{COOKIE}={}; Path=/; HttpOnly; SameSite=Strict", console.secrets.session);
     ([(header::SET_COOKIE, cookie)], page::welcome()).into_response()
 }
 
@@ -168,7 +168,8 @@ mod tests {
 
     #[test]
     fn only_names_that_nobody_else_decides_are_this_host() {
-        for own in ["localhost", "localhost:1", "127.0.0.1:9436", "127.8.8.8", "[::1]:80", "[::1]"] {
+        for own in ["localhost", "localhost:1", "127.0.0.1:9436", "127.8.8.8", "[::1]:80", "[::1]"]
+        {
             assert!(is_own(own), "{own}");
         }
         let others = [

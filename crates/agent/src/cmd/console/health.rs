@@ -58,7 +58,8 @@ fn events(status: &Json) -> Markup {
         ("Lines lost for the audit log", "audit_lost"),
     ];
     let figure = |name: &str| html! { (number(count(status, &format!("/events/{name}")))) };
-    let rows: Vec<(&str, Markup)> = names.iter().map(|(words, name)| (*words, figure(name))).collect();
+    let rows: Vec<(&str, Markup)> =
+        names.iter().map(|(words, name)| (*words, figure(name))).collect();
     html! { div .card { (pairs(&rows)) } }
 }
 
@@ -97,9 +98,12 @@ fn outputs(status: &Json) -> Markup {
             plain(&word(one, "/last_error")),
         ]
     };
-    let rows: Vec<Vec<Markup>> = list(status, "/kernel_counters/outputs/all").iter().map(row).collect();
+    let rows: Vec<Vec<Markup>> =
+        list(status, "/kernel_counters/outputs/all").iter().map(row).collect();
     if rows.is_empty() {
-        return nothing("Nobody else is told: alerts go to standard output and to readers of the control socket.");
+        return nothing(
+            "Nobody else is told: alerts go to standard output and to readers of the control socket.",
+        );
     }
     let heads = ["state", "output", "sent", "refused", "lost", "waiting", "last fault"];
     table("Outputs", &heads, &rows)

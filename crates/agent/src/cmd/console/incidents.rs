@@ -3,7 +3,9 @@
 use maud::{Markup, html};
 use serde_json::Value as Json;
 
-use super::page::{Sheet, Tone, chip, code, many, nothing, number, pairs, part, plain, severity, table, time};
+use super::page::{
+    Sheet, Tone, chip, code, many, nothing, number, pairs, part, plain, severity, table, time,
+};
 use super::told::{alerts, count, first, is, list, object, word};
 use super::{Console, Wanted};
 use crate::cmd::actions;
@@ -44,7 +46,9 @@ fn short(one: &Json) -> String {
 fn root(one: &Json) -> String {
     let is_root = |process: &&Json| process["entity_id"] == one["root"];
     let root = list(one, "/processes").iter().find(is_root);
-    root.map_or_else(String::new, |root| format!("{} ({})", word(root, "/name"), word(root, "/pid")))
+    root.map_or_else(String::new, |root| {
+        format!("{} ({})", word(root, "/name"), word(root, "/pid"))
+    })
 }
 
 /// The worst that was found, in words.
@@ -197,7 +201,9 @@ fn timeline(one: &Json, told: &[Json], done: &[Json]) -> Markup {
         all.push((word(alert, "/@timestamp"), line));
     }
     let ids = list(one, "/alert_ids");
-    for action in done.iter().filter(|it| it.pointer("/decision/alert").is_some_and(|id| ids.contains(id))) {
+    for action in
+        done.iter().filter(|it| it.pointer("/decision/alert").is_some_and(|id| ids.contains(id)))
+    {
         let line = html! {
             (chip("response", Tone::Good)) " " (word(action, "/decision/response")) ": " (word(action, "/outcome"))
             br; code { (word(action, "/decision/executable")) " " (word(action, "/decision/pid")) }
@@ -237,8 +243,12 @@ mod tests {
 
     #[test]
     fn a_tree_has_each_process_once_below_its_parent() {
-        let processes =
-            [process("a", None, 0), process("b", Some("a"), 1), process("c", Some("b"), 2), process("d", Some("gone"), 1)];
+        let processes = [
+            process("a", None, 0),
+            process("b", Some("a"), 1),
+            process("c", Some("b"), 2),
+            process("d", Some("gone"), 1),
+        ];
         let text = tree(&json!({ "processes": processes })).into_string();
         let at = |name: &str| text.find(&format!("<strong>{name}</strong>")).unwrap();
         assert!(at("a") < at("b") && at("b") < at("c") && at("c") < at("d"), "{text}");
@@ -262,9 +272,7 @@ mod tests {
             json!({ "@timestamp": "2026-01-01T00:00:01Z", "incident": { "id": "i" }, "rule": { "name": "first" } }),
             json!({ "@timestamp": "2026-01-01T00:00:01Z", "incident": { "id": "j" }, "rule": { "name": "other" } }),
         ];
-        let action = |alert: &str, verb: &str| {
-            json!({ "decision": { "alert": alert, "response": verb, "@timestamp": "2026-01-01T00:00:02Z" }, "outcome": "done" })
-        };
+        let action = |alert: &str, verb: &str| json!({ "decision": { "alert": alert, "response": verb, "@timestamp": "2026-01-01T00:00:02Z" }, "outcome": "done" });
         let text = timeline(&one, &told, &[action("x", "kill"), action("y", "stop")]).into_string();
         let at = |word: &str| text.find(word);
         assert!(at("first") < at("kill: done") && at("kill: done") < at("third"), "{text}");

@@ -99,7 +99,11 @@ fn faults(status: &Json) -> Vec<(Tone, &'static str, String)> {
         fault(Tone::Bad, "off", "The emergency switch is used: nothing is enforced.".to_owned());
     }
     if word(status, "/kernel_counters/actions/breaker") == "tripped" {
-        fault(Tone::Bad, "breaker", "Rules asked for too much at once: their actions are only reported.".into());
+        fault(
+            Tone::Bad,
+            "breaker",
+            "Rules asked for too much at once: their actions are only reported.".into(),
+        );
     }
     let lost = losses(status);
     if lost != "nothing" {
@@ -109,11 +113,13 @@ fn faults(status: &Json) -> Vec<(Tone, &'static str, String)> {
     if !error.is_empty() {
         fault(Tone::Bad, "rules", format!("The rules were not replaced: {error}"));
     }
-    for (pointer, what) in [("/rules/refused", "rule is refused"), ("/worker/restarts", "restart")] {
+    for (pointer, what) in [("/rules/refused", "rule is refused"), ("/worker/restarts", "restart")]
+    {
         match count(status, pointer) {
             0 => {}
             some if pointer == "/rules/refused" => {
-                let rules = if some == 1 { what.to_owned() } else { "rules are refused".to_owned() };
+                let rules =
+                    if some == 1 { what.to_owned() } else { "rules are refused".to_owned() };
                 fault(Tone::Warn, "rules", format!("{some} {rules}."));
             }
             some => fault(Tone::Warn, "worker", format!("{} of the worker.", many(some, what))),
@@ -210,7 +216,8 @@ mod tests {
         broken["worker"]["restarts"] = 1.into();
         broken["kernel_counters"]["lost"]["life"]["ring_full"] = 7.into();
         broken["kernel_counters"]["policy"] = json!({ "disabled": true });
-        let words: Vec<_> = faults(&broken).into_iter().map(|(_, word, what)| (word, what)).collect();
+        let words: Vec<_> =
+            faults(&broken).into_iter().map(|(_, word, what)| (word, what)).collect();
         assert_eq!(words[0].0, "off");
         assert_eq!(words[1], ("lost", "Events were lost: life ring_full 7.".to_owned()));
         assert_eq!(words[2], ("rules", "2 rules are refused.".to_owned()));
@@ -220,7 +227,8 @@ mod tests {
     #[test]
     fn the_picture_has_a_bar_for_each_minute_with_alerts() {
         let now: jiff::Timestamp = "2026-01-01T12:00:00Z".parse().unwrap();
-        let alert = |time: &str, severity: &str| json!({ "@timestamp": time, "severity": severity });
+        let alert =
+            |time: &str, severity: &str| json!({ "@timestamp": time, "severity": severity });
         let alerts = [
             alert("2026-01-01T11:59:30Z", "high"),
             alert("2026-01-01T11:59:40Z", "low"),

@@ -205,7 +205,7 @@ pub(super) fn table(what: &str, heads: &[&str], rows: &[Vec<Markup>]) -> Markup 
                 thead { tr { @for head in heads { th scope="col" { (head) } } } }
                 tbody {
                     @for row in rows {
-                        tr { @for (cell, head) in row.iter().zip(heads) { td data-label=(head) { (cell) } } }
+                        tr { @for (cell, head) in row.iter().zip(heads) { td data-label=(head) { div { (cell) } } } }
                     }
                 }
             }

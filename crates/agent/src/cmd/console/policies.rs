@@ -3,9 +3,11 @@
 use maud::{Markup, html};
 use serde_json::Value as Json;
 
-use super::page::{Sheet, Tone, chip, code, nothing, number, pairs, part, plain, severity, table, time};
-use super::told::{count, is, list, object, word};
 use super::change::{self, Offer};
+use super::page::{
+    Sheet, Tone, chip, code, nothing, number, pairs, part, plain, severity, table, time,
+};
+use super::told::{count, is, list, object, word};
 use super::{Console, Wanted, simulation};
 use crate::cmd::status::span;
 use crate::exit::Failure;
@@ -41,7 +43,9 @@ pub(super) fn page(console: &Console, _: &Wanted) -> Result<Sheet, Failure> {
 
 fn in_force(agent: &Json, about: Option<&About>) -> Markup {
     let Some(about) = about else {
-        return nothing("No policy is in force: nothing is denied. `aegisbpf policy apply` puts one in force.");
+        return nothing(
+            "No policy is in force: nothing is denied. `aegisbpf policy apply` puts one in force.",
+        );
     };
     let made = jiff::Timestamp::from_second(about.made).unwrap_or_default().to_string();
     let kernel = if is(agent, "/disabled") {
@@ -72,7 +76,8 @@ fn in_force(agent: &Json, about: Option<&About>) -> Markup {
 
 fn rules(about: &About) -> Markup {
     let row = |one: &Rule| {
-        let mode = if one.enforced { chip("enforce", Tone::Good) } else { chip("audit", Tone::Plain) };
+        let mode =
+            if one.enforced { chip("enforce", Tone::Good) } else { chip("audit", Tone::Plain) };
         let place = format!("{}:{}", one.file, one.line);
         vec![
             mode,

@@ -3,9 +3,9 @@
 use maud::{Markup, html};
 use serde_json::Value as Json;
 
+use super::change::{self, Offer};
 use super::page::{Sheet, Tone, chip, code, nothing, part, plain, table, time};
 use super::told::{object, word};
-use super::change::{self, Offer};
 use super::{Console, Wanted};
 use crate::cmd::actions;
 use crate::exit::Failure;
@@ -19,7 +19,8 @@ pub(super) fn page(console: &Console, _: &Wanted) -> Result<Sheet, Failure> {
     let status = object(&dirs.runtime_dir, "/v1/status")?;
     let all = actions::documents(&dirs.state_dir)?;
     let would = actions::would_be(&dirs.state_dir)?;
-    let in_effect: Vec<&Json> = all.iter().filter(|one| !one["in_effect_until"].is_null()).collect();
+    let in_effect: Vec<&Json> =
+        all.iter().filter(|one| !one["in_effect_until"].is_null()).collect();
     let body = html! {
         (breaker(&status))
         (part("In effect", &effects(console, &in_effect)))

@@ -3,9 +3,11 @@
 use maud::{Markup, html};
 use serde_json::Value as Json;
 
-use super::page::{Sheet, Tone, chip, code, nothing, number, pairs, part, plain, severity, table, time};
-use super::told::{count, is, list, object, word};
 use super::change::{self, Offer};
+use super::page::{
+    Sheet, Tone, chip, code, nothing, number, pairs, part, plain, severity, table, time,
+};
+use super::told::{count, is, list, object, word};
 use super::{Console, Wanted};
 use crate::cmd::status::span;
 use crate::exit::Failure;
@@ -53,7 +55,14 @@ fn generation(status: &Json) -> Markup {
         ("Loaded", html! { (number(count(status, "/rules/loaded"))) }),
         ("Refused", html! { (number(count(status, "/rules/refused"))) }),
         ("Read from", html! { @for one in directories { (code(&word(one, ""))) " " } }),
-        ("Last reading", if error.is_empty() { html! { "without a fault" } } else { html! { (chip("failed", Tone::Bad)) " " (error) } }),
+        (
+            "Last reading",
+            if error.is_empty() {
+                html! { "without a fault" }
+            } else {
+                html! { (chip("failed", Tone::Bad)) " " (error) }
+            },
+        ),
     ])
 }
 
@@ -61,12 +70,26 @@ fn generation(status: &Json) -> Markup {
 fn rules(known: &Json) -> Markup {
     let mut rules: Vec<&Json> = list(known, "/rules").iter().collect();
     rules.sort_by_key(|rule| {
-        let found = std::cmp::Reverse((count(rule, "/alerts"), count(rule, "/matches"), count(rule, "/cost_ns")));
+        let found = std::cmp::Reverse((
+            count(rule, "/alerts"),
+            count(rule, "/matches"),
+            count(rule, "/cost_ns"),
+        ));
         (word(rule, "/state") == "ok", found)
     });
     let budget = count(known, "/budget_ns");
     let rows: Vec<Vec<Markup>> = rules.iter().map(|rule| row(rule, budget)).collect();
-    let heads = ["state", "rule", "severity", "matches", "alerts", "only counted", "cost an event", "decided by", "from"];
+    let heads = [
+        "state",
+        "rule",
+        "severity",
+        "matches",
+        "alerts",
+        "only counted",
+        "cost an event",
+        "decided by",
+        "from",
+    ];
     html! {
         @if rows.is_empty() { (nothing("No rule runs.")) } @else { (table("Rules", &heads, &rows)) }
     }
@@ -154,6 +177,9 @@ mod tests {
     fn a_cost_beyond_the_budget_is_not_drawn_beyond_it() {
         assert!(cost(100, 50).into_string().contains(r#"class="severe" x="0" y="0" width="80""#));
         assert!(cost(25, 50).into_string().contains(r#"class="other" x="0" y="0" width="40""#));
-        assert!(cost(1, 0).into_string().contains("width=\"80\""), "no budget: nothing is divided by it");
+        assert!(
+            cost(1, 0).into_string().contains("width=\"80\""),
+            "no budget: nothing is divided by it"
+        );
     }
 }

@@ -56,7 +56,11 @@ pub(super) fn page(console: &Console, wanted: &Wanted) -> Result<Sheet, Failure>
     let state = &console.args.dirs.state_dir;
     let active = wanted.of.as_deref() == Some(IN_FORCE);
     let ready = if active { stored(&Store::at(state)) } else { files(console) };
-    let title = if active { "Plan and simulation of what is in force" } else { "Plan and simulation of files" };
+    let title = if active {
+        "Plan and simulation of what is in force"
+    } else {
+        "Plan and simulation of files"
+    };
     let again = html! { p { a href="/policies" { "Back to policies" } } };
     let ready = match ready {
         Ok(ready) => ready,
@@ -169,10 +173,14 @@ mod tests {
             "requests": [request("read /a"), request("read /b"), request("read /c"), request("read /d")],
             "exception": "subject: {except: <cat>}" }] });
         let text = simulation(Ok(told)).into_string();
-        assert!(text.contains("Of 9 requests, 4 of them different, <strong>8 would be denied"), "{text}");
+        assert!(
+            text.contains("Of 9 requests, 4 of them different, <strong>8 would be denied"),
+            "{text}"
+        );
         assert!(text.contains("and 1 others") && !text.contains("read /d"), "{text}");
         assert!(text.contains("&lt;cat&gt;") && text.contains("1 places"), "{text}");
-        let failed = simulation(Err(Failure::new(Exit::Failed, "nothing was recorded"))).into_string();
+        let failed =
+            simulation(Err(Failure::new(Exit::Failed, "nothing was recorded"))).into_string();
         assert!(failed.contains("nothing was recorded"));
     }
 }

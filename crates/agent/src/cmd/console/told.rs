@@ -36,7 +36,11 @@ pub(super) fn is(of: &Json, pointer: &str) -> bool {
 
 /// The first of these that is there.
 pub(super) fn first(of: &Json, pointers: &[&str]) -> String {
-    pointers.iter().map(|pointer| word(of, pointer)).find(|text| !text.is_empty()).unwrap_or_default()
+    pointers
+        .iter()
+        .map(|pointer| word(of, pointer))
+        .find(|text| !text.is_empty())
+        .unwrap_or_default()
 }
 
 /// One object of the agent.

@@ -43,12 +43,12 @@ fn short(one: &Json) -> String {
     word(one, "/id").chars().take(12).collect()
 }
 
+/// What the tree begins with; of a denial only the number is known.
 fn root(one: &Json) -> String {
     let is_root = |process: &&Json| process["entity_id"] == one["root"];
-    let root = list(one, "/processes").iter().find(is_root);
-    root.map_or_else(String::new, |root| {
-        format!("{} ({})", word(root, "/name"), word(root, "/pid"))
-    })
+    let Some(root) = list(one, "/processes").iter().find(is_root) else { return String::new() };
+    let (name, pid) = (word(root, "/name"), word(root, "/pid"));
+    if name.is_empty() { format!("process {pid}") } else { format!("{name} ({pid})") }
 }
 
 /// The worst that was found, in words.
@@ -182,7 +182,7 @@ fn branch(all: &[Json], process: &Json, depth: usize) -> Markup {
                 @if line != name { br; code { (line) } }
             }
             @if !children.is_empty() {
-                ul { @for child in children { (branch(all, child, depth + 1)) } }
+                ul .only[children.len() == 1 && told == 0] { @for child in children { (branch(all, child, depth + 1)) } }
             }
         }
     }

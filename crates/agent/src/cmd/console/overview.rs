@@ -85,7 +85,7 @@ fn verdict(status: &Json) -> Markup {
     let faults = faults(status);
     html! {
         @if faults.is_empty() {
-            p .verdict.good { (chip("all is well", Tone::Good)) " Nothing is lost, refused or degraded." }
+            p .verdict.good { (chip("all is well", Tone::Good)) " Nothing is lost or refused." }
         } @else {
             ul .verdict.warn { @for (tone, word, what) in faults { li { (chip(word, tone)) " " (what) } } }
         }
@@ -155,7 +155,7 @@ fn figures(look: &Look, open: usize, rates: Option<Rates>) -> Markup {
     let lost = look.lost();
     html! {
         (figure("Mode", &mode, &policy, if off { Tone::Bad } else { Tone::good_if(mode == "enforce", Tone::Plain) }))
-        (figure("Tier", &tier, &word(status, "/kernel"), Tone::good_if(tier != "observe", Tone::Warn)))
+        (figure("Tier", &tier, &word(status, "/kernel"), tier_tone(&tier)))
         (figure("Open incidents", &number(u64::try_from(open).unwrap_or(u64::MAX)), "", if open > 0 { Tone::Warn } else { Tone::Good }))
         (figure("Alerts", &number(count(status, "/events/alerts")), &a_second(&|rates| rates.alerts), Tone::Plain))
         (figure("Denied", &number(look.denials()), &a_second(&|rates| rates.denials), Tone::Plain))
@@ -164,6 +164,15 @@ fn figures(look: &Look, open: usize, rates: Option<Rates>) -> Markup {
         (figure("Lost", &number(lost), &a_second(&|rates| rates.lost), Tone::good_if(lost == 0, Tone::Bad)))
         (figure("Rules", &number(count(status, "/rules/loaded")), &many(count(status, "/events/processes"), "known process").replace("processs", "processes"), Tone::Plain))
         (figure("Running for", &span(count(status, "/uptime_s")), &format!("version {}", word(status, "/version")), Tone::Plain))
+    }
+}
+
+/// Only LSM programs deny all that a policy can say.
+fn tier_tone(tier: &str) -> Tone {
+    match tier {
+        "lsm" => Tone::Good,
+        "fallback" => Tone::Plain,
+        _ => Tone::Warn,
     }
 }
 

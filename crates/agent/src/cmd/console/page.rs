@@ -202,15 +202,21 @@ pub(super) fn table(what: &str, heads: &[&str], rows: &[Vec<Markup>]) -> Markup 
     html! {
         div .wide {
             table aria-label=(what) {
-                thead { tr { @for head in heads { th scope="col" { (head) } } } }
+                thead { tr { @for head in heads { th scope="col" { (capital(head)) } } } }
                 tbody {
                     @for row in rows {
-                        tr { @for (cell, head) in row.iter().zip(heads) { td data-label=(head) { div { (cell) } } } }
+                        tr { @for (cell, head) in row.iter().zip(heads) { td data-label=(capital(head)) { div { (cell) } } } }
                     }
                 }
             }
         }
     }
+}
+
+/// With a capital letter, as what stands above a column.
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// A part of a page.

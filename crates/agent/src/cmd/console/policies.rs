@@ -43,9 +43,7 @@ pub(super) fn page(console: &Console, _: &Wanted) -> Result<Sheet, Failure> {
 
 fn in_force(agent: &Json, about: Option<&About>) -> Markup {
     let Some(about) = about else {
-        return nothing(
-            "No policy is in force: nothing is denied. `aegisbpf policy apply` puts one in force.",
-        );
+        return nothing("No policy is in force: nothing is denied.");
     };
     let made = jiff::Timestamp::from_second(about.made).unwrap_or_default().to_string();
     let kernel = if is(agent, "/disabled") {

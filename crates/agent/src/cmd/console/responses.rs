@@ -93,7 +93,9 @@ fn reported(all: &[Json]) -> Markup {
     };
     let rows: Vec<Vec<Markup>> = all.iter().take(SHOWN).map(row).collect();
     if rows.is_empty() {
-        return nothing("Nothing was left undone for want of `--enforce`.");
+        return nothing(
+            "Nothing was left undone: rules that respond were allowed to, or none matched.",
+        );
     }
     table("Would have been done", &["what", "executable", "user", "rule", "count", "last"], &rows)
 }

@@ -122,7 +122,7 @@ fn cost(nanoseconds: u64, budget: u64) -> Markup {
                 rect .ground x="0" y="0" width=(BAR) height="8" rx="4" {}
                 rect .(class) x="0" y="0" width=(width) height="8" rx="4" {}
             }
-            " " (number(nanoseconds)) " ns"
+            " " @if nanoseconds == 0 { span .muted { "not measured" } } @else { (number(nanoseconds)) " ns" }
         }
     }
 }

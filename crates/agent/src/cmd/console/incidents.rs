@@ -210,7 +210,7 @@ fn timeline(one: &Json, told: &[Json], done: &[Json]) -> Markup {
         };
         all.push((word(action, "/decision/@timestamp"), line));
     }
-    all.sort_by(|one, other| instant(&one.0).cmp(&instant(&other.0)));
+    all.sort_by_key(|one| instant(&one.0));
     let left = count(one, "/alerts").saturating_sub(u64::try_from(all.len()).unwrap_or(u64::MAX));
     html! {
         @if all.is_empty() { (nothing("The agent does not remember these alerts one by one any more.")) }

@@ -108,15 +108,18 @@ fn router(console: Arc<Console>) -> Router {
         .route("/change/rollback", post(change::rollback))
         .route("/change/reload", post(change::reload))
         .route("/change/emergency", post(change::emergency))
-        .route("/style.css", get(|| file("text/css; charset=utf-8", include_str!("style.css"))))
-        .route("/icon.svg", get(|| file("image/svg+xml", include_str!("icon.svg"))))
+        .route(
+            "/style.css",
+            get(|| async { file("text/css; charset=utf-8", include_str!("style.css")) }),
+        )
+        .route("/icon.svg", get(|| async { file("image/svg+xml", include_str!("icon.svg")) }))
         .fallback(|| async { page::refusal(StatusCode::NOT_FOUND, "there is no such page") })
         .layer(DefaultBodyLimit::max(FORM_MAX))
         .layer(from_fn_with_state(Arc::clone(&console), door::admit))
         .with_state(console)
 }
 
-async fn file(kind: &'static str, text: &'static str) -> Response {
+fn file(kind: &'static str, text: &'static str) -> Response {
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 

@@ -85,7 +85,7 @@ fn verdict(status: &Json) -> Markup {
     let faults = faults(status);
     html! {
         @if faults.is_empty() {
-            p .verdict.good { (chip("all is well", Tone::Good)) " Nothing is lost or refused." }
+            p .verdict.good { (chip("the agent is well", Tone::Good)) " Nothing is lost or refused." }
         } @else {
             ul .verdict.warn { @for (tone, word, what) in faults { li { (chip(word, tone)) " " (what) } } }
         }
@@ -204,7 +204,7 @@ fn picture(alerts: &[Json], now: jiff::Timestamp) -> Markup {
                 }
                 rect .ground x="0" y=(HEIGHT + 1) width="600" height="1" {}
             }
-            p .axis { span { "an hour ago" } span { (many(all, "alert")) " · high and critical ones in the darker colour" } span { "now" } }
+            p .axis { span { "an hour ago" } span { (many(all, "alert")) " · high and critical ones below, in red" } span { "now" } }
         }
     }
 }

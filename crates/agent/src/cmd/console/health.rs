@@ -137,7 +137,7 @@ mod tests {
             "life": { "ring_full": 0, "path": 0 }, "rest": { "ring_full": 7000, "path": 0 } } } });
         let text = lost(&status).into_string();
         assert_eq!(text.matches("chip bad").count(), 1, "{text}");
-        assert!(text.contains("7\u{202f}000") && text.contains("ring full"), "{text}");
+        assert!(text.contains("7\u{202f}000") && text.contains("Ring full"), "{text}");
         assert!(lost(&Json::Null).into_string().contains("not counted"));
     }
 }

@@ -253,7 +253,8 @@ mod tests {
         let at = |name: &str| text.find(&format!("<strong>{name}</strong>")).unwrap();
         assert!(at("a") < at("b") && at("b") < at("c") && at("c") < at("d"), "{text}");
         assert_eq!(text.matches("<strong>").count(), 4);
-        assert_eq!(text.matches("<ul>").count(), 2, "b is below a, c below b, d stands for itself");
+        assert_eq!(text.matches("<ul").count(), 3, "b is below a, c below b, d stands for itself");
+        assert_eq!(text.matches(r#"class="only""#).count(), 1, "a only leads to b: {text}");
     }
 
     #[test]

@@ -133,6 +133,7 @@ pub(crate) const PACKAGES: &[Package] = &[
         Probe::File("/usr/share/selinux/devel/Makefile"),
         "compiles the SELinux module",
     ),
+    package("chromium", Need::Test, Probe::Program("chromium"), "looks at the console"),
     package("shellcheck", Need::Test, Probe::Program("shellcheck"), "reads scripts of packages"),
     package("yamllint", Need::Test, Probe::Program("yamllint"), "reads YAML that is shipped"),
     package("auditd", Need::Bench, Probe::Program("auditd"), "another recorder, to compare with"),

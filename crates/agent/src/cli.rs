@@ -4,6 +4,7 @@ pub(crate) mod actions;
 pub(crate) mod adhoc;
 pub(crate) mod audit;
 pub(crate) mod config;
+pub(crate) mod console;
 pub(crate) mod emergency;
 pub(crate) mod incidents;
 pub(crate) mod isolate;
@@ -93,6 +94,8 @@ pub(crate) enum Command {
     Suppressions(suppressions::SuppressionsArgs),
     /// Watch the running agent in the terminal: alerts by process, rates, rules that cost most, health
     Top(top::TopArgs),
+    /// Look at the running agent in a browser on this host; read-only unless it is allowed to change things
+    Console(console::ConsoleArgs),
     /// Print the figures of the running agent as Prometheus reads them, or give them to it
     Metrics(metrics::MetricsArgs),
     /// Record what the kernel delivers to the running agent, for `kestrel replay`

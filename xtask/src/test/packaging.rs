@@ -1,6 +1,7 @@
 //! The stage `packaging`: what is shipped beside the binaries, tried with the tools of those who take it. The packages hold the
 //! binaries of the stage `build`.
 
+mod console;
 mod outsider;
 
 use std::fs;
@@ -33,6 +34,7 @@ const CHECKS: &[Check] = &[
     ("bills", &["python3"], bills),
     ("chart", &["python3"], chart),
     ("workflow", &["npm", "node"], workflow),
+    ("console", &["npm", "node", "chromium"], console::browse),
 ];
 
 /// Most that `systemd-analyze security` may say, in tenths.

@@ -108,6 +108,11 @@ fn actions(state: &Path) -> Result<Vec<Action>, Failure> {
     Ok(all.into_values().collect())
 }
 
+/// The same as documents.
+pub(super) fn documents(state: &Path) -> Result<Vec<Json>, Failure> {
+    Ok(actions(state)?.iter().map(Action::document).collect())
+}
+
 fn denied(error: &io::Error) -> Failure {
     let failure = Failure::new(Exit::Permission, format!("cannot read the actions: {error}"));
     failure.help("they are root's; run it with sudo")
@@ -167,10 +172,12 @@ fn show(id: u64, args: &ListArgs) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// What enforcing would have done.
-fn would(args: &ListArgs) -> Result<Exit, Failure> {
-    let mut sums: BTreeMap<[String; 4], (u64, String)> = BTreeMap::new();
-    for line in lines(&args.dirs.state_dir)? {
+/// What enforcing would have done: by rule, response, program and user, how often and when last.
+type Sums = BTreeMap<[String; 4], (u64, String)>;
+
+fn sums(state: &Path) -> Result<Sums, Failure> {
+    let mut sums = Sums::new();
+    for line in lines(state)? {
         if word(&line, "decision") != "would" {
             continue;
         }
@@ -185,17 +192,28 @@ fn would(args: &ListArgs) -> Result<Exit, Failure> {
         sum.0 += 1 + number(&line, "left_out").unwrap_or_default();
         word(&line, "@timestamp").clone_into(&mut sum.1);
     }
+    Ok(sums)
+}
+
+/// The same as documents.
+pub(super) fn would_be(state: &Path) -> Result<Vec<Json>, Failure> {
+    let all = sums(state)?;
+    let all = all.iter().map(|([rule, response, executable, user], (count, last))| {
+        json!({
+            "rule": rule, "response": response, "executable": executable, "user": user,
+            "count": count, "last": last,
+        })
+    });
+    Ok(all.collect())
+}
+
+fn would(args: &ListArgs) -> Result<Exit, Failure> {
     let mut out = anstream::stdout().lock();
     if args.output == Output::Json {
-        let all = sums.iter().map(|([rule, response, executable, user], (count, last))| {
-            json!({
-                "rule": rule, "response": response, "executable": executable, "user": user,
-                "count": count, "last": last,
-            })
-        });
-        writeln!(out, "{:#}", Json::Array(all.collect()))?;
+        writeln!(out, "{:#}", Json::Array(would_be(&args.dirs.state_dir)?))?;
         return Ok(Exit::Ok);
     }
+    let sums = sums(&args.dirs.state_dir)?;
     let rows = sums.iter().map(|(key, (count, last))| {
         let mut row: Vec<String> = key.iter().map(|cell| piece(cell)).collect();
         row.extend([count.to_string(), seconds(last)]);
@@ -214,7 +232,7 @@ fn user(uid: u64) -> String {
 }
 
 /// Asks the guard, which takes our user from the kernel.
-fn undo(runtime: &Path, what: What, reason: &str) -> Result<Json, Failure> {
+pub(super) fn undo(runtime: &Path, what: What, reason: &str) -> Result<Json, Failure> {
     let reason: String = reason.chars().filter(|one| *one != '\0').take(REASON_MAX).collect();
     if reason.is_empty() {
         let message = "say why, for those who read the audit log";

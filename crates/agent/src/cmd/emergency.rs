@@ -19,8 +19,8 @@ use crate::render::escape::piece;
 /// Runs the command that was asked for.
 pub(crate) fn run(command: &EmergencyCommand) -> Result<Exit, Failure> {
     match command {
-        EmergencyCommand::Disable(args) => disable(args),
-        EmergencyCommand::Enable(args) => enable(args),
+        EmergencyCommand::Disable(args) => disable(args, &mut anstream::stdout().lock()),
+        EmergencyCommand::Enable(args) => enable(args, &mut anstream::stdout().lock()),
         EmergencyCommand::Status(args) => status(args),
     }
 }
@@ -49,14 +49,14 @@ fn note(locked: &Locked<'_>, action: &'static str, reason: &str) -> Result<(), F
     })
 }
 
-fn disable(args: &DisableArgs) -> Result<Exit, Failure> {
+/// Switches all enforcement off, and says what that came to.
+pub(super) fn disable(args: &DisableArgs, out: &mut dyn Write) -> Result<Exit, Failure> {
     let state = &args.dirs.state_dir;
     let store = Store::at(state);
     let locked = store.lock()?;
     note(&locked, "emergency-disable", &args.reason)?;
     let (reason, persist) = (args.reason.clone(), args.persist);
     Emergency { reason, who: Who::me(), since: now(), persist }.write(state)?;
-    let mut out = anstream::stdout().lock();
     // Who is cut off has no other way out, and this needs no agent.
     let lifted = lift_all(&args.dirs.runtime_dir);
     if lifted.map_err(|error| Failure::new(Exit::Failed, error.to_string()))? > 0 {
@@ -84,7 +84,8 @@ fn disable(args: &DisableArgs) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn enable(args: &EnableArgs) -> Result<Exit, Failure> {
+/// Switches it on again.
+pub(super) fn enable(args: &EnableArgs, out: &mut dyn Write) -> Result<Exit, Failure> {
     let state = &args.dirs.state_dir;
     let store = Store::at(state);
     let locked = store.lock()?;
@@ -96,7 +97,7 @@ fn enable(args: &EnableArgs) -> Result<Exit, Failure> {
     } else {
         "enforcement will be as before when an agent runs"
     };
-    writeln!(anstream::stdout(), "{words}")?;
+    writeln!(out, "{words}")?;
     Ok(Exit::Ok)
 }
 

@@ -4,6 +4,7 @@ mod actions;
 mod adhoc;
 mod audit;
 mod config;
+mod console;
 mod doctor;
 mod emergency;
 mod events;
@@ -84,6 +85,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Incidents(args) => incidents::run(&args),
         Command::Suppressions(args) => suppressions::run(&args),
         Command::Top(args) => top::run(&args),
+        Command::Console(args) => console::run(args),
         Command::Metrics(args) => metrics::run(&args),
         Command::Record(args) => record::run(&args),
         Command::Tree(args) => tree::run(&args),

@@ -188,7 +188,7 @@ fn generation(status: &Json) -> String {
 }
 
 /// `nothing`, or what was lost by ring and cause.
-fn losses(status: &Json) -> String {
+pub(super) fn losses(status: &Json) -> String {
     let rings = status.pointer("/kernel_counters/lost").and_then(Json::as_object);
     let mut parts = Vec::new();
     for (ring, causes) in rings.into_iter().flatten() {
@@ -205,7 +205,7 @@ fn losses(status: &Json) -> String {
 }
 
 /// `2 d 3 h`, `3 h 4 min`, `4 min 5 s`
-fn span(seconds: u64) -> String {
+pub(super) fn span(seconds: u64) -> String {
     let parts = [(86_400, "d"), (3600, "h"), (60, "min"), (1, "s")];
     let first = parts.iter().position(|(unit, _)| seconds >= *unit).unwrap_or(3);
     let shown = parts.iter().enumerate().skip(first).take(2);

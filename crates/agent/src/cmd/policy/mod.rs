@@ -6,9 +6,9 @@ pub(crate) mod explain;
 mod export;
 mod history;
 mod lint;
-mod plan;
+pub(crate) mod plan;
 mod show;
-mod simulate;
+pub(crate) mod simulate;
 
 pub(crate) use apply::told;
 

@@ -26,6 +26,13 @@ pub(crate) fn run(args: &PlanArgs) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
+/// The same of policies that are compiled already.
+pub(crate) fn planned(ready: &Ready) -> Result<Json, Failure> {
+    let plan = ready.compiled.plan();
+    let plan = plan.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    Ok(document(&plan, (ready.reading, ready.compiling)))
+}
+
 /// How long reading took, and compiling.
 type Took = (Duration, Duration);
 

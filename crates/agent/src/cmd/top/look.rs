@@ -11,19 +11,19 @@ use crate::exit::Failure;
 
 /// One look at the agent.
 #[derive(Debug)]
-pub(super) struct Look {
+pub(in crate::cmd) struct Look {
     /// As `aegisbpf status -o json` has it.
-    pub(super) status: Json,
+    pub(in crate::cmd) status: Json,
     /// As `aegisbpf rules -o json` has it.
-    pub(super) rules: Json,
+    pub(in crate::cmd) rules: Json,
     /// The last alerts, the oldest first: as many as the agent keeps.
-    pub(super) alerts: Vec<Json>,
+    pub(in crate::cmd) alerts: Vec<Json>,
     at: Instant,
 }
 
 impl Look {
     /// Looks now.
-    pub(super) fn take(runtime_dir: &Path) -> Result<Look, Failure> {
+    pub(in crate::cmd) fn take(runtime_dir: &Path) -> Result<Look, Failure> {
         let status = client::get(runtime_dir, "/v1/status", &[])?.json()?;
         let rules = client::get(runtime_dir, "/v1/rules", &[])?.json()?;
         let mut answer = client::get(runtime_dir, "/v1/alerts", &[])?;
@@ -35,18 +35,18 @@ impl Look {
     }
 
     /// A number of the status, 0 if it is not there.
-    pub(super) fn number(&self, pointer: &str) -> u64 {
+    pub(in crate::cmd) fn number(&self, pointer: &str) -> u64 {
         self.status.pointer(pointer).and_then(Json::as_u64).unwrap_or_default()
     }
 
     /// What was denied, or ended by a policy.
-    pub(super) fn denials(&self) -> u64 {
+    pub(in crate::cmd) fn denials(&self) -> u64 {
         let verdicts = "/kernel_counters/policy/verdicts";
         self.number(&format!("{verdicts}/denied")) + self.number(&format!("{verdicts}/killed"))
     }
 
     /// What was done because rules matched.
-    pub(super) fn actions(&self) -> u64 {
+    pub(in crate::cmd) fn actions(&self) -> u64 {
         let counts = self.status.pointer("/kernel_counters/actions/counts");
         let done = counts.and_then(Json::as_array).into_iter().flatten();
         let done = done.filter(|one| one.get("outcome").and_then(Json::as_str) == Some("done"));
@@ -54,7 +54,7 @@ impl Look {
     }
 
     /// What reached no ring, and what no reader of alerts was quick enough for.
-    pub(super) fn lost(&self) -> u64 {
+    pub(in crate::cmd) fn lost(&self) -> u64 {
         let rings = self.status.pointer("/kernel_counters/lost").and_then(Json::as_object);
         let causes = rings.into_iter().flatten().filter_map(|(_, causes)| causes.as_object());
         let lost: u64 = causes.flatten().filter_map(|(_, count)| count.as_u64()).sum();
@@ -64,17 +64,17 @@ impl Look {
 
 /// What happened a second, between two looks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub(super) struct Rates {
-    pub(super) events: u64,
-    pub(super) alerts: u64,
-    pub(super) denials: u64,
-    pub(super) actions: u64,
-    pub(super) lost: u64,
+pub(in crate::cmd) struct Rates {
+    pub(in crate::cmd) events: u64,
+    pub(in crate::cmd) alerts: u64,
+    pub(in crate::cmd) denials: u64,
+    pub(in crate::cmd) actions: u64,
+    pub(in crate::cmd) lost: u64,
 }
 
 impl Rates {
     /// What a worker counts begins anew with it: less than before is nothing.
-    pub(super) fn between(old: &Look, new: &Look) -> Rates {
+    pub(in crate::cmd) fn between(old: &Look, new: &Look) -> Rates {
         let millis = u64::try_from(new.at.duration_since(old.at).as_millis()).unwrap_or(u64::MAX);
         let rate = |of: &dyn Fn(&Look) -> u64| {
             let more = of(new).saturating_sub(of(old));

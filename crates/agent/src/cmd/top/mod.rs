@@ -6,7 +6,7 @@
 //! | `tree` | processes with alerts, below those that started them |
 //! | `view` | where all of it stands on the screen |
 
-mod look;
+pub(super) mod look;
 mod tree;
 mod view;
 

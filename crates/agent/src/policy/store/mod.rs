@@ -27,7 +27,7 @@ use rustix::fs::FlockOperation;
 use super::load::Ready;
 use crate::exit::{Exit, Failure};
 
-pub(crate) use about::{About, exact};
+pub(crate) use about::{About, Rule, exact};
 pub(crate) use emergency::Emergency;
 pub(crate) use journal::{Change, Who};
 pub(crate) use write::replace;

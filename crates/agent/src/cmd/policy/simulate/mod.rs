@@ -48,6 +48,14 @@ pub(crate) fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
+/// The same of policies that are compiled already, for programs.
+pub(crate) fn simulated(ready: Ready, recorded: &Recorded) -> Result<Json, Failure> {
+    let ready = enforced(ready)?;
+    let asked = asked(recorded)?;
+    let groups = groups(&ready, &asked);
+    Ok(document(&ready, &asked, &groups))
+}
+
 /// The policies as if all of them were enforced, those too that are only reported: else nothing denies,
 /// and there is nothing to allow.
 fn enforced(mut ready: Ready) -> Result<Ready, Failure> {

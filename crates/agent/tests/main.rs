@@ -22,6 +22,8 @@ mod evidence;
 #[cfg(test)]
 mod fallback;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod forms;
 #[cfg(test)]
 mod generations;

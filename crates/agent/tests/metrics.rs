@@ -54,7 +54,7 @@ fn text(lab: &Lab) -> Option<String> {
     output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
 }
 
-fn figures(lab: &Lab) -> Figures {
+pub(crate) fn figures(lab: &Lab) -> Figures {
     let mut all = Figures::new();
     for line in text(lab).unwrap_or_default().lines().filter(|line| !line.starts_with('#')) {
         let (series, value) = line.rsplit_once(' ').unwrap();
@@ -67,7 +67,7 @@ fn figures(lab: &Lab) -> Figures {
     all
 }
 
-fn sum(figures: &Figures, name: &str, labels: &str) -> f64 {
+pub(crate) fn sum(figures: &Figures, name: &str, labels: &str) -> f64 {
     let series = figures.get(name).into_iter().flatten();
     series.filter(|(key, _)| key.contains(labels)).map(|(_, value)| value).sum()
 }

@@ -314,6 +314,9 @@ impl Prevention {
         self.looked = now;
         self.disarm(true);
         self.follow_mounts();
+        if let Some(tier) = &mut self.tier {
+            tier.keep();
+        }
         let denied = self.count();
         if self.denied.len() == COUNTS {
             self.denied.pop_front();

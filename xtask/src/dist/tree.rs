@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::{BINARIES, SHELLS, ask_built, completions, created, emptied, pages};
+use super::{BINARIES, SHELLS, ask_built, completions, created, emptied, pages, sign};
 use crate::sh;
 
 /// Files as they are in the repository, and where they go.
@@ -48,14 +48,17 @@ pub(super) struct Shells {
     pub(super) zsh: &'static str,
 }
 
-/// Lays out the tree at `root`, from the binaries that were built.
-pub(super) fn lay(root: &Path, shells: &Shells) -> Result<()> {
+/// Lays out the tree at `root`, from the binaries that were built; signed, if there is a key.
+pub(super) fn lay(root: &Path, shells: &Shells, key: Option<&Path>) -> Result<()> {
     emptied(root.to_owned())?;
     for (_, program) in BINARIES {
         let file = root.join("usr/bin").join(program);
         put(&sh::release(program), &file, DIRECTORY)?;
         // Names of functions are of no use without what debuggers need beside them.
         sh::run(sh::cmd("strip").arg("--strip-unneeded").arg(&file))?;
+        if let Some(key) = key.filter(|_| program == sign::SIGNED) {
+            sign::seal(&file, key)?;
+        }
     }
     for (from, to) in FILES {
         put(&sh::at(from), &root.join(to), FILE)?;

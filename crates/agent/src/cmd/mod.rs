@@ -92,8 +92,11 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Fields(args) => fields::run(&args),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { directory } => manual::man(&directory),
-        Command::Version => {
-            writeln!(anstream::stdout(), "aegisbpf {}", env!("CARGO_PKG_VERSION"))?;
+        Command::Version { objects } => {
+            match objects {
+                true => write!(anstream::stdout(), "{}", kernel::embedded::list())?,
+                false => writeln!(anstream::stdout(), "aegisbpf {}", env!("CARGO_PKG_VERSION"))?,
+            }
             Ok(Exit::Ok)
         }
     }

@@ -16,6 +16,8 @@ const FILES: &[(&str, &str)] = &[
     ("packaging/tmpfiles.d/aegisbpf.conf", "usr/lib/tmpfiles.d/aegisbpf.conf"),
     ("packaging/config/config.toml", "etc/aegisbpf/config.toml"),
     ("packaging/config/20-enforce.toml", "usr/share/doc/aegisbpf/examples/20-enforce.toml"),
+    // Not where systemd would find it: whether rules may move files is the operator's to say.
+    ("packaging/systemd/quarantine.conf", "usr/share/doc/aegisbpf/examples/quarantine.conf"),
     ("config/prometheus/alerts.yml", "usr/share/aegisbpf/prometheus/alerts.yml"),
     ("config/grafana/aegisbpf.json", "usr/share/aegisbpf/grafana/aegisbpf.json"),
     // Not where systemd would find it: whether Prometheus may ask is the operator's to say.

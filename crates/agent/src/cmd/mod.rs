@@ -93,10 +93,9 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { directory } => manual::man(&directory),
         Command::Version { objects } => {
-            match objects {
-                true => write!(anstream::stdout(), "{}", kernel::embedded::list())?,
-                false => writeln!(anstream::stdout(), "aegisbpf {}", env!("CARGO_PKG_VERSION"))?,
-            }
+            let text = format!("aegisbpf {}\n", env!("CARGO_PKG_VERSION"));
+            let text = if objects { kernel::embedded::list() } else { text };
+            write!(anstream::stdout(), "{text}")?;
             Ok(Exit::Ok)
         }
     }

@@ -158,9 +158,9 @@ pub(crate) fn provoke(scene: &Scene, look: &mut dyn FnMut()) {
         |output: &str| now("output_items_total", &format!("{output}\",outcome=\"delivered"));
     until("one output delivers", PATIENCE, || items("kept") >= 3.0);
     until("what the other has waits", PATIENCE, || now("output_waiting_seconds", "away") >= 1.0);
-    assert_eq!((items("away"), now("output_delivering", "away")), (0.0, 0.0));
+    assert!(items("away") + now("output_delivering", "away") < 1.0);
     assert!(now("output_failures_total", "away") >= 1.0, "and is tried");
-    assert_eq!(now("output_delivering", "kept"), 1.0, "the control");
+    assert!(now("output_delivering", "kept") >= 1.0, "the control");
     look();
     drop(stopped);
 }

@@ -14,10 +14,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::sh;
+use crate::{setup, sh};
 
 /// Packages and their binaries.
-const BINARIES: [(&str, &str); 2] = [("agent", "aegisbpf"), ("kestrel", "kestrel")];
+pub(crate) const BINARIES: [(&str, &str); 2] = [("agent", "aegisbpf"), ("kestrel", "kestrel")];
 
 /// Shells, and what stands before and after the program in the names of their files.
 const SHELLS: [(&str, &str, &str); 3] = [("bash", "", ""), ("zsh", "_", ""), ("fish", "", ".fish")];
@@ -67,6 +67,9 @@ pub(crate) fn command(args: &[String]) -> Result<()> {
     let packs = ["deb", "rpm", "tarball"];
     if parts.iter().any(|part| packs.contains(part)) {
         if !built {
+            if !setup::has_auditable() {
+                setup::auditable()?;
+            }
             sh::as_shipped();
             sh::build_release()?;
         }

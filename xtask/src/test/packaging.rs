@@ -23,6 +23,7 @@ const CHECKS: &[Check] = &[
     ("scripts", &["shellcheck", "yamllint"], outsider::scripts),
     ("dependencies", &["python3"], outsider::deny),
     ("hardened", &["readelf"], outsider::hardened),
+    ("auditable", &["objcopy", "strip", "python3"], outsider::auditable),
     ("signed", &["minisign", "objcopy", "strip", "sha256sum"], signed::refused),
     ("unit", &["systemd-analyze"], unit),
     ("alerts", &["promtool"], alerts),

@@ -36,6 +36,12 @@ const SYSTEMS: &[System] = &[
         append: "lsm=lockdown,capability,landlock,yama,bpf",
         upgrades: true,
     },
+    System {
+        name: "apparmor",
+        script: "confined apparmor",
+        append: "apparmor=1 lsm=lockdown,capability,landlock,yama,apparmor,bpf",
+        upgrades: false,
+    },
 ];
 
 /// The series of the kernel of the release that the packages are made for.

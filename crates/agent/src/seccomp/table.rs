@@ -273,7 +273,7 @@ pub(super) const GROUPS: &[Group] = &[
     Group {
         purpose: "the journal of this host",
         kinds: &[Forward],
-        calls: calls![socket: unix, connect, setsockopt, sendto: connected, memfd_create, sendmsg],
+        calls: calls![socket: unix, connect, setsockopt, memfd_create, sendmsg],
         spare: &[],
     },
     Group {

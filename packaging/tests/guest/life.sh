@@ -16,6 +16,10 @@ named() {
 	find / /run /tmp /dev/shm /sys/fs/bpf /sys/fs/cgroup -xdev -name '*aegis*' -not -path "$here/*"
 }
 
+is_nameless() {
+	[ -z "$(named)" ]
+}
+
 # Groups of fanotify with marks; the agent is the only one here that has them.
 marks() {
 	grep -l '^fanotify' /proc/[0-9]*/fdinfo/* 2> /dev/null
@@ -137,7 +141,7 @@ purged() {
 	systemctl list-units --all --no-legend 'aegisbpf*' | grep . && fail "purge: systemd knows a unit"
 	systemctl list-unit-files --no-legend 'aegisbpf*' | grep . && fail "purge: there is a file of a unit"
 	marks && fail "purge: there are marks of fanotify"
-	within 5 sh -c '[ -z "$(find /sys/fs/cgroup -name "*aegis*")" ]'
+	within 5 is_nameless
 	[ -z "$(named)" ] || fail "purge: $(named | head -n 5)"
 	state > "$work/after"
 	diff "$work/before" "$work/after" || fail "purge: something is left, or gone that was there before"

@@ -120,10 +120,8 @@ pub(crate) fn test(args: &[String]) -> Result<Outcome> {
     }
     let packages = Packages::make(&cache)?;
     let disk = image::image(&cache)?;
-    let wanted: Vec<&System> = SYSTEMS
-        .iter()
-        .filter(|system| names.is_empty() || names.contains(&system.name))
-        .collect();
+    let wanted: Vec<&System> =
+        SYSTEMS.iter().filter(|system| names.is_empty() || names.contains(&system.name)).collect();
     let mut rows = Vec::new();
     for some in wanted.chunks(AT_ONCE) {
         let run = |system| one(system, &kernel, &packages, &disk, &cache);
@@ -159,9 +157,7 @@ struct Packages {
 
 impl Packages {
     fn make(cache: &Path) -> Result<Packages> {
-        let said = sh::capture(
-            sh::cmd(std::env::current_exe()?).args(["dist", "deb", "--built"]),
-        )?;
+        let said = sh::capture(sh::cmd(std::env::current_exe()?).args(["dist", "deb", "--built"]))?;
         let this = PathBuf::from(said.lines().last().context("`dist` names no package")?);
         let older = other(&this, cache, "maps", "0.0.1-1")?;
         let newer = other(&this, cache, "programs", "999.0.0-1")?;

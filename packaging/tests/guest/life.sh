@@ -1,5 +1,6 @@
 # The life of the Debian package on a host that runs: installed, started by systemd, the first alert, the first denial, upgraded while
-# somebody tries what is denied all the time, purged. `old.deb` has an agent with other maps, `new.deb` one with other programs.
+# somebody tries what is denied all the time, purged. `old.deb` has an agent with other maps, `new.deb` one with other programs; with the
+# word `few` only the first upgrade is done.
 # shellcheck shell=sh
 # shellcheck disable=SC2154 # what run.sh sets
 
@@ -155,7 +156,7 @@ confined
 first_alert
 first_denial
 upgraded this.deb "other maps"
-upgraded new.deb "other programs"
+if [ "${1:-}" != few ]; then upgraded new.deb "other programs"; fi
 /tmp/x 0.1
 within 10 has_alert "$rule" /tmp/x || fail "after: no alert any more"
 pass "after: the upgraded agent tells of programs in /tmp"

@@ -1,4 +1,4 @@
-//! `cargo xtask vm-system [--built] [NAME…]`: the Debian package in whole systems, as those have it who install it.
+//! `cargo xtask vm-system [--built] [--smoke] [NAME…]`: the Debian package in whole systems, as those have it who install it.
 //!
 //! A Debian boots from a disk that holds nothing of ours ([`image`]), with systemd and with the kernel of its release, and runs one
 //! of the scripts of `packaging/tests/guest` as a unit. Packages and scripts come in with the initramfs, which is nothing but the way to
@@ -25,7 +25,7 @@ struct System {
     script: &'static str,
     /// What the kernel is told beside what it is always told.
     append: &'static str,
-    /// Whether packages of other versions come in, too.
+    /// Whether packages of other versions come in, too; with `--smoke` only one of them is taken.
     upgrades: bool,
 }
 
@@ -79,6 +79,10 @@ umount /proc /sys
 exec switch_root /system /sbin/init
 ";
 
+/// What each kernel is told: the serial line is the script's alone, and nothing of what is logged is left out.
+const APPEND: &str = "console=ttyS0 panic=-1 quiet edd=off log_buf_len=4M systemd.show_status=no \
+                      systemd.mask=serial-getty@ttyS0.service";
+
 /// Runs the script on the serial line; whatever becomes of it, the guest ends.
 const UNIT: &str = "[Unit]
 Description=What is tried in this guest
@@ -92,16 +96,18 @@ StandardError=tty
 TTYPath=/dev/ttyS0
 ExecStart=/bin/sh /run/guest/run.sh ";
 
-const USAGE: &str = "usage: cargo xtask vm-system [--built] [NAME…]
+const USAGE: &str = "usage: cargo xtask vm-system [--built] [--smoke] [NAME…]
 
-with --built from what `cargo build --release` left";
+with --built from what `cargo build --release` left, with --smoke what there is time for";
+const BUILT: &str = "--built";
+const SMOKE: &str = "--smoke";
 
 /// Runs the guests that are named, or all, and prints one row for each.
 pub(crate) fn test(args: &[String]) -> Result<Outcome> {
     let (flags, names): (Vec<&str>, Vec<&str>) =
         args.iter().map(String::as_str).partition(|word| word.starts_with('-'));
     let is_known = |name: &&str| SYSTEMS.iter().any(|system| system.name == *name);
-    if flags.iter().any(|flag| *flag != "--built") || !names.iter().all(is_known) {
+    if flags.iter().any(|flag| ![BUILT, SMOKE].contains(flag)) || !names.iter().all(is_known) {
         let known: Vec<&str> = SYSTEMS.iter().map(|system| system.name).collect();
         bail!("{USAGE}; the names are {}", known.join(", "));
     }
@@ -115,16 +121,18 @@ pub(crate) fn test(args: &[String]) -> Result<Outcome> {
         println!("SKIP vm-system: the mirror has no kernel {KERNEL}");
         return Ok(Outcome::SKIP);
     };
-    if flags.is_empty() {
+    if !flags.contains(&BUILT) {
         sh::build_release()?;
     }
+    let few = flags.contains(&SMOKE);
     let packages = Packages::make(&cache)?;
     let disk = image::image(&cache)?;
+    let common = Common { few, kernel, packages, disk, cache };
     let wanted: Vec<&System> =
         SYSTEMS.iter().filter(|system| names.is_empty() || names.contains(&system.name)).collect();
     let mut rows = Vec::new();
     for some in wanted.chunks(AT_ONCE) {
-        let run = |system| one(system, &kernel, &packages, &disk, &cache);
+        let run = |system| common.one(system);
         rows.extend(std::thread::scope(|scope| {
             let guests: Vec<_> = some.iter().map(|system| scope.spawn(|| run(system))).collect();
             let died = |_| Row::new("?", Verdict::Failed("its thread died".to_owned()));
@@ -193,100 +201,100 @@ fn other(package: &Path, cache: &Path, differs: &str, version: &str) -> Result<V
     Ok(bytes)
 }
 
-/// Boots and judges one guest; whatever goes wrong becomes its row.
-fn one(system: &System, kernel: &Kernel, packages: &Packages, disk: &Path, cache: &Path) -> Row {
-    match run(system, kernel, packages, disk, cache) {
-        Ok(log) => report::judge(system.name, &log, 1),
-        Err(error) => Row::new(system.name, Verdict::Failed(format!("{error:#}"))),
-    }
+/// What all guests have.
+#[derive(Debug)]
+struct Common {
+    /// Only what there is time for.
+    few: bool,
+    kernel: Kernel,
+    packages: Packages,
+    disk: PathBuf,
+    cache: PathBuf,
 }
 
-fn run(
-    system: &System,
-    kernel: &Kernel,
-    packages: &Packages,
-    disk: &Path,
-    cache: &Path,
-) -> Result<Log> {
-    let initramfs = cache.join(format!("initramfs-{}.cpio", system.name));
-    let log = cache.join(format!("serial-{}.log", system.name));
-    std::fs::write(&initramfs, initramfs_of(system, kernel, packages)?)
-        .with_context(|| format!("writing {}", initramfs.display()))?;
-    let started = Instant::now();
-    let mut guest = boot(system, kernel, &initramfs, disk, &log)?;
-    let timed_out = guest::wait(&mut guest, started + TIMEOUT)?;
-    let bytes = std::fs::read(&log).with_context(|| format!("reading {}", log.display()))?;
-    std::fs::remove_file(&initramfs).context("removing the initramfs")?;
-    Ok(Log {
-        text: String::from_utf8_lossy(&bytes).replace('\r', ""),
-        path: log.display().to_string(),
-        took: started.elapsed(),
-        timed_out,
-    })
-}
-
-/// What the kernel unpacks: the way to the disk, and what is tried.
-fn initramfs_of(system: &System, kernel: &Kernel, packages: &Packages) -> Result<Vec<u8>> {
-    let mut archive = Archive::default();
-    for directory in ["/proc", "/sys", "/dev", "/system"] {
-        archive.directory(directory);
-    }
-    archive.device("/dev/console", 5, 1);
-    archive.file("/init", 0o755, INIT.as_bytes());
-    let busybox = sh::find("busybox").context("busybox is needed (package busybox-static)")?;
-    archive.file("/bin/busybox", 0o755, &std::fs::read(busybox).context("reading busybox")?);
-    let mut list = String::new();
-    for name in MODULES {
-        if let Some(path) = find(&kernel.directory, &format!("{name}.ko")) {
-            archive.file(&format!("/modules/{name}.ko"), 0o644, &guest::unpacked(&path)?);
-            list.extend([name, "\n"]);
+impl Common {
+    /// Boots and judges one guest; whatever goes wrong becomes its row.
+    fn one(&self, system: &System) -> Row {
+        match self.run(system) {
+            Ok(log) => report::judge(system.name, &log, 1),
+            Err(error) => Row::new(system.name, Verdict::Failed(format!("{error:#}"))),
         }
     }
-    archive.file("/modules/list", 0o644, list.as_bytes());
-    archive.file("/guest/guest.service", 0o644, format!("{UNIT}{}\n", system.script).as_bytes());
-    let scripts = sh::at("packaging/tests/guest");
-    for entry in std::fs::read_dir(&scripts).context("reading the scripts")? {
-        let path = entry.context("reading the scripts")?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let text = std::fs::read(&path).with_context(|| format!("reading {name}"))?;
-        archive.file(&format!("/guest/{name}"), 0o644, &text);
-    }
-    archive.file("/guest/this.deb", 0o644, &packages.this);
-    if system.upgrades {
-        archive.file("/guest/old.deb", 0o644, &packages.older);
-        archive.file("/guest/new.deb", 0o644, &packages.newer);
-    }
-    Ok(archive.finish())
-}
 
-/// Starts qemu.
-fn boot(
-    system: &System,
-    kernel: &Kernel,
-    initramfs: &Path,
-    disk: &Path,
-    log: &Path,
-) -> Result<Child> {
-    Command::new("qemu-system-x86_64")
-        .args(["-M", "pc", "-cpu", "max"])
-        .args(guest::TIME)
-        .args(["-m", MEMORY_MIB, "-nodefaults", "-nographic", "-no-reboot"])
-        .arg("-drive")
-        .arg(format!("file={},format=raw,if=virtio,snapshot=on,cache=unsafe", disk.display()))
-        .arg("-serial")
-        .arg(format!("file:{}", log.display()))
-        .arg("-kernel")
-        .arg(&kernel.image)
-        .arg("-initrd")
-        .arg(initramfs)
-        .arg("-append")
-        .arg(format!(
-            "console=ttyS0 panic=-1 quiet edd=off log_buf_len=4M systemd.show_status=no \
-             systemd.mask=serial-getty@ttyS0.service {}",
-            system.append
-        ))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()
-        .context("starting qemu-system-x86_64")
+    fn run(&self, system: &System) -> Result<Log> {
+        let initramfs = self.cache.join(format!("initramfs-{}.cpio", system.name));
+        let log = self.cache.join(format!("serial-{}.log", system.name));
+        std::fs::write(&initramfs, self.initramfs(system)?)
+            .with_context(|| format!("writing {}", initramfs.display()))?;
+        let started = Instant::now();
+        let mut guest = self.boot(system, &initramfs, &log)?;
+        let timed_out = guest::wait(&mut guest, started + TIMEOUT)?;
+        let bytes = std::fs::read(&log).with_context(|| format!("reading {}", log.display()))?;
+        std::fs::remove_file(&initramfs).context("removing the initramfs")?;
+        Ok(Log {
+            text: String::from_utf8_lossy(&bytes).replace('\r', ""),
+            path: log.display().to_string(),
+            took: started.elapsed(),
+            timed_out,
+        })
+    }
+
+    /// What the kernel unpacks: the way to the disk, and what is tried.
+    fn initramfs(&self, system: &System) -> Result<Vec<u8>> {
+        let mut archive = Archive::default();
+        for directory in ["/proc", "/sys", "/dev", "/system"] {
+            archive.directory(directory);
+        }
+        archive.device("/dev/console", 5, 1);
+        archive.file("/init", 0o755, INIT.as_bytes());
+        let busybox = sh::find("busybox").context("busybox is needed (package busybox-static)")?;
+        archive.file("/bin/busybox", 0o755, &std::fs::read(busybox).context("reading busybox")?);
+        let mut list = String::new();
+        for name in MODULES {
+            if let Some(path) = find(&self.kernel.directory, &format!("{name}.ko")) {
+                archive.file(&format!("/modules/{name}.ko"), 0o644, &guest::unpacked(&path)?);
+                list.extend([name, "\n"]);
+            }
+        }
+        archive.file("/modules/list", 0o644, list.as_bytes());
+        let few = if self.few { " few" } else { "" };
+        let unit = format!("{UNIT}{}{few}\n", system.script);
+        archive.file("/guest/guest.service", 0o644, unit.as_bytes());
+        let scripts = sh::at("packaging/tests/guest");
+        for entry in std::fs::read_dir(&scripts).context("reading the scripts")? {
+            let path = entry.context("reading the scripts")?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let text = std::fs::read(&path).with_context(|| format!("reading {name}"))?;
+            archive.file(&format!("/guest/{name}"), 0o644, &text);
+        }
+        archive.file("/guest/this.deb", 0o644, &self.packages.this);
+        if system.upgrades {
+            archive.file("/guest/old.deb", 0o644, &self.packages.older);
+            archive.file("/guest/new.deb", 0o644, &self.packages.newer);
+        }
+        Ok(archive.finish())
+    }
+
+    /// Starts qemu.
+    fn boot(&self, system: &System, initramfs: &Path, log: &Path) -> Result<Child> {
+        let disk = self.disk.display();
+        Command::new("qemu-system-x86_64")
+            .args(["-M", "pc", "-cpu", "max"])
+            .args(guest::TIME)
+            .args(["-m", MEMORY_MIB, "-nodefaults", "-nographic", "-no-reboot"])
+            .arg("-drive")
+            .arg(format!("file={disk},format=raw,if=virtio,snapshot=on,cache=unsafe"))
+            .arg("-serial")
+            .arg(format!("file:{}", log.display()))
+            .arg("-kernel")
+            .arg(&self.kernel.image)
+            .arg("-initrd")
+            .arg(initramfs)
+            .arg("-append")
+            .arg(format!("{APPEND} {}", system.append))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .context("starting qemu-system-x86_64")
+    }
 }

@@ -30,6 +30,7 @@ pub(super) const STAGES: &[Stage] = &[
     ("bench", |log| ours(log, &["bench", "--smoke"])),
     ("fuzz", fuzz),
     ("guests", |log| ours(log, &["vm-test", "--smoke"])),
+    ("systems", |log| ours(log, &["vm-system", "--built", "--smoke", "life"])),
 ];
 
 /// The stage that waits for the kernel most of its time, and the one that computes and takes what it is

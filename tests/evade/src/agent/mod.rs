@@ -70,6 +70,11 @@ const FEW: &[Case] = &[
     ("strangers and an agent that protects itself", own::protected),
 ];
 
+/// `evade other-build AGENT programs|maps FILE`: writes another build of an agent.
+pub(crate) fn other_build(words: &[&str]) -> Result<bool> {
+    build::command(words)
+}
+
 /// `evade agent --agent PATH [--few | --only WORD…]`: all cases, some, or those with one of the words in
 /// their names. Most need what the first two put in force.
 pub(crate) fn command(words: &[&str]) -> Result<bool> {

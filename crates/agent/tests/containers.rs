@@ -87,13 +87,13 @@ fn a_container_that_only_version_1_of_cgroups_knows_is_found() {
 }
 
 /// A container as CRI-O leaves it on disk, with a cgroup of version 2; removed with this.
-struct Container {
+pub(crate) struct Container {
     cgroup: PathBuf,
     bundle: PathBuf,
 }
 
 impl Container {
-    fn new(number: u8, image: &str) -> Container {
+    pub(crate) fn new(number: u16, image: &str) -> Container {
         let id = format!("{:064x}", u128::from(std::process::id()) << 64 | u128::from(number));
         let cgroup = cgroup_root().join(format!("crio-{id}.scope"));
         let bundle = Path::new("/run/containers/storage/overlay-containers").join(id);
@@ -106,7 +106,7 @@ impl Container {
     }
 
     /// Whether who is in it may connect; refused for the reason that we gave.
-    fn connects(&self, port: u16) -> bool {
+    pub(crate) fn connects(&self, port: u16) -> bool {
         let procs = self.cgroup.join("cgroup.procs");
         let script = format!("echo $$ > {} && exec 3<>/dev/tcp/127.0.0.1/{port}", procs.display());
         let output = Command::new("/bin/bash").args(["-c", &script]).output().unwrap();
@@ -127,7 +127,7 @@ impl Drop for Container {
     }
 }
 
-fn cgroup_root() -> PathBuf {
+pub(crate) fn cgroup_root() -> PathBuf {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
     let of_version_2 = |line: &str| line.split(' ').nth(2) == Some("cgroup2");
     let line = mounts.lines().find(|line| of_version_2(line)).expect("version 2 of cgroups");

@@ -22,6 +22,8 @@ mod evidence;
 #[cfg(test)]
 mod fallback;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod forms;
 #[cfg(test)]
 mod generations;
@@ -75,6 +77,8 @@ mod responses;
 mod restarts;
 #[cfg(test)]
 mod running;
+#[cfg(test)]
+mod sandbox;
 #[cfg(test)]
 mod scripts;
 #[cfg(test)]

@@ -19,14 +19,14 @@ fn forward(lab: &Lab, output: &str) -> Agent {
 }
 
 /// Raises an alert; its id.
-fn raise(lab: &Lab, agent: &Agent) -> String {
+pub(crate) fn raise(lab: &Lab, agent: &Agent) -> String {
     let pid = lab.run_scratch("x");
     let alert = agent.alert(pid, PATIENCE).expect("an alert");
     alert["alert"]["id"].as_str().unwrap().to_owned()
 }
 
 /// What the agent says of its only output.
-fn figures(lab: &Lab) -> Value {
+pub(crate) fn figures(lab: &Lab) -> Value {
     // The guard answers each question with what it last heard.
     lab.status()
         .map_or(Value::Null, |status| status["kernel_counters"]["outputs"]["all"][0].clone())
@@ -37,7 +37,7 @@ fn lines(path: &Path) -> Vec<String> {
 }
 
 /// Waits until these ids have arrived, in this order; a receiver may have got one twice.
-fn arrived(path: &Path, ids: &[&str]) {
+pub(crate) fn arrived(path: &Path, ids: &[&str]) {
     let seen = || {
         let mut seen: Vec<String> = Vec::new();
         for line in lines(path) {

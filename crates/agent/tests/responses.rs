@@ -13,10 +13,10 @@ use crate::lab::{AGENT, Agent, Lab, alive, root, signal, until};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A program of the lab that sleeps; it ends with this value.
-struct Sleeper(Child);
+pub(crate) struct Sleeper(Child);
 
 impl Sleeper {
-    fn start(lab: &Lab, name: &str) -> Sleeper {
+    pub(crate) fn start(lab: &Lab, name: &str) -> Sleeper {
         let program = lab.path(name);
         if !program.exists() {
             fs::copy("/bin/sleep", &program).unwrap();
@@ -28,7 +28,7 @@ impl Sleeper {
         self.0.id()
     }
 
-    fn signal(&mut self) -> Option<i32> {
+    pub(crate) fn signal(&mut self) -> Option<i32> {
         use std::os::unix::process::ExitStatusExt;
         self.0.try_wait().unwrap().and_then(|status| status.signal())
     }
@@ -47,7 +47,7 @@ impl Drop for Sleeper {
 }
 
 /// A rule about the start of a program of the lab, with a response.
-fn rule(lab: &Lab, id: &str, program: &str, response: &str) {
+pub(crate) fn rule(lab: &Lab, id: &str, program: &str, response: &str) {
     lab.rule(id, &lab.path(program).display().to_string());
     let path = lab.path("rules").join(format!("{id}.toml"));
     let text = fs::read_to_string(&path).unwrap();

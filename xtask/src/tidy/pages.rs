@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use super::text::{resolve, targets};
 use super::{File, Finding, Tree};
 
-/// The page of claims with their tests.
-const CLAIMS: &str = "docs/guarantees.md";
+/// The pages of claims with their tests.
+const CLAIMS: [&str; 2] = ["docs/guarantees.md", "docs/faults.md"];
 /// Where these tests are.
 const TESTS: &str = "crates/agent/tests/";
 /// Alerts, and the page that says what to do on each.
@@ -63,15 +63,18 @@ fn headings(text: &str) -> BTreeSet<String> {
 
 /// A test that is named beside a claim is there: `file::test`.
 pub(super) fn claims(tree: &Tree) -> Vec<Finding> {
-    let text = tree.get(CLAIMS).unwrap_or_default();
-    let named = text.split('`').skip(1).step_by(2).filter_map(|code| code.split_once("::"));
+    let named = CLAIMS.iter().flat_map(|page| {
+        let text = tree.get(page).unwrap_or_default();
+        let codes = text.split('`').skip(1).step_by(2);
+        codes.filter_map(|code| code.split_once("::")).map(move |claim| (page, claim))
+    });
     let is_there = |file: &str, test: &str| {
         let file = tree.get(&format!("{TESTS}{file}.rs")).unwrap_or_default();
         file.contains(&format!("fn {test}("))
     };
     named
-        .filter(|(file, test)| *file != "file" && !is_there(file, test))
-        .map(|(file, test)| format!("{CLAIMS}: there is no test {file}::{test}"))
+        .filter(|(_, (file, test))| *file != "file" && !is_there(file, test))
+        .map(|(page, (file, test))| format!("{page}: there is no test {file}::{test}"))
         .collect()
 }
 
@@ -117,7 +120,7 @@ mod tests {
     fn a_claim_without_its_test_is_found() {
         let page = "`file::test` | `life::it_lives` | `life::it_dies`\n";
         let tests = "#[test]\nfn it_lives() {}\n";
-        let tree = Tree::of(&[(CLAIMS, page), ("crates/agent/tests/life.rs", tests)]);
+        let tree = Tree::of(&[(CLAIMS[0], page), ("crates/agent/tests/life.rs", tests)]);
         assert_eq!(claims(&tree), ["docs/guarantees.md: there is no test life::it_dies"]);
     }
 

@@ -9,6 +9,8 @@ mod broker;
 pub(crate) mod capabilities;
 mod changes;
 mod child;
+mod clock;
+mod descriptors;
 mod figures;
 mod forwarding;
 pub(crate) mod isolate;
@@ -48,6 +50,7 @@ use backoff::Backoff;
 use broker::Broker;
 use changes::Changes;
 use child::{Worker, exit_code};
+use clock::Clock;
 use forwarding::Forwarding;
 use notify::Notify;
 use prevent::{Keeper, Prevention};
@@ -73,6 +76,7 @@ pub(crate) fn run(configured: &Effective) -> Result<Exit, Failure> {
     let signals = block_signals()?;
     let user = User::find(args)?;
     capabilities::give_up_the_rest()?;
+    descriptors::take_all()?;
     state::judge(&args.state_dir)?;
     if args.seccomp {
         seccomp::process(seccomp::Kind::Guard)?;
@@ -117,6 +121,7 @@ pub(crate) fn run(configured: &Effective) -> Result<Exit, Failure> {
         look: Look::new(&args.state_dir),
         audit,
         backoff,
+        clock: Clock::new(),
         restarts,
         reload,
         configured: Configured::new(configured.clone()),
@@ -214,6 +219,7 @@ struct Guard<'a> {
     look: Look,
     audit: Arc<Audit>,
     backoff: Backoff,
+    clock: Clock,
     restarts: u32,
     /// The worker is to read its rules again as soon as it can be told.
     reload: bool,
@@ -245,8 +251,10 @@ impl Guard<'_> {
                 worker.stop();
                 return Ok(Exit::Ok);
             };
-            // It has said on standard error what is wrong.
-            if let Some(end) = Exit::if_final(code).filter(|_| !worker.ready) {
+            // It has said on standard error what is wrong. What a directory lacks may be there again: the agent
+            // has run with it before.
+            let end = Exit::if_final(code).filter(|end| *end != Exit::RuntimeDir);
+            if let Some(end) = end.filter(|_| !worker.ready) {
                 return Ok(end);
             }
             self.prevention.suffered();
@@ -263,8 +271,25 @@ impl Guard<'_> {
                 return Ok(Exit::Ok);
             }
             self.restarts = self.restarts.saturating_add(1);
+            let Some(next) = self.another()? else { return Ok(Exit::Ok) };
+            worker = next;
+        }
+    }
+
+    /// Starts a worker, as often as it takes: what is missing now (memory, descriptors, a disk that can be
+    /// written) may be there again, and an agent that ends would end enforcement. `None` when a signal ends us.
+    fn another(&mut self) -> Result<Option<Worker>, Failure> {
+        loop {
             let (options, who) = (&self.configured.now.args, (&self.user, &self.broker));
-            worker = Worker::spawn(options, who, (self.started, self.restarts), false)?;
+            let failure = match Worker::spawn(options, who, (self.started, self.restarts), false) {
+                Ok(worker) => return Ok(Some(worker)),
+                Err(failure) => failure,
+            };
+            let delay = self.backoff.delay(Duration::ZERO);
+            tracing::error!(%failure, "no worker can be started: it is tried again; what is in force stays so");
+            if self.pause(delay)? {
+                return Ok(None);
+            }
         }
     }
 
@@ -313,6 +338,9 @@ impl Guard<'_> {
                     tracing::error!(%error, "the worker broke the protocol and is ended");
                 }
                 return Ok(Some(exit_code(worker.kill())));
+            }
+            if worker.ready && self.clock.was_set() {
+                self.tell_time_anew(worker);
             }
             self.hand_over(worker);
             if worker.is_stuck(self.notify.silence()) {

@@ -1,5 +1,6 @@
 //! SIGHUP: the configuration is read again, and a worker with the new options takes the place of the old one,
-//! which goes on until the new one has found its rules sound.
+//! which goes on until the new one has found its rules sound. The same way another one takes over when the clock
+//! of the host was set.
 
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use super::child::exit_code;
 use super::child::{self, Worker};
 use super::{Guard, reload};
 use crate::config::{self, Effective};
+use crate::exit::Failure;
 use crate::proto;
 
 /// Requests that are taken of a worker that has ended: what a socket holds.
@@ -26,13 +28,22 @@ pub(super) struct Configured {
     next: Option<Next>,
 }
 
-/// Who is to take over, what is done for it, by which options, and which of them are new.
+/// Who is to take over, what is done for it, by which options, and why.
 #[derive(Debug)]
 struct Next {
     worker: Worker,
     broker: Arc<Broker>,
     merged: Effective,
-    applied: Vec<String>,
+    reason: Reason,
+}
+
+/// Why another worker takes over.
+#[derive(Debug)]
+enum Reason {
+    /// These options are others now.
+    Options(Vec<String>),
+    /// The clock was set.
+    Clock,
 }
 
 impl Configured {
@@ -79,20 +90,39 @@ impl Guard<'_> {
         if applied.is_empty() {
             return false;
         }
-        let spawned = self.configured.now.followed_by(read).and_then(|merged| {
-            // Other files may be the operator's by these options.
-            let broker = Broker::new(&merged.args, self.user.clone(), Arc::clone(&self.audit));
-            let broker = Arc::new(broker);
-            let (who, count) = ((&self.user, &broker), (self.started, self.restarts));
-            let worker = Worker::spawn(&merged.args, who, count, true)?;
-            Ok(Next { worker, broker, merged, applied })
-        });
-        match spawned {
+        let spawned = self.configured.now.followed_by(read);
+        match spawned.and_then(|merged| self.successor(merged, Reason::Options(applied))) {
             // One that was on its way is ended: it would be of the configuration before.
             Ok(next) => self.configured.next = Some(next),
             Err(failure) => self.refuse(worker, &failure.to_string()),
         }
         self.configured.next.is_some()
+    }
+
+    /// The clock was set: a worker that starts now tells the times of events by it.
+    pub(super) fn tell_time_anew(&mut self, worker: &Worker) {
+        let away = self.clock.away();
+        tracing::warn!(seconds = away.as_secs(), "the clock was set: another worker takes over");
+        if self.configured.next.is_some() {
+            // One is on its way already, and it may have looked at the clock before.
+            return;
+        }
+        match self.successor(self.configured.now.clone(), Reason::Clock) {
+            Ok(next) => self.configured.next = Some(next),
+            Err(failure) => {
+                tracing::error!(pid = worker.pid(), %failure, "events have the times of before");
+            }
+        }
+    }
+
+    /// A worker that is to take over.
+    fn successor(&self, merged: Effective, reason: Reason) -> Result<Next, Failure> {
+        // Other files may be the operator's by these options.
+        let broker = Broker::new(&merged.args, self.user.clone(), Arc::clone(&self.audit));
+        let broker = Arc::new(broker);
+        let (who, count) = ((&self.user, &broker), (self.started, self.restarts));
+        let worker = Worker::spawn(&merged.args, who, count, true)?;
+        Ok(Next { worker, broker, merged, reason })
     }
 
     /// The configuration stays as it was.
@@ -112,25 +142,35 @@ impl Guard<'_> {
             Word::None => self.configured.next = Some(next),
             Word::Gone => {
                 let code = exit_code(next.worker.kill());
-                self.refuse(worker, &format!(
-                    "the worker that was to follow it ended with {code}; its reason is on standard error"
-                ));
+                match next.reason {
+                    Reason::Options(_) => self.refuse(worker, &format!(
+                        "the worker that was to follow it ended with {code}; its reason is on standard error"
+                    )),
+                    Reason::Clock => tracing::error!(code, "events have the times of before: no other worker took over"),
+                }
             }
             Word::Said => {
                 worker.stop();
                 // What it asked for at the end is not lost with it.
                 self.last_requests(worker);
-                let Next { worker: other, broker, merged, applied } = next;
+                let Next { worker: other, broker, merged, reason } = next;
                 *worker = other;
                 self.broker = broker;
                 self.greet(worker);
-                tracing::info!(keys = applied.join(", "), "the configuration was read again");
-                self.audit.note("config-changed", json!({ "keys": applied }));
-                self.actor.follow(child::reader_options(&merged.args));
+                if let Reason::Options(applied) = reason {
+                    self.changed(&merged, &applied);
+                }
                 self.configured.now = merged;
-                self.readings = self.readings.wrapping_add(1);
             }
         }
+    }
+
+    /// The worker has other options now.
+    fn changed(&mut self, merged: &Effective, applied: &[String]) {
+        tracing::info!(keys = applied.join(", "), "the configuration was read again");
+        self.audit.note("config-changed", json!({ "keys": applied }));
+        self.actor.follow(child::reader_options(&merged.args));
+        self.readings = self.readings.wrapping_add(1);
     }
 
     /// What a worker asked for before it ended.

@@ -20,6 +20,7 @@ mod board;
 mod broker;
 mod changes;
 mod control;
+mod denied;
 mod events;
 mod filter;
 mod generations;
@@ -50,7 +51,7 @@ mod watch;
 pub(crate) use acts::wanted;
 pub(crate) use filter::Filter;
 pub(crate) use generations::in_force;
-pub(crate) use host::read_limited;
+pub(crate) use host::{boot_time, read_limited};
 pub(crate) use publisher::ancestors;
 pub(crate) use recorder::history::{DIRECTORY as HISTORY, segments};
 pub(crate) use rules::places as rule_places;
@@ -60,7 +61,7 @@ pub(crate) use watch::{Seen, Watch};
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
@@ -120,6 +121,7 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     }
     let (link, news) = Link::open()?;
     unprivileged()?;
+    goes_first();
     // Its addresses are the last that is asked of the network.
     let (host, user) = (host::identity::read(), status::user());
     // From here on neither a rule nor a script, nor what gets hold of this process by one, has a network.
@@ -150,6 +152,23 @@ fn unprivileged() -> Result<(), Failure> {
             .help("it is started by `aegisbpf run`, as root, and becomes the user of --user"));
     }
     Ok(())
+}
+
+/// Where memory is short, the kernel ends the worker before the guard: that starts another one, and meanwhile
+/// goes on to enforce.
+fn goes_first() {
+    /// In thousandths of all memory, or of the limit of the unit: more than one of them takes beyond the other.
+    const MORE: i32 = 400;
+    /// What the kernel knows as the first of all.
+    const MOST: i32 = 1_000;
+    let path = Path::new("/proc/self/oom_score_adj");
+    let now = read_limited(path, 16)
+        .ok()
+        .and_then(|text| std::str::from_utf8(&text).ok()?.trim().parse::<i32>().ok());
+    let next = now.unwrap_or_default().saturating_add(MORE).min(MOST);
+    if let Err(error) = std::fs::write(path, next.to_string()) {
+        tracing::warn!(%error, "where memory is short, the guard may be ended before the worker");
+    }
 }
 
 /// Reads the rules, and has them evaluated until the end.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -144,6 +144,7 @@ impl Network {
     /// stays in force.
     pub fn apply(&mut self, generation: &Generation<'_>) -> Result<(), Error> {
         let asked = asked(generation.tables);
+        self.keep()?;
         for (name, operations) in PROGRAMS {
             if operations.iter().any(|one| asked.has(*one)) && !self.links.contains_key(name) {
                 let mut link = self.attach(name)?;
@@ -167,6 +168,17 @@ impl Network {
         }
         self.links.retain(|name, _| needed(name));
         Ok(())
+    }
+
+    /// Pins everything again if somebody has unmounted what held it; whether that was so.
+    pub fn keep(&self) -> Result<bool, Error> {
+        let Some(pins) = self.pins.as_ref().filter(|pins| !pins.are_there()) else {
+            return Ok(false);
+        };
+        pins.make()?;
+        self.maps.all().try_for_each(|(name, map)| pins.put_map(name, map.as_fd()))?;
+        self.links.iter().try_for_each(|(name, link)| pins.put_link(name, link.as_fd()))?;
+        Ok(true)
     }
 
     /// Lets go of everybody until something is put in force again.
@@ -238,7 +250,6 @@ fn prepare(
     template: &libbpf_rs::MapHandle,
     pins: Option<&Pins>,
 ) -> Result<(), Error> {
-    use std::os::fd::AsFd;
     let known = |name: &str| PINNED.iter().find(|one| is_called(name, one.0)).map(|one| one.1);
     for mut map in opened.maps_mut() {
         let name = map.name().to_string_lossy().into_owned();

@@ -5,9 +5,12 @@
 //! these away when its first generation is in force: who was denied stays denied meanwhile.
 
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::fs;
 use std::hash::{DefaultHasher, Hasher};
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use libbpf_rs::Link;
@@ -34,9 +37,30 @@ impl Pins {
             hasher.write_u64(*one);
         }
         let own = root.join(format!("{:016x}", hasher.finish()));
-        super::bpffs::provide(&own)?;
-        fs::create_dir_all(&own).map_err(|error| named("create", &own, error))?;
-        Ok(Pins { root: root.to_owned(), own })
+        let pins = Pins { root: root.to_owned(), own };
+        pins.make()?;
+        Ok(pins)
+    }
+
+    /// Makes their directory, and what it lies on.
+    pub(super) fn make(&self) -> Result<(), Error> {
+        super::bpffs::provide(&self.own)?;
+        fs::create_dir_all(&self.own).map_err(|error| named("create", &self.own, error))
+    }
+
+    /// Whether they are there: somebody may unmount what holds them.
+    pub(super) fn are_there(&self) -> bool {
+        self.own.is_dir()
+    }
+
+    /// Pins a map again.
+    pub(super) fn put_map(&self, name: &str, map: BorrowedFd<'_>) -> Result<(), Error> {
+        put(map, &self.map(name))
+    }
+
+    /// Pins a link again, which believes that it is pinned.
+    pub(super) fn put_link(&self, program: &str, link: BorrowedFd<'_>) -> Result<(), Error> {
+        put(link, &self.link(program))
     }
 
     /// Where a map is pinned.
@@ -91,6 +115,14 @@ impl Pins {
             .filter(|path| **path != self.own)
             .try_for_each(|path| remove(path))
     }
+}
+
+fn put(fd: BorrowedFd<'_>, path: &Path) -> Result<(), Error> {
+    let fail = |error| named("pin", path, error);
+    let name = CString::new(path.as_os_str().as_bytes()).map_err(|error| fail(error.into()))?;
+    // SAFETY: the name ends with a zero and lives until the call returns, and the descriptor is open.
+    let done = unsafe { libbpf_sys::bpf_obj_pin(fd.as_raw_fd(), name.as_ptr()) };
+    if done < 0 { Err(fail(io::Error::from_raw_os_error(-done))) } else { Ok(()) }
 }
 
 /// Takes everything below a directory away; false if nothing was there. Whoever still has the programs

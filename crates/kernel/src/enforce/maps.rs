@@ -53,6 +53,11 @@ impl Maps {
         Ok(Maps { by_pin, now })
     }
 
+    /// All of them, by the names of their pins.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&'static str, &MapHandle)> {
+        self.by_pin.iter().map(|(pin, map)| (*pin, map))
+    }
+
     pub(super) fn get(&self, pin: &'static str) -> Result<&MapHandle, Error> {
         self.by_pin.get(pin).ok_or_else(|| Error::map(pin, &"it is not pinned"))
     }

@@ -17,7 +17,7 @@ use crate::policy::store::{About, Emergency, Store};
 /// How often files and clocks are looked at.
 const PERIOD: Duration = Duration::from_secs(1);
 /// How long to wait after a failure before the same is tried again.
-const RETRY: i64 = 60;
+const RETRY: Duration = Duration::from_mins(1);
 
 /// What the operator said about policies, and the process that reads them.
 #[derive(Debug)]
@@ -35,8 +35,8 @@ pub(in crate::guard) struct Keeper {
     seen: u64,
     child: Option<Child>,
     looked: Instant,
-    /// Nothing that ended is looked after before this time.
-    retry: i64,
+    /// Nothing that ended is looked after before this time, which no clock of the host moves.
+    retry: Instant,
 }
 
 /// What the operator said of keys, for bundles among the policies.
@@ -65,7 +65,7 @@ impl Keeper {
             seen: read,
             child: None,
             looked: Instant::now(),
-            retry: 0,
+            retry: Instant::now(),
         }
     }
 
@@ -138,7 +138,7 @@ impl Keeper {
                 Ok(None) => return,
                 Ok(Some(status)) if status.success() => {}
                 ended => {
-                    self.retry = load::now().saturating_add(RETRY);
+                    self.retry = Instant::now() + RETRY;
                     tracing::error!(?ended, "the policies stay as they were; its words are above");
                 }
             }
@@ -153,8 +153,8 @@ impl Keeper {
             return;
         }
         let until = active.and_then(|about| about.until);
-        if until.is_some_and(|until| until <= load::now() && self.retry <= load::now()) {
-            self.retry = load::now().saturating_add(RETRY);
+        if until.is_some_and(|until| until <= load::now() && self.retry <= Instant::now()) {
+            self.retry = Instant::now() + RETRY;
             self.start("something of them ended");
         }
     }

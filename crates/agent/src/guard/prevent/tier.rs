@@ -44,6 +44,8 @@ pub(super) trait Tier: std::fmt::Debug {
     fn counters(&self) -> Result<Counters, kernel::Error>;
     /// Records of what was denied since the last call.
     fn denials(&self) -> Result<Vec<Vec<u8>>, kernel::Error>;
+    /// Sees to it that what outlives the agent is still where it was put; called each second.
+    fn keep(&mut self) {}
     /// Lets go of everybody until something is put in force again.
     fn pause(&mut self) -> Result<(), kernel::Error>;
     /// Ends enforcement.
@@ -304,6 +306,28 @@ impl Tier for Fallback {
         Ok(records)
     }
 
+    fn keep(&mut self) {
+        // Without pins from the beginning it was told why.
+        if self.pins.is_none() {
+            return;
+        }
+        match self.network.keep() {
+            Ok(again) => {
+                self.unpinned = None;
+                if again {
+                    tracing::warn!("the BPF filesystem was unmounted: all is pinned again");
+                }
+            }
+            Err(error) => {
+                let why = error.to_string();
+                if self.unpinned.as_ref() != Some(&why) {
+                    tracing::error!(why, "enforcement ends with the agent");
+                }
+                self.unpinned = Some(why);
+            }
+        }
+    }
+
     fn pause(&mut self) -> Result<(), kernel::Error> {
         if let Some(old) = self.files.take() {
             self.denied += old.guard.counters().denied;
@@ -311,7 +335,9 @@ impl Tier for Fallback {
         self.network.pause()
     }
 
-    fn release(self: Box<Self>) -> Result<(), kernel::Error> {
+    fn release(mut self: Box<Self>) -> Result<(), kernel::Error> {
+        // Also what is pinned where nobody finds it any more decides nothing then.
+        self.network.pause()?;
         self.pins.as_deref().map_or(Ok(()), |pins| Network::release(pins).map(drop))
     }
 }

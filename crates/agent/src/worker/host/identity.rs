@@ -88,8 +88,9 @@ fn addresses() -> Vec<IpAddr> {
 }
 
 /// Wall clock minus time since boot, in ns.
-fn boot_time() -> i64 {
-    ns(clock_gettime(ClockId::Realtime)).saturating_sub(ns(clock_gettime(ClockId::Boottime)))
+pub(crate) fn boot_time() -> i64 {
+    let wall = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
+    wall.saturating_sub(ns(clock_gettime(ClockId::Boottime)))
 }
 
 fn ns(time: Timespec) -> i64 {

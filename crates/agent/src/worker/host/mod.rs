@@ -9,6 +9,8 @@ pub(crate) mod identity;
 pub(crate) mod process;
 pub(crate) mod users;
 
+pub(crate) use identity::boot_time;
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;

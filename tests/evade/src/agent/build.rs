@@ -1,6 +1,7 @@
 //! Other builds of the agent, made from the one at hand: the BPF objects that it carries are changed, and with them the digests by
 //! which it knows them.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
@@ -126,5 +127,9 @@ fn length(object: &[u8]) -> Result<usize> {
 /// As the agent has it of its objects.
 fn digest(bytes: &[u8], object: &Range<usize>) -> Result<String> {
     let object = bytes.get(object.clone()).context("an object that is cut off")?;
-    Ok(Sha256::digest(object).iter().map(|byte| format!("{byte:02x}")).collect())
+    let mut text = String::new();
+    for byte in Sha256::digest(object) {
+        write!(text, "{byte:02x}")?;
+    }
+    Ok(text)
 }

@@ -1,31 +1,57 @@
-# The functions of the agent one after the other, as the package has it, with the profile that is shipped in force (`apparmor`): all of
-# them work, and the kernel logs no denial. Then something that the profile forbids is denied and logged, so that silence says something.
+# The functions of the agent one after the other, as the package has it, with the profile (`apparmor`) or the policy (`selinux`) in force that
+# is shipped: all of them work, and the kernel logs no denial. Then something that the profile forbids is denied and logged, so that silence says something.
 # shellcheck shell=sh
 # shellcheck disable=SC2154 # what run.sh sets
 
-# What the kernel logged that the profile denied.
+by=$1
+
+# What the kernel logged that was denied to the agent.
 denials() {
-	dmesg | grep -F 'apparmor="DENIED"' | grep -F 'profile="aegisbpf'
+	case $by in
+	apparmor) dmesg | grep -F 'apparmor="DENIED"' | grep -F 'profile="aegisbpf' ;;
+	selinux) dmesg | grep -F 'avc:  denied' | grep -F 'scontext=system_u:system_r:aegisbpf_t' ;;
+	esac
 }
 
 has_alert() {
 	aegisbpf alerts -o json | grep -F "\"$1\"" | grep -qF "\"$2\""
 }
 
-enforced() {
+installed() {
 	apt-get install -qq -y -o APT::Sandbox::User=root "$here/this.deb" > "$work/apt" 2>&1 || fail "install: $(tail -n 3 "$work/apt")"
 	[ "$(systemctl is-active aegisbpf)" = active ] || fail "install: the unit is $(systemctl is-active aegisbpf)"
-	cp /usr/share/aegisbpf/apparmor/usr.bin.aegisbpf /etc/apparmor.d/
-	apparmor_parser -r /etc/apparmor.d/usr.bin.aegisbpf || fail "profile: it is not taken"
+}
+
+# As docs/install.md has it.
+confined() {
+	case $by in
+	apparmor)
+		installed
+		cp /usr/share/aegisbpf/apparmor/usr.bin.aegisbpf /etc/apparmor.d/
+		apparmor_parser -r /etc/apparmor.d/usr.bin.aegisbpf || fail "profile: it is not taken"
+		context='aegisbpf (enforce)'
+		;;
+	selinux)
+		[ "$(getenforce)" = Enforcing ] || fail "policy: SELinux is $(getenforce)"
+		semodule -i "$here/aegisbpf.pp" || fail "policy: it is not taken"
+		installed
+		restorecon -R /usr/bin/aegisbpf /usr/lib/systemd/system/aegisbpf.service /etc/aegisbpf /var/lib/aegisbpf /var/log/aegisbpf
+		context=system_u:system_r:aegisbpf_t:s0
+		;;
+	esac
+}
+
+enforced() {
+	confined
 	cp /usr/share/doc/aegisbpf/examples/20-enforce.toml /etc/aegisbpf/config.d/
 	printf '[outputs]\nto = ["file:/var/log/aegisbpf/alerts.json", "journald:"]\n' > /etc/aegisbpf/config.d/50-outputs.toml
-	systemctl restart aegisbpf || fail "profile: the agent does not start under it"
+	systemctl restart aegisbpf || fail "$by: the agent does not start under it"
 	for process in $(pid_of guard) $(pid_of worker); do
-		[ "$(cat "/proc/$process/attr/current")" = "aegisbpf (enforce)" ] ||
-			fail "profile: $process is $(cat "/proc/$process/attr/current")"
+		now=$(tr -d '\0' < "/proc/$process/attr/current")
+		[ "$now" = "$context" ] || fail "$by: $process is $now"
 	done
 	echo "TIER $(aegisbpf doctor | sed -n 's/^tier *//p')"
-	pass "profile: guard and worker are under it, enforced"
+	pass "$by: guard and worker are under it, enforced"
 }
 
 alerts() {
@@ -83,11 +109,19 @@ lives_on() {
 	pass "life: the worker and the agent are started again"
 }
 
+# What is not allowed is denied and logged: a recording where the agent keeps none.
+forbidden() {
+	case $by in
+	apparmor) aa-exec -p aegisbpf -- /usr/bin/aegisbpf record /root/forbidden.rec --for 1s ;;
+	selinux) systemd-run -q --wait --pipe /usr/bin/aegisbpf record /root/forbidden.rec --for 1s ;;
+	esac > "$work/said" 2>&1
+}
+
 silent() {
-	[ -z "$(denials)" ] || fail "silence: the profile denied $(denials | wc -l) times: $(denials | head -n 20)"
+	[ -z "$(denials)" ] || fail "silence: $(denials | wc -l) denials: $(denials | head -n 20)"
 	pass "silence: nothing was denied"
-	aa-exec -p aegisbpf -- /usr/bin/aegisbpf record /root/forbidden.rec --for 1s > "$work/said" 2>&1 && fail "control: what the profile forbids goes through"
-	denials | grep -qF /root/forbidden.rec || fail "control: what is forbidden is not logged: $(cat "$work/said"; dmesg | tail -n 5)"
+	forbidden && fail "control: what is forbidden goes through"
+	[ -n "$(denials)" ] || fail "control: what is forbidden is not logged: $(cat "$work/said"; dmesg | tail -n 5)"
 	[ ! -e /root/forbidden.rec ] || fail "control: the file is there"
 	pass "control: a file outside of its own is denied and logged"
 }

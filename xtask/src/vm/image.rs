@@ -24,13 +24,14 @@ const PACKAGES: &[&str] = &[
 const SIZE: &str = "3G";
 /// Labels the files below `$1` in the way of the policy that is installed there. `setfiles` goes by /proc, so this runs in a mount
 /// namespace of its own.
-const LABEL: &str = r#"mount -t proc proc "$1/proc" &&
+const LABEL: &str = r#"printf 'SELINUX=enforcing\nSELINUXTYPE=default\n' > "$1/etc/selinux/config" &&
+mount -t proc proc "$1/proc" &&
 exec chroot "$1" setfiles -F /etc/selinux/default/contexts/files/file_contexts /"#;
 
 /// The disk, made once; guests write into copies of what they change.
 pub(super) fn image(cache: &Path) -> Result<PathBuf> {
     let (image, made_of) = (cache.join("system.ext4"), cache.join("system.packages"));
-    let wanted = format!("{RELEASE} {}\n", PACKAGES.join(" "));
+    let wanted = format!("{RELEASE} {}\n{LABEL}\n", PACKAGES.join(" "));
     if image.exists() && std::fs::read_to_string(&made_of).is_ok_and(|known| known == wanted) {
         return Ok(image);
     }

@@ -42,6 +42,12 @@ const SYSTEMS: &[System] = &[
         append: "apparmor=1 lsm=lockdown,capability,landlock,yama,apparmor,bpf",
         upgrades: false,
     },
+    System {
+        name: "selinux",
+        script: "confined selinux",
+        append: "selinux=1 enforcing=1 lsm=lockdown,capability,landlock,yama,selinux,bpf",
+        upgrades: false,
+    },
 ];
 
 /// The series of the kernel of the release that the packages are made for.
@@ -94,6 +100,7 @@ Type=oneshot
 StandardOutput=tty
 StandardError=tty
 TTYPath=/dev/ttyS0
+SELinuxContext=-unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023
 ExecStart=/bin/sh /run/guest/run.sh ";
 
 const USAGE: &str = "usage: cargo xtask vm-system [--built] [--smoke] [NAME…]
@@ -127,7 +134,8 @@ pub(crate) fn test(args: &[String]) -> Result<Outcome> {
     let few = flags.contains(&SMOKE);
     let packages = Packages::make(&cache)?;
     let disk = image::image(&cache)?;
-    let common = Common { few, kernel, packages, disk, cache };
+    let module = module(&cache)?;
+    let common = Common { few, kernel, packages, module, disk, cache };
     let wanted: Vec<&System> =
         SYSTEMS.iter().filter(|system| names.is_empty() || names.contains(&system.name)).collect();
     let mut rows = Vec::new();
@@ -149,7 +157,7 @@ fn possible(mirror: &Mirror) -> Result<()> {
     if sh::root_prefix().is_none() {
         bail!("needs root, or sudo without a password");
     }
-    for tool in ["debootstrap", "dpkg-deb", "busybox", "mke2fs"] {
+    for tool in ["debootstrap", "dpkg-deb", "busybox", "mke2fs", "make", "checkmodule"] {
         sh::find(tool).with_context(|| format!("no {tool}"))?;
     }
     qemu(mirror)
@@ -201,6 +209,21 @@ fn other(package: &Path, cache: &Path, differs: &str, version: &str) -> Result<V
     Ok(bytes)
 }
 
+/// The module for SELinux, as an administrator builds it.
+fn module(cache: &Path) -> Result<Vec<u8>> {
+    let place = cache.join("selinux");
+    std::fs::create_dir_all(&place).context("a place for the module")?;
+    for suffix in ["te", "fc", "if"] {
+        let name = format!("aegisbpf.{suffix}");
+        std::fs::copy(sh::at("packaging/selinux").join(&name), place.join(&name))
+            .with_context(|| format!("copying {name}"))?;
+    }
+    let mut make = sh::cmd("make");
+    make.args(["-B", "-f", "/usr/share/selinux/devel/Makefile", "aegisbpf.pp"]);
+    sh::capture(make.current_dir(&place)).context("building the module for SELinux")?;
+    std::fs::read(place.join("aegisbpf.pp")).context("reading the module")
+}
+
 /// What all guests have.
 #[derive(Debug)]
 struct Common {
@@ -208,6 +231,7 @@ struct Common {
     few: bool,
     kernel: Kernel,
     packages: Packages,
+    module: Vec<u8>,
     disk: PathBuf,
     cache: PathBuf,
 }
@@ -268,6 +292,7 @@ impl Common {
             archive.file(&format!("/guest/{name}"), 0o644, &text);
         }
         archive.file("/guest/this.deb", 0o644, &self.packages.this);
+        archive.file("/guest/aegisbpf.pp", 0o644, &self.module);
         if system.upgrades {
             archive.file("/guest/old.deb", 0o644, &self.packages.older);
             archive.file("/guest/new.deb", 0o644, &self.packages.newer);

@@ -89,7 +89,8 @@ exec switch_root /system /sbin/init
 const APPEND: &str = "console=ttyS0 panic=-1 quiet edd=off log_buf_len=4M systemd.show_status=no \
                       systemd.mask=serial-getty@ttyS0.service";
 
-/// Runs the script on the serial line; whatever becomes of it, the guest ends.
+/// Runs the script on the serial line, where SELinux is in force as an operator who has logged in; whatever becomes of it, the guest
+/// ends.
 const UNIT: &str = "[Unit]
 Description=What is tried in this guest
 After=basic.target

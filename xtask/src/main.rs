@@ -12,6 +12,7 @@
 //! | `dist [PART…]` | man pages and completions; packages, an archive, bills of materials |
 //! | `docs [PAGE…]` | runs the commands that the pages for people show |
 //! | `vm-test [--smoke] [KERNEL…]` | the agent in guest kernels |
+//! | `vm-system [NAME…]` | the Debian package in whole systems, in guests |
 //! | `setup [--list]` | installs the Debian packages that are missing, or only lists them |
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the command line")]
@@ -51,6 +52,7 @@ usage: cargo xtask COMMAND
   docs [PAGE…]        run the commands that the pages for people show, and compare what they print
   vm-test [KERNEL…]   the agent in guest kernels; with --smoke what there is time for, with --only WORD
                       the tricks of that name
+  vm-system [NAME…]   the Debian package in whole systems, in guests: its life, and under AppArmor
   setup [--list]      install, or only list, the Debian packages that are missing
 ";
 
@@ -71,6 +73,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         "run" => run::command(rest)?,
         "test" => return test::command(rest),
         "vm-test" => return vm_test(rest),
+        "vm-system" => return Ok(counted(vm::system::test(rest)?)),
         "bench" => return bench::command(rest),
         "fuzz" => return fuzz::command(rest),
         "soak" => return soak::command(rest),
@@ -94,6 +97,11 @@ fn vm_test(args: &[String]) -> Result<ExitCode> {
         }
         kernels => vm::test(kernels, &vm::Extent::Whole)?,
     };
+    Ok(counted(outcome))
+}
+
+/// The closing line, and whether all is well.
+fn counted(outcome: outcome::Outcome) -> ExitCode {
     println!("{outcome}");
-    Ok(if outcome.failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    if outcome.failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

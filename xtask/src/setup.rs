@@ -1,4 +1,4 @@
-//! Debian packages that the project needs, and why.
+//! Debian packages that the project needs, and why; and the one tool that Debian 12 lacks.
 
 use std::path::Path;
 
@@ -154,18 +154,50 @@ pub(crate) fn missing(need: Need) -> Vec<Package> {
     PACKAGES.iter().copied().filter(|p| p.need <= need && !p.probe.holds()).collect()
 }
 
+/// The version of `cargo-auditable` that is installed.
+const AUDITABLE: &str = "0.7.7";
+
 /// `xtask setup [--list]`
 pub(crate) fn command(args: &[String]) -> Result<()> {
     let missing = missing(Need::Test);
-    if missing.is_empty() {
+    let noted = has_auditable();
+    if missing.is_empty() && noted {
         println!("nothing is missing");
         return Ok(());
     }
     if args.first().is_some_and(|arg| arg == "--list") {
         println!("{}", table(&missing));
+        if !noted {
+            println!(
+                "and from crates.io: {} {AUDITABLE}, notes in programs what they hold",
+                sh::AUDITABLE
+            );
+        }
         return Ok(());
     }
-    install(&missing)
+    install(&missing)?;
+    if noted { Ok(()) } else { auditable() }
+}
+
+/// Whether cargo can note in programs what they were linked from, by the version that was tried.
+pub(crate) fn has_auditable() -> bool {
+    let list = std::fs::read_to_string(sh::tools().join(".crates.toml")).unwrap_or_default();
+    list.contains(&format!("\"{} {AUDITABLE} ", sh::AUDITABLE))
+}
+
+/// Has cargo build it, where nothing else looks for programs.
+pub(crate) fn auditable() -> Result<()> {
+    let mut install = sh::cargo();
+    install.args([
+        "install",
+        "--quiet",
+        "--locked",
+        "--version",
+        AUDITABLE,
+        sh::AUDITABLE,
+        "--root",
+    ]);
+    sh::run(install.arg(sh::tools())).context("cargo-auditable cannot be installed")
 }
 
 /// The list that is shown before anything is installed.

@@ -64,8 +64,11 @@ pub(crate) fn cargo() -> Command {
 }
 
 fn path() -> std::ffi::OsString {
-    let mut path =
-        std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
+    let rest = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
+    // Ours come first: their version is the one that was tried.
+    let mut path = tools().join("bin").into_os_string();
+    path.push(":");
+    path.push(rest);
     for dir in SYSTEM_DIRS {
         path.push(":");
         path.push(dir);
@@ -76,7 +79,25 @@ fn path() -> std::ffi::OsString {
 /// Builds everything, optimised. Never a part of it: that would ask less of the libraries, and
 /// have them, and all that uses them, compiled anew.
 pub(crate) fn build_release() -> Result<()> {
-    run(cargo().args(["build", "--quiet", "--profile", profile(), "--workspace"]))
+    run(build_command().arg("--quiet"))
+}
+
+/// The same as a command. Each program has inside what it was linked from, where `setup` could install the tool for that.
+pub(crate) fn build_command() -> Command {
+    let mut command = cargo();
+    if find(AUDITABLE).is_some() {
+        command.arg("auditable");
+    }
+    command.args(["build", "--profile", profile(), "--workspace"]);
+    command
+}
+
+/// The command of cargo that notes in a program what it was linked from.
+pub(crate) const AUDITABLE: &str = "cargo-auditable";
+
+/// Where tools are that `setup` has cargo build.
+pub(crate) fn tools() -> PathBuf {
+    target().join("tools")
 }
 
 /// Full path of a program, if it is installed.

@@ -13,7 +13,9 @@ mod cpio;
 mod debian;
 mod evasion;
 mod guest;
+mod image;
 mod report;
+pub(crate) mod system;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -70,7 +72,7 @@ pub(crate) fn test(kernels: &[String], extent: &Extent) -> Result<Outcome> {
     let found = boots.iter().map(|boot| mirror.kernel(&boot.version));
     let rows =
         boot_all(boots.iter().cloned().zip(found.collect::<Vec<_>>()).collect(), &payload, &cache);
-    let mut outcome = report::table(&rows);
+    let mut outcome = report::table("vm-test", &rows);
     if *extent == Extent::Smoke {
         outcome += count::gate();
     }

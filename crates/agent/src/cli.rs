@@ -117,7 +117,11 @@ pub(crate) enum Command {
         directory: PathBuf,
     },
     /// Print the version
-    Version,
+    Version {
+        /// Print instead the BPF objects inside this program, as sha256sum prints files: what a release signs
+        #[arg(long)]
+        objects: bool,
+    },
     /// Print the addresses of names, for the privileged half
     #[command(hide = true)]
     Resolve {

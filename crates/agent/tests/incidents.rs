@@ -1,13 +1,17 @@
 //! Alerts put together by trees of processes, and what is not told again.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::lab::{Lab, root, until};
+use crate::policies::document;
+use crate::prevention::Scene;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -60,6 +64,55 @@ fn alerts_of_a_tree_are_one_incident_that_outlives_the_agent() {
     assert_eq!(alert["incident"]["alerts"], 5, "the same tree, the same boot");
     assert_eq!(alert["incident"]["id"], last["id"]);
     agent.stop();
+}
+
+#[test]
+fn what_is_denied_to_a_process_is_of_the_incident_of_its_tree() {
+    if !root("what_is_denied_to_a_process_is_of_the_incident_of_its_tree") {
+        return;
+    }
+    let scene = Scene::new();
+    let kept = scene.policy("kept", "text");
+    let program = scene.lab.path("x").display().to_string();
+    let subject = format!("subject: {{executable: {program}}}");
+    let text = document(
+        "p",
+        &format!(
+            "  rules:\n    - {{id: connects, {subject}, deny: connect, peers: '127.0.0.1:{}'}}\n    \
+             - {{id: reads, {subject}, deny: read, files: {}}}\n",
+            scene.port,
+            kept.display()
+        ),
+    );
+    let policy = scene.policy("p.yaml", &text);
+    let agent = scene.start(&["--enforce", "--policy", policy.to_str().unwrap()]);
+    // One hook of the network, and one of files: they know of the process in different ways.
+    let script =
+        format!("exec 3<>/dev/tcp/127.0.0.1/{}; read line < {}", scene.port, kept.display());
+    let ran = Command::new(&program).args(["-c", &script]).output().unwrap();
+    assert!(!ran.status.success(), "{ran:?}");
+    let mut told = Vec::new();
+    while told.len() < 3 {
+        let alert = agent.next(PATIENCE).unwrap_or_else(|| panic!("only {told:#?}"));
+        if alert["process"]["executable"] == *program {
+            told.push(alert);
+        }
+    }
+    let (started, denied): (Vec<_>, Vec<_>) =
+        told.iter().partition(|it| it["rule"]["id"] == "scratch");
+    let [started] = started.as_slice() else { panic!("{told:#?}") };
+    let rules: BTreeSet<_> = denied.iter().map(|it| it["rule"]["id"].as_str().unwrap()).collect();
+    assert_eq!(rules, ["connects", "reads"].into(), "the control: both were denied");
+    for denial in denied {
+        for at in ["/process/entity_id", "/process/parent/entity_id", "/incident/id"] {
+            let (its, others) = (denial.pointer(at), started.pointer(at));
+            assert!(its.is_some() && its == others, "{at}: {denial:#} {started:#}");
+        }
+    }
+    let all = incidents(&scene.lab);
+    let [one] = all.as_slice() else { panic!("{all:#?}") };
+    assert_eq!(one["alerts"], 3, "{one:#}");
+    assert!(agent.stop().success());
 }
 
 /// A rule about an executable, which asks for its end.

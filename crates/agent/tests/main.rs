@@ -78,6 +78,8 @@ mod restarts;
 #[cfg(test)]
 mod running;
 #[cfg(test)]
+mod sandbox;
+#[cfg(test)]
 mod scripts;
 #[cfg(test)]
 mod sequences;

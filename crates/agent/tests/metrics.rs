@@ -38,6 +38,10 @@ const STILL: &[(&str, &str)] = &[
     ("actions_waiting", "lasts as long as a process that reads rules"),
     ("actions_left_out_total", "needs a process that nobody can name"),
     ("output_dropped_total", "needs a reader of standard output that stops: tests of the output"),
+    (
+        "spool_dropped_total",
+        "needs a disk slower than the alerts: tests of the output, whose queue it is",
+    ),
     ("recording_lost_total", "needs a disk slower than the events: tests of the recorder"),
     ("recording_frames_lost_total", "the same"),
     ("program_run_seconds_total", "the host does not measure its programs unless it is told to"),
@@ -109,7 +113,11 @@ pub(crate) fn staged() -> (Scene, Agent) {
     fs::write(lab.path("rules/bad.toml"), "[[rule]]\nid = \"bad\"\n").unwrap();
     let policy = scene.policy("p.yaml", &scene.denying());
     let words = ["--enforce", "--policy", policy.to_str().unwrap(), "--keep-going"];
-    let agent = scene.start(&[&words[..], &["--max-alerts", "2", "--breaker", "3"]].concat());
+    // One receiver that takes everything, and one that is not there.
+    let file = format!("file:{}#name=kept", lab.path("kept.json").display());
+    let outputs = ["--forward", &file, "--forward", "http://127.0.0.1:1/#name=away"];
+    let limits = ["--max-alerts", "2", "--breaker", "3"];
+    let agent = scene.start(&[&words[..], &limits, &outputs].concat());
     (scene, agent)
 }
 
@@ -146,6 +154,13 @@ pub(crate) fn provoke(scene: &Scene, look: &mut dyn FnMut()) {
     until("the noise is counted", PATIENCE, || now("rule_alerts_suppressed_total", "noisy") >= 4.0);
     until("the breaker trips", PATIENCE, || now("actions_breaker_tripped", "") > 0.0);
     until("the script is in quarantine", PATIENCE, || now("script_quarantined", "") > 0.0);
+    let items =
+        |output: &str| now("output_items_total", &format!("{output}\",outcome=\"delivered"));
+    until("one output delivers", PATIENCE, || items("kept") >= 3.0);
+    until("what the other has waits", PATIENCE, || now("output_waiting_seconds", "away") >= 1.0);
+    assert!(items("away") + now("output_delivering", "away") < 1.0);
+    assert!(now("output_failures_total", "away") >= 1.0, "and is tried");
+    assert!(now("output_delivering", "kept") >= 1.0, "the control");
     look();
     drop(stopped);
 }
@@ -199,6 +214,10 @@ fn each_figure_moves_and_they_add_up() {
     until("there is another worker", PATIENCE, || {
         sum(&figures(lab), "worker_restarts_total", "") > 0.0
     });
+    signal(forwarder(lab), Signal::SIGKILL);
+    until("there is another forwarder", PATIENCE, || {
+        sum(&figures(lab), "output_forwarder_restarts_total", "") > 0.0
+    });
     look();
     assert!(agent.stop().success());
     let moved = moved.into_inner();
@@ -213,6 +232,15 @@ fn each_figure_moves_and_they_add_up() {
     for (name, why) in STILL.iter().filter(|(name, _)| still.contains(name)) {
         println!("did not move here: {name}: {why}");
     }
+}
+
+/// The child of the guard that hands alerts over.
+fn forwarder(lab: &Lab) -> u32 {
+    let guard = lab.status().unwrap()["guard"]["pid"].as_u64().unwrap();
+    let children = fs::read_to_string(format!("/proc/{guard}/task/{guard}/children")).unwrap();
+    let mut pids = children.split_whitespace().map(|pid| pid.parse().unwrap());
+    let name = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    pids.find(|pid| name(pid).starts_with("aegisbpf-output")).expect("there is one")
 }
 
 /// A cgroup that is cut off, until all enforcement is switched off.

@@ -259,7 +259,9 @@ fn alone(lab: &Lab, first: u64, lines: &[String], output: &str) -> Running {
     fs::create_dir_all(&spool).unwrap();
     fs::write(spool.join(format!("{first:020}.jsonl")), lines.join("\n") + "\n").unwrap();
     let mut command = Command::new(AGENT);
-    command.arg("forward").arg("--state-dir").arg(lab.path("state"));
+    // Under its list, as below an agent.
+    command.args(["--confine", "aegisbpf-output", "forward", "--state-dir"]);
+    command.arg(lab.path("state"));
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     write!(child.stdin.as_mut().unwrap(), "{output}\n\n").unwrap();
     Running(child)

@@ -25,6 +25,7 @@ use crate::variables::Variables;
 use crate::view::{Scene, View};
 use kept::Kept;
 
+mod find;
 mod kept;
 mod recall;
 

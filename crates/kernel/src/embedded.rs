@@ -1,18 +1,24 @@
 //! The BPF objects inside this program, and whether they are what was built and what was signed.
 //!
-//! Their digests are compiled in apart from them. A release is built with a key and a signature over the list of the
-//! digests, too (`AEGISBPF_BPF_KEY` and `AEGISBPF_BPF_SIGNATURE`, both of minisign): it loads nothing
-//! that the signature does not cover.
+//! Their digests are compiled in apart from them. A release also carries a key and a signature over the list of the
+//! digests, both of minisign, and loads nothing that the signature does not cover. They are put into a section of the
+//! finished executable (`cargo xtask dist --sign-key`), so what is built first and signed afterwards, perhaps on another
+//! machine, is one and the same program.
 
 use minisign_verify::{PublicKey, Signature};
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
 
-/// What a release is signed with; none for what people build for themselves.
-const KEY: Option<&str> = option_env!("AEGISBPF_BPF_KEY");
-/// The signature over [`list`].
-const SIGNATURE: Option<&str> = option_env!("AEGISBPF_BPF_SIGNATURE");
+/// Bytes of [`SLOT`]: a key is a line of 56 letters, a signature four lines of which two are comments of the signer.
+const SLOT_SIZE: usize = 1024;
+
+/// Room for the key, as its line of base64, and below it the signature over [`list`], as minisign writes its file;
+/// blank in what people build for themselves, and behind the text.
+#[used]
+// SAFETY: the section is of this one static, so nothing lies in it that the linker gives a meaning to.
+#[unsafe(link_section = ".aegisbpf.sig")]
+static SLOT: [u8; SLOT_SIZE] = [b' '; SLOT_SIZE];
 
 /// libbpf wants the object in memory aligned like an ELF file.
 #[repr(C, align(8))]
@@ -52,7 +58,7 @@ impl Embedded {
     /// What may be loaded: what was built and, in a release, signed.
     pub(crate) fn checked(&self) -> Result<&'static [u8], Error> {
         self.check(self.bytes)?;
-        signed(KEY.zip(SIGNATURE), &list())?;
+        signer()?;
         Ok(self.bytes)
     }
 
@@ -77,20 +83,31 @@ pub fn list() -> String {
     ALL.iter().flat_map(|one| [one.sha256, "  ", one.name, ".bpf.o\n"]).collect()
 }
 
-/// Whether this is a release, whose objects are signed.
-pub fn is_signed() -> bool {
-    KEY.is_some() && SIGNATURE.is_some()
+/// The key by which the objects are signed, as a line of base64, if this is a release; an error if the signature is not
+/// one of this key over these objects.
+pub fn signer() -> Result<Option<String>, Error> {
+    // SAFETY: a static that nothing writes to. Volatile, since the compiler knows only what was there before the
+    // release was signed.
+    let slot = unsafe { std::ptr::read_volatile(&raw const SLOT) };
+    signed(&slot, &list())
 }
 
-fn signed(by: Option<(&str, &str)>, list: &str) -> Result<(), Error> {
-    let Some((key, signature)) = by else { return Ok(()) };
-    let refused = |error: minisign_verify::Error| {
-        let reason = format!("the signature over their digests does not hold: {error}");
+fn signed(slot: &[u8], list: &str) -> Result<Option<String>, Error> {
+    let slot = slot.trim_ascii_end();
+    if slot.is_empty() {
+        return Ok(None);
+    }
+    let refused = |why: &dyn std::fmt::Display| {
+        let reason = format!("the signature over their digests does not hold: {why}");
         Error::Modified { reason }
     };
-    let key = PublicKey::from_base64(key).map_err(refused)?;
-    let signature = Signature::decode(signature).map_err(refused)?;
-    key.verify(list.as_bytes(), &signature, false).map_err(refused)
+    let text = std::str::from_utf8(slot).map_err(|error| refused(&error))?;
+    let (line, signature) =
+        text.split_once('\n').ok_or_else(|| refused(&"there is a key and no signature"))?;
+    let key = PublicKey::from_base64(line).map_err(|error| refused(&error))?;
+    let signature = Signature::decode(signature).map_err(|error| refused(&error))?;
+    key.verify(list.as_bytes(), &signature, false).map_err(|error| refused(&error))?;
+    Ok(Some(line.to_owned()))
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -121,17 +138,33 @@ mod tests {
 
     #[test]
     fn a_release_takes_only_what_its_key_has_signed() {
-        let pair = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
-        let (key, list) = (pair.pk.to_base64(), list());
-        let sign = |text: &str| {
-            let made = minisign::sign(None, &pair.sk, std::io::Cursor::new(text), None, None);
-            made.unwrap().into_string()
+        let pair = || minisign::KeyPair::generate_unencrypted_keypair().unwrap();
+        let (ours, stranger, list) = (pair(), pair(), list());
+        let slot = |key: &minisign::KeyPair, pen: &minisign::KeyPair, over: &str| {
+            let made = minisign::sign(None, &pen.sk, std::io::Cursor::new(over), None, None);
+            let text = format!("{}\n{}", key.pk.to_base64(), made.unwrap().into_string());
+            assert!(text.len() <= SLOT_SIZE, "it does not fit: {}", text.len());
+            format!("{text:SLOT_SIZE$}").into_bytes()
         };
-        assert!(signed(Some((&key, &sign(&list))), &list).is_ok(), "the control");
-        let other = list.replacen("sensors", "changed", 1);
-        let error = signed(Some((&key, &sign(&other))), &list).unwrap_err();
-        assert!(error.to_string().contains("does not hold"), "{error}");
-        let stranger = minisign::KeyPair::generate_unencrypted_keypair().unwrap().pk.to_base64();
-        assert!(signed(Some((&stranger, &sign(&list))), &list).is_err(), "another key");
+        let sound = slot(&ours, &ours, &list);
+        assert_eq!(signed(&sound, &list).unwrap(), Some(ours.pk.to_base64()), "the control");
+        let refused = |slot: &[u8], list: &str| {
+            let error = signed(slot, list).unwrap_err();
+            assert!(matches!(error, Error::Modified { .. }), "{error}");
+            assert!(error.to_string().contains("does not hold"), "{error}");
+        };
+        refused(&sound, &list.replacen("sensors", "changed", 1));
+        refused(&slot(&ours, &stranger, &list), &list);
+        refused(ours.pk.to_base64().as_bytes(), &list);
+        let mut bent = sound.clone();
+        // A letter of the signature itself: behind the key's line and the comment.
+        let at = sound.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(1).unwrap().0;
+        bent[at + 40] = if bent[at + 40] == b'A' { b'B' } else { b'A' };
+        refused(&bent, &list);
+    }
+
+    #[test]
+    fn what_people_build_for_themselves_is_not_signed() {
+        assert_eq!(signer().unwrap(), None);
     }
 }

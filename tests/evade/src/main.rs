@@ -39,7 +39,7 @@ mod tables;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: evade guest [--only WORD] [--reloads N]\n       evade agent --agent PATH\n       evade host --agent PATH [--only WORD] [--reloads N]\n       evade own\n       evade table NAME=FILE…\n       evade count [TABLES…]\n       evade compile RULES FILE\n       evade do CASE DIRECTORY";
+const USAGE: &str = "usage: evade guest [--only WORD] [--reloads N]\n       evade agent --agent PATH\n       evade other-build AGENT programs|maps FILE\n       evade host --agent PATH [--only WORD] [--reloads N]\n       evade own\n       evade table NAME=FILE…\n       evade count [TABLES…]\n       evade compile RULES FILE\n       evade do CASE DIRECTORY";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -47,6 +47,7 @@ fn main() -> ExitCode {
     let result = match words.as_slice() {
         ["guest", rest @ ..] => run::command(rest),
         ["agent", rest @ ..] => agent::command(rest),
+        ["other-build", rest @ ..] => agent::other_build(rest),
         ["attempt", rest @ ..] => return agent::attempt(rest),
         ["own"] => own::command(),
         ["meddle", rest @ ..] => return own::meddle(rest),

@@ -1,6 +1,6 @@
 //! `aegisbpf-VERSION-x86_64.tar.gz`: the tree for systems without packages of ours.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -12,11 +12,11 @@ use crate::sh;
 const BESIDE: &[&str] = &["README.md", "LICENSE-APACHE", "LICENSE-GPL2", "docs/install.md"];
 
 /// The archive; the same source gives the same bytes.
-pub(super) fn make() -> Result<PathBuf> {
+pub(super) fn make(key: Option<&Path>) -> Result<PathBuf> {
     let name = format!("aegisbpf-{VERSION}-x86_64");
     let above = emptied(folder()?.join("tarball"))?;
     let root = above.join(&name);
-    tree::lay(&root, &Shells { zsh: "usr/share/zsh/site-functions" })?;
+    tree::lay(&root, &Shells { zsh: "usr/share/zsh/site-functions" }, key)?;
     for page in BESIDE {
         let file = page.rsplit('/').next().unwrap_or(page);
         tree::put(&sh::at(page), &root.join(file), 0o644)?;

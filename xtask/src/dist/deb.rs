@@ -16,9 +16,9 @@ const SCRIPTS: [&str; 3] = ["postinst", "prerm", "postrm"];
 const CONFFILES: &str = "/etc/aegisbpf/config.toml\n";
 
 /// The package; the same source gives the same bytes.
-pub(super) fn make() -> Result<PathBuf> {
+pub(super) fn make(key: Option<&Path>) -> Result<PathBuf> {
     let root = folder()?.join("deb");
-    tree::lay(&root, &Shells { zsh: "usr/share/zsh/vendor-completions" })?;
+    tree::lay(&root, &Shells { zsh: "usr/share/zsh/vendor-completions" }, key)?;
     let source = sh::at("packaging/debian");
     let pages = root.join("usr/share/doc/aegisbpf");
     tree::put(&source.join("copyright"), &pages.join("copyright"), 0o644)?;

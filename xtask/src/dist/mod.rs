@@ -5,6 +5,7 @@ mod archive;
 mod deb;
 mod rpm;
 mod sbom;
+pub(crate) mod sign;
 mod tree;
 
 use std::fs;
@@ -13,10 +14,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::sh;
+use crate::{setup, sh};
 
 /// Packages and their binaries.
-const BINARIES: [(&str, &str); 2] = [("agent", "aegisbpf"), ("kestrel", "kestrel")];
+pub(crate) const BINARIES: [(&str, &str); 2] = [("agent", "aegisbpf"), ("kestrel", "kestrel")];
 
 /// Shells, and what stands before and after the program in the names of their files.
 const SHELLS: [(&str, &str, &str); 3] = [("bash", "", ""), ("zsh", "_", ""), ("fish", "", ".fish")];
@@ -24,23 +25,57 @@ const SHELLS: [(&str, &str, &str); 3] = [("bash", "", ""), ("zsh", "_", ""), ("f
 /// The version of all that is made here.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-const USAGE: &str = "usage: cargo xtask dist [man|completions|deb|rpm|tarball|sbom]… [--built]
+const USAGE: &str = "usage: cargo xtask dist [man|completions|deb|rpm|tarball|sbom]… [--built] [--sign-key FILE]
 
 without a word: man pages and completions. Packages are built as they are shipped, or with --built
-from what `cargo build --release` left";
+from what `cargo build --release` left. With --sign-key (or AEGISBPF_SIGN_KEY), a secret key of minisign, the agent in them
+loads only the BPF objects that this key signed";
 
-/// `xtask dist [PART…] [--built]`
-pub(crate) fn command(args: &[String]) -> Result<()> {
-    let (flags, parts): (Vec<&str>, Vec<&str>) =
-        args.iter().map(String::as_str).partition(|word| word.starts_with('-'));
-    if flags.iter().any(|flag| *flag != "--built") {
-        bail!("{USAGE}");
+/// What is asked for.
+#[derive(Debug, Default)]
+struct Order<'a> {
+    parts: Vec<&'a str>,
+    built: bool,
+    key: Option<PathBuf>,
+}
+
+impl<'a> Order<'a> {
+    fn of(args: &'a [String]) -> Result<Order<'a>> {
+        let mut order = Order { key: sign::key_of_environment(), ..Order::default() };
+        let mut words = args.iter().map(String::as_str);
+        while let Some(word) = words.next() {
+            match word {
+                "--built" => order.built = true,
+                "--sign-key" => order.key = Some(words.next().context(USAGE)?.into()),
+                flag if flag.starts_with('-') => bail!("{USAGE}"),
+                part => order.parts.push(part),
+            }
+        }
+        if order.parts.is_empty() {
+            order.parts = vec!["man", "completions"];
+        }
+        // Commands run in the top directory, whoever types this elsewhere.
+        order.key = order.key.map(std::path::absolute).transpose()?;
+        Ok(order)
     }
-    let parts = if parts.is_empty() { vec!["man", "completions"] } else { parts };
+}
+
+/// `xtask dist [PART…] [--built] [--sign-key FILE]`
+pub(crate) fn command(args: &[String]) -> Result<()> {
+    let Order { parts, built, key } = Order::of(args)?;
+    let key = key.as_deref();
     let packs = ["deb", "rpm", "tarball"];
-    if flags.is_empty() && parts.iter().any(|part| packs.contains(part)) {
-        sh::as_shipped();
-        sh::build_release()?;
+    if parts.iter().any(|part| packs.contains(part)) {
+        if !built {
+            if !setup::has_auditable() {
+                setup::auditable()?;
+            }
+            sh::as_shipped();
+            sh::build_release()?;
+        }
+        if key.is_none() {
+            eprintln!("no --sign-key: the BPF objects in these packages are not signed");
+        }
     }
     for part in parts {
         let made = match part {
@@ -52,9 +87,9 @@ pub(crate) fn command(args: &[String]) -> Result<()> {
                 }
                 place
             }
-            "deb" => deb::make()?,
-            "rpm" => rpm::make()?,
-            "tarball" => archive::make()?,
+            "deb" => deb::make(key)?,
+            "rpm" => rpm::make(key)?,
+            "tarball" => archive::make(key)?,
             "sbom" => sbom::make()?,
             _ => bail!("{USAGE}"),
         };
@@ -130,4 +165,21 @@ fn epoch() -> Result<String> {
     }
     let time = sh::capture(sh::cmd("git").args(["log", "-1", "--format=%ct"]))?;
     Ok(time.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_is_a_file_and_what_is_not_known_is_refused() {
+        let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let line = words("deb --sign-key /keys/release.key --built");
+        let order = Order::of(&line).unwrap();
+        assert_eq!((order.parts, order.built), (vec!["deb"], true));
+        assert_eq!(order.key.as_deref(), Some(Path::new("/keys/release.key")));
+        for wrong in ["deb --sign-key", "deb --signed"] {
+            assert!(Order::of(&words(wrong)).unwrap_err().to_string().contains("usage"), "{wrong}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! The RPM package, by `packaging/rpm/aegisbpf.spec`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -9,10 +9,10 @@ use super::{VERSION, emptied, epoch, folder, sbom};
 use crate::sh;
 
 /// The package.
-pub(super) fn make() -> Result<PathBuf> {
+pub(super) fn make(key: Option<&Path>) -> Result<PathBuf> {
     let above = emptied(folder()?.join("rpm"))?;
     let root = above.join("tree");
-    tree::lay(&root, &Shells { zsh: "usr/share/zsh/site-functions" })?;
+    tree::lay(&root, &Shells { zsh: "usr/share/zsh/site-functions" }, key)?;
     let pages = root.join("usr/share/doc/aegisbpf");
     sbom::write(&pages)?;
     for licence in ["LICENSE-APACHE", "LICENSE-GPL2"] {

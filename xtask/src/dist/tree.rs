@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::{BINARIES, SHELLS, ask_built, completions, created, emptied, pages};
+use super::{BINARIES, SHELLS, ask_built, completions, created, emptied, pages, sign};
 use crate::sh;
 
 /// Files as they are in the repository, and where they go.
@@ -16,6 +16,8 @@ const FILES: &[(&str, &str)] = &[
     ("packaging/tmpfiles.d/aegisbpf.conf", "usr/lib/tmpfiles.d/aegisbpf.conf"),
     ("packaging/config/config.toml", "etc/aegisbpf/config.toml"),
     ("packaging/config/20-enforce.toml", "usr/share/doc/aegisbpf/examples/20-enforce.toml"),
+    // Not where systemd would find it: whether rules may move files is the operator's to say.
+    ("packaging/systemd/quarantine.conf", "usr/share/doc/aegisbpf/examples/quarantine.conf"),
     ("config/prometheus/alerts.yml", "usr/share/aegisbpf/prometheus/alerts.yml"),
     ("config/grafana/aegisbpf.json", "usr/share/aegisbpf/grafana/aegisbpf.json"),
     // Not where systemd would find it: whether Prometheus may ask is the operator's to say.
@@ -48,14 +50,17 @@ pub(super) struct Shells {
     pub(super) zsh: &'static str,
 }
 
-/// Lays out the tree at `root`, from the binaries that were built.
-pub(super) fn lay(root: &Path, shells: &Shells) -> Result<()> {
+/// Lays out the tree at `root`, from the binaries that were built; signed, if there is a key.
+pub(super) fn lay(root: &Path, shells: &Shells, key: Option<&Path>) -> Result<()> {
     emptied(root.to_owned())?;
     for (_, program) in BINARIES {
         let file = root.join("usr/bin").join(program);
         put(&sh::release(program), &file, DIRECTORY)?;
         // Names of functions are of no use without what debuggers need beside them.
         sh::run(sh::cmd("strip").arg("--strip-unneeded").arg(&file))?;
+        if let Some(key) = key.filter(|_| program == sign::SIGNED) {
+            sign::seal(&file, key)?;
+        }
     }
     for (from, to) in FILES {
         put(&sh::at(from), &root.join(to), FILE)?;

@@ -16,10 +16,12 @@ use crate::sh;
 /// Where tracepoints are described.
 const TRACEFS: &str = "/sys/kernel/tracing";
 /// Counts the calls of who is under a filter (mode 2), by process, thread, number of filters and call. `exe` is what
-/// the agent's other processes are called before they have a name.
+/// the agent's other processes are called before they have a name, `output` those of the forwarder, by the thread
+/// that starts them.
 const PROGRAM: &str = r#"tracepoint:raw_syscalls:sys_enter
 /curtask->seccomp.mode == 2 && (strncmp(curtask->group_leader->comm, "aegisbpf", 8) == 0
-  || strncmp(curtask->group_leader->comm, "exe", 4) == 0)/
+  || strncmp(curtask->group_leader->comm, "exe", 4) == 0
+  || strncmp(curtask->group_leader->comm, "output", 7) == 0)/
 { @[curtask->group_leader->comm, comm, curtask->seccomp.filter_count.counter, args->id] = count(); }"#;
 /// How long bpftrace may take until it watches.
 const START: Duration = Duration::from_secs(30);

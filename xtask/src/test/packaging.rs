@@ -3,6 +3,7 @@
 
 mod console;
 mod outsider;
+mod signed;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,8 @@ const CHECKS: &[Check] = &[
     ("scripts", &["shellcheck", "yamllint"], outsider::scripts),
     ("dependencies", &["python3"], outsider::deny),
     ("hardened", &["readelf"], outsider::hardened),
+    ("auditable", &["objcopy", "strip", "python3"], outsider::auditable),
+    ("signed", &["minisign", "objcopy", "strip", "sha256sum"], signed::refused),
     ("unit", &["systemd-analyze"], unit),
     ("alerts", &["promtool"], alerts),
     ("apparmor", &["apparmor_parser"], apparmor),

@@ -40,7 +40,7 @@ const UP: &[u8] = b"GUEST ";
 const POLL: Duration = Duration::from_millis(50);
 
 /// Two processors, and the clock of the host.
-const TIME: &[&str] = &["-accel", "tcg,thread=multi", "-smp", "2"];
+pub(super) const TIME: &[&str] = &["-accel", "tcg,thread=multi", "-smp", "2"];
 /// One processor, for which each instruction takes a nanosecond.
 const INSTRUCTIONS: &[&str] = &["-accel", "tcg", "-icount", "shift=0,sleep=off", "-smp", "1"];
 /// Counts with each of the tables, from the smallest.
@@ -310,7 +310,7 @@ fn end(guest: &mut Child) -> Result<()> {
 }
 
 /// Waits for the guest's end; true when it had to be ended.
-fn wait(guest: &mut Child, deadline: Instant) -> Result<bool> {
+pub(super) fn wait(guest: &mut Child, deadline: Instant) -> Result<bool> {
     loop {
         if guest.try_wait().context("waiting for qemu")?.is_some() {
             return Ok(false);
@@ -352,7 +352,7 @@ fn needed(program: &Path) -> Result<Vec<String>> {
 }
 
 /// A module's bytes, whichever way the package compressed it.
-fn unpacked(path: &Path) -> Result<Vec<u8>> {
+pub(super) fn unpacked(path: &Path) -> Result<Vec<u8>> {
     let tool = match path.extension().and_then(|e| e.to_str()) {
         Some("xz") => "xz",
         Some("zst") => "zstd",

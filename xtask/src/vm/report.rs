@@ -90,14 +90,14 @@ pub(super) fn judge(kernel: &str, log: &Log, suites: usize) -> Row {
 }
 
 /// Counts the rows and prints the closing line.
-pub(super) fn table(rows: &[Row]) -> Outcome {
+pub(super) fn table(command: &str, rows: &[Row]) -> Outcome {
     let count = |row: &Row| match row.verdict {
         Verdict::Passed(_) => Outcome::PASS,
         Verdict::Failed(_) => Outcome::FAIL,
         Verdict::Skipped(_) => Outcome::SKIP,
     };
     let sum: Outcome = rows.iter().map(count).sum();
-    println!("vm-test: {sum} (kernels)");
+    println!("{command}: {sum} (guests)");
     sum
 }
 

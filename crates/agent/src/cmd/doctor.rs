@@ -39,7 +39,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
         found.insert("policy".to_owned(), policy(report.tier == Tier::Lsm));
         let (backend, why) = script::Backend::pick();
         found.insert("capabilities".to_owned(), capabilities::table());
-        found.insert("objects".to_owned(), objects());
+        found.insert("objects".to_owned(), objects()?);
         found.insert("seccomp".to_owned(), seccomp::lists());
         found.insert("wasm".to_owned(), json!({ "backend": backend.as_str(), "why": why }));
     }
@@ -75,11 +75,12 @@ fn facts() -> Json {
 }
 
 /// The BPF programs in this executable: what they are known by, and whether a release signed them.
-fn objects() -> Json {
+fn objects() -> Result<Json, Failure> {
+    let signer = kernel::embedded::signer().map_err(|error| guard::failure(&error))?;
     let list = kernel::embedded::list();
     let each = list.lines().filter_map(|line| line.split_once("  "));
     let each = each.map(|(sha256, name)| json!({ "name": name, "sha256": sha256 }));
-    json!({ "signed": kernel::embedded::is_signed(), "all": each.collect::<Vec<_>>() })
+    Ok(json!({ "signed": signer.is_some(), "key": signer, "all": each.collect::<Vec<_>>() }))
 }
 
 /// What policies can deny here.
@@ -159,8 +160,11 @@ fn text(found: &Json) -> String {
         at("/facts/bpffs").unwrap_or("not mounted (the agent does it when something is pinned)"),
     );
     if let Some(signed) = found.pointer("/objects/signed").and_then(Json::as_bool) {
-        let words = if signed { "as built, signed by the release" } else { "as built, not signed" };
-        line("programs", words);
+        let words = match at("/objects/key").filter(|_| signed) {
+            Some(key) => format!("as built, signed by the key {key}"),
+            None => "as built, not signed".to_owned(),
+        };
+        line("programs", &words);
     }
     if let (Some(backend), Some(why)) = (at("/wasm/backend"), at("/wasm/why")) {
         line("Wasm", &format!("{backend} ({why})"));

@@ -92,8 +92,10 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Fields(args) => fields::run(&args),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { directory } => manual::man(&directory),
-        Command::Version => {
-            writeln!(anstream::stdout(), "aegisbpf {}", env!("CARGO_PKG_VERSION"))?;
+        Command::Version { objects } => {
+            let text = format!("aegisbpf {}\n", env!("CARGO_PKG_VERSION"));
+            let text = if objects { kernel::embedded::list() } else { text };
+            write!(anstream::stdout(), "{text}")?;
             Ok(Exit::Ok)
         }
     }

@@ -35,6 +35,8 @@ pub(super) struct Forwarding {
     /// What it reads: the outputs. An address may hold a secret, so none is on a command line.
     input: String,
     state: PathBuf,
+    /// Bytes that the spool may hold.
+    spool: u64,
     running: Option<Running>,
     backoff: Backoff,
     next: Instant,
@@ -59,6 +61,7 @@ impl Forwarding {
             // After the last one comes an empty line.
             input: args.forward.iter().flat_map(|one| [one.to_string(), "\n".to_owned()]).collect(),
             state: args.state_dir.clone(),
+            spool: args.spool.bytes,
             running: None,
             backoff: Backoff::new(),
             next: Instant::now(),
@@ -132,6 +135,7 @@ impl Forwarding {
             "running": self.running.is_some(),
             "restarts": self.starts.saturating_sub(1),
             "all": self.figures,
+            "spool_bytes": self.spool,
         })
     }
 

@@ -68,7 +68,7 @@ impl Process {
     fn of(process: &Json) -> Option<Process> {
         let pid = process.get("pid").and_then(Json::as_u64)?;
         let executable = text(process, "executable").unwrap_or_default();
-        // A denial knows its process by number and program.
+        // A denial whose process no record told of knows it by number and program.
         let entity_id = text(process, "entity_id").unwrap_or_else(|| format!("{pid}:{executable}"));
         let line = text(process, "command_line").or_else(|| {
             let words = process.get("args").and_then(Json::as_array)?;

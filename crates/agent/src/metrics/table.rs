@@ -177,6 +177,22 @@ metrics! {
         "Lines for standard output.";
     Counter OutputDropped "output_dropped_total" []
         "Lines that standard output was too slow for.";
+    Counter OutputItems "output_items_total" ["output", "outcome"]
+        "What became of what each output (`outputs.to`) read from the spool: `delivered`, `passed_over` (below its minimum), `refused` by its receiver, `lost` because the spool had given it up.";
+    Counter OutputFailures "output_failures_total" ["output"]
+        "Tries of each output that failed; each is made again.";
+    Gauge OutputDelivering "output_delivering" ["output"]
+        "1 while its receiver takes what it is told; 0 from a try that failed to the next that does not.";
+    Gauge OutputWaitingBytes "output_waiting_bytes" ["output"]
+        "Bytes of the spool that each output has still to hand over.";
+    Gauge OutputWaitingSeconds "output_waiting_seconds" ["output"]
+        "How old the first alert is that waits there; 0: none does.";
+    Counter ForwarderRestarts "output_forwarder_restarts_total" []
+        "Processes that hand over what is in the spool, and that ended and were started again.";
+    Gauge SpoolSize "spool_size_bytes" []
+        "Bytes that the spool may hold (`outputs.spool`); what is more goes, the oldest first.";
+    Counter SpoolDropped "spool_dropped_total" []
+        "Lines that the spool never had, because its disk was too slow or full.";
     Gauge Clients "clients" []
         "Connected readers of events and alerts.";
     Gauge Recordings "recordings" []

@@ -193,7 +193,7 @@ impl Output {
         let batch =
             self.reader.batch().map_err(|error| format!("the spool cannot be read: {error}"))?;
         let lost = self.reader.take_lost();
-        self.measure();
+        self.measure(&batch);
         if lost > 0 {
             self.tell_lost(lost, before)?;
         }
@@ -228,7 +228,7 @@ impl Output {
             Some(Refusal::Later(why)) => self.change(|figures| figures.note(&why)),
             None => {}
         }
-        self.measure();
+        self.measure(&[]);
         Ok(batch.len())
     }
 
@@ -282,9 +282,19 @@ impl Output {
         saved.map_err(|error| format!("{}: {error}", self.cursor.display()))
     }
 
-    fn measure(&self) {
+    /// How much waits, and since when: `first` are the lines that are next. Without them what waits is known when
+    /// they are read, and that nothing does already now.
+    fn measure(&self, first: &[(String, Place)]) {
         let backlog = self.reader.backlog();
-        self.change(|figures| figures.backlog_bytes = backlog);
+        let since = first
+            .first()
+            .and_then(|(line, _)| Item::of(line)?.text("/@timestamp").map(str::to_owned));
+        self.change(|figures| {
+            figures.backlog_bytes = backlog;
+            if since.is_some() || backlog == 0 {
+                figures.waiting_since = since;
+            }
+        });
     }
 
     fn change(&self, change: impl FnOnce(&mut Progress)) {

@@ -26,6 +26,8 @@ pub(crate) struct Progress {
     pub(crate) failures: u64,
     /// Bytes of the spool that wait.
     pub(crate) backlog_bytes: u64,
+    /// The time of the first item that waits.
+    pub(crate) waiting_since: Option<String>,
     /// The last failure.
     pub(crate) last_error: Option<String>,
     /// When it was.

@@ -73,6 +73,7 @@ mod numbers {
         dup SYS_dup, dup2 SYS_dup2, dup3 SYS_dup3, epoll_create1 SYS_epoll_create1,
         epoll_ctl SYS_epoll_ctl, epoll_pwait SYS_epoll_pwait, epoll_pwait2 SYS_epoll_pwait2,
         epoll_wait SYS_epoll_wait, eventfd SYS_eventfd, eventfd2 SYS_eventfd2, execve SYS_execve,
+        execveat SYS_execveat,
         exit SYS_exit, exit_group SYS_exit_group, faccessat SYS_faccessat, faccessat2 SYS_faccessat2,
         fadvise64 SYS_fadvise64, fallocate SYS_fallocate, fanotify_init SYS_fanotify_init,
         fanotify_mark SYS_fanotify_mark, fchmod SYS_fchmod, fchmodat SYS_fchmodat, fchown SYS_fchown,
@@ -273,7 +274,7 @@ pub(super) const GROUPS: &[Group] = &[
     Group {
         purpose: "the journal of this host",
         kinds: &[Forward],
-        calls: calls![socket: unix, connect, setsockopt, sendto: connected, memfd_create, sendmsg],
+        calls: calls![socket: unix, connect, setsockopt, memfd_create, sendmsg],
         spare: &[],
     },
     Group {
@@ -309,7 +310,8 @@ pub(super) const GROUPS: &[Group] = &[
         purpose: "programs, maps and events of the kernel",
         kinds: &[Guard],
         calls: calls![bpf, perf_event_open, ioctl, mmap, mprotect, prlimit64],
-        spare: calls![mount],
+        // The kernel is asked for the hash of a file that is no program, where LSM programs load.
+        spare: calls![mount, execveat],
     },
     Group {
         purpose: "files that the kernel asks about, and where they are",

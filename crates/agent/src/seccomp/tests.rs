@@ -131,7 +131,8 @@ const CALLS: &str = "AEGISBPF_CALLS";
 
 /// Whose list it was. How many filters hold a thread tells how far it has come: the guard has its list and
 /// the one about `clone3`, the worker two more (its list, and no network), its threads one more; processes
-/// of the guard have one more than it, who reads rules two, and what the forwarder starts two, as well.
+/// of the guard have one more than it, who reads rules two, and what the forwarder starts two, as well. A test
+/// starts a forwarder by itself.
 fn kind_of(process: &str, thread: &str, filters: u32) -> Option<Kind> {
     let named = |name: &str, kinds: &[Kind]| kinds.iter().copied().find(|kind| kind.name() == name);
     match (process, filters) {
@@ -139,7 +140,7 @@ fn kind_of(process: &str, thread: &str, filters: u32) -> Option<Kind> {
         ("aegisbpf-worker", 4) => Some(Worker),
         ("aegisbpf-worker", 5) => named(thread, Worker.holds()).or(Some(Rules)),
         // What the forwarder starts has its list alone until it has its own.
-        ("exe" | "aegisbpf-send", 3) => Some(Forward),
+        ("exe" | "output" | "aegisbpf-send", 3) | ("aegisbpf-output", 1) => Some(Forward),
         (_, 3 | 4) => named(process, &[Resolve, Answers, Post, Grants, Forward, Sender]),
         _ => None,
     }

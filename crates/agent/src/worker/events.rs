@@ -18,6 +18,7 @@ use super::arms::Arms;
 use super::board::{Board, Figures};
 use super::changes::Changing;
 use super::control::untaxed;
+use super::denied::Denied;
 use super::health::processor_time;
 use super::hub::Command;
 use super::link::{Asker, Link, News};
@@ -75,6 +76,7 @@ pub(crate) struct Worker {
     pub(super) scripts: scripts::Watch,
     pub(super) audit: Arc<Audit>,
     suppressing: Suppressing,
+    denied: Denied,
     show_events: bool,
 }
 
@@ -109,6 +111,7 @@ impl Worker {
             scripts: watch_of(scripts),
             audit,
             suppressing,
+            denied: Denied::default(),
             show_events: args.events,
         }
     }
@@ -179,12 +182,13 @@ impl Worker {
             match link.news() {
                 Some(News::Gone) => {
                     // What was found is told, also when nothing more can be found.
+                    self.tell_denials(u64::MAX);
                     self.publisher.output.settle(LAST);
                     return Ok(Exit::Ok);
                 }
                 Some(News::Stop) => break,
                 Some(News::Snapshot(fd)) => self.read_snapshot(fd),
-                Some(News::Denials(json)) => self.publisher.denials(&json),
+                Some(News::Denials(json)) => self.denied.take(&json, now_ns()),
                 Some(News::Notice(json)) => self.publisher.notice(&json),
                 None => {}
             }
@@ -214,7 +218,9 @@ impl Worker {
                 }
             }
             let time = now_ns();
-            if self.drain(&mut rings, time, BUDGET) == 0 {
+            let handled = self.drain(&mut rings, time, BUDGET);
+            self.tell_denials(time);
+            if handled == 0 {
                 self.pass(time);
                 let internal = |e| Failure::new(Exit::Internal, format!("cannot wait: {e}"));
                 rings.wait(WAIT).map_err(internal)?;
@@ -223,6 +229,7 @@ impl Worker {
         // What happened before the word to stop is handled, whatever the merge window.
         let end = Instant::now() + LAST;
         while self.drain(&mut rings, u64::MAX, BUDGET_CATCHING_UP) > 0 && Instant::now() < end {}
+        self.tell_denials(u64::MAX);
         let notices = self.publisher.health.finish();
         self.publisher.notices(notices);
         self.publish_figures();
@@ -288,6 +295,13 @@ impl Worker {
         });
         self.settling.step(rings, &self.publisher.output);
         handled
+    }
+
+    /// Tells what was denied, by who is known now or, some time after it came, as it is.
+    fn tell_denials(&mut self, now: u64) {
+        while let Some(document) = self.denied.next(&self.engine, now) {
+            self.publisher.denial(document);
+        }
     }
 
     /// All records have been handled: time goes on without them.

@@ -16,6 +16,13 @@ use crate::metrics::{Metric, Samples, Seconds};
 const INCOMPLETE: [&str; 3] = ["path", "args", "storage"];
 /// Modes of the agent.
 const MODES: [&str; 3] = ["detect", "audit", "enforce"];
+/// What becomes of what an output reads, and what the forwarder calls it.
+const OUTCOMES: [(&str, &str); 4] = [
+    ("delivered", "sent"),
+    ("passed_over", "passed_over"),
+    ("refused", "refused"),
+    ("lost", "lost"),
+];
 /// Bytes read of /proc/PID/stat.
 const STAT_MAX: u64 = 4 * 1024;
 /// Fields of it behind the name in brackets: time in user mode, and in the kernel.
@@ -71,6 +78,7 @@ pub(super) fn figures(samples: &mut Samples, figures: &Figures) {
         (Metric::ActionsAsked, figures.actions_asked),
         (Metric::ActionsLeftOut, figures.actions_left_out),
         (Metric::OutputDropped, figures.output_dropped),
+        (Metric::SpoolDropped, figures.spool_dropped),
         (Metric::Clients, figures.clients),
         (Metric::Recordings, figures.recordings),
         (Metric::RecordingLost, figures.recording_lost),
@@ -124,6 +132,7 @@ pub(super) fn agent(samples: &mut Samples, about: &About, board: &Board, state: 
     }
     kernel(samples, &board.counters());
     policy(samples, &board.counters(), unix);
+    outputs(samples, &board.counters(), unix);
     actions(samples, &board.counters());
 }
 
@@ -207,6 +216,25 @@ fn actions(samples: &mut Samples, counters: &Json) {
     samples.put(Metric::ActionsWaiting, &[], number(actions, "waiting").unwrap_or_default());
     let tripped = text(actions, "breaker") == "tripped";
     samples.put(Metric::ActionsBreaker, &[], u8::from(tripped));
+}
+
+/// Outputs that read the spool, as the guard hears of them, `now` in seconds since 1970.
+fn outputs(samples: &mut Samples, counters: &Json, now: u64) {
+    let Some(outputs) = counters.get("outputs") else { return };
+    for one in list(outputs, "all") {
+        let name = text(one, "name");
+        for (outcome, count) in OUTCOMES {
+            samples.know(Metric::OutputItems, &[name, outcome], number(one, count));
+        }
+        samples.know(Metric::OutputFailures, &[name], number(one, "failures"));
+        samples.put(Metric::OutputDelivering, &[name], u8::from(text(one, "state") == "ok"));
+        samples.know(Metric::OutputWaitingBytes, &[name], number(one, "backlog_bytes"));
+        let first = known(one, "waiting_since").and_then(|time| time.parse().ok());
+        let age = |first: jiff::Timestamp| now.saturating_sub(first.as_second().unsigned_abs());
+        samples.put(Metric::OutputWaitingSeconds, &[name], first.map_or(0, age));
+    }
+    samples.know(Metric::ForwarderRestarts, &[], number(outputs, "restarts"));
+    samples.know(Metric::SpoolSize, &[], number(outputs, "spool_bytes"));
 }
 
 fn known<'a>(of: &'a Json, name: &str) -> Option<&'a str> {
@@ -297,6 +325,34 @@ mod tests {
         assert_eq!(told(|samples| actions(samples, &counters)), expected);
         let none = told(|samples| actions(samples, &Json::Null));
         assert!(none.contains(&"aegisbpf_actions_breaker_tripped 0".to_owned()), "{none:?}");
+    }
+
+    #[test]
+    fn each_output_has_its_figures_and_how_long_something_waits() {
+        let one = |name: &str, state: &str, since: Option<&str>| {
+            serde_json::json!({ "name": name, "state": state, "sent": 5, "passed_over": 1, "refused": 0,
+                "lost": 2, "failures": 3, "backlog_bytes": 70, "waiting_since": since })
+        };
+        let all = [one("a", "retrying", Some("1970-01-01T00:01:40.5Z")), one("b", "ok", None)];
+        let counters = serde_json::json!({
+            "outputs": { "all": all, "restarts": 1, "spool_bytes": 4096 },
+        });
+        let told = told(|samples| outputs(samples, &counters, 130));
+        for line in [
+            "aegisbpf_output_items_total{output=\"a\",outcome=\"delivered\"} 5",
+            "aegisbpf_output_items_total{output=\"a\",outcome=\"lost\"} 2",
+            "aegisbpf_output_failures_total{output=\"a\"} 3",
+            "aegisbpf_output_delivering{output=\"a\"} 0",
+            "aegisbpf_output_delivering{output=\"b\"} 1",
+            "aegisbpf_output_waiting_bytes{output=\"a\"} 70",
+            "aegisbpf_output_waiting_seconds{output=\"a\"} 30",
+            "aegisbpf_output_waiting_seconds{output=\"b\"} 0",
+            "aegisbpf_output_forwarder_restarts_total 1",
+            "aegisbpf_spool_size_bytes 4096",
+        ] {
+            assert!(told.iter().any(|one| one == line), "{line} in {told:?}");
+        }
+        assert_eq!(told.len(), 2 * (4 + 4) + 2, "{told:?}");
     }
 
     #[test]

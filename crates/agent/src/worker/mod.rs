@@ -20,6 +20,7 @@ mod board;
 mod broker;
 mod changes;
 mod control;
+mod denied;
 mod events;
 mod filter;
 mod generations;

@@ -2,6 +2,7 @@
 //! spool that all other outputs are fed from.
 
 use engine::View;
+use engine::view::Ancestor;
 use jiff::tz::TimeZone;
 use model::alert::Match;
 use model::op::Kind;
@@ -18,7 +19,7 @@ use super::status::seconds_since_boot;
 use crate::cli::{Format, RunArgs};
 use crate::incidents::{self, Incidents, Keeper};
 use crate::redact::Redactor;
-use crate::render::{alert, compact, denial, export, health};
+use crate::render::{alert, compact, export, health};
 
 /// Where events and alerts go.
 #[derive(Debug)]
@@ -128,13 +129,10 @@ impl Publisher {
     }
 
     /// Tells what was denied, among the alerts and to who reads events.
-    pub(super) fn denials(&mut self, text: &str) {
-        let list: Vec<Json> = serde_json::from_str(text).unwrap_or_default();
-        for denial in &list {
-            let document = denial::document(denial);
-            self.hub.denial(&document);
-            self.alert(document);
-        }
+    pub(super) fn denial(&mut self, mut document: Map<String, Json>) {
+        self.redactor.document(&mut document);
+        self.hub.denial(&document);
+        self.alert(document);
     }
 
     /// Tells what the guard has to say of itself, among the alerts.
@@ -281,18 +279,19 @@ impl Publisher {
 
 /// The ancestors as objects, parent first.
 pub(crate) fn ancestors(view: &View<'_>) -> Vec<Json> {
+    view.ancestors().map(|one| shown(&one)).collect()
+}
+
+/// One of them.
+pub(super) fn shown(one: &Ancestor<'_>) -> Json {
     let value = |field: model::field::FieldId, value| {
         model::field::field(field).map_or(Json::Null, |field| model::json::render(field, value))
     };
-    view.ancestors()
-        .map(|one| {
-            json!({
-                "pid": one.pid,
-                "entity_id": format!("{:032x}", one.entity_id),
-                "name": value(model::field::PROCESS_NAME, one.name),
-                "executable": value(model::field::PROCESS_EXECUTABLE, one.executable),
-                "args": value(model::field::PROCESS_ARGS, one.args),
-            })
-        })
-        .collect()
+    json!({
+        "pid": one.pid,
+        "entity_id": format!("{:032x}", one.entity_id),
+        "name": value(model::field::PROCESS_NAME, one.name),
+        "executable": value(model::field::PROCESS_EXECUTABLE, one.executable),
+        "args": value(model::field::PROCESS_ARGS, one.args),
+    })
 }

@@ -94,7 +94,7 @@ fn a_full_disk_stops_neither_detection_nor_prevention() {
     let meanwhile = [raise(lab, &agent), raise(lab, &agent)];
     assert!(set.scene.is_denied());
     // The last page of the log may have room for a line or two.
-    let refused = || set.figure("actions_total", "outcome=\"refused-unwritten\"") > 0.0;
+    let refused = || set.figure("actions_total", "outcome=\"refused-unwritten\"") > 0;
     let mut spared = Sleeper::start(lab, "victim");
     until("what the log cannot hold is refused and counted", PATIENCE, || {
         if spared.signal().is_some() {
@@ -106,7 +106,7 @@ fn a_full_disk_stops_neither_detection_nor_prevention() {
     until("so is what the history lacks", PATIENCE, || {
         // What happens is written once a second.
         lab.run_scratch("x");
-        set.figure("recording_frames_lost_total", "") > 0.0
+        set.figure("recording_frames_lost_total", "") > 0
     });
     let refused = set.scene.apply("q.yaml", &set.scene.deny("other", "192.0.2.1:9"), &[]);
     assert_ne!(code(&refused), Some(0));
@@ -153,7 +153,7 @@ fn a_disk_that_cannot_be_written_stops_neither_detection_nor_prevention() {
     let more = agent.alert(lab.run_scratch("y"), PATIENCE).expect("an alert of the new rule");
     assert_eq!(more["rule"]["id"], "more");
     until("it is told that they are not kept", PATIENCE, || {
-        set.figure("rules_unkept_total", "") > 0.0
+        set.figure("rules_unkept_total", "") > 0
     });
 
     disk.becomes_writable();
@@ -161,7 +161,7 @@ fn a_disk_that_cannot_be_written_stops_neither_detection_nor_prevention() {
     let kept = || set.figure("rules_generation", "");
     lab.rule("other", "/nonexistent");
     assert!(lab.ask(&["reload"]).status.success());
-    until("rules are kept again", Duration::from_secs(20), || kept() > 0.0);
+    until("rules are kept again", Duration::from_secs(20), || kept() > 0);
     let applied = set.scene.apply("q.yaml", &set.scene.deny("other", "192.0.2.1:9"), &[]);
     assert_eq!(code(&applied), Some(0), "{}", err(&applied));
     assert_eq!(audit(lab)["sound"], true, "{:#}", audit(lab));

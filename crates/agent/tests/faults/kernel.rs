@@ -86,11 +86,11 @@ fn an_isolated_cgroup_that_goes_takes_its_isolation_along() {
         scene.ask(&["isolate", "begin", "--for", "10m", "--reason", "a test", "--cgroup", &path]);
     assert_eq!(code(&begun), Some(0), "{}", err(&begun));
     let isolations = || set.figure("isolations", "");
-    assert_eq!(isolations(), 1.0);
+    assert_eq!(isolations(), 1);
     cgroup.remove();
     let ended = scene.ask(&["isolate", "end", "--reason", "a test"]);
     assert_eq!(code(&ended), Some(0), "what is left can be ended: {}", err(&ended));
-    assert_eq!(isolations(), 0.0);
+    assert_eq!(isolations(), 0);
     let runtime = scene.lab.path("run").display().to_string();
     let pins = format!("/sys/fs/bpf/aegisbpf-isolate{}", runtime.replace(['/', '.'], "_"));
     fs::remove_dir(pins).unwrap();

@@ -59,8 +59,9 @@ impl Enforced {
     }
 
     /// What a figure is now, over its series with that label.
-    pub(crate) fn figure(&self, name: &str, label: &str) -> f64 {
-        sum(&figures(&self.scene.lab), name, label)
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "they are counts")]
+    pub(crate) fn figure(&self, name: &str, label: &str) -> u64 {
+        sum(&figures(&self.scene.lab), name, label) as u64
     }
 
     pub(crate) fn log(&self) -> String {

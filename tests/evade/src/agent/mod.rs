@@ -6,6 +6,7 @@
 
 mod build;
 mod flood;
+mod isolation;
 mod life;
 mod made;
 mod own;
@@ -38,6 +39,7 @@ const CASES: &[Case] = &[
     ("emergency disable and enable", policies::emergency),
     ("kill -9 of the worker", life::worker_killed),
     ("kill -9 of the guard, and the next agent", life::guard_killed),
+    ("an isolation ends at its time, also after kill -9", isolation::ends),
     ("kill -9 of both, and nobody for a minute", life::both_killed),
     ("both stopped", life::both_stopped),
     ("an upgrade to another build, and back", life::upgraded),
@@ -64,8 +66,14 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 const FEW: &[Case] = &[
     ("a policy is in force when the agent answers", policies::enforced),
     ("kill -9 of the guard, and the next agent", life::guard_killed_first),
+    ("an isolation ends at its time, also after kill -9", isolation::ends),
     ("strangers and an agent that protects itself", own::protected),
 ];
+
+/// `evade other-build AGENT programs|maps FILE`: writes another build of an agent.
+pub(crate) fn other_build(words: &[&str]) -> Result<bool> {
+    build::command(words)
+}
 
 /// `evade agent --agent PATH [--few | --only WORD…]`: all cases, some, or those with one of the words in
 /// their names. Most need what the first two put in force.

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitCode, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -56,6 +56,9 @@ pub(crate) fn attempt(words: &[&str]) -> ExitCode {
             Ok(peer) => TcpStream::connect(peer).map(drop),
             Err(_) => return ExitCode::from(2),
         },
+        ["send", peer] => {
+            UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.send_to(b"text", *peer).map(drop))
+        }
         ["flood", both] => {
             let denied = both.split_once(',').and_then(|(file, times)| flood::pour(file, times));
             let Some(denied) = denied else { return ExitCode::from(2) };

@@ -1,13 +1,15 @@
 //! What somebody from outside runs first, over all that is there: linters of shell and YAML, licences and sources of the
 //! dependencies, and how the binaries were linked.
 
+use std::ffi::OsString;
 use std::fs;
 
 use anyhow::Result;
 
-use super::{Log, Verdict, python};
+use super::{Log, Verdict, place, python};
+use crate::dist::BINARIES;
 use crate::outcome::Outcome;
-use crate::sh;
+use crate::{setup, sh};
 
 /// Every script and every YAML file under version control.
 pub(super) fn scripts(log: &mut Log) -> Result<Verdict> {
@@ -36,6 +38,30 @@ pub(super) fn deny(log: &mut Log) -> Result<Verdict> {
     }
     deny.args(["--locked", "--color", "never", "check", "bans", "licenses", "sources"]);
     log.all(&mut [deny])
+}
+
+/// Whether the binaries that packages hold say what they were linked from, as `cargo audit bin` reads it.
+pub(super) fn auditable(log: &mut Log) -> Result<Verdict> {
+    if !setup::has_auditable() {
+        return Ok(Verdict::Skipped("cargo-auditable is not installed".into()));
+    }
+    let home = place("auditable");
+    fs::create_dir_all(&home)?;
+    let mut commands = Vec::new();
+    for (package, program) in BINARIES {
+        let (file, told) = (home.join(program), home.join(format!("{program}.dep-v0")));
+        fs::copy(sh::release(program), &file)?;
+        let mut strip = sh::cmd("strip");
+        strip.arg("--strip-unneeded").arg(&file);
+        let mut section = OsString::from(".dep-v0=");
+        section.push(&told);
+        let mut dump = sh::cmd("objcopy");
+        dump.arg("--dump-section").arg(section).arg(&file).arg("/dev/null");
+        let mut read = sh::cmd("python3");
+        read.arg("packaging/tests/auditable.py").arg(&told).arg(package);
+        commands.extend([strip, dump, read]);
+    }
+    log.all(&mut commands)
 }
 
 /// Whether the binaries that packages hold can be loaded anywhere, and keep what must not be written read-only.

@@ -59,6 +59,8 @@ pub(super) struct Denial {
     /// Such a file: its filesystem, in the kernel's encoding, and its number there.
     file: Option<(u64, u64)>,
     pid: u32,
+    /// When the process began, in nanoseconds since boot and at least to the tick of `/proc`; 0: it is not known.
+    start: u64,
     uid: u32,
     /// What the process runs, if it still does.
     executable: Option<String>,
@@ -209,6 +211,7 @@ impl Evidence {
             file: (span(bytes, record.path).is_none() && record.ino != 0 && record.dev != 0)
                 .then_some((record.dev, record.ino)),
             pid: record.h.pid,
+            start: record.h.start,
             uid: record.h.uid,
             executable: is_same(record).then(|| executable(record.h.pid)).flatten(),
             generation: record.generation,

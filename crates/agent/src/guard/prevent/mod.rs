@@ -20,6 +20,7 @@ mod running;
 mod thing;
 mod tier;
 mod told;
+mod view;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -192,6 +193,7 @@ impl Prevention {
         if let Some(refused) = next.stored.about.refused_by(&offer) {
             return Err(refused);
         }
+        view::judge(&next.tables)?;
         self.load_by(next, |tier, generation| tier.apply(generation, next))?;
         if !next.unknown.is_empty() {
             let names = next.unknown.join(", ");

@@ -107,7 +107,7 @@ pub(super) fn choose(place: &Place) -> Result<Box<dyn Tier>, String> {
     });
     match network {
         Ok(network) => {
-            let offer = capabilities_of(&network);
+            let offer = capabilities_of(&network, &place.runtime);
             let pins = options.pins;
             let (files, told) = (None, Told::new());
             Ok(Box::new(Fallback { network, pins, unpinned, files, told, denied: 0, offer, lsm }))

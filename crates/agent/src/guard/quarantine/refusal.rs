@@ -141,6 +141,9 @@ pub(crate) enum Refusal {
     /// Somebody else acts on the vault.
     #[error("{}: another process acts on it; try again", shown(.0))]
     Busy(PathBuf),
+    /// What this process sees there cannot be written, whatever others see.
+    #[error("{}: is read-only for this process; in the agent's unit that is its sandbox, which /usr/share/doc/aegisbpf/examples/quarantine.conf opens", shown(.0))]
+    ReadOnly(PathBuf),
     /// The system refused something.
     #[error("cannot {what} {}: {source}", shown(.path))]
     Io {
@@ -181,6 +184,7 @@ impl Refusal {
             Refusal::Record { .. } => "record",
             Refusal::OpenVault(_) => "open-vault",
             Refusal::Busy(_) => "busy",
+            Refusal::ReadOnly(_) => "read-only",
             Refusal::Io { .. } => "io",
         }
     }
@@ -188,7 +192,10 @@ impl Refusal {
     /// A system call that failed.
     pub(super) fn io(what: &'static str, path: &Path) -> impl Fn(Errno) -> Refusal + use<> {
         let path = path.to_owned();
-        move |error| Refusal::Io { what, path: path.clone(), source: error.into() }
+        move |error| match error {
+            Errno::ROFS => Refusal::ReadOnly(path.clone()),
+            error => Refusal::Io { what, path: path.clone(), source: error.into() },
+        }
     }
 
     /// The same as the standard library tells it.

@@ -129,16 +129,17 @@ pub fn at_best() -> Vec<Capability> {
 
 /// What each operation comes to here; `cgroup` as in [`Options`].
 pub fn capabilities(cgroup: Option<&Path>) -> Vec<Capability> {
-    found(&try_network(cgroup))
+    found(&try_network(cgroup), &std::env::temp_dir())
 }
 
-/// The same for programs of cgroups that are loaded already.
-pub fn capabilities_of(network: &Network) -> Vec<Capability> {
-    found(&Tried::of(network))
+/// The same for programs of cgroups that are loaded already; files are tried in a directory that is the agent's, since a service
+/// may write nowhere else.
+pub fn capabilities_of(network: &Network, own: &Path) -> Vec<Capability> {
+    found(&Tried::of(network), own)
 }
 
-fn found(network: &Tried) -> Vec<Capability> {
-    let files = try_files().err();
+fn found(network: &Tried, place: &Path) -> Vec<Capability> {
+    let files = try_files(place).err();
     let mut all = at_best();
     for one in &mut all {
         let failed = match one.hook {
@@ -154,8 +155,8 @@ fn found(network: &Tried) -> Vec<Capability> {
 }
 
 /// Marks a file, lets a thread open it, and refuses.
-fn try_files() -> Result<(), Error> {
-    let path = std::env::temp_dir().join(format!("aegisbpf-{}", std::process::id()));
+fn try_files(place: &Path) -> Result<(), Error> {
+    let path = place.join(format!("aegisbpf-{}", std::process::id()));
     let failed = |error| Error::io(format!("mark {}", path.display()), error);
     // Nobody else's file, and no link to one.
     File::create_new(&path).map_err(failed)?;

@@ -40,7 +40,8 @@ impl Bpftrace {
         std::fs::write(&program, script(file))?;
         sh::find("bpftrace").context("no bpftrace")?;
         let mut command = sh::cmd("unshare");
-        let view = "mount -t tracefs none /sys/kernel/tracing && exec bpftrace -o \"$0\" \"$1\"";
+        let view = "cd /sys/kernel/tracing && { test -e README || mount -t tracefs none .; } && \
+                    exec bpftrace -o \"$0\" \"$1\"";
         command.args(["--mount", "sh", "-c", view]).arg(&output).arg(&program);
         command.env("BPFTRACE_PERF_RB_PAGES", PAGES).env("BPFTRACE_STRLEN", TEXT);
         command.stdout(Stdio::null()).stderr(std::fs::File::create(dir.join("errors"))?);

@@ -41,7 +41,9 @@ impl Figures {
 
     /// The sum of a figure's series whose labels contain this.
     pub(super) fn sum(&self, name: &str, label: &str) -> f64 {
-        self.series(name).filter(|(series, _)| series.contains(label)).map(|(_, value)| value).sum()
+        let those = self.series(name).filter(|(series, _)| series.contains(label));
+        // The sum of nothing is no negative zero here.
+        those.fold(0.0, |sum, (_, value)| sum + value)
     }
 
     fn series<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, f64)> {

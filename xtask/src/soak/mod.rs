@@ -32,7 +32,7 @@ use verdict::Verdict;
 /// How long unless it is said otherwise.
 const MINUTES: u64 = 30;
 /// What CI has time for.
-const SHORT: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_mins(1);
 /// How long a round works, in all: a worker that lives for some of them shows what it gathers.
 const ROUND: Duration = Duration::from_secs(20);
 /// Rounds at least: the first one warms up, and one is compared with another.
@@ -106,8 +106,6 @@ fn run(time: Duration) -> Result<Verdict> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn how_long_is_the_operators_choice() {
         let read = |text: &str| {

@@ -22,9 +22,9 @@ use crate::sh;
 /// How often each process is looked at.
 const SAMPLE: Duration = Duration::from_secs(1);
 /// How long what waits may take until it is done, after the work has ended.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How long an output that was away may take: its pauses grow to half a minute.
-const OUTPUT_PATIENCE: Duration = Duration::from_secs(120);
+const OUTPUT_PATIENCE: Duration = Duration::from_mins(2);
 /// What is kept of alerts and events on the disk.
 const HISTORY: &str = "64MiB,1h";
 
@@ -166,8 +166,8 @@ impl Scene {
         let (seen, ids) = self.printed()?;
         agent::until(OUTPUT_PATIENCE, || self.receiver.ids().is_superset(&ids));
         let status: Value = serde_json::from_str(&self.agent.status()?)?;
-        let output = &status["kernel_counters"]["outputs"]["all"][0];
-        let number = |key: &str| output[key].as_u64().unwrap_or_default();
+        let output = status.pointer("/kernel_counters/outputs/all/0").context("no output")?;
+        let number = |key: &str| output.get(key).and_then(Value::as_u64).unwrap_or_default();
         let arrived = self.receiver.ids();
         verdict.end = Some(End {
             seconds: time.as_secs(),

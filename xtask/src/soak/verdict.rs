@@ -134,7 +134,7 @@ impl Verdict {
         let mut text = String::new();
         for (name, seen, against) in self.promises() {
             let word = if against.is_empty() { "ok  " } else { "FAIL" };
-            text.push_str(&format!("{word} {name}: {seen}\n"));
+            text.extend([word, " ", name, ": ", &seen, "\n"]);
             text.extend(against.iter().take(SHOWN).map(|reason| format!("     {reason}\n")));
         }
         text

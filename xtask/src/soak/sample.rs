@@ -70,12 +70,8 @@ pub(super) fn children(pid: u32) -> Vec<(u32, String)> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
     let pids = text.unwrap_or_default();
     let pids = pids.split_whitespace().filter_map(|pid| pid.parse().ok());
-    pids.filter_map(|pid: u32| {
-        let args = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-        let mut words = args.split(|byte| *byte == 0).map(String::from_utf8_lossy);
-        Some((pid, words.nth(1)?.into_owned()))
-    })
-    .collect()
+    let name = |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/comm")).ok();
+    pids.filter_map(|pid: u32| Some((pid, name(&pid)?.trim().to_owned()))).collect()
 }
 
 #[cfg(test)]

@@ -33,8 +33,8 @@ const HISTORY: &str = "64MiB,1h";
 pub(super) struct Calm {
     pub(super) figures: Figures,
     pub(super) open: Open,
-    /// Opens of the watched file so far.
-    pub(super) opens: u64,
+    /// Programs that were started so far.
+    pub(super) programs: u64,
     pub(super) processes: BTreeMap<String, Sample>,
 }
 
@@ -154,8 +154,8 @@ impl Scene {
         }
         verdict.consistent(Some(&first), &second);
         let open = Open::between(&first, &second);
-        let opens = self.done.opens.load(Ordering::Acquire);
-        Ok(Calm { figures: second, open, opens, processes })
+        let programs = self.done.programs.load(Ordering::Acquire);
+        Ok(Calm { figures: second, open, programs, processes })
     }
 
     /// The work has ended: all that was planted has to be somewhere.
@@ -199,7 +199,9 @@ impl Scene {
             if document.pointer("/rule/id").and_then(Value::as_str) == Some("bench-mark") {
                 let args = document.pointer("/process/args").and_then(Value::as_array);
                 let mark = args.into_iter().flatten().filter_map(Value::as_str);
-                marks.extend(mark.filter(|arg| arg.starts_with(flood::MARK)).map(str::to_owned));
+                // Who starts them has what they begin with among its own words.
+                let is_mark = |arg: &&str| arg.starts_with(flood::MARK) && !arg.ends_with('.');
+                marks.extend(mark.filter(is_mark).map(str::to_owned));
             }
         }
         Ok((marks, ids))

@@ -114,11 +114,11 @@ impl Verdict {
             after.figures.sum(name, label) - before.figures.sum(name, label)
         };
         let seen =
-            grown("events_sent_total", "operation=\"open\"") + grown("events_dropped_total", "");
+            grown("events_sent_total", "operation=\"exec\"") + grown("events_dropped_total", "");
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52")]
-        let opened = (after.opens - before.opens) as f64;
-        if seen < opened {
-            self.unaccounted.push(format!("{opened} opens, {seen} sent or dropped"));
+        let started = (after.programs - before.programs) as f64;
+        if seen < started {
+            self.unaccounted.push(format!("{started} programs started, {seen} sent or dropped"));
         }
     }
 

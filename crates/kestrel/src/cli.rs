@@ -31,7 +31,7 @@ const REPLAY: &str = "\
 Examples:
   kestrel replay night.rec --rules rules/              what the rules find in it
   kestrel replay night.rec --rules rules/ --verify     whether that is what was found live
-  kestrel replay /var/lib/aegisbpf/history --rules rules/ --since 2h -o ndjson";
+  kestrel replay /var/lib/aegisbpf/worker/own/history --rules rules/ --since 2h -o ndjson";
 const HUNT: &str = "\
 Examples:
   kestrel hunt 'process where process.name == \"nc\"' --since 2h
@@ -302,7 +302,7 @@ pub(crate) struct Hunt {
     #[arg(value_name = "EQL")]
     pub(crate) text: String,
     /// Recordings, or directories of history; one after another
-    #[arg(value_name = "FILE", default_value = "/var/lib/aegisbpf/history")]
+    #[arg(value_name = "FILE", default_value = "/var/lib/aegisbpf/worker/own/history")]
     pub(crate) recording: Vec<PathBuf>,
     /// The time that it is about.
     #[command(flatten)]

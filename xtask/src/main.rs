@@ -8,6 +8,7 @@
 //! | `codegen [--check]` | Rust types from the C header, reference pages from the code |
 //! | `bench NAME` | measures; see `bench` without a name |
 //! | `fuzz [TARGET…] [--minutes N]` | looks for inputs that break a parser or the engine |
+//! | `soak [--minutes N]` | the agent under load for long, while things change and break |
 //! | `dist [PART…]` | man pages and completions; packages, an archive, bills of materials |
 //! | `docs [PAGE…]` | runs the commands that the pages for people show |
 //! | `vm-test [--smoke] [KERNEL…]` | the agent in guest kernels |
@@ -25,6 +26,7 @@ mod outcome;
 mod run;
 mod setup;
 mod sh;
+mod soak;
 mod test;
 mod tidy;
 mod vm;
@@ -43,6 +45,9 @@ usage: cargo xtask COMMAND
   bench [NAME]        measure; without a name, list the benchmarks
   fuzz [TARGET…] [--minutes N]
                       look for inputs that break a parser or the engine
+  soak [--minutes N | --short] [--built] [-o json]
+                      the agent under load for half an hour, while rules and policies change, an output fails and
+                      its worker is killed; --built takes what is built
   dist [PART…]        man pages and shell completions of the binaries; deb, rpm, tarball or sbom for those
   docs [PAGE…]        run the commands that the pages for people show, and compare what they print
   vm-test [KERNEL…]   the agent in guest kernels; with --smoke what there is time for, with --only WORD
@@ -71,6 +76,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         "vm-system" => return Ok(counted(vm::system::test(rest)?)),
         "bench" => return bench::command(rest),
         "fuzz" => return fuzz::command(rest),
+        "soak" => return soak::command(rest),
         "codegen" => codegen::command(rest)?,
         "dist" => dist::command(rest)?,
         "docs" => return docs::command(rest),

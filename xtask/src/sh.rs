@@ -176,11 +176,15 @@ pub(crate) fn as_root(program: impl AsRef<OsStr>) -> Result<Command> {
 /// Where root keeps what it copied of a checkout; it goes with the next start of this host.
 const ROOTS: &str = "/run/aegisbpf-xtask";
 
+/// Where such a copy of a directory of rules lies.
+pub(crate) fn rules_of_root_at(rules: &Path) -> PathBuf {
+    Path::new(ROOTS).join(rules.to_string_lossy().trim_matches('/').replace('/', "-"))
+}
+
 /// A copy of a directory of rules that is root's: the agent takes none that others could change, and a
 /// checkout belongs to whoever made it.
 pub(crate) fn rules_of_root(rules: &Path) -> Result<PathBuf> {
-    let name = rules.to_string_lossy().trim_matches('/').replace('/', "-");
-    let copy = Path::new(ROOTS).join(name);
+    let copy = rules_of_root_at(rules);
     run(as_root("rm")?.arg("-rf").arg(&copy))?;
     run(as_root("mkdir")?.args(["-p", "-m", "755", ROOTS]))?;
     run(as_root("cp")?.args(["-r", "--no-preserve=mode,ownership"]).arg(rules).arg(&copy))?;

@@ -23,7 +23,7 @@ const REST_LOOK: Duration = Duration::from_millis(100);
 const REST_LIMIT: Duration = Duration::from_secs(2);
 
 /// A scratch directory that is empty at the start.
-pub(super) fn scratch(name: &str) -> Result<PathBuf> {
+pub(crate) fn scratch(name: &str) -> Result<PathBuf> {
     let dir = sh::target().join("bench").join(format!("{name}-{}", std::process::id()));
     if dir.exists() {
         std::fs::remove_dir_all(&dir)?;
@@ -34,7 +34,7 @@ pub(super) fn scratch(name: &str) -> Result<PathBuf> {
 
 /// A running agent; it ends with this value.
 #[derive(Debug)]
-pub(super) struct Agent {
+pub(crate) struct Agent {
     guard: Child,
     dir: PathBuf,
 }
@@ -42,12 +42,12 @@ pub(super) struct Agent {
 impl Agent {
     /// Starts the release build with the shipped rules and, if given, a directory of more, and
     /// waits until it answers.
-    pub(super) fn start(dir: &Path, more_rules: Option<&Path>) -> Result<Agent> {
+    pub(crate) fn start(dir: &Path, more_rules: Option<&Path>) -> Result<Agent> {
         Agent::start_with(dir, more_rules, &[])
     }
 
     /// The same with more options.
-    pub(super) fn start_with(
+    pub(crate) fn start_with(
         dir: &Path,
         more_rules: Option<&Path>,
         options: &[&str],
@@ -82,19 +82,24 @@ impl Agent {
     }
 
     /// Whether the control socket answers.
-    pub(super) fn answers(&self) -> bool {
+    pub(crate) fn answers(&self) -> bool {
         self.status().is_ok()
     }
 
     /// What `status -o json` says.
-    pub(super) fn status(&self) -> Result<String> {
+    pub(crate) fn status(&self) -> Result<String> {
+        self.ask(&["status", "-o", "json"])
+    }
+
+    /// Asks it something.
+    pub(crate) fn ask(&self, words: &[&str]) -> Result<String> {
         let mut command = sh::cmd(sh::release("aegisbpf"));
-        command.args(["status", "-o", "json", "--runtime-dir"]).arg(self.dir.join("run"));
+        command.args(words).arg("--runtime-dir").arg(self.dir.join("run"));
         sh::capture(&mut command)
     }
 
     /// Has it carry out a command of an operator.
-    pub(super) fn command(&self, words: &[&str]) -> Result<String> {
+    pub(crate) fn command(&self, words: &[&str]) -> Result<String> {
         let mut command = sh::cmd(sh::release("aegisbpf"));
         command.args(words).arg("--runtime-dir").arg(self.dir.join("run"));
         command.arg("--state-dir").arg(self.dir.join("state"));
@@ -102,22 +107,22 @@ impl Agent {
     }
 
     /// What it wrote to stderr.
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
     }
 
     /// The alerts so far, one JSON object a line.
-    pub(super) fn alerts(&self) -> Result<String> {
+    pub(crate) fn alerts(&self) -> Result<String> {
         std::fs::read_to_string(self.dir.join("alerts.jsonl")).context("alerts")
     }
 
     /// Process id of the guard.
-    pub(super) fn guard(&self) -> u32 {
+    pub(crate) fn guard(&self) -> u32 {
         self.guard.id()
     }
 
     /// Process id of the worker, if there is one now.
-    pub(super) fn worker(&self) -> Option<u32> {
+    pub(crate) fn worker(&self) -> Option<u32> {
         let guard = self.guard();
         let children =
             std::fs::read_to_string(format!("/proc/{guard}/task/{guard}/children")).ok()?;
@@ -129,13 +134,13 @@ impl Agent {
     }
 
     /// Nanoseconds of processor time that it took so far, all of its threads.
-    pub(super) fn busy(&self) -> Result<f64> {
+    pub(crate) fn busy(&self) -> Result<f64> {
         let worker = self.worker().context("there is no worker")?;
         Ok(busy(self.guard())? + busy(worker)?)
     }
 
     /// Waits until it has done what comes with a start.
-    pub(super) fn settle(&self) -> Result<()> {
+    pub(crate) fn settle(&self) -> Result<()> {
         let start = Instant::now();
         while start.elapsed() < REST_LIMIT {
             let (before, since) = (self.busy()?, Instant::now());
@@ -149,7 +154,7 @@ impl Agent {
     }
 
     /// Ends it, and waits for that.
-    pub(super) fn stop(mut self) -> Result<()> {
+    pub(crate) fn stop(mut self) -> Result<()> {
         signal("TERM", self.guard())?;
         let start = Instant::now();
         while start.elapsed() < STOP_LIMIT {
@@ -176,7 +181,7 @@ impl Drop for Agent {
 }
 
 /// Nanoseconds of processor time that the threads of a process took so far.
-pub(super) fn busy(pid: u32) -> Result<f64> {
+pub(crate) fn busy(pid: u32) -> Result<f64> {
     let mut sum = 0.0;
     for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
         // A thread that ended in between took its time with it.
@@ -187,12 +192,12 @@ pub(super) fn busy(pid: u32) -> Result<f64> {
 }
 
 /// Sends a signal to a process of ours.
-pub(super) fn signal(name: &str, pid: u32) -> Result<()> {
+pub(crate) fn signal(name: &str, pid: u32) -> Result<()> {
     sh::run(sh::cmd("kill").args(["-s", name, &pid.to_string()]))
 }
 
 /// Waits until something holds; tells whether it did.
-pub(super) fn until(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
+pub(crate) fn until(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let start = Instant::now();
     while start.elapsed() < limit {
         if holds() {

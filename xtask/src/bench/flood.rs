@@ -14,13 +14,13 @@ const OPENS: u64 = 1_000_000;
 const MARKS: u64 = 2_000;
 /// First argument of those processes, followed by a number; alone it stands in the command line of
 /// the load itself, which does not count.
-pub(super) const MARK: &str = "bench-mark-";
+pub(crate) const MARK: &str = "bench-mark-";
 /// The last alert comes soon after the last process.
 pub(super) const ALERT_LIMIT: Duration = Duration::from_secs(20);
 
 /// Writes rules that alert on marked processes and watch a file, and returns their directory and
 /// that file.
-pub(super) fn rules(dir: &Path) -> Result<(PathBuf, PathBuf)> {
+pub(crate) fn rules(dir: &Path) -> Result<(PathBuf, PathBuf)> {
     let rules = dir.join("rules");
     std::fs::create_dir_all(&rules)?;
     let watched = dir.join("watched");

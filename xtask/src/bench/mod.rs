@@ -3,8 +3,8 @@
 //! Numbers go to docs/performance.md by hand, with the lines that say on which machine, kernel
 //! and day they were measured.
 
-mod agent;
-mod flood;
+pub(crate) mod agent;
+pub(crate) mod flood;
 mod language;
 mod life;
 mod load;

@@ -20,8 +20,10 @@ const COMMAND: Duration = Duration::from_mins(3);
 const START: Duration = Duration::from_mins(2);
 /// Until another terminal shows what it is said to show.
 const SHOW: Duration = Duration::from_secs(30);
-/// Until what a terminal runs has ended after ^C.
-const END: Duration = Duration::from_secs(20);
+/// Until what a terminal runs has ended after ^C, and how often that is tried: a shell that waits for a program which ends
+/// by itself in this moment goes on with its loop.
+const END: Duration = Duration::from_secs(5);
+const TRIES: usize = 4;
 /// How often it is looked whether one of these has come true.
 const LOOK: Duration = Duration::from_millis(50);
 /// Bytes of output that are shown of a command that fails.
@@ -200,13 +202,15 @@ impl Desk {
         if terminal.child.try_wait()?.is_some() {
             return Ok(());
         }
-        interrupt("INT", &terminal.child)?;
-        if within(END, || Ok(terminal.child.try_wait()?))?.is_none() {
-            interrupt("KILL", &terminal.child)?;
-            terminal.child.wait()?;
-            bail!("what runs in terminal {name} does not end on ^C");
+        for _ in 0..TRIES {
+            interrupt("INT", &terminal.child)?;
+            if within(END, || Ok(terminal.child.try_wait()?))?.is_some() {
+                return Ok(());
+            }
         }
-        Ok(())
+        interrupt("KILL", &terminal.child)?;
+        terminal.child.wait()?;
+        bail!("what runs in terminal {name} does not end on ^C");
     }
 
     /// Ends what still runs; the next page begins with empty places.

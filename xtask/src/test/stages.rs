@@ -28,6 +28,7 @@ pub(super) const STAGES: &[Stage] = &[
     ("rules", rules),
     ("packaging", super::packaging::stage),
     ("bench", |log| ours(log, &["bench", "--smoke"])),
+    ("soak", |log| ours(log, &["soak", "--short", "--built"])),
     ("fuzz", fuzz),
     ("guests", |log| ours(log, &["vm-test", "--smoke"])),
     ("systems", |log| ours(log, &["vm-system", "--built", "--smoke", "life"])),

@@ -105,15 +105,20 @@ impl Container {
         Container { cgroup, bundle }
     }
 
-    /// Whether who is in it may connect; refused for the reason that we gave.
+    /// Whether who is in it may connect.
     pub(crate) fn connects(&self, port: u16) -> bool {
-        let procs = self.cgroup.join("cgroup.procs");
-        let script = format!("echo $$ > {} && exec 3<>/dev/tcp/127.0.0.1/{port}", procs.display());
-        let output = Command::new("/bin/bash").args(["-c", &script]).output().unwrap();
-        let denied = err(&output).contains("not permitted");
-        assert!(output.status.success() || denied, "{output:?}");
-        !denied
+        connects(&self.cgroup, port)
     }
+}
+
+/// Whether who is in a cgroup may connect; refused for the reason that we gave.
+pub(crate) fn connects(cgroup: &Path, port: u16) -> bool {
+    let procs = cgroup.join("cgroup.procs");
+    let script = format!("echo $$ > {} && exec 3<>/dev/tcp/127.0.0.1/{port}", procs.display());
+    let output = Command::new("/bin/bash").args(["-c", &script]).output().unwrap();
+    let denied = err(&output).contains("not permitted");
+    assert!(output.status.success() || denied, "{output:?}");
+    !denied
 }
 
 impl Drop for Container {

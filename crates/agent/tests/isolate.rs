@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::containers::cgroup_root;
 use crate::lab::{AGENT, Lab, root};
 
 /// A cgroup without processes, and the directory where its isolations are pinned; both go away.
@@ -15,19 +16,16 @@ pub(crate) struct Cgroup(pub(crate) PathBuf, PathBuf);
 
 impl Cgroup {
     pub(crate) fn new(lab: &Lab, name: &str) -> Cgroup {
-        let mounts = fs::read_to_string("/proc/mounts").unwrap();
-        let root = mounts.lines().find_map(|line| {
-            let mut words = line.split(' ').skip(1);
-            let point = words.next()?;
-            (words.next() == Some("cgroup2")).then(|| PathBuf::from(point))
-        });
-        let path = root.unwrap().join(format!("aegisbpf-{name}-{}", std::process::id()));
+        let path = cgroup_root().join(format!("aegisbpf-{name}-{}", std::process::id()));
         fs::create_dir(&path).unwrap();
-        let runtime = lab.path("run").display().to_string();
-        let runtime: String =
-            runtime.chars().map(|one| if "/.".contains(one) { '_' } else { one }).collect();
-        Cgroup(path, format!("/sys/fs/bpf/aegisbpf-isolate{runtime}").into())
+        Cgroup(path, pins(lab))
     }
+}
+
+/// Where isolations are pinned that were begun with the runtime directory of a lab.
+pub(crate) fn pins(lab: &Lab) -> PathBuf {
+    let runtime = lab.path("run").display().to_string();
+    format!("/sys/fs/bpf/aegisbpf-isolate{}", runtime.replace(['/', '.'], "_")).into()
 }
 
 impl Drop for Cgroup {

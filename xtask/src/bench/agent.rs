@@ -123,14 +123,11 @@ impl Agent {
 
     /// Process id of the worker, if there is one now.
     pub(crate) fn worker(&self) -> Option<u32> {
-        let guard = self.guard();
-        let children =
-            std::fs::read_to_string(format!("/proc/{guard}/task/{guard}/children")).ok()?;
         let is_worker = |pid: &u32| {
             std::fs::read(format!("/proc/{pid}/cmdline"))
                 .is_ok_and(|args| args.split(|byte| *byte == 0).any(|arg| arg == b"worker"))
         };
-        children.split_whitespace().filter_map(|pid| pid.parse().ok()).find(is_worker)
+        children(self.guard()).into_iter().find(is_worker)
     }
 
     /// Nanoseconds of processor time that it took so far, all of its threads.
@@ -178,6 +175,12 @@ impl Drop for Agent {
             drop(self.guard.wait());
         }
     }
+}
+
+/// Processes that the first thread of a process has started.
+pub(crate) fn children(pid: u32) -> Vec<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    text.unwrap_or_default().split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// Nanoseconds of processor time that the threads of a process took so far.

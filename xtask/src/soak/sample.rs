@@ -5,6 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::bench::agent;
+
 /// A process at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Sample {
@@ -67,11 +69,9 @@ fn task(path: &Path) -> Option<(u32, (String, char, u64))> {
 
 /// The children of a process by what they are.
 pub(super) fn children(pid: u32) -> Vec<(u32, String)> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
-    let pids = text.unwrap_or_default();
-    let pids = pids.split_whitespace().filter_map(|pid| pid.parse().ok());
     let name = |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/comm")).ok();
-    pids.filter_map(|pid: u32| Some((pid, name(&pid)?.trim().to_owned()))).collect()
+    let all = agent::children(pid).into_iter();
+    all.filter_map(|pid| Some((pid, name(&pid)?.trim().to_owned()))).collect()
 }
 
 #[cfg(test)]

@@ -263,29 +263,27 @@ pub(super) fn serial(cache: &Path, how: &Boot) -> PathBuf {
     cache.join(format!("serial-{}.log", how.file()))
 }
 
-/// Starts qemu. No KVM: nested virtualisation is not to be relied on, emulation is.
+/// Starts qemu.
 fn boot(kernel: &Kernel, initramfs: &Path, log: &Path, how: &Boot) -> Result<Child> {
     let more = if how.crowded { PREEMPT } else { "" };
     let clock = if how.counts { INSTRUCTIONS } else { TIME };
-    Command::new("qemu-system-x86_64")
-        .args(["-M", "pc", "-cpu", "max"])
-        .args(clock)
-        .args(["-m", MEMORY_MIB, "-nodefaults", "-nographic", "-no-reboot"])
-        .arg("-serial")
-        .arg(format!("file:{}", log.display()))
-        .arg("-kernel")
-        .arg(&kernel.image)
-        .arg("-initrd")
-        .arg(initramfs)
-        .arg("-append")
-        .arg(format!(
-            "console=ttyS0 panic=-1 quiet edd=off {more} \
-             lsm=lockdown,capability,landlock,yama,apparmor,bpf"
-        ))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()
-        .context("starting qemu-system-x86_64")
+    let append = format!(
+        "console=ttyS0 panic=-1 quiet edd=off {more} \
+         lsm=lockdown,capability,landlock,yama,apparmor,bpf"
+    );
+    let mut qemu = machine(kernel, initramfs, log, &append);
+    qemu.args(clock).args(["-m", MEMORY_MIB]).spawn().context("starting qemu-system-x86_64")
+}
+
+/// What all guests have in common; their clock, memory and disks are for each to say. No KVM: nested virtualisation is
+/// not to be relied on, emulation is.
+pub(super) fn machine(kernel: &Kernel, initramfs: &Path, log: &Path, append: &str) -> Command {
+    let mut qemu = Command::new("qemu-system-x86_64");
+    qemu.args(["-M", "pc", "-cpu", "max", "-nodefaults", "-nographic", "-no-reboot"]);
+    qemu.arg("-serial").arg(format!("file:{}", log.display()));
+    qemu.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(initramfs);
+    qemu.arg("-append").arg(append).stdin(Stdio::null()).stdout(Stdio::null());
+    qemu
 }
 
 /// Waits until the first process of the guest speaks, or the guest ends; false when it does neither.

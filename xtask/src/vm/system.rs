@@ -5,7 +5,7 @@
 //! the disk; all that comes out is the serial log. What the guest writes to the disk goes with the guest.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -303,23 +303,12 @@ impl Common {
 
     /// Starts qemu.
     fn boot(&self, system: &System, initramfs: &Path, log: &Path) -> Result<Child> {
-        let disk = self.disk.display();
-        Command::new("qemu-system-x86_64")
-            .args(["-M", "pc", "-cpu", "max"])
+        let drive =
+            format!("file={},format=raw,if=virtio,snapshot=on,cache=unsafe", self.disk.display());
+        let append = format!("{APPEND} {}", system.append);
+        guest::machine(&self.kernel, initramfs, log, &append)
             .args(guest::TIME)
-            .args(["-m", MEMORY_MIB, "-nodefaults", "-nographic", "-no-reboot"])
-            .arg("-drive")
-            .arg(format!("file={disk},format=raw,if=virtio,snapshot=on,cache=unsafe"))
-            .arg("-serial")
-            .arg(format!("file:{}", log.display()))
-            .arg("-kernel")
-            .arg(&self.kernel.image)
-            .arg("-initrd")
-            .arg(initramfs)
-            .arg("-append")
-            .arg(format!("{APPEND} {}", system.append))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .args(["-m", MEMORY_MIB, "-drive", &drive])
             .spawn()
             .context("starting qemu-system-x86_64")
     }

@@ -14,6 +14,7 @@ use crate::client;
 use crate::exit::{Exit, Failure};
 use crate::guard::read_kept;
 use crate::policy::load::now;
+use crate::policy::store::shortened;
 use crate::proto::{Request, Undo, What};
 use crate::render::escape::piece;
 use crate::render::{seconds, table};
@@ -33,9 +34,6 @@ pub(crate) fn run(args: &ActionsArgs) -> Result<Exit, Failure> {
         }
     }
 }
-
-/// Letters of a reason.
-const REASON_MAX: usize = 1_000;
 
 /// An action with all lines about it.
 #[derive(Debug)]
@@ -233,7 +231,7 @@ fn user(uid: u64) -> String {
 
 /// Asks the guard, which takes our user from the kernel.
 pub(super) fn undo(runtime: &Path, what: What, reason: &str) -> Result<Json, Failure> {
-    let reason: String = reason.chars().filter(|one| *one != '\0').take(REASON_MAX).collect();
+    let reason = shortened(&reason.replace('\0', ""));
     if reason.is_empty() {
         let message = "say why, for those who read the audit log";
         return Err(Failure::new(Exit::Usage, message));

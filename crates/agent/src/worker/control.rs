@@ -56,6 +56,7 @@ use super::hub::{CLIENTS_MAX, Client, Command, Stream};
 use super::link::{Asker, reaches};
 use super::metrics;
 use super::policies::{self, Asking};
+use crate::policy::store::shortened;
 
 use super::queue::{Bounds, LineReceiver, channel, json_notice};
 use super::recorder::serve::get_record;
@@ -71,8 +72,6 @@ const CLIENT_QUEUE: Bounds = Bounds { lines: 2048, bytes: 2 * 1024 * 1024 };
 const GUARD_WAIT: Duration = Duration::from_secs(5);
 /// Where recordings are.
 const RECORD: &str = "/v1/record";
-/// Letters of a reason.
-const REASON_MAX: usize = 1_000;
 /// Commands that wait for the event thread; it takes them several times a second.
 pub(crate) const COMMANDS_MAX: usize = CLIENTS_MAX * 2;
 
@@ -252,7 +251,7 @@ async fn post_release(
     Query(wanted): Query<Release>,
 ) -> Response {
     let Release { script: name, reason } = wanted;
-    let reason: String = reason.chars().take(REASON_MAX).collect();
+    let reason = shortened(&reason);
     let missing = format!("no script `{name}` is in quarantine");
     let who = peer.uid();
     let ask = |answer| Command::Release { name, who, reason, answer };

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
 use super::{Enforced, done};
-use crate::containers::cgroup_root;
+use crate::containers::{cgroup_root, connects};
+use crate::isolate;
 use crate::lab::{root, until};
 use crate::outputs::raise;
 use crate::policies::{code, document, err};
@@ -20,16 +20,6 @@ impl Cgroup {
         let dir = cgroup_root().join(name);
         fs::create_dir(&dir).unwrap();
         Cgroup(dir)
-    }
-
-    /// Whether who is in it may connect; refused for the reason that we gave.
-    fn connects(&self, port: u16) -> bool {
-        let procs = self.0.join("cgroup.procs");
-        let script = format!("echo $$ > {} && exec 3<>/dev/tcp/127.0.0.1/{port}", procs.display());
-        let output = Command::new("/bin/bash").args(["-c", &script]).output().unwrap();
-        let denied = err(&output).contains("not permitted");
-        assert!(output.status.success() || denied, "{output:?}");
-        !denied
     }
 
     fn remove(&self) {
@@ -59,14 +49,14 @@ fn a_cgroup_that_goes_and_comes_again_is_denied_the_same() {
     let agent = set.start(&[]);
     let applied = scene.apply("q.yaml", &document("scratch", &spec), &[]);
     assert_eq!(code(&applied), Some(0), "{}", err(&applied));
-    assert!(!cgroup.connects(scene.port), "the control");
+    assert!(!connects(&cgroup.0, scene.port), "the control");
     cgroup.remove();
     let unknown = || scene.show().to_string().contains(&format!("cgroup /{name}"));
     until("it is told that nobody is meant", PATIENCE, unknown);
     assert_eq!(scene.connect("/bin/bash"), Ok(()), "others go on");
     // Another one of that name has another number.
     fs::create_dir(&cgroup.0).unwrap();
-    until("it is denied again", PATIENCE, || !cgroup.connects(scene.port));
+    until("it is denied again", PATIENCE, || !connects(&cgroup.0, scene.port));
     assert!(!unknown());
     raise(lab, &agent);
     assert!(agent.stop().success());
@@ -91,9 +81,7 @@ fn an_isolated_cgroup_that_goes_takes_its_isolation_along() {
     let ended = scene.ask(&["isolate", "end", "--reason", "a test"]);
     assert_eq!(code(&ended), Some(0), "what is left can be ended: {}", err(&ended));
     assert_eq!(isolations(), 0);
-    let runtime = scene.lab.path("run").display().to_string();
-    let pins = format!("/sys/fs/bpf/aegisbpf-isolate{}", runtime.replace(['/', '.'], "_"));
-    fs::remove_dir(pins).unwrap();
+    fs::remove_dir(isolate::pins(&scene.lab)).unwrap();
     raise(&scene.lab, &agent);
     assert!(agent.stop().success());
 }

@@ -18,10 +18,8 @@ use crate::client;
 use crate::cmd::actions::undo;
 use crate::cmd::emergency as switch;
 use crate::exit::{Exit, Failure};
+use crate::policy::store::REASON_MAX;
 use crate::proto::What;
-
-/// Letters of a reason, as the control socket takes them.
-const REASON_MAX: usize = 1_000;
 
 /// What a form says.
 #[derive(Debug, Deserialize)]

@@ -87,7 +87,8 @@ pub(super) fn append(state: &Path, change: &Change<'_>) -> Result<(), Failure> {
     written.map(drop).map_err(|error| failed("write to the audit log in", state, &error))
 }
 
-fn shortened(reason: &str) -> String {
+/// A reason as the audit log takes it.
+pub(crate) fn shortened(reason: &str) -> String {
     reason.chars().take(REASON_MAX).collect()
 }
 

@@ -29,7 +29,7 @@ use crate::exit::{Exit, Failure};
 
 pub(crate) use about::{About, Rule, exact};
 pub(crate) use emergency::Emergency;
-pub(crate) use journal::{Change, Who};
+pub(crate) use journal::{Change, REASON_MAX, Who, shortened};
 pub(crate) use write::replace;
 
 /// Generations that are kept, the one in force always.

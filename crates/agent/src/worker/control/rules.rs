@@ -7,9 +7,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
-use super::{Control, GUARD_WAIT, Peer, REASON_MAX, Shared, refuse};
+use super::{Control, GUARD_WAIT, Peer, Shared, refuse};
 use crate::cli::Accept;
 use crate::exit::Exit;
+use crate::policy::store::shortened;
 use crate::rules::{Cause, Why};
 use crate::worker::generations::Ask;
 use crate::worker::hub::Command;
@@ -69,10 +70,6 @@ pub(super) async fn post_follow(
     }
     let cause = Cause::by(Why::Follow, peer.who(), None);
     reload(&control, Ask::Directories(cause), None).await
-}
-
-fn shortened(reason: &str) -> String {
-    reason.chars().take(REASON_MAX).collect()
 }
 
 async fn reload(control: &Control, ask: Ask, accept: Option<Accept>) -> Response {

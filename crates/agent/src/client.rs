@@ -143,7 +143,11 @@ fn ask(runtime_dir: &Path, method: &str, target: &str, wait: Duration) -> Result
     let stream = UnixStream::connect(&socket).map_err(|error| refused(&name, &error))?;
     let fail = |error: std::io::Error| unreachable(&name, &error);
     stream.set_read_timeout(Some(wait)).map_err(fail)?;
-    write!(&stream, "{method} {target} HTTP/1.0\r\nHost: agent\r\n\r\n").map_err(fail)?;
+    match write!(&stream, "{method} {target} HTTP/1.0\r\nHost: agent\r\n\r\n") {
+        // Who is turned away before he asks is told why all the same.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+        written => written.map_err(fail)?,
+    }
     if wait > ANSWER_WAIT {
         say_why(&stream, wait).map_err(fail)?;
     }

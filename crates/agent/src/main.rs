@@ -12,6 +12,7 @@
 //! | [`policy`] | policies on their way from files to what is enforced |
 //! | [`proto`] | the only messages that the two exchange |
 //! | [`client`] | how commands reach a running agent |
+//! | [`connection`] | one HTTP connection to the agent or the console, within limits |
 //! | [`metrics`] | the figures that Prometheus reads |
 //! | [`config`] | what files and environment say of the options of `run` |
 //! | [`redact`] | takes secrets out of what is shown |
@@ -29,6 +30,7 @@ mod cli;
 mod client;
 mod cmd;
 mod config;
+mod connection;
 mod exit;
 mod guard;
 mod http;

@@ -2,11 +2,13 @@
 //! processes of other users, each attempt beside the same one as root.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -273,6 +275,70 @@ fn disable((uid, gid): (u32, u32), socket: &Path) -> Output {
     let mut command = Command::new("python3");
     command.args(["-c", DISABLE]).arg(socket).current_dir("/").uid(uid).gid(gid);
     command.output().unwrap()
+}
+
+/// Takes so many places at a socket and sends these words at each; says that it has, and keeps them until its
+/// input ends.
+const TAKE: &str = "import socket, sys\n\
+    taken = []\n\
+    for _ in range(int(sys.argv[2])):\n\
+    \x20   s = socket.socket(socket.AF_UNIX)\n\
+    \x20   s.connect(sys.argv[1])\n\
+    \x20   s.sendall(sys.argv[3].encode())\n\
+    \x20   taken.append(s)\n\
+    print('taken', flush=True)\n\
+    sys.stdin.read()\n";
+
+fn take((uid, gid): (u32, u32), socket: &Path, number: &str, words: &str) -> Child {
+    let mut command = Command::new("python3");
+    command.args(["-c", TAKE]).arg(socket).args([number, words]).current_dir("/").uid(uid).gid(gid);
+    let mut taker = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = [0; 5];
+    taker.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
+    taker
+}
+
+#[test]
+fn a_group_that_takes_all_its_places_does_not_keep_root_out() {
+    if !root("a_group_that_takes_all_its_places_does_not_keep_root_out") {
+        return;
+    }
+    let lab = Lab::new();
+    fs::set_permissions(lab.path("."), fs::Permissions::from_mode(0o755)).unwrap();
+    let group = nix::unistd::Group::from_name(GROUP).unwrap().unwrap().gid.as_raw();
+    let agent = lab.start_with(&["--group", GROUP]);
+    let (member, other) = ((12_345, group), (12_346, group));
+    let socket = lab.path("run/control.sock");
+    assert!(asks(&lab, other, &["status"]).status.success(), "the control");
+
+    // Who says nothing has a place for some seconds.
+    let mut silent = take(member, &socket, "32", "");
+    let refused = asks(&lab, other, &["status"]);
+    assert_eq!(refused.status.code(), Some(69), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("too many"), "{refused:?}");
+    assert!(asks(&lab, (0, 0), &["status"]).status.success(), "root has places of its own");
+    until("the silent are hung up on", PATIENCE, || {
+        asks(&lab, other, &["status"]).status.success()
+    });
+    assert!(silent.try_wait().unwrap().is_none(), "they have not left");
+
+    // Who reads alerts has a place for as long as he likes.
+    let follow = "GET /v1/alerts?follow=true HTTP/1.0\r\n\r\n";
+    let mut readers = take(member, &socket, "4", follow);
+    let refused = asks(&lab, other, &["alerts", "--follow"]);
+    assert_eq!(refused.status.code(), Some(69), "{refused:?}");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("others than root"), "{said}");
+    let mut root = UnixStream::connect(&socket).unwrap();
+    root.write_all(follow.as_bytes()).unwrap();
+    let mut status = [0; 12];
+    root.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.0 200", "root reads");
+    for taker in [&mut silent, &mut readers] {
+        drop(taker.stdin.take());
+        assert!(taker.wait().unwrap().success());
+    }
+    assert!(agent.stop().success());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The control socket: HTTP with JSON over a Unix socket, so that `curl --unix-socket` works too.
 //!
-//! It has a thread of its own with a small runtime; the event thread never waits for it.
+//! It has a thread of its own with a small runtime; the event thread never waits for it. Places for
+//! connections are bounded, and root's are its own, so that no member of the group can keep root out.
 //!
 //! | request | answer |
 //! |---|---|
@@ -33,36 +34,35 @@ use std::sync::mpsc::SyncSender;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::connect_info::{ConnectInfo, Connected};
+use axum::extract::connect_info::ConnectInfo;
 use axum::extract::{Query, Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::serve::IncomingStream;
+use axum::{Extension, Router};
 use model::json::Document;
 use model::op::{Kind, KindSet};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
-use tokio::net::UnixListener;
 use tokio::net::unix::UCred;
-use tokio::sync::oneshot;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, oneshot};
 
 use super::board::Board;
 use super::filter::Filter;
-use super::hub::{CLIENTS_MAX, Client, Command, Stream};
+use super::hub::{CLIENTS_MAX, Client, Command, READERS_MAX, Stream};
 use super::link::{Asker, reaches};
 use super::metrics;
 use super::policies::{self, Asking};
-use crate::policy::store::shortened;
-
 use super::queue::{Bounds, LineReceiver, channel, json_notice};
 use super::recorder::serve::get_record;
 use super::status;
+use crate::connection;
 use crate::exit::{Exit, Failure};
 use crate::metrics::CONTENT_TYPE;
+use crate::policy::store::shortened;
 use crate::proto;
 use crate::seccomp;
 
@@ -72,6 +72,13 @@ const CLIENT_QUEUE: Bounds = Bounds { lines: 2048, bytes: 2 * 1024 * 1024 };
 const GUARD_WAIT: Duration = Duration::from_secs(5);
 /// Where recordings are.
 const RECORD: &str = "/v1/record";
+/// Connections of root at the same time: a console, a few terminals, and what collects figures.
+const ROOTS_MAX: usize = 64;
+/// Those of everybody else.
+const OTHERS_MAX: usize = 32;
+/// What who comes later is told, before anything was read.
+const FULL: &[u8] = b"HTTP/1.0 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n\r\n\
+    {\"status\":503,\"detail\":\"too many are connected to the agent already; who says nothing is hung up on after 5 s\"}\n";
 /// Commands that wait for the event thread; it takes them several times a second.
 pub(crate) const COMMANDS_MAX: usize = CLIENTS_MAX * 2;
 
@@ -103,43 +110,69 @@ pub(crate) fn start(socket: OwnedFd, control: Control) -> Result<(), Failure> {
         .name("control".into())
         .spawn(move || {
             seccomp::thread(seccomp::Kind::Control);
-            if let Err(error) = serve(listener, control) {
-                tracing::error!(%error, "the control socket is closed");
-            }
+            let Err(error) = serve(listener, control);
+            tracing::error!(%error, "the control socket is closed");
         })
         .map(drop)
         .map_err(unusable)
 }
 
-fn serve(listener: std::os::unix::net::UnixListener, control: Control) -> std::io::Result<()> {
+fn serve(
+    listener: std::os::unix::net::UnixListener,
+    control: Control,
+) -> std::io::Result<Infallible> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = UnixListener::from_std(listener)?;
-        let service = Router::new()
-            .route("/v1/status", get(get_status))
-            .route("/v1/doctor", get(get_doctor))
-            .route("/v1/rules", get(get_rules))
-            .route("/v1/rules/release", post(post_release))
-            .route("/v1/rules/accept", post(rules::post_accept))
-            .route("/v1/rules/rollback", post(rules::post_rollback))
-            .route("/v1/rules/follow", post(rules::post_follow))
-            .route("/v1/metrics", get(get_metrics))
-            .route("/v1/events", get(get_events))
-            .route("/v1/alerts", get(get_alerts))
-            .route("/v1/incidents", get(get_incidents))
-            .route("/v1/suppressions", get(get_suppressions))
-            .route(RECORD, get(get_record))
-            .route("/v1/reload", post(rules::post_reload))
-            .route("/v1/policy", get(policies::get_policy).post(policies::elsewhere))
-            .route("/v1/denials", get(policies::get_denials))
-            .route("/v1/emergency", post(policies::elsewhere))
-            .route("/v1/actions/rollback", post(policies::elsewhere))
-            .route("/v1/actions/resume", post(policies::elsewhere))
-            .layer(from_fn(admit))
-            .with_state(Arc::new(control))
-            .into_make_service_with_connect_info::<Peer>();
-        axum::serve(listener, service).await
+        let router = router(control);
+        let (roots, others) = (Semaphore::new(ROOTS_MAX), Semaphore::new(OTHERS_MAX));
+        let (roots, others) = (Arc::new(roots), Arc::new(others));
+        loop {
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    connection::pause(&error).await;
+                    continue;
+                }
+            };
+            let peer = Peer::of(&stream);
+            let places = if peer.uid() == 0 { &roots } else { &others };
+            match Arc::clone(places).try_acquire_owned() {
+                Ok(place) => {
+                    let router = router.clone().layer(Extension(ConnectInfo(peer)));
+                    tokio::spawn(connection::answer(stream, router, place, None));
+                }
+                // He is not waited for: what fits into the socket is what he is told.
+                Err(_) => drop(stream.try_write(FULL)),
+            }
+        }
     })
+}
+
+/// All addresses.
+fn router(control: Control) -> Router {
+    Router::new()
+        .route("/v1/status", get(get_status))
+        .route("/v1/doctor", get(get_doctor))
+        .route("/v1/rules", get(get_rules))
+        .route("/v1/rules/release", post(post_release))
+        .route("/v1/rules/accept", post(rules::post_accept))
+        .route("/v1/rules/rollback", post(rules::post_rollback))
+        .route("/v1/rules/follow", post(rules::post_follow))
+        .route("/v1/metrics", get(get_metrics))
+        .route("/v1/events", get(get_events))
+        .route("/v1/alerts", get(get_alerts))
+        .route("/v1/incidents", get(get_incidents))
+        .route("/v1/suppressions", get(get_suppressions))
+        .route(RECORD, get(get_record))
+        .route("/v1/reload", post(rules::post_reload))
+        .route("/v1/policy", get(policies::get_policy).post(policies::elsewhere))
+        .route("/v1/denials", get(policies::get_denials))
+        .route("/v1/emergency", post(policies::elsewhere))
+        .route("/v1/actions/rollback", post(policies::elsewhere))
+        .route("/v1/actions/resume", post(policies::elsewhere))
+        .layer(from_fn(admit))
+        .with_state(Arc::new(control))
 }
 
 /// Who is at the other end of a connection, by the kernel's word.
@@ -147,23 +180,19 @@ fn serve(listener: std::os::unix::net::UnixListener, control: Control) -> std::i
 pub(super) struct Peer(Option<u32>, Option<i32>);
 
 impl Peer {
+    fn of(stream: &UnixStream) -> Peer {
+        let peer = stream.peer_cred().ok();
+        Peer(peer.as_ref().map(UCred::uid), peer.and_then(|peer| peer.pid()))
+    }
+
     /// Its user; who cannot be told is nobody.
     pub(super) fn uid(self) -> u32 {
         self.0.unwrap_or(u32::MAX)
     }
-}
 
-impl Connected<IncomingStream<'_, UnixListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Peer {
-        let peer = stream.io().peer_cred().ok();
-        Peer(peer.as_ref().map(UCred::uid), peer.and_then(|peer| peer.pid()))
-    }
-}
-
-impl Peer {
     /// For the audit log; who is not known is nobody.
     fn who(self) -> crate::rules::Peer {
-        crate::rules::Peer { uid: self.0.unwrap_or(u32::MAX), pid: self.1 }
+        crate::rules::Peer { uid: self.uid(), pid: self.1 }
     }
 }
 
@@ -309,15 +338,19 @@ async fn get_events(
     let read = named.unwrap_or_else(all);
     if wanted.follow {
         let wants = named.unwrap_or_else(|| untaxed(control.board.taxing()));
-        follow(&control, Stream::Events, read, wants, filter).await
+        follow(&control, peer, Stream::Events, read, wants, filter).await
     } else {
         recent(&control, Stream::Events, read, filter).await
     }
 }
 
-async fn get_alerts(State(control): Shared, Query(wanted): Query<Wanted>) -> Response {
+async fn get_alerts(
+    State(control): Shared,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Query(wanted): Query<Wanted>,
+) -> Response {
     if wanted.follow {
-        follow(&control, Stream::Alerts, all(), KindSet::EMPTY, None).await
+        follow(&control, peer, Stream::Alerts, all(), KindSet::EMPTY, None).await
     } else {
         recent(&control, Stream::Alerts, all(), None).await
     }
@@ -369,19 +402,22 @@ fn kinds(list: &str) -> Result<KindSet, String> {
 
 async fn follow(
     control: &Control,
+    peer: Peer,
     stream: Stream,
     kinds: KindSet,
     wants: KindSet,
     filter: Option<Filter>,
 ) -> Response {
     let (lines, receiver) = channel(CLIENT_QUEUE, json_notice);
-    let client = Box::new(Client { stream, kinds, wants, filter, lines });
+    let client = Box::new(Client { is_root: peer.uid() == 0, stream, kinds, wants, filter, lines });
     let (answer, joined) = oneshot::channel();
     if control.events.try_send(Command::Join(client, answer)).is_err() {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is busy; try again");
     }
     let Ok(Some(subscriptions)) = joined.await else {
-        let text = format!("{CLIENTS_MAX} clients are connected already");
+        let text = format!(
+            "{CLIENTS_MAX} clients read already; {READERS_MAX} of them may be others than root"
+        );
         return refuse(StatusCode::SERVICE_UNAVAILABLE, &text);
     };
     // The answer begins when the sensors deliver what was asked for.

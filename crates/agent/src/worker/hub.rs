@@ -25,6 +25,8 @@ use crate::redact::Redactor;
 
 /// Clients that read events or alerts at the same time.
 pub(crate) const CLIENTS_MAX: usize = 8;
+/// Those of them that are not root's, so that there is room for root.
+pub(crate) const READERS_MAX: usize = 4;
 /// Events kept for `aegisbpf events` without `--follow`.
 const EVENTS_KEPT: usize = 256;
 /// Alerts kept for `aegisbpf alerts` without `--follow`.
@@ -47,6 +49,8 @@ pub(crate) enum Stream {
 /// A client.
 #[derive(Debug)]
 pub(crate) struct Client {
+    /// Whether root reads.
+    pub(crate) is_root: bool,
     /// What it reads.
     pub(crate) stream: Stream,
     /// Operations that it reads.
@@ -127,7 +131,8 @@ impl Hub {
 
     /// Adds a client; false when there are too many.
     pub(crate) fn join(&mut self, client: Client) -> bool {
-        let room = self.clients.len() < CLIENTS_MAX;
+        let readers = self.clients.iter().filter(|client| !client.is_root).count();
+        let room = self.clients.len() < CLIENTS_MAX && (client.is_root || readers < READERS_MAX);
         if room {
             self.clients.push(client);
             self.note_kinds();
@@ -271,7 +276,7 @@ mod tests {
 
     fn client(stream: Stream, kinds: KindSet) -> (Client, LineReceiver) {
         let (lines, receiver) = channel(Bounds { lines: 4, bytes: 10_000 }, json_notice);
-        (Client { stream, kinds, wants: kinds, filter: None, lines }, receiver)
+        (Client { is_root: true, stream, kinds, wants: kinds, filter: None, lines }, receiver)
     }
 
     #[test]
@@ -327,11 +332,14 @@ mod tests {
     #[test]
     fn clients_and_the_past_are_bounded() {
         let mut hub = hub();
-        let all: Vec<_> =
-            (0..=CLIENTS_MAX).map(|_| client(Stream::Alerts, KindSet::EMPTY)).collect();
-        let joined =
-            all.into_iter().filter_map(|(client, _)| hub.join(client).then_some(())).count();
-        assert_eq!(joined, CLIENTS_MAX);
+        let mut join = |is_root, number: usize| {
+            let all = (0..number).map(|_| client(Stream::Alerts, KindSet::EMPTY));
+            let all: Vec<_> = all.map(|(it, got)| (Client { is_root, ..it }, got)).collect();
+            let joined = all.into_iter().filter_map(|(it, _)| hub.join(it).then_some(())).count();
+            (joined, number)
+        };
+        assert_eq!(join(false, CLIENTS_MAX), (READERS_MAX, CLIENTS_MAX), "readers leave room");
+        assert_eq!(join(true, CLIENTS_MAX), (CLIENTS_MAX - READERS_MAX, CLIENTS_MAX), "for root");
         for second in 0..20 {
             for _ in 0..KEPT_A_SECOND + 10 {
                 hub.event(Kind::Exec, second * 1_000_000_000, &exec());

@@ -1,5 +1,5 @@
-//! Where the console listens, and the limits of a connection. Every process of this host can connect to
-//! a loopback address: none of them may keep others out for long, or make this process grow.
+//! Where the console listens. Every process of this host can connect to a loopback address: who comes when all
+//! places are taken waits for the next.
 
 use std::fs::{self, Permissions};
 use std::io::ErrorKind;
@@ -10,28 +10,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::server::conn::http1::Builder;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::cli::console::Listen;
+use crate::connection;
 use crate::exit::{Exit, Failure};
 
 /// Connections at the same time: browsers open six for each window; more have to wait.
 const CONNECTIONS_MAX: usize = 32;
-/// Bytes of a request's head: cookies of other servers of this host come along.
-const HEAD_MAX: usize = 16 * 1024;
-/// Lines of it.
-const HEADERS_MAX: usize = 64;
-/// How long the head of a request may take.
-const HEAD_WAIT: Duration = Duration::from_secs(5);
 /// How long all of it may take: loading programs takes the agent two minutes at most.
 const ANSWER_WAIT: Duration = Duration::from_mins(3);
-/// Before the next try when nobody can be let in, as without descriptors.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// Where requests come from.
 #[derive(Debug)]
@@ -75,27 +64,25 @@ impl Listener {
     pub(super) async fn serve(self, router: Router) {
         let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         loop {
-            let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
-            let router = router.clone();
+            let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
+            let (router, wait) = (router.clone(), Some(ANSWER_WAIT));
             let failed = match &self {
                 Listener::Loopback(listener) => match listener.accept().await {
                     Ok((stream, _)) => {
-                        tokio::spawn(talk(stream, router, permit));
+                        tokio::spawn(connection::answer(stream, router, place, wait));
                         continue;
                     }
                     Err(error) => error,
                 },
                 Listener::Socket(listener) => match listener.accept().await {
                     Ok((stream, _)) => {
-                        tokio::spawn(talk(stream, router, permit));
+                        tokio::spawn(connection::answer(stream, router, place, wait));
                         continue;
                     }
                     Err(error) => error,
                 },
             };
-            if failed.kind() != ErrorKind::ConnectionAborted {
-                tokio::time::sleep(PAUSE).await;
-            }
+            connection::pause(&failed).await;
         }
     }
 }
@@ -108,22 +95,4 @@ fn clear(path: &Path) -> std::io::Result<()> {
         return fs::remove_file(path);
     }
     Ok(())
-}
-
-/// One request and its answer; who waits for the next place is not kept waiting by one who says nothing.
-async fn talk(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    router: Router,
-    permit: OwnedSemaphorePermit,
-) {
-    let mut builder = Builder::new();
-    builder.keep_alive(false).timer(TokioTimer::new()).header_read_timeout(HEAD_WAIT);
-    builder.max_buf_size(HEAD_MAX).max_headers(HEADERS_MAX);
-    let talk = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    match tokio::time::timeout(ANSWER_WAIT, talk).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "somebody asked and left"),
-        Err(_) => tracing::debug!("an answer took too long"),
-    }
-    drop(permit);
 }

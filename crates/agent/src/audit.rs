@@ -75,23 +75,25 @@ impl Seen {
     }
 }
 
+/// The key of a file that signs the log, if one is named.
+pub(crate) fn key(file: Option<&Path>) -> Result<Option<Signer>, Failure> {
+    file.map(Signer::read).transpose().map_err(|error| {
+        Failure::new(Exit::Usage, format!("the audit key cannot be used: {error}"))
+            .help("make one with `ssh-keygen -t ed25519 -N '' -f FILE`")
+    })
+}
+
 impl Audit {
     /// The log of a state directory, which need not exist.
     pub(crate) fn at(state: &Path) -> Audit {
         Audit::new(state, Options::default(), None)
     }
 
-    /// The same for the guard, who begins new files so that no more than `bytes` are kept: signed with the
-    /// key of a file if one is given.
-    pub(crate) fn signed(state: &Path, bytes: u64, key: Option<&Path>) -> Result<Audit, Failure> {
-        let signer = key.map(Signer::read).transpose();
-        let signer = signer.map_err(|error| {
-            let help = "make one with `ssh-keygen -t ed25519 -N '' -f FILE`";
-            Failure::new(Exit::Usage, format!("the audit key cannot be used: {error}")).help(help)
-        })?;
+    /// The same for the guard, who begins new files so that no more than `bytes` are kept, and signs if there is a key.
+    pub(crate) fn signed(state: &Path, bytes: u64, key: Option<Signer>) -> Audit {
         let options = Options::default();
         let file_bytes = bytes / u64::try_from(options.files).unwrap_or(1);
-        Ok(Audit::new(state, Options { file_bytes, ..options }, signer))
+        Audit::new(state, Options { file_bytes, ..options }, key)
     }
 
     /// Of a process that may not write the log, and whose threads must not wait for who does: another

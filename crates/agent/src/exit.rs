@@ -96,6 +96,12 @@ impl Failure {
         self
     }
 
+    /// The same as another kind of failure, with a place before what happened.
+    #[must_use]
+    pub(crate) fn within(self, exit: Exit, place: &str) -> Failure {
+        Failure { exit, message: format!("{place}: {}", self.message), help: self.help }
+    }
+
     /// The reader of our output has gone (`aegisbpf events | head`): that is no failure.
     pub(crate) fn is_silent(&self) -> bool {
         self.message.is_empty()

@@ -52,6 +52,52 @@ fn what_is_wrong_in_a_file_keeps_the_agent_from_starting() {
 }
 
 #[test]
+fn check_finds_what_an_agent_would_not_start_with() {
+    if !root("check_finds_what_an_agent_would_not_start_with") {
+        return;
+    }
+    let lab = Lab::new();
+    let file = lab.path("config.toml");
+    let (log, no) = (lab.path("alerts"), lab.path("no"));
+    let (log, no) = (log.display(), no.display());
+    for (text, code, what) in [
+        (
+            "[agent]\nuser = 'nobody-of-that-name'\n".to_owned(),
+            78,
+            ":2: `agent.user`: this host has no user",
+        ),
+        (
+            "[agent]\ngroup = 'nobody-of-that-name'\n".to_owned(),
+            78,
+            ":2: `agent.group`: this host has no group",
+        ),
+        (
+            format!("[state]\naudit_key = '{no}'\n"),
+            78,
+            ":2: `state.audit_key`: the audit key cannot be used",
+        ),
+        (
+            format!("[outputs]\nto = ['file:{log}#name=a', 'file:{log}2#name=a']\n"),
+            78,
+            ":2: `outputs.to`: two outputs are called `a`",
+        ),
+        ("[output]\nevents = true\nformat = 'ocsf'\n".to_owned(), 78, ":2: `output.events`: "),
+        (format!("[rules]\ndirectories = ['{no}']\n"), 66, ""),
+    ] {
+        fs::write(&file, &text).unwrap();
+        let checked = config(&["check"], &file);
+        let mut run = Command::new(AGENT);
+        run.args(["run", "--runtime-dir"]).arg(lab.path("run")).arg("--config").arg(&file);
+        let run = run.arg("--state-dir").arg(lab.path("state")).output().unwrap();
+        for output in [checked, run] {
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(code), "{text}: {said}");
+            assert!(said.contains(what), "{text}: {said}");
+        }
+    }
+}
+
+#[test]
 fn show_says_what_holds_and_where_it_comes_from() {
     let lab = Lab::new();
     let file = lab.path("config.toml");

@@ -44,6 +44,8 @@ mod late;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
+mod namespaces;
+#[cfg(test)]
 mod notify;
 #[cfg(test)]
 mod outlives;

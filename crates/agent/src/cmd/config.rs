@@ -8,6 +8,7 @@ use crate::cli::Output;
 use crate::cli::config::{ConfigArgs, ConfigCommand, ShowArgs};
 use crate::config::{self, Kind, Layers, Setting};
 use crate::exit::{Exit, Failure};
+use crate::guard;
 use crate::render::escape::piece;
 use crate::render::table;
 
@@ -24,7 +25,15 @@ pub(crate) fn run(command: &ConfigCommand) -> Result<Exit, Failure> {
 }
 
 fn check(args: &ConfigArgs) -> Result<Exit, Failure> {
-    config::of_host(args.config.as_deref())?;
+    let mut effective = config::of_host(args.config.as_deref())?;
+    if !rustix::process::geteuid().is_root() && effective.args.audit_key.take().is_some() {
+        let mut err = anstream::stderr();
+        writeln!(err, "the key of the audit log is root's: it is looked at by root only")?;
+    }
+    guard::check(&effective)?;
+    if let Some(missing) = effective.missing() {
+        return Err(missing);
+    }
     let files = Layers::of(args.config.as_deref()).files()?;
     let mut out = anstream::stdout().lock();
     for file in &files {

@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 
 use crate::cli::{DoctorArgs, Output};
 use crate::exit::{Exit, Failure};
-use crate::guard::{self, Doctor, capabilities};
+use crate::guard::{self, Doctor, capabilities, namespaces};
 use crate::render::table;
 use crate::seccomp;
 use crate::worker::read_limited;
@@ -71,6 +71,7 @@ fn facts() -> Json {
         "bpffs": mounted("bpf"),
         "securityfs": mounted("securityfs"),
         "lockdown": read("/sys/kernel/security/lockdown"),
+        "namespaces": namespaces::facts(),
     })
 }
 
@@ -159,6 +160,12 @@ fn text(found: &Json) -> String {
         "bpffs",
         at("/facts/bpffs").unwrap_or("not mounted (the agent does it when something is pinned)"),
     );
+    if at("/facts/namespaces/pid") == Some("own") {
+        line(
+            "namespaces",
+            "processes: one of its own, so nothing can be enforced (`--pid host`, `hostPID: true`)",
+        );
+    }
     if let Some(signed) = found.pointer("/objects/signed").and_then(Json::as_bool) {
         let words = match at("/objects/key").filter(|_| signed) {
             Some(key) => format!("as built, signed by the key {key}"),

@@ -80,6 +80,27 @@ pub(crate) struct Effective {
 }
 
 impl Effective {
+    /// A failure of the value of an option: one that does not come from the command line is one of the
+    /// configuration, and is named with its place.
+    pub(crate) fn blame(&self, option: &str, failure: Failure) -> Failure {
+        let setting = self.settings.iter().find(|one| one.key.option == option);
+        match setting.filter(|one| failure.exit == Exit::Usage && one.is_configured()) {
+            Some(one) => failure.within(Exit::Config, &format!("{}: `{}`", one.origin, one.key)),
+            None => failure,
+        }
+    }
+
+    /// The first directory of rules or packs that was named and is not there.
+    pub(crate) fn missing(&self) -> Option<Failure> {
+        let named = |one: &&Setting| ["rules", "packs"].contains(&one.key.option);
+        let gone = |path: &&String| !Path::new(path).exists();
+        let configured = self.settings.iter().filter(named).filter(|one| one.is_configured());
+        let mut all = configured.flat_map(|one| one.values.iter().map(move |path| (one, path)));
+        let (one, path) = all.find(|(_, path)| gone(path))?;
+        let message = format!("{}: `{}`: {path} is not there", one.origin, one.key);
+        Some(Failure::new(Exit::RulesUnreadable, message).help("make it, or name another one"))
+    }
+
     /// Keys that another reading says otherwise: those that can change while the agent runs, and the others.
     pub(crate) fn differs(&self, read: &Effective) -> (Vec<String>, Vec<String>) {
         let pairs = self.settings.iter().zip(&read.settings);
@@ -178,6 +199,11 @@ fn given(words: &[OsString]) -> Vec<(&'static Key, Vec<String>)> {
 }
 
 impl Setting {
+    /// Whether a file or the environment says so.
+    fn is_configured(&self) -> bool {
+        matches!(self.origin, Origin::File(..) | Origin::Variable(_))
+    }
+
     /// The words of its option.
     fn words(&self) -> Vec<OsString> {
         let option = self.key.option;

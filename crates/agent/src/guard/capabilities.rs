@@ -1,7 +1,8 @@
 //! Which capability the guard has for which feature; all others are given up before anything is loaded.
 //!
 //! The table is what `aegisbpf doctor` shows. None of these is for the start alone: programs are loaded when
-//! a policy comes, and a worker that ended is followed by another one.
+//! a policy comes, and a worker that ended is followed by another one. What only an older kernel asks for, and what
+//! only moving files takes, goes with the rest where it is not needed.
 
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set,
@@ -13,6 +14,11 @@ use crate::exit::{Exit, Failure};
 
 /// A capability, its name, and what is gone without it.
 type Need = (CapabilitySet, &'static str, &'static str);
+
+/// How features begin that move files.
+const FILES: &str = "quarantine: ";
+/// From this kernel on memory of BPF counts as that of the cgroup, and `RLIMIT_MEMLOCK` is not asked.
+const UNLOCKED: (u32, u32) = (5, 11);
 
 /// What the unit of the packages has, too, and what actions on files need beyond that: the last ones.
 const NEEDS: &[Need] = &[
@@ -40,7 +46,11 @@ const NEEDS: &[Need] = &[
     (CapabilitySet::SETUID, "CAP_SETUID", "the worker's user, helpers that are nobody"),
     (CapabilitySet::SETGID, "CAP_SETGID", "the worker's group, helpers that are nobody"),
     (CapabilitySet::SYS_NICE, "CAP_SYS_NICE", "who answers for the kernel comes first"),
-    (CapabilitySet::CHOWN, "CAP_CHOWN", "quarantine: files are given back to their owners"),
+    (
+        CapabilitySet::CHOWN,
+        "CAP_CHOWN",
+        "quarantine: files are given back to their owners; `--group`",
+    ),
     (CapabilitySet::DAC_OVERRIDE, "CAP_DAC_OVERRIDE", "quarantine: files in directories of others"),
     (CapabilitySet::FSETID, "CAP_FSETID", "quarantine: modes of files with their set-id bits"),
     (CapabilitySet::LINUX_IMMUTABLE, "CAP_LINUX_IMMUTABLE", "quarantine: files with such a flag"),
@@ -52,20 +62,43 @@ const NEEDS: &[Need] = &[
 /// Capabilities that the kernel could ever have: they are bits of a number.
 const BITS: u32 = u64::BITS;
 
-/// All that features need.
-fn needed() -> CapabilitySet {
-    NEEDS.iter().fold(CapabilitySet::empty(), |all, (one, ..)| all | *one)
+/// What this agent does of that for which not every agent needs a capability.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Does {
+    /// It moves files, or may have to give some back.
+    pub(super) files: bool,
+    /// A group may read at its sockets, which are given to it.
+    pub(super) group: bool,
+}
+
+/// All that features need on a kernel of this version.
+fn needed(does: Does, kernel: (u32, u32)) -> CapabilitySet {
+    let counts = |(one, _, feature): &&Need| match *one {
+        CapabilitySet::SYS_RESOURCE => kernel < UNLOCKED,
+        CapabilitySet::CHOWN => does.files || does.group,
+        _ => does.files || !feature.starts_with(FILES),
+    };
+    NEEDS.iter().filter(counts).fold(CapabilitySet::empty(), |all, (one, ..)| all | *one)
+}
+
+/// The version of this kernel; of one that says none it is the first, which asks for most.
+fn version() -> (u32, u32) {
+    let name = rustix::system::uname();
+    let release = name.release().to_string_lossy();
+    let mut numbers =
+        release.split(|c: char| !c.is_ascii_digit()).map_while(|one| one.parse().ok());
+    (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
 }
 
 /// Gives up all others, for this process and all that it will start. Called before there are threads: each
 /// has its own.
-pub(super) fn give_up_the_rest() -> Result<(), Failure> {
+pub(super) fn give_up_the_rest(does: Does) -> Result<(), Failure> {
     let failed = |error: rustix::io::Errno| {
         let message = format!("capabilities that are not needed cannot be given up: {error}");
         Failure::new(Exit::Internal, message)
     };
     let has = capabilities(None).map_err(failed)?;
-    let keep = needed();
+    let keep = needed(does, version());
     let can_bound = has.effective.contains(CapabilitySet::SETPCAP);
     for bit in 0..BITS {
         let one = CapabilitySet::from_bits_retain(1 << bit);
@@ -98,6 +131,8 @@ pub(crate) fn table() -> Json {
 mod tests {
     use super::*;
 
+    const NONE: Does = Does { files: false, group: false };
+
     #[test]
     fn what_is_kept_has_its_place_in_the_unit_or_in_what_quarantine_adds_to_it() {
         let listed = |text: &'static str| -> Vec<&str> {
@@ -107,7 +142,7 @@ mod tests {
         let unit = listed(include_str!("../../../../packaging/systemd/aegisbpf.service"));
         let more = listed(include_str!("../../../../packaging/systemd/quarantine.conf"));
         for (_, name, feature) in NEEDS {
-            let is_for_files = feature.starts_with("quarantine: ");
+            let is_for_files = feature.starts_with(FILES);
             // For these it has LimitMEMLOCK= and CPUWeight=.
             let is_said_otherwise = ["CAP_SYS_RESOURCE", "CAP_SYS_NICE"].contains(name);
             assert_eq!(
@@ -121,6 +156,19 @@ mod tests {
     }
 
     #[test]
+    fn what_moves_files_and_what_old_kernels_ask_for_is_kept_only_there() {
+        let (some, group) =
+            (Does { files: true, group: false }, Does { files: false, group: true });
+        let (few, all) = (needed(NONE, (6, 1)), needed(some, (5, 10)));
+        let more = CapabilitySet::CHOWN | CapabilitySet::MKNOD | CapabilitySet::SYS_RESOURCE;
+        assert!(all.contains(more | CapabilitySet::KILL), "{all:?}");
+        assert!(few.contains(CapabilitySet::KILL) && !few.intersects(more), "{few:?}");
+        assert!(!needed(some, UNLOCKED).contains(CapabilitySet::SYS_RESOURCE));
+        assert_eq!(needed(group, (6, 1)) - few, CapabilitySet::CHOWN);
+        assert!(version() >= (5, 4), "{:?}", version());
+    }
+
+    #[test]
     fn a_thread_gives_up_what_no_feature_needs() {
         if !rustix::process::geteuid().is_root() {
             println!("SKIP a_thread_gives_up_what_no_feature_needs: it needs root");
@@ -129,11 +177,11 @@ mod tests {
         let before = capabilities(None).unwrap();
         // A thread of its own: nothing comes back.
         let after = std::thread::spawn(|| {
-            give_up_the_rest().unwrap();
+            give_up_the_rest(NONE).unwrap();
             (capabilities(None).unwrap(), capability_is_in_bounding_set(CapabilitySet::SYS_BOOT))
         });
         let (after, bounding) = after.join().unwrap();
-        assert_eq!(after.effective, before.effective & needed());
+        assert_eq!(after.effective, before.effective & needed(NONE, version()));
         assert!(!after.permitted.contains(CapabilitySet::SYS_MODULE));
         if before.effective.contains(CapabilitySet::SETPCAP) {
             assert_eq!(bounding, Ok(false));

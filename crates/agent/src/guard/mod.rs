@@ -14,6 +14,7 @@ mod descriptors;
 mod figures;
 mod forwarding;
 pub(crate) mod isolate;
+pub(crate) mod namespaces;
 mod notify;
 mod prevent;
 pub(crate) mod quarantine;
@@ -33,11 +34,13 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use capture::audit::Signer;
 use kernel::Sensors;
 use nix::sys::signalfd::SignalFd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::thread::set_no_new_privs;
 
-use crate::audit::{Audit, Look};
+use crate::audit::{self, Audit, Look};
 use crate::cli::RunArgs;
 use crate::config::Effective;
 use crate::exit::{Exit, Failure};
@@ -48,6 +51,7 @@ use crate::state;
 use act::{Actor, Scene};
 use backoff::Backoff;
 use broker::Broker;
+use capabilities::Does;
 use changes::Changes;
 use child::{Worker, exit_code};
 use clock::Clock;
@@ -65,25 +69,40 @@ const UNHEARD: Duration = Duration::from_mins(3);
 /// How long a source may keep to itself what it has not told yet: some do not wake us for each record.
 const SERVICE_PERIOD: Duration = Duration::from_millis(50);
 
-/// Runs until a signal ends it.
-pub(crate) fn run(configured: &Effective) -> Result<Exit, Failure> {
+/// What can be judged of the options before anything is started: the worker's user, and the key of the audit log. What came
+/// from a file is named with its line.
+pub(crate) fn check(configured: &Effective) -> Result<(User, Option<Signer>), Failure> {
     let args = &configured.args;
     if args.events && !args.output.is_for_events() {
         let message = "--events prints events as `compact` or `json`; OCSF and CEF are for alerts";
-        return Err(Failure::new(Exit::Usage, message));
+        return Err(configured.blame("events", Failure::new(Exit::Usage, message)));
     }
-    forwarding::check(args)?;
+    forwarding::check(args).map_err(|failure| configured.blame("forward", failure))?;
+    let readers = user::readers(args).map_err(|failure| configured.blame("group", failure))?;
+    let user = User::find(args, readers).map_err(|failure| configured.blame("user", failure))?;
+    let key = audit::key(args.audit_key.as_deref());
+    let key = key.map_err(|failure| configured.blame("audit-key", failure))?;
+    Ok((user, key))
+}
+
+/// Runs until a signal ends it.
+pub(crate) fn run(configured: &Effective) -> Result<Exit, Failure> {
+    let args = &configured.args;
+    let (user, key) = check(configured)?;
     let signals = block_signals()?;
-    let user = User::find(args)?;
-    capabilities::give_up_the_rest()?;
+    namespaces::enter(args.enforce)?;
+    let files = args.enforce || quarantine::was_used(&args.state_dir);
+    capabilities::give_up_the_rest(Does { files, group: user.readers.is_some() })?;
+    set_no_new_privs(true).map_err(|error| {
+        Failure::new(Exit::Internal, format!("the agent cannot do without new privileges: {error}"))
+    })?;
     descriptors::take_all()?;
     state::judge(&args.state_dir)?;
     if args.seccomp {
         seccomp::process(seccomp::Kind::Guard)?;
     }
     let runtime = Runtime::claim(&args.runtime_dir, user.readers)?;
-    let audit = Audit::signed(&args.state_dir, args.audit_size.0, args.audit_key.as_deref())?;
-    let audit = Arc::new(audit);
+    let audit = Arc::new(Audit::signed(&args.state_dir, args.audit_size.0, key));
     quarantine::settle_at_start(&args.state_dir, &audit);
     let started = seconds_since_boot();
     let broker = Arc::new(Broker::new(args, user.clone(), Arc::clone(&audit)));

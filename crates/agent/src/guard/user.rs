@@ -25,12 +25,8 @@ pub(crate) struct User {
 }
 
 impl User {
-    /// Who was named, or else `aegisbpf` if it exists, or else nobody.
-    pub(crate) fn find(args: &RunArgs) -> Result<User, Failure> {
-        let readers = match &args.group {
-            Some(name) => Some(group(name)?.ok_or_else(|| missing("group", name))?),
-            None => group(NAME)?,
-        };
+    /// Who was named, or else `aegisbpf` if it exists, or else nobody; `readers` may ask him.
+    pub(crate) fn find(args: &RunArgs, readers: Option<u32>) -> Result<User, Failure> {
         let name = args.user.as_deref().unwrap_or(NAME);
         let known = found("user", name, Known::from_name(name))?;
         let Some(known) = known else {
@@ -46,6 +42,14 @@ impl User {
                 .help("name a user without privileges, or none: --user NAME"));
         }
         Ok(User { name: known.name, uid: known.uid.as_raw(), gid: known.gid.as_raw(), readers })
+    }
+}
+
+/// The group that was named, or else `aegisbpf` if it exists.
+pub(super) fn readers(args: &RunArgs) -> Result<Option<u32>, Failure> {
+    match &args.group {
+        Some(name) => group(name)?.ok_or_else(|| missing("group", name)).map(Some),
+        None => group(NAME),
     }
 }
 

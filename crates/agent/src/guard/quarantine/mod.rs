@@ -230,9 +230,14 @@ pub(crate) fn settle(
     Ok((vault, messages))
 }
 
+/// Whether there ever was a file in quarantine.
+pub(crate) fn was_used(state: &Path) -> bool {
+    state.join(VAULT).exists()
+}
+
 /// The same for an agent that starts, if there ever was a file in quarantine.
 pub(crate) fn settle_at_start(state: &Path, audit: &Audit) {
-    if !state.join(VAULT).exists() {
+    if !was_used(state) {
         return;
     }
     if let Err(refusal) = settle(state, Limits::default(), audit) {

@@ -115,6 +115,7 @@ pub(crate) const PACKAGES: &[Package] = &[
     package("debootstrap", Need::Test, Probe::Program("debootstrap"), "a clean system for it"),
     package("rpm", Need::Test, Probe::Program("rpmbuild"), "the RPM package"),
     package("nats-server", Need::Test, Probe::Program("nats-server"), "a stream of alerts"),
+    package("kcat", Need::Test, Probe::Program("kcat"), "reads topics; its library is a cluster"),
     package("rsyslog", Need::Test, Probe::File("/usr/sbin/rsyslogd"), "a receiver of alerts"),
     package(
         "rsyslog-gnutls",

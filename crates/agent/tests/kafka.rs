@@ -1,7 +1,7 @@
 //! Alerts on their way to a broker of Kafka that is not ours, read back by a client that is not ours either.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -79,11 +79,17 @@ fn ids(records: &[Value]) -> Vec<&str> {
     records.iter().map(|one| one["headers"]["id"].as_str().unwrap()).collect()
 }
 
-/// Reads what a forwarder says of its outputs until it says this.
-fn said(forwarder: &mut Running, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+/// What a forwarder says of its outputs.
+type Lines = std::io::Lines<BufReader<std::process::ChildStdout>>;
+
+fn told(forwarder: &mut Running) -> Lines {
+    BufReader::new(forwarder.0.stdout.take().unwrap()).lines()
+}
+
+/// Reads it until it says this.
+fn said(lines: &mut Lines, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
     let (mut told, begun) = (Value::Null, Instant::now());
-    let output = forwarder.0.stdout.as_mut().unwrap();
-    for line in BufReader::new(output).lines().map_while(Result::ok) {
+    for line in lines.map_while(Result::ok) {
         told = serde_json::from_str(&line).unwrap();
         if holds(&told) {
             return told;
@@ -158,7 +164,7 @@ fn a_record_that_a_broker_refuses_holds_up_no_other_one() {
     let file = lab.path("got");
     let outputs = format!("kafka://{address}/alerts\nfile:{}", file.display());
     let mut forwarder = alone(&lab, 0, &all, &outputs);
-    let told = said(&mut forwarder, "that all had their turn", |told| {
+    let told = said(&mut told(&mut forwarder), "that all had their turn", |told| {
         told[0]["backlog_bytes"] == 0 && told[0]["refused"] == 1
     });
     assert_eq!((&told[0]["sent"], &told[1]["sent"]), (&2.into(), &3.into()), "{told}");
@@ -204,13 +210,93 @@ fn a_broker_behind_tls_is_told_who_the_agent_is() {
         (format!("{broker}#ca={}", cert.display()), "closed connection"),
     ] {
         let mut forwarder = alone(&lab, 0, &[alert("one", "")], &output);
-        let refused = said(&mut forwarder, reason, |told| {
+        let refused = said(&mut told(&mut forwarder), reason, |told| {
             told[0]["last_error"].as_str().is_some_and(|why| why.contains(reason))
         });
         assert_eq!(refused[0]["sent"], 0, "{refused}");
     }
     assert_eq!(records(&tools, &address, &how), [Value::Null; 0]);
     let mut forwarder = alone(&lab, 0, &[alert("one", "")], &options(&good, &trusted));
-    said(&mut forwarder, "that it was told", |told| told[0]["sent"] == 1);
+    said(&mut told(&mut forwarder), "that it was told", |told| told[0]["sent"] == 1);
     assert_eq!(ids(&records(&tools, &address, &how)), ["one"]);
+}
+
+/// Three brokers, each of which may lead; the commands of `cluster.py`, and where the first one is.
+struct Cluster {
+    running: Running,
+    said: Lines,
+}
+
+impl Cluster {
+    fn start() -> (Cluster, String) {
+        let mut command = Command::new("python3");
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster.py"));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut running = Running(command.spawn().unwrap());
+        let mut said = told(&mut running);
+        let brokers = said.next().expect("the cluster has not ended").unwrap();
+        (Cluster { running, said }, brokers.split(',').next().unwrap().to_owned())
+    }
+
+    fn tell(&mut self, words: &str) {
+        writeln!(self.running.0.stdin.as_mut().unwrap(), "{words}").unwrap();
+        assert_eq!(self.said.next().unwrap().unwrap(), "done", "{words}");
+    }
+}
+
+#[test]
+fn a_cluster_may_move_a_partition_and_refuse_a_record() {
+    let test = "a_cluster_may_move_a_partition_and_refuse_a_record";
+    if Command::new("kcat").arg("-V").output().is_err() {
+        println!("SKIP {test}: there is no kcat, and no library of its broker");
+        return;
+    }
+    if !root(test) {
+        return;
+    }
+    let (lab, (mut cluster, address)) = (Lab::new(), Cluster::start());
+    // Another one than who is asked first.
+    cluster.tell("lead 2");
+    let output = format!("kafka://{address}/alerts");
+    let mut forwarder = alone(&lab, 0, &[alert("one", "")], &output);
+    let mut told = told(&mut forwarder);
+    let spool = lab.path(&format!("state/worker/own/spool/{:020}.jsonl", 0));
+    let add = |id: &str| {
+        let mut spool = fs::OpenOptions::new().append(true).open(&spool).unwrap();
+        writeln!(spool, "{}", alert(id, "")).unwrap();
+    };
+    said(&mut told, "that one was told", |told| told[0]["sent"] == 1);
+    cluster.tell("lead 3");
+    add("two");
+    said(&mut told, "that the new leader was told", |told| told[0]["sent"] == 2);
+    // MESSAGE_TOO_LARGE, as often as one is tried.
+    for _ in 0..5 {
+        cluster.tell("refuse 10");
+    }
+    add("large");
+    let refused = said(&mut told, "that one was refused", |told| told[0]["refused"] == 1);
+    assert_eq!(refused[0]["last_error"], "the broker does not take it: MessageTooLarge");
+    add("three");
+    said(&mut told, "that the next one has its turn", |told| told[0]["sent"] == 3);
+    let mut read = Command::new("kcat");
+    read.args([
+        "-C",
+        "-q",
+        "-e",
+        "-t",
+        "alerts",
+        "-o",
+        "beginning",
+        "-f",
+        "%p %s\n",
+        "-b",
+        &address,
+    ]);
+    let output = read.output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let records = text.lines().map(|line| line.split_once(' ').unwrap());
+    let (places, values): (Vec<&str>, Vec<&str>) = records.unzip();
+    let all: Vec<String> = ["one", "two", "three"].map(|id| alert(id, "")).to_vec();
+    assert_eq!(values, all, "in their order");
+    assert!(places.iter().all(|place| *place == places[0]), "in one partition: {places:?}");
 }

@@ -33,6 +33,7 @@ mod health;
 mod incidents;
 #[cfg(test)]
 mod isolate;
+#[cfg(test)]
 mod kafka;
 #[cfg(test)]
 mod kills;

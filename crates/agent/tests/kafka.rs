@@ -255,9 +255,9 @@ fn a_cluster_may_move_a_partition_and_refuse_a_record() {
         return;
     }
     let (lab, (mut cluster, address)) = (Lab::new(), Cluster::start());
-    // Another one than who is asked first.
+    // One that is not there is asked, too; and another one leads than the one that is.
     cluster.tell("lead 2");
-    let output = format!("kafka://{address}/alerts");
+    let output = format!("kafka://127.0.0.1:{},{address}/alerts", free_port());
     let mut forwarder = alone(&lab, 0, &[alert("one", "")], &output);
     let mut told = told(&mut forwarder);
     let spool = lab.path(&format!("state/worker/own/spool/{:020}.jsonl", 0));

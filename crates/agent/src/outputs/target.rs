@@ -15,6 +15,7 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use model::program::Severity;
 use ureq::http::Uri;
+use ureq::http::uri::Authority;
 
 use super::item::Form;
 
@@ -148,6 +149,7 @@ impl FromStr for Target {
             Kind::File => (path(rest)?, rest.rsplit('/').next().unwrap_or_default().to_owned()),
             Kind::Journal if rest.is_empty() => (JOURNAL.to_owned(), String::new()),
             Kind::Journal => (path(rest)?, String::new()),
+            Kind::Kafka => kafka(address)?,
             _ => network(address, kind)?,
         };
         let mut take = |name: &str| options.remove(name);
@@ -253,9 +255,6 @@ fn network(address: &str, kind: Kind) -> Result<(String, String), String> {
     if kind == Kind::Nats && (subject.is_empty() || subject.contains(['/', '*', '>'])) {
         return Err("the path of a NATS address is one subject".to_owned());
     }
-    if kind == Kind::Kafka {
-        return kafka(&uri, &host);
-    }
     let shown = uri.port_u16().map_or_else(|| host.clone(), |port| format!("{host}-{port}"));
     let plain = address.strip_prefix("otlp+").or(address.strip_prefix("nats+")).unwrap_or(address);
     if !is_syslog {
@@ -265,24 +264,26 @@ fn network(address: &str, kind: Kind) -> Result<(String, String), String> {
     Ok((format!("{host}:{port}"), shown))
 }
 
-/// A broker and a topic, as the names of topics are bounded by Kafka.
-fn kafka(uri: &Uri, host: &str) -> Result<(String, String), String> {
-    let topic = uri.path().trim_start_matches('/');
+/// Brokers of one cluster, and a topic, as Kafka bounds its name.
+fn kafka(address: &str) -> Result<(String, String), String> {
+    let (scheme, rest) = address.split_once("://").ok_or("the address has no host")?;
+    let (hosts, topic) = rest.split_once('/').unwrap_or((rest, ""));
     let sound = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
-    if uri.query().is_some()
-        || matches!(topic, "" | "." | "..")
-        || topic.len() > TOPIC_MAX
-        || !topic.chars().all(sound)
-    {
+    if matches!(topic, "" | "." | "..") || topic.len() > TOPIC_MAX || !topic.chars().all(sound) {
         let what = "the path of a Kafka address is one topic, of letters, digits, `-`, `_` and `.`";
         return Err(format!("{what}, and at most {TOPIC_MAX} of them"));
     }
-    if uri.authority().is_some_and(|all| all.as_str().contains('@')) {
+    if hosts.contains('@') {
         return Err("who logs in to Kafka stands behind `#`, as `user`".to_owned());
     }
-    let scheme = if uri.scheme_str() == Some("kafka+tls") { "tls" } else { "kafka" };
-    let port = uri.port_u16().unwrap_or(KAFKA_PORT);
-    Ok((format!("{scheme}://{host}:{port}/{topic}"), format!("{host}-{port}")))
+    let mut brokers = Vec::new();
+    for broker in hosts.split(',') {
+        let broker: Authority = broker.parse().map_err(|_| "the address cannot be read")?;
+        brokers.push(format!("{}:{}", broker.host(), broker.port_u16().unwrap_or(KAFKA_PORT)));
+    }
+    let scheme = if scheme == "kafka+tls" { "tls" } else { "kafka" };
+    let first = brokers.first().cloned().unwrap_or_default();
+    Ok((format!("{scheme}://{}/{topic}", brokers.join(",")), first))
 }
 
 /// A name from what identifies an output, without anything that could be a secret.
@@ -351,7 +352,9 @@ mod tests {
         assert_eq!(kafka.address, "tls://broker:9092/alerts");
         let login = kafka.login.unwrap();
         assert_eq!((login.user.as_str(), login.sasl), ("aegis", Sasl::ScramSha512));
-        assert_eq!(read("kafka://broker:19092/a.b").address, "kafka://broker:19092/a.b");
+        let several = read("kafka://one:19092,two,[::1]:9/a.b");
+        assert_eq!(several.address, "kafka://one:19092,two:9092,[::1]:9/a.b");
+        assert_eq!(several.name, "kafka-one-19092");
         assert_eq!(read("journald:").address, JOURNAL);
         assert_eq!(read(&siem.to_string()), siem, "as the guard hands it on");
     }
@@ -386,6 +389,9 @@ mod tests {
             ("kafka://broker/alerts/host", "one topic"),
             ("kafka://broker/alerts?x", "one topic"),
             ("kafka://broker/..", "one topic"),
+            ("kafka:///alerts", "cannot be read"),
+            ("kafka://one,/alerts", "cannot be read"),
+            ("kafka://one two/alerts", "cannot be read"),
             ("kafka://me:secret@broker/alerts", "as `user`"),
             ("kafka://broker/alerts#user=me", "both `user` and `token-file`"),
             ("kafka://broker/alerts#token-file=/etc/s", "both `user` and `token-file`"),

@@ -39,7 +39,7 @@ const ANSWER_MAX: usize = 16 << 20;
 /// A topic.
 pub(super) struct Kafka {
     runtime: Runtime,
-    broker: String,
+    brokers: Vec<String>,
     topic: String,
     form: Form,
     tls: Option<Arc<rustls::ClientConfig>>,
@@ -58,17 +58,18 @@ impl Kafka {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| error.to_string())?;
         let (scheme, rest) = target.address.split_once("://").unwrap_or_default();
-        let (broker, topic) = rest.split_once('/').unwrap_or_default();
+        let (brokers, topic) = rest.split_once('/').unwrap_or_default();
         let tls = (scheme == "tls").then(|| tls::trust(order.ca.as_deref())).transpose()?;
         let login = target.login.as_ref().zip(order.token.as_deref()).map(sasl);
-        let (broker, topic) = (broker.to_owned(), topic.to_owned());
+        let brokers = brokers.split(',').map(str::to_owned).collect();
+        let topic = topic.to_owned();
         let tls = tls.map(Arc::new);
-        Ok(Kafka { runtime, broker, topic, form: target.form, tls, login, open: None })
+        Ok(Kafka { runtime, brokers, topic, form: target.form, tls, login, open: None })
     }
 
     fn connect(&self, key: &str) -> Result<Open, String> {
         let limits = BackoffConfig { deadline: Some(AGAIN), ..BackoffConfig::default() };
-        let mut builder = ClientBuilder::new(vec![self.broker.clone()])
+        let mut builder = ClientBuilder::new(self.brokers.clone())
             .client_id("aegisbpf")
             .max_message_size(ANSWER_MAX)
             .backoff_config(limits);

@@ -1,4 +1,6 @@
-//! Debian packages that the project needs, and why; and the one tool that Debian 12 lacks.
+//! Debian packages that the project needs, and why; and what Debian 12 lacks.
+
+mod broker;
 
 use std::path::Path;
 
@@ -113,6 +115,7 @@ pub(crate) const PACKAGES: &[Package] = &[
     package("debootstrap", Need::Test, Probe::Program("debootstrap"), "a clean system for it"),
     package("rpm", Need::Test, Probe::Program("rpmbuild"), "the RPM package"),
     package("nats-server", Need::Test, Probe::Program("nats-server"), "a stream of alerts"),
+    package("kcat", Need::Test, Probe::Program("kcat"), "reads topics; its library is a cluster"),
     package("rsyslog", Need::Test, Probe::File("/usr/sbin/rsyslogd"), "a receiver of alerts"),
     package(
         "rsyslog-gnutls",
@@ -157,26 +160,53 @@ pub(crate) fn missing(need: Need) -> Vec<Package> {
 /// The version of `cargo-auditable` that is installed.
 const AUDITABLE: &str = "0.7.7";
 
+/// Something that no Debian package has.
+pub(crate) struct Tool {
+    /// What it is.
+    pub(crate) name: &'static str,
+    /// Where it comes from, and why.
+    why: &'static str,
+    has: fn() -> bool,
+    install: fn() -> Result<()>,
+}
+
+const TOOLS: &[Tool] = &[
+    Tool {
+        name: sh::AUDITABLE,
+        why: "from crates.io: notes in programs what they hold",
+        has: has_auditable,
+        install: auditable,
+    },
+    Tool {
+        name: "a broker of Kafka",
+        why: "from PyPI, with a client: a receiver of alerts",
+        has: broker::has,
+        install: broker::install,
+    },
+];
+
+/// What is not there of what no Debian package has.
+pub(crate) fn missing_tools() -> Vec<&'static Tool> {
+    TOOLS.iter().filter(|tool| !(tool.has)()).collect()
+}
+
 /// `xtask setup [--list]`
 pub(crate) fn command(args: &[String]) -> Result<()> {
-    let missing = missing(Need::Test);
-    let noted = has_auditable();
-    if missing.is_empty() && noted {
+    let (missing, tools) = (missing(Need::Test), missing_tools());
+    if missing.is_empty() && tools.is_empty() {
         println!("nothing is missing");
         return Ok(());
     }
     if args.first().is_some_and(|arg| arg == "--list") {
         println!("{}", table(&missing));
-        if !noted {
-            println!(
-                "and from crates.io: {} {AUDITABLE}, notes in programs what they hold",
-                sh::AUDITABLE
-            );
+        for tool in tools {
+            println!("  {:<16} {}", tool.name, tool.why);
         }
         return Ok(());
     }
     install(&missing)?;
-    if noted { Ok(()) } else { auditable() }
+    // One that cannot be had keeps no other away.
+    tools.into_iter().map(|tool| (tool.install)()).fold(Ok(()), Result::and)
 }
 
 /// Whether cargo can note in programs what they were linked from, by the version that was tried.

@@ -98,6 +98,27 @@ fn check_finds_what_an_agent_would_not_start_with() {
 }
 
 #[test]
+fn an_output_that_cannot_be_is_found_before_the_agent_starts() {
+    let lab = Lab::new();
+    let file = lab.path("config.toml");
+    let with = |output: &str| {
+        fs::write(&file, format!("[outputs]\nto = [\"{output}\"]\n")).unwrap();
+        config(&["check"], &file)
+    };
+    let control = with("kafka://broker/alerts");
+    assert!(control.status.success(), "{control:?}");
+    for (output, reason) in [
+        ("kafka://broker/alerts/of/hosts", "the path of a Kafka address is one topic"),
+        ("kafka://broker/alerts#user=me&sasl=plain&token-file=/etc/s", "not without `+tls`"),
+    ] {
+        let output = with(output);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(78), "{text}");
+        assert!(text.contains("config.toml:2: ") && text.contains(reason), "{text}");
+    }
+}
+
+#[test]
 fn show_says_what_holds_and_where_it_comes_from() {
     let lab = Lab::new();
     let file = lab.path("config.toml");

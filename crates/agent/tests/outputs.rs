@@ -14,7 +14,7 @@ use crate::receivers::{
 };
 
 /// Starts the agent with this output.
-fn forward(lab: &Lab, output: &str) -> Agent {
+pub(crate) fn forward(lab: &Lab, output: &str) -> Agent {
     lab.start_with(&["--forward", output])
 }
 
@@ -32,7 +32,7 @@ pub(crate) fn figures(lab: &Lab) -> Value {
         .map_or(Value::Null, |status| status["kernel_counters"]["outputs"]["all"][0].clone())
 }
 
-fn lines(path: &Path) -> Vec<String> {
+pub(crate) fn lines(path: &Path) -> Vec<String> {
     fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
@@ -254,7 +254,7 @@ fn journald_gets_fields_and_may_be_started_again() {
 }
 
 /// The forwarder alone, with a spool that says this; it is told of the output as the guard does it.
-fn alone(lab: &Lab, first: u64, lines: &[String], output: &str) -> Running {
+pub(crate) fn alone(lab: &Lab, first: u64, lines: &[String], output: &str) -> Running {
     let spool = lab.path("state/worker/own/spool");
     fs::create_dir_all(&spool).unwrap();
     fs::write(spool.join(format!("{first:020}.jsonl")), lines.join("\n") + "\n").unwrap();
@@ -267,7 +267,7 @@ fn alone(lab: &Lab, first: u64, lines: &[String], output: &str) -> Running {
     Running(child)
 }
 
-fn alert(id: &str, more: &str) -> String {
+pub(crate) fn alert(id: &str, more: &str) -> String {
     format!(
         "{{\"alert\":{{\"id\":\"{id}\"}},\"severity\":\"high\",\"event\":{{\"kind\":\"alert\"}},\"message\":\"m{more}\"}}"
     )

@@ -59,8 +59,8 @@ pub(super) fn xtask(args: &[&str]) -> Result<Command> {
 }
 
 fn packages(log: &mut Log) -> Result<Verdict> {
-    let missing = setup::missing(Need::Test);
-    if missing.is_empty() && setup::has_auditable() {
+    let (missing, tools) = (setup::missing(Need::Test), setup::missing_tools());
+    if missing.is_empty() && tools.is_empty() {
         log.line("nothing is missing")?;
         return Ok(Verdict::Ran(Outcome::PASS));
     }
@@ -71,7 +71,7 @@ fn packages(log: &mut Log) -> Result<Verdict> {
         return Ok(Verdict::Ran(Outcome::PASS));
     }
     let mut names: Vec<&str> = missing.iter().map(|package| package.name).collect();
-    names.extend((!setup::has_auditable()).then_some(sh::AUDITABLE));
+    names.extend(tools.iter().map(|tool| tool.name));
     Ok(Verdict::Skipped(format!("cannot install {} (target/ci/setup.log)", names.join(" "))))
 }
 

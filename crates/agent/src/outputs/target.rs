@@ -15,6 +15,7 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use model::program::Severity;
 use ureq::http::Uri;
+use ureq::http::uri::Authority;
 
 use super::item::Form;
 
@@ -24,6 +25,10 @@ const TEXT_MAX: usize = 2_048;
 const NAME_MAX: usize = 64;
 /// Rotated files at most: each is renamed when the next one comes.
 const KEEP_MAX: u32 = 100;
+/// Letters of a topic, as Kafka has it: it is the name of a directory there.
+const TOPIC_MAX: usize = 249;
+/// The port of Kafka.
+const KAFKA_PORT: u16 = 9092;
 /// Bytes of a file before it is rotated, unless said otherwise.
 const ROTATE: u64 = 100 << 20;
 /// Rotated files that are kept, unless said otherwise.
@@ -48,9 +53,38 @@ pub(crate) enum Kind {
     Webhook,
     /// A stream of NATS JetStream.
     Nats,
+    /// A topic of Kafka.
+    Kafka,
     /// OTLP logs over HTTP, as JSON.
     Otlp,
 }
+
+/// Whom a broker of Kafka is told that the agent is; what proves it stands in a file.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Login {
+    /// The name.
+    pub(crate) user: String,
+    /// How it is proved.
+    pub(crate) sasl: Sasl,
+}
+
+/// How a name is proved (SASL).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sasl {
+    /// The secret itself is sent (RFC 4616).
+    Plain,
+    /// That it is known is shown (RFC 5802), with SHA-256.
+    ScramSha256,
+    /// The same with SHA-512.
+    ScramSha512,
+}
+
+/// All of them by their names.
+const SASL: &[(&str, Sasl)] = &[
+    ("plain", Sasl::Plain),
+    ("scram-sha-256", Sasl::ScramSha256),
+    ("scram-sha-512", Sasl::ScramSha512),
+];
 
 /// All kinds by the scheme of their address, with the options that only they have.
 const KINDS: &[(&str, Kind, &[&str])] = &[
@@ -63,6 +97,8 @@ const KINDS: &[(&str, Kind, &[&str])] = &[
     ("https", Kind::Webhook, &["ca", "token-file"]),
     ("nats", Kind::Nats, &["token-file"]),
     ("nats+tls", Kind::Nats, &["ca", "token-file"]),
+    ("kafka", Kind::Kafka, &["user", "sasl", "token-file"]),
+    ("kafka+tls", Kind::Kafka, &["ca", "user", "sasl", "token-file"]),
     ("otlp+http", Kind::Otlp, &["token-file"]),
     ("otlp+https", Kind::Otlp, &["ca", "token-file"]),
 ];
@@ -87,6 +123,8 @@ pub(crate) struct Target {
     pub(crate) ca: Option<PathBuf>,
     /// Where its secret is.
     pub(crate) token: Option<PathBuf>,
+    /// What it calls itself, where a secret alone is not enough.
+    pub(crate) login: Option<Login>,
     /// Bytes of a file before it is rotated.
     pub(crate) rotate: u64,
     /// Rotated files that are kept.
@@ -111,6 +149,7 @@ impl FromStr for Target {
             Kind::File => (path(rest)?, rest.rsplit('/').next().unwrap_or_default().to_owned()),
             Kind::Journal if rest.is_empty() => (JOURNAL.to_owned(), String::new()),
             Kind::Journal => (path(rest)?, String::new()),
+            Kind::Kafka => kafka(address)?,
             _ => network(address, kind)?,
         };
         let mut take = |name: &str| options.remove(name);
@@ -134,6 +173,10 @@ impl FromStr for Target {
             severity(word).ok_or_else(|| "`min` is a severity of rules".to_owned())
         })?;
         let (ca, token) = (take("ca").map(path), take("token-file").map(path));
+        let login = login(take("user"), take("sasl"), scheme)?;
+        if kind == Kind::Kafka && login.is_some() != token.is_some() {
+            return Err("Kafka has both `user` and `token-file`, or neither".to_owned());
+        }
         Ok(Target {
             text: text.to_owned(),
             name,
@@ -143,9 +186,27 @@ impl FromStr for Target {
             least,
             ca: ca.transpose()?.map(PathBuf::from),
             token: token.transpose()?.map(PathBuf::from),
+            login,
             rotate,
             keep,
         })
+    }
+}
+
+/// What the options of a login say.
+fn login(user: Option<&str>, sasl: Option<&str>, scheme: &str) -> Result<Option<Login>, String> {
+    let named = |word: &str| SASL.iter().find(|(name, _)| *name == word).map(|(_, sasl)| *sasl);
+    let names = || SASL.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    let how = sasl.map(|word| named(word).ok_or_else(|| format!("`sasl` is one of {}", names())));
+    match (user, how.transpose()?) {
+        (None, None) => Ok(None),
+        (None | Some(""), _) => Err("`sasl` is how a `user` logs in, and there is none".to_owned()),
+        (Some(_), Some(Sasl::Plain)) if !scheme.ends_with("+tls") => {
+            Err("`sasl=plain` sends the secret as it is: not without `+tls`".to_owned())
+        }
+        (Some(user), how) => {
+            Ok(Some(Login { user: user.to_owned(), sasl: how.unwrap_or(Sasl::ScramSha512) }))
+        }
     }
 }
 
@@ -201,6 +262,28 @@ fn network(address: &str, kind: Kind) -> Result<(String, String), String> {
     }
     let port = uri.port_u16().unwrap_or(if kind == Kind::SyslogTls { 6514 } else { 514 });
     Ok((format!("{host}:{port}"), shown))
+}
+
+/// Brokers of one cluster, and a topic, as Kafka bounds its name.
+fn kafka(address: &str) -> Result<(String, String), String> {
+    let (scheme, rest) = address.split_once("://").ok_or("the address has no host")?;
+    let (hosts, topic) = rest.split_once('/').unwrap_or((rest, ""));
+    let sound = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    if matches!(topic, "" | "." | "..") || topic.len() > TOPIC_MAX || !topic.chars().all(sound) {
+        let what = "the path of a Kafka address is one topic, of letters, digits, `-`, `_` and `.`";
+        return Err(format!("{what}, and at most {TOPIC_MAX} of them"));
+    }
+    if hosts.contains('@') {
+        return Err("who logs in to Kafka stands behind `#`, as `user`".to_owned());
+    }
+    let mut brokers = Vec::new();
+    for broker in hosts.split(',') {
+        let broker: Authority = broker.parse().map_err(|_| "the address cannot be read")?;
+        brokers.push(format!("{}:{}", broker.host(), broker.port_u16().unwrap_or(KAFKA_PORT)));
+    }
+    let scheme = if scheme == "kafka+tls" { "tls" } else { "kafka" };
+    let first = brokers.first().cloned().unwrap_or_default();
+    Ok((format!("{scheme}://{}/{topic}", brokers.join(",")), first))
 }
 
 /// A name from what identifies an output, without anything that could be a secret.
@@ -265,6 +348,13 @@ mod tests {
         let otlp = read("otlp+http://127.0.0.1:4318/v1/logs");
         assert_eq!(otlp.address, "http://127.0.0.1:4318/v1/logs");
         assert_eq!(read("nats+tls://broker/alerts.x").address, "tls://broker/alerts.x");
+        let kafka = read("kafka+tls://broker/alerts#user=aegis&token-file=/etc/s&ca=/etc/ca.pem");
+        assert_eq!(kafka.address, "tls://broker:9092/alerts");
+        let login = kafka.login.unwrap();
+        assert_eq!((login.user.as_str(), login.sasl), ("aegis", Sasl::ScramSha512));
+        let several = read("kafka://one:19092,two,[::1]:9/a.b");
+        assert_eq!(several.address, "kafka://one:19092,two:9092,[::1]:9/a.b");
+        assert_eq!(several.name, "kafka-one-19092");
         assert_eq!(read("journald:").address, JOURNAL);
         assert_eq!(read(&siem.to_string()), siem, "as the guard hands it on");
     }
@@ -295,6 +385,19 @@ mod tests {
             ("syslog+udp://siem/path", "no path"),
             ("nats://broker", "one subject"),
             ("nats://broker/alerts.*", "one subject"),
+            ("kafka://broker", "one topic"),
+            ("kafka://broker/alerts/host", "one topic"),
+            ("kafka://broker/alerts?x", "one topic"),
+            ("kafka://broker/..", "one topic"),
+            ("kafka:///alerts", "cannot be read"),
+            ("kafka://one,/alerts", "cannot be read"),
+            ("kafka://one two/alerts", "cannot be read"),
+            ("kafka://me:secret@broker/alerts", "as `user`"),
+            ("kafka://broker/alerts#user=me", "both `user` and `token-file`"),
+            ("kafka://broker/alerts#token-file=/etc/s", "both `user` and `token-file`"),
+            ("kafka://broker/alerts#sasl=plain", "there is none"),
+            ("kafka+tls://broker/alerts#user=me&sasl=md5", "one of plain, scram-sha-256"),
+            ("kafka://broker/alerts#user=me&sasl=plain&token-file=/etc/s", "not without `+tls`"),
         ] {
             let error = text.parse::<Target>().unwrap_err();
             assert!(error.contains(reason), "{text}: {error}");

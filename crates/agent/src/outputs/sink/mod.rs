@@ -6,6 +6,7 @@
 mod file;
 mod http;
 mod journal;
+mod kafka;
 mod nats;
 mod otlp;
 mod syslog;
@@ -86,6 +87,7 @@ pub(super) fn remote(order: &Order) -> Result<Box<dyn Sink>, String> {
         Kind::SyslogTcp | Kind::SyslogTls => Box::new(syslog::Stream::new(&target, order)?),
         Kind::Webhook => Box::new(http::Webhook::new(&target, order)?),
         Kind::Nats => Box::new(nats::Nats::new(&target, order)?),
+        Kind::Kafka => Box::new(kafka::Kafka::new(&target, order)?),
         Kind::Otlp => Box::new(otlp::Otlp::new(&target, order)?),
     })
 }

@@ -73,6 +73,38 @@ fn who_changed_what_is_in_the_log_and_a_change_of_the_log_is_found() {
 }
 
 #[test]
+fn what_was_denied_is_in_the_log_once_a_minute_with_its_number() {
+    if !root("what_was_denied_is_in_the_log_once_a_minute_with_its_number") {
+        return;
+    }
+    let scene = Scene::new();
+    let policy = scene.policy("p.yaml", &scene.denying());
+    // The control: what would be denied is none.
+    let agent = scene.start(&[]);
+    apply(&scene, policy.to_str().unwrap());
+    assert!(!scene.is_denied());
+    assert!(agent.stop().success());
+    assert!(!actions(&scene).contains(&"denied".to_owned()), "{:?}", actions(&scene));
+
+    let agent = scene.start(&["--enforce"]);
+    for _ in 0..3 {
+        assert!(scene.is_denied());
+        std::thread::sleep(std::time::Duration::from_millis(1_100));
+    }
+    assert!(agent.stop().success());
+    let lines = out(&audit(&scene, &["tail", "-n", "1000", "-o", "json"]));
+    let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let denied: Vec<Value> = lines.filter(|line| line["action"] == "denied").collect();
+    // The first one, and what was left out when the agent ended.
+    let [first, rest] = &denied[..] else { panic!("{denied:?}") };
+    assert!(first["of_rule"] == 1 && first.get("left_out").is_none(), "{first}");
+    assert!(first["rule"].as_str().is_some_and(|rule| rule.contains('/')), "{first}");
+    assert_eq!(first["operation"], "connect", "{first}");
+    assert!(rest["of_rule"] == 3 && rest["left_out"] == 1, "{rest}");
+    assert!(report(&scene, &[])["findings"].as_array().is_none_or(Vec::is_empty));
+}
+
+#[test]
 fn a_log_of_agents_that_were_killed_is_one_chain() {
     let test = "a_log_of_agents_that_were_killed_is_one_chain";
     if !root(test) {

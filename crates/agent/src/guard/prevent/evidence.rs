@@ -1,4 +1,4 @@
-//! What was denied, by whom and why: told in the log, kept for `aegisbpf why`.
+//! What was denied, by whom and why: told in the log, noted in the audit log, kept for `aegisbpf why`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -13,6 +13,7 @@ use serde_json::{Value as Json, json};
 use zerocopy::FromBytes;
 
 use super::thing;
+use crate::audit::Audit;
 use crate::policy::store::About;
 use crate::render::escape::piece;
 
@@ -116,8 +117,8 @@ impl Evidence {
         self.verdicts.untold += u64::try_from(denials).unwrap_or_default();
     }
 
-    /// Takes in what the kernel told, ends processes that are to be ended, and tells the log.
-    pub(super) fn take(&mut self, records: &[Vec<u8>], about: Option<&About>) {
+    /// Takes in what the kernel told, ends processes that are to be ended, and tells the logs.
+    pub(super) fn take(&mut self, records: &[Vec<u8>], about: Option<&About>, audit: &Audit) {
         let read = |bytes: &Vec<u8>| RecDenial::read_from_prefix(bytes).ok().map(|read| read.0);
         let read: Vec<Option<RecDenial>> = records.iter().map(read).collect();
         let news = news(&read);
@@ -145,6 +146,9 @@ impl Evidence {
             let told = news.contains(&at);
             if told || at + KEPT >= records.len() {
                 let denial = self.denial(&record, bytes, about);
+                if told && matches!(outcome, "denied" | "killed") {
+                    self.note(&denial, outcome, audit);
+                }
                 self.keep(denial, told);
             }
         }
@@ -166,6 +170,18 @@ impl Evidence {
     pub(super) fn by_rule(&self) -> Vec<Json> {
         let one = |((rule, outcome), count): (&(String, &str), &u64)| json!({ "rule": rule, "outcome": outcome, "count": count });
         self.by_rule.iter().map(one).collect()
+    }
+
+    /// For the audit log: one line a minute of each rule, with how many there were since the agent was started.
+    fn note(&self, denial: &Denial, outcome: &'static str, audit: &Audit) {
+        let rule = denial.rule.as_deref().unwrap_or("none");
+        let of_rule = self.by_rule.get(&(rule.to_owned(), outcome));
+        let about = json!({
+            "id": denial.id, "rule": rule, "operation": denial.operation, "object": denial.object,
+            "pid": denial.pid, "uid": denial.uid, "executable": denial.executable,
+            "generation": denial.generation, "of_rule": of_rule,
+        });
+        audit.note_of(rule, outcome, about);
     }
 
     fn keep(&mut self, denial: Denial, told: bool) {

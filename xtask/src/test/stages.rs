@@ -31,7 +31,7 @@ pub(super) const STAGES: &[Stage] = &[
     ("soak", |log| ours(log, &["soak", "--short", "--built"])),
     ("fuzz", fuzz),
     ("guests", |log| ours(log, &["vm-test", "--smoke"])),
-    ("systems", |log| ours(log, &["vm-system", "--built", "--smoke", "life"])),
+    ("systems", |log| ours(log, &["vm-system", "--built", "--smoke"])),
 ];
 
 /// The stage that waits for the kernel most of its time, and the one that computes and takes what it is

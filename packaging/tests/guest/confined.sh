@@ -43,7 +43,7 @@ confined() {
 		context=system_u:system_r:aegisbpf_t:s0
 		;;
 	esac
-	cp /usr/share/doc/aegisbpf/examples/20-enforce.toml "$here/outputs.toml" /etc/aegisbpf/config.d/
+	cp /usr/share/doc/aegisbpf/examples/20-enforce.toml "$here/agent.toml" /etc/aegisbpf/config.d/
 	well install dpkg --configure aegisbpf
 }
 
@@ -199,7 +199,7 @@ figures() {
 pages() {
 	aegisbpf console --listen unix:/run/console.sock > "$work/console" 2>&1 &
 	console=$!
-	within 15 grep -q 'token=' "$work/console" || fail "console: it has no address: $(cat "$work/console")"
+	within 15 grep -qs 'token=' "$work/console" || fail "console: it has no address: $(cat "$work/console")"
 	token=$(sed -n 's/.*token=//p' "$work/console")
 	page() { curl -sS -b "$work/jar" -c "$work/jar" --unix-socket /run/console.sock "http://localhost$1"; }
 	page "/login?token=$token" > "$work/said" 2>&1 || fail "console: $(cat "$work/said")"

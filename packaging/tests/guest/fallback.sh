@@ -1,15 +1,20 @@
-# The package where the kernel has no BPF LSM, as that of most distributions that are told nothing: what is denied is denied by fanotify, as
-# long as an agent runs.
+# The package where BPF is built in and not among the LSMs (`lsm=`), as on many hosts: programs of LSM attach there and are never asked, so
+# nothing may go by them. What is denied is denied by fanotify, as long as an agent runs.
 # shellcheck shell=sh
 # shellcheck disable=SC2154 # what run.sh sets
 
 rule=execution-from-temporary-directory
+
+is_fallback() {
+	[ "$(tell_tier)" = "TIER fallback" ]
+}
 
 installed() {
 	well install dpkg --unpack "$here/this.deb"
 	cp /usr/share/doc/aegisbpf/examples/20-enforce.toml /etc/aegisbpf/config.d/
 	well install dpkg --configure aegisbpf
 	[ "$(systemctl is-active aegisbpf)" = active ] || fail "install: the unit is $(systemctl is-active aegisbpf)"
+	within 10 is_fallback || fail "install: $(tell_tier), where no program of LSM is ever asked"
 	tell_tier
 	pass "install: the unit is active"
 }

@@ -14,8 +14,8 @@ struct {
 	__type(value, struct content);
 } told_contents __weak SEC(".maps");
 
-/* Set by the loader: whether the kernel has storage of inodes. Some have none where BPF is no LSM; there
- * is no map then, and what names it is never verified. */
+/* Set by the loader: whether the kernel has storage of inodes. Some have none where BPF is no LSM;
+ * there is no map then, and what names it is never verified. */
 const volatile struct {
 	__u32 there;
 } inode_storage __weak SEC(".rodata.inodes") = {1};

@@ -38,15 +38,15 @@ const SYSTEMS: &[System] = &[
         upgrades: true,
     },
     System {
-        name: "apparmor",
-        script: "confined apparmor",
-        append: "apparmor=1 lsm=lockdown,capability,landlock,yama,apparmor,bpf",
-        upgrades: false,
-    },
-    System {
         name: "selinux",
         script: "confined selinux",
         append: "selinux=1 enforcing=1 lsm=lockdown,capability,landlock,yama,selinux,bpf",
+        upgrades: false,
+    },
+    System {
+        name: "apparmor",
+        script: "confined apparmor",
+        append: "apparmor=1 lsm=lockdown,capability,landlock,yama,apparmor,bpf",
         upgrades: false,
     },
     System {

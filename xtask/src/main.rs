@@ -52,7 +52,8 @@ usage: cargo xtask COMMAND
   docs [PAGE…]        run the commands that the pages for people show, and compare what they print
   vm-test [KERNEL…]   the agent in guest kernels; with --smoke what there is time for, with --only WORD
                       the tricks of that name
-  vm-system [NAME…]   the Debian package in whole systems, in guests: its life, and under AppArmor
+  vm-system [NAME…]   the Debian package in whole systems, in guests: its life, under AppArmor and
+                      SELinux, and without BPF LSM
   setup [--list]      install, or only list, the Debian packages that are missing
 ";
 

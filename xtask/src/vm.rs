@@ -69,9 +69,8 @@ pub(crate) fn test(kernels: &[String], extent: &Extent) -> Result<Outcome> {
     let payload = Payload::new(&programs, extent.clone())?;
     let all = kernels.is_empty() && *extent == Extent::Whole;
     let boots = boots(&wanted(&mirror, kernels), extent);
-    let found = boots.iter().map(|boot| mirror.kernel(&boot.version));
-    let rows =
-        boot_all(boots.iter().cloned().zip(found.collect::<Vec<_>>()).collect(), &payload, &cache);
+    let found = boots.iter().map(|boot| (boot, mirror.kernel(&boot.version))).collect();
+    let rows = boot_all(found, |(boot, found)| one(found, &payload, &cache, boot));
     let mut outcome = report::table("vm-test", &rows);
     if *extent == Extent::Smoke {
         outcome += count::gate();
@@ -107,14 +106,14 @@ fn boots(kernels: &[String], extent: &Extent) -> Vec<Boot> {
     kernels.iter().flat_map(of).collect()
 }
 
-/// Boots the kernels, [`AT_ONCE`] at a time; each row is printed when it is known.
-fn boot_all(found: Vec<(Boot, Result<Found>)>, payload: &Payload, cache: &Path) -> Vec<Row> {
-    let waiting = Mutex::new(found.into_iter());
+/// Boots guests, [`AT_ONCE`] at a time, in this order; each row is printed when it is known.
+fn boot_all<T: Send>(guests: Vec<T>, boot: impl Fn(T) -> Row + Sync) -> Vec<Row> {
+    let waiting = Mutex::new(guests.into_iter());
     let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
     let boot = || {
         let mut rows = Vec::new();
-        while let Some((boot, found)) = next() {
-            let row = one(found, payload, cache, &boot);
+        while let Some(guest) = next() {
+            let row = boot(guest);
             println!("{}", row.line());
             rows.push(row);
         }

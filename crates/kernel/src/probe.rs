@@ -6,6 +6,7 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
+use libbpf_rs::{MapCore, MapFlags};
 use model::interest::Interest;
 use model::op::{Kind, KindSet};
 
@@ -104,7 +105,28 @@ fn try_one(
         (_, Some(root)) => program.attach_cgroup(root.as_raw_fd()).map(Some),
         _ => program.attach().map(Some),
     });
-    attached.map(drop).map_err(|error| error.to_string())
+    let attached = attached.map_err(|error| error.to_string())?;
+    let is_lsm = matches!(class, Class::Lsm | Class::LsmSleepable);
+    let done = if is_lsm { is_asked(loaded) } else { Ok(()) };
+    drop(attached);
+    done
+}
+
+/// Where the probe programs of LSM count how often they were asked.
+const ASKED: &str = ".data.asked";
+
+/// Opens a file: whether the programs of LSM that are attached are asked. Where BPF is built in and stands in no
+/// list of LSMs (`lsm=`), as on many hosts, they attach and never are.
+fn is_asked(loaded: &Loaded) -> Result<(), String> {
+    let map = loaded.map_where(|name| name.ends_with(ASKED));
+    let map = map.ok_or_else(|| format!("{ASKED} is not in the object"))?;
+    let count = || map.lookup(&0u32.to_ne_bytes(), MapFlags::ANY).map_err(|e| e.to_string());
+    let before = count()?;
+    File::open("/").map_err(|error| error.to_string())?;
+    if count()? == before {
+        return Err("BPF is not among the LSMs of this kernel (lsm= at boot)".to_owned());
+    }
+    Ok(())
 }
 
 /// Opens the root of the version 2 hierarchy.

@@ -21,18 +21,9 @@ is_nameless() {
 	[ -z "$(named)" ]
 }
 
-# Groups of fanotify with marks; the agent is the only one here that has them.
-marks() {
-	grep -l '^fanotify' /proc/[0-9]*/fdinfo/* 2> /dev/null
-}
-
 install_package() {
 	apt-get install -qq -y --allow-downgrades -o APT::Sandbox::User=root "$here/$1" > "$work/apt" 2>&1 ||
 		fail "$2: apt-get ended with $?: $(tail -n 3 "$work/apt")"
-}
-
-has_alert() {
-	aegisbpf alerts -o json | grep -F "\"$1\"" | grep -qF "\"$2\""
 }
 
 installed() {
@@ -41,7 +32,7 @@ installed() {
 	[ "$(systemctl is-active aegisbpf)" = active ] || fail "install: the unit is $(systemctl is-active aegisbpf)"
 	[ "$(systemctl is-enabled aegisbpf)" = enabled ] || fail "install: the unit is not started with the host"
 	named | grep -q '^/sys/fs/cgroup/system.slice/aegisbpf.service$' || fail "install: it has no cgroup of its own"
-	echo "TIER $(aegisbpf doctor | sed -n 's/^tier *//p')"
+	tell_tier
 	pass "install: the unit is active"
 }
 

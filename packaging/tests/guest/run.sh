@@ -27,12 +27,12 @@ fail() {
 
 # Waits at most so many seconds until a command succeeds.
 within() {
-	seconds=$1
+	read -r up _ < /proc/uptime
+	end=$((${up%.*} + $1))
 	shift
-	tries=$((seconds * 10))
 	until "$@"; do
-		tries=$((tries - 1))
-		[ "$tries" -gt 0 ] || return 1
+		read -r up _ < /proc/uptime
+		[ "${up%.*}" -le "$end" ] || return 1
 		sleep 0.1
 	done
 }
@@ -40,6 +40,28 @@ within() {
 # The process of the guard or the worker.
 pid_of() {
 	aegisbpf status -o json | sed -n "/\"$1\"/,/}/s/.*\"pid\": \\([0-9]*\\).*/\\1/p" | head -n 1
+}
+
+# A command that the operator gives; what it says is kept, and told if it fails.
+well() {
+	what=$1
+	shift
+	"$@" > "$work/said" 2>&1 || fail "$what: $* ended with $?: $(tail -n 20 "$work/said")"
+}
+
+# Groups of fanotify with marks; the agent is the only one here that has them.
+marks() {
+	grep -l '^fanotify' /proc/[0-9]*/fdinfo/* 2> /dev/null
+}
+
+# Whether an alert of this rule was told that has this word.
+has_alert() {
+	aegisbpf alerts -o json | grep -F "\"$1\"" | grep -qF "\"$2\""
+}
+
+# Asked of the agent: `aegisbpf doctor` would load and attach everything once more.
+tell_tier() {
+	echo "TIER $(aegisbpf status -o json | sed -n 's/^ *"tier": "\(.*\)".*/\1/p' | head -n 1)"
 }
 
 # One line of the status of a process.

@@ -24,6 +24,7 @@ const FILES: &[(&str, &str)] = &[
     (METRICS_UNIT, "usr/share/aegisbpf/prometheus/aegisbpf-metrics.service"),
     // Not where AppArmor would load it: a profile that is too narrow would blind the agent.
     ("packaging/apparmor/usr.bin.aegisbpf", "usr/share/aegisbpf/apparmor/usr.bin.aegisbpf"),
+    ("packaging/apparmor/quarantine", "usr/share/aegisbpf/apparmor/quarantine"),
     ("packaging/selinux/aegisbpf.te", "usr/share/aegisbpf/selinux/aegisbpf.te"),
     ("packaging/selinux/aegisbpf.fc", "usr/share/aegisbpf/selinux/aegisbpf.fc"),
     ("packaging/selinux/aegisbpf.if", "usr/share/aegisbpf/selinux/aegisbpf.if"),

@@ -14,6 +14,12 @@ struct {
 	__type(value, struct content);
 } told_contents __weak SEC(".maps");
 
+/* Set by the loader: whether the kernel has storage of inodes. Some have none where BPF is no LSM;
+ * there is no map then, and what names it is never verified. */
+const volatile struct {
+	__u32 there;
+} inode_storage __weak SEC(".rodata.inodes") = {1};
+
 /* Finds what the tables say of what the executable of a process holds. Before all else is found,
  * and not on the way, for the room on the stack. */
 __weak __noinline int find_content(struct subject *subject, __u64 epoch)
@@ -36,7 +42,7 @@ static __noinline int take_content(struct task_struct *task, struct subject *sub
 	struct content *told;
 	struct file *file;
 
-	if (!subject)
+	if (!subject || !inode_storage.there)
 		return 0;
 	file = mm ? mm->exe_file : NULL;
 	told = file ? bpf_inode_storage_get(&told_contents, file->f_inode, 0, 0) : NULL;

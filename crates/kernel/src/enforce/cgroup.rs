@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use libbpf_rs::{Link, OpenObject};
+use libbpf_rs::{Link, MapType, OpenObject};
 use model::policy::{Operation, Operations};
 
 use super::arm::{self, Arming};
@@ -43,6 +43,9 @@ const UNUSED: &[&str] = &[
     "missed",
     "no_subject",
 ];
+/// The map in storage of inodes: some kernels have none where BPF is no LSM, and this way of enforcing is
+/// for those. Without it nobody knows what the programs hold that ran before files were hashed.
+const IN_INODES: &str = "told_contents";
 /// The programs, and the operations that each is needed for. What processes pass on comes first.
 pub(super) const PROGRAMS: &[(&str, &[Operation])] = &[
     ("fallback_exec", EVERY),
@@ -108,7 +111,9 @@ impl Network {
         let differs = [u64::from(options.blob_bytes), about.ino()];
         let pins = options.pins.as_deref().map(|root| Pins::new(root, FALLBACK.sha256(), &differs));
         let pins = pins.transpose()?;
-        let loaded = load(options.blob_bytes, pins.as_ref())?;
+        // Where it cannot be found out, the kernel says it of the map.
+        let inodes = MapType::InodeStorage.is_supported().unwrap_or(true);
+        let loaded = load(options.blob_bytes, pins.as_ref(), inodes)?;
         let mut maps = BTreeMap::new();
         for (name, known) in PINNED.iter().filter(|(name, _)| !UNUSED.contains(name)) {
             // What no program of these uses is not there.
@@ -234,19 +239,19 @@ impl Network {
     }
 }
 
-fn load(blob_bytes: u32, pins: Option<&Pins>) -> Result<Loaded, Error> {
+fn load(blob_bytes: u32, pins: Option<&Pins>, inodes: bool) -> Result<Loaded, Error> {
     let hooks = Hooks::read();
     let template = inner("generation", blob_bytes)?;
     Loaded::accepted(
         &FALLBACK,
         |section| hooks.missing(section),
-        |opened| prepare(opened, blob_bytes, &template, pins),
+        |opened| prepare(opened, (blob_bytes, inodes), &template, pins),
     )
 }
 
 fn prepare(
     opened: &mut OpenObject,
-    blob_bytes: u32,
+    (blob_bytes, inodes): (u32, bool),
     template: &libbpf_rs::MapHandle,
     pins: Option<&Pins>,
 ) -> Result<(), Error> {
@@ -255,7 +260,7 @@ fn prepare(
         let name = map.name().to_string_lossy().into_owned();
         let fail =
             |error: libbpf_rs::Error| Error::map("of the object", &format!("{name}: {error}"));
-        if UNUSED.contains(&name.as_str()) {
+        if UNUSED.contains(&name.as_str()) || (!inodes && name == IN_INODES) {
             map.set_autocreate(false).map_err(fail)?;
             continue;
         }
@@ -266,6 +271,9 @@ fn prepare(
         } else if name.ends_with(".rodata.tier") {
             // No program of cgroups may signal before Linux 6.13.
             set(&mut map, &[PROVIDER, 0].map(u32::to_ne_bytes).concat());
+        }
+        if name.ends_with(".rodata.inodes") {
+            set(&mut map, &u32::from(inodes).to_ne_bytes());
         }
         let pin = pins.and_then(|pins| Some(pins.map(known(&name)?)));
         if let Some(pin) = pin.filter(|pin| pin.exists()) {

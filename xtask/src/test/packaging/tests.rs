@@ -50,6 +50,24 @@ fn capabilities_are_the_same_everywhere() {
 }
 
 #[test]
+fn what_lets_rules_move_files_gives_the_same_capabilities_everywhere() {
+    let unit = read("packaging/systemd/quarantine.conf");
+    let unit = words(unit.lines().filter_map(|line| line.strip_prefix("CapabilityBoundingSet=")));
+    assert_eq!(unit.len(), 7, "{unit:?}");
+
+    let profile = read("packaging/apparmor/quarantine");
+    let lines = profile.lines().filter_map(|line| line.strip_prefix("capability "));
+    assert_eq!(words(lines.map(|line| line.trim_end_matches(','))), unit);
+
+    let module = read("packaging/selinux/aegisbpf.te");
+    let (_, tunable) = module.split_once("tunable_policy(`aegisbpf_quarantine'").unwrap();
+    let (tunable, _) = tunable.split_once("')").unwrap();
+    let lines =
+        tunable.lines().filter_map(|line| line.split_once("self:capability")?.1.split_once(' '));
+    assert_eq!(words(lines.map(|(_, list)| list.trim_matches(['{', '}', ';', ' ']))), unit);
+}
+
+#[test]
 fn the_unit_does_not_restart_what_an_operator_must_mend() {
     let unit = read("packaging/systemd/aegisbpf.service");
     let line = unit.lines().find(|line| line.starts_with("RestartPreventExitStatus=")).unwrap();
@@ -87,6 +105,7 @@ fn alerts_ask_only_for_figures_that_there_are_and_each_has_a_test() {
 fn names_that_readers_know_lead_to_files() {
     for path in [
         "packaging/apparmor/usr.bin.aegisbpf",
+        "packaging/apparmor/quarantine",
         "packaging/selinux/aegisbpf.te",
         "packaging/selinux/aegisbpf.fc",
         "packaging/selinux/aegisbpf.if",

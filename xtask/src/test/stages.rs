@@ -31,7 +31,7 @@ pub(super) const STAGES: &[Stage] = &[
     ("soak", |log| ours(log, &["soak", "--short", "--built"])),
     ("fuzz", fuzz),
     ("guests", |log| ours(log, &["vm-test", "--smoke"])),
-    ("systems", |log| ours(log, &["vm-system", "--built", "--smoke"])),
+    ("systems", |log| ours(log, SYSTEMS)),
 ];
 
 /// The stage that waits for the kernel most of its time, and the one that computes and takes what it is
@@ -39,6 +39,8 @@ pub(super) const STAGES: &[Stage] = &[
 pub(super) const WAITING: &str = "root";
 pub(super) const BESIDE: &str = "fuzz";
 
+/// The guests that there is time for.
+const SYSTEMS: &[&str] = &["vm-system", "--built", "--smoke", "life", "selinux", "apparmor"];
 const FMT: &[&str] = &["fmt", "--all", "--check", "--", "--color", "never"];
 const CLIPPY: &[&str] = &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
 

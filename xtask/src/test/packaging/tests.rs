@@ -68,6 +68,26 @@ fn what_lets_rules_move_files_gives_the_same_capabilities_everywhere() {
 }
 
 #[test]
+fn the_agent_has_its_lists_of_system_calls_wherever_it_is_packaged() {
+    let starts = [
+        ("packaging/systemd/aegisbpf.service", "ExecStart=/usr/bin/aegisbpf run --seccomp\n"),
+        ("packaging/container/Containerfile", "\nCMD [\"run\", \"--seccomp\"]\n"),
+    ];
+    for (file, start) in starts {
+        assert!(read(file).contains(start), "{file}");
+    }
+}
+
+#[test]
+fn the_chart_names_the_image_that_releases_push() {
+    let values = read("packaging/helm/aegisbpf/values.yaml");
+    let named = values.lines().find_map(|line| line.trim().strip_prefix("repository: ")).unwrap();
+    let release = read(".github/workflows/release.yml");
+    let pushed = release.lines().find_map(|line| line.trim().strip_prefix("IMAGE: ")).unwrap();
+    assert_eq!(named, pushed);
+}
+
+#[test]
 fn the_unit_does_not_restart_what_an_operator_must_mend() {
     let unit = read("packaging/systemd/aegisbpf.service");
     let line = unit.lines().find(|line| line.starts_with("RestartPreventExitStatus=")).unwrap();

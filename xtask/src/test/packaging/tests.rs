@@ -88,6 +88,21 @@ fn the_chart_names_the_image_that_releases_push() {
 }
 
 #[test]
+fn packages_make_the_directories_of_operators_alike() {
+    let tmpfiles = read("packaging/tmpfiles.d/aegisbpf.conf");
+    let tmpfiles = tmpfiles.lines().filter_map(|line| line.strip_prefix("d /etc/aegisbpf/"));
+    let tmpfiles: BTreeSet<&str> = tmpfiles.filter_map(|rest| rest.split(' ').next()).collect();
+    let spec = read("packaging/rpm/aegisbpf.spec");
+    let spec = spec.lines().filter_map(|line| line.strip_prefix("%dir /etc/aegisbpf/"));
+    assert_eq!(tmpfiles, spec.collect());
+    let tree = read("xtask/src/dist/tree.rs");
+    for place in &tmpfiles {
+        assert!(tree.contains(&format!("\"etc/aegisbpf/{place}\"")), "{place}");
+    }
+    assert!(tmpfiles.contains("suppressions.d"), "{tmpfiles:?}");
+}
+
+#[test]
 fn the_unit_does_not_restart_what_an_operator_must_mend() {
     let unit = read("packaging/systemd/aegisbpf.service");
     let line = unit.lines().find(|line| line.starts_with("RestartPreventExitStatus=")).unwrap();

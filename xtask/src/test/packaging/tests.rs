@@ -79,6 +79,17 @@ fn the_agent_has_its_lists_of_system_calls_wherever_it_is_packaged() {
 }
 
 #[test]
+fn the_user_of_the_worker_is_the_same_in_image_and_chart() {
+    let image = read("packaging/container/Containerfile");
+    let (_, user) = image.split_once("echo 'aegisbpf:x:").unwrap();
+    let (user, _) = user.split_once(':').unwrap();
+    assert!(image.contains(&format!("'aegisbpf:x:{user}:{user}:")), "its group");
+    assert!(image.contains(&format!("\nUSER 0:{user}\n")));
+    let chart = read("packaging/helm/aegisbpf/templates/daemonset.yaml");
+    assert!(chart.contains(&format!(" runAsGroup: {user}\n")));
+}
+
+#[test]
 fn the_chart_names_the_image_that_releases_push() {
     let values = read("packaging/helm/aegisbpf/values.yaml");
     let named = values.lines().find_map(|line| line.trim().strip_prefix("repository: ")).unwrap();

@@ -29,11 +29,16 @@ use crate::seccomp::Kind;
 /// Where the lock and the control socket live unless said otherwise.
 pub(crate) const RUNTIME_DIR: &str = "/run/aegisbpf";
 
+/// The table of `exit`, in short; a test compares the two.
+pub(crate) const EXITS: &str = "Exit codes: 0 ok, 1 failed, 2 usage, 3 not running, 4 permission, \
+    66 no rules, 69 no answer, 70 internal fault, 71 no sensor, 73 runtime directory, 75 second agent, \
+    78 rules or configuration, 80 no BTF, 81 modified programs. What to do about each: \
+    /usr/share/doc/aegisbpf/docs/reference/exit-codes.md";
+
 /// Sees what happens on this host, detects what should not, and says so.
 #[derive(Debug, Parser)]
 #[command(name = "aegisbpf", version, propagate_version = true, disable_help_subcommand = true)]
-#[command(after_help = "Exit codes: 0 ok, 1 failed, 2 usage, 3 not running, 4 permission; \
-                        the others are in docs/reference/exit-codes.md.")]
+#[command(after_help = EXITS)]
 pub(crate) struct Cli {
     /// Which process of a running agent this is, for the privileged half
     #[arg(long, hide = true, value_name = "NAME")]

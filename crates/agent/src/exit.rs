@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_reference_page_lists_exactly_these_codes() {
+    fn the_reference_page_and_the_help_list_exactly_these_codes() {
         let page = include_str!("../../../docs/reference/exit-codes.md");
         let (page, _) = page.split_once("# Exit codes of `kestrel`").unwrap();
         let listed: Vec<u8> = page
@@ -143,6 +143,9 @@ mod tests {
             .collect();
         let defined: Vec<u8> = Exit::ALL.iter().map(|exit| *exit as u8).collect();
         assert_eq!(listed, defined);
+        let help = crate::cli::EXITS.split([' ', ',']);
+        let named: Vec<u8> = help.filter_map(|word| word.parse().ok()).collect();
+        assert_eq!(named, defined);
     }
 
     #[test]

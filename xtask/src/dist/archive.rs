@@ -1,5 +1,6 @@
 //! `aegisbpf-VERSION-x86_64.tar.gz`: the tree for systems without packages of ours.
 
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -9,7 +10,18 @@ use super::{VERSION, emptied, epoch, folder};
 use crate::sh;
 
 /// Pages that one reads before anything is installed.
-const BESIDE: &[&str] = &["README.md", "LICENSE-APACHE", "LICENSE-GPL2", "docs/install.md"];
+const BESIDE: &[&str] = &[
+    "README.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "LICENSE-APACHE",
+    "LICENSE-GPL2",
+];
+/// What they lead to, and where it is in the tree.
+const LINKS: &[(&str, &str)] =
+    &[("docs", "usr/share/doc/aegisbpf/docs"), ("rules", "usr/lib/aegisbpf/rules")];
 
 /// The archive; the same source gives the same bytes.
 pub(super) fn make(key: Option<&Path>) -> Result<PathBuf> {
@@ -18,8 +30,10 @@ pub(super) fn make(key: Option<&Path>) -> Result<PathBuf> {
     let root = above.join(&name);
     tree::lay(&root, &Shells { zsh: "usr/share/zsh/site-functions" }, key)?;
     for page in BESIDE {
-        let file = page.rsplit('/').next().unwrap_or(page);
-        tree::put(&sh::at(page), &root.join(file), 0o644)?;
+        tree::put(&sh::at(page), &root.join(page), 0o644)?;
+    }
+    for (link, place) in LINKS {
+        symlink(place, root.join(link))?;
     }
     let plain = folder()?.join(format!("{name}.tar"));
     let mut tar = sh::cmd("tar");

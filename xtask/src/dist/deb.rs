@@ -20,20 +20,21 @@ pub(super) fn make(key: Option<&Path>) -> Result<PathBuf> {
     let root = folder()?.join("deb");
     tree::lay(&root, &Shells { zsh: "usr/share/zsh/vendor-completions" }, key)?;
     let source = sh::at("packaging/debian");
-    let pages = root.join("usr/share/doc/aegisbpf");
+    let pages = root.join(tree::DOCUMENTS);
     tree::put(&source.join("copyright"), &pages.join("copyright"), 0o644)?;
     let overrides = root.join("usr/share/lintian/overrides/aegisbpf");
     tree::put(&source.join("lintian-overrides"), &overrides, 0o644)?;
     let bills = sbom::write(&pages)?;
     let changes = pages.join("changelog.Debian");
-    fs::write(&changes, changelog()?)?;
+    let template = fs::read_to_string(source.join("control"))?;
+    fs::write(&changes, changelog(&template)?)?;
     tree::compress(bills.into_iter().chain([changes]))?;
     let about = created(root.join("DEBIAN"))?;
     for script in SCRIPTS {
         tree::put(&source.join(script), &about.join(script), 0o755)?;
     }
     fs::write(about.join("conffiles"), CONFFILES)?;
-    describe(&root, &about)?;
+    describe(&root, &about, &template)?;
     let package = folder()?.join(format!("aegisbpf_{VERSION}-{REVISION}_amd64.deb"));
     let mut build = sh::cmd("dpkg-deb");
     build.env("SOURCE_DATE_EPOCH", epoch()?).args(["--root-owner-group", "-Zxz", "-z1", "--build"]);
@@ -42,7 +43,7 @@ pub(super) fn make(key: Option<&Path>) -> Result<PathBuf> {
 }
 
 /// `control`, and the sums of all files; dpkg itself minds those of the administrator.
-fn describe(root: &Path, about: &Path) -> Result<()> {
+fn describe(root: &Path, about: &Path, template: &str) -> Result<()> {
     let files: Vec<String> = tree::files(root)?
         .into_iter()
         .filter(|file| !file.starts_with("DEBIAN/") && !file.starts_with("etc/"))
@@ -51,7 +52,6 @@ fn describe(root: &Path, about: &Path) -> Result<()> {
     for file in &files {
         bytes += fs::metadata(root.join(file))?.len();
     }
-    let template = fs::read_to_string(sh::at("packaging/debian/control"))?;
     let text = template
         .replace("@VERSION@", &format!("{VERSION}-{REVISION}"))
         .replace("@SIZE@", &bytes.div_ceil(1024).to_string())
@@ -78,11 +78,13 @@ fn libraries(root: &Path) -> Result<String> {
     Ok(list.context("dpkg-shlibdeps names no libraries")?.to_owned())
 }
 
-/// What Debian wants to know; what changed is in the other changelog.
-fn changelog() -> Result<String> {
+/// What Debian wants to know, by whom `control` names; what changed is in the other changelog.
+fn changelog(control: &str) -> Result<String> {
+    let maintainer = control.lines().find_map(|line| line.strip_prefix("Maintainer: "));
+    let maintainer = maintainer.context("packaging/debian/control names no maintainer")?;
     let date = sh::capture(sh::cmd("date").args(["-u", "-R", "-d", &format!("@{}", epoch()?)]))?;
     Ok(format!(
         "aegisbpf ({VERSION}-{REVISION}) unstable; urgency=medium\n\n  * Release {VERSION}; see \
-         changelog.gz.\n\n -- AegisBPF maintainers <maintainers@aegisbpf.example>  {date}"
+         changelog.gz.\n\n -- {maintainer}  {date}"
     ))
 }

@@ -13,7 +13,7 @@ pub(super) fn make(key: Option<&Path>) -> Result<PathBuf> {
     let above = emptied(folder()?.join("rpm"))?;
     let root = above.join("tree");
     tree::lay(&root, &Shells { zsh: "usr/share/zsh/site-functions" }, key)?;
-    let pages = root.join("usr/share/doc/aegisbpf");
+    let pages = root.join(tree::DOCUMENTS);
     sbom::write(&pages)?;
     for licence in ["LICENSE-APACHE", "LICENSE-GPL2"] {
         tree::put(&sh::at(licence), &pages.join(licence), 0o644)?;

@@ -33,12 +33,19 @@ const FILES: &[(&str, &str)] = &[
 /// What gives Prometheus an address.
 const METRICS_UNIT: &str = "packaging/systemd/aegisbpf-metrics.service";
 
+/// A page that those of `docs/` lead to; it is beside them as in the repository.
+const SECURITY: &str = "SECURITY.md";
+
+/// Where pages are.
+pub(super) const DOCUMENTS: &str = "usr/share/doc/aegisbpf";
+
 /// Where operators put what is theirs.
 const EMPTY: &[&str] = &[
     "etc/aegisbpf/config.d",
     "etc/aegisbpf/rules.d",
     "etc/aegisbpf/packs.d",
     "etc/aegisbpf/policies.d",
+    "etc/aegisbpf/suppressions.d",
     "etc/aegisbpf/keys",
 ];
 
@@ -82,7 +89,12 @@ pub(super) fn lay(root: &Path, shells: &Shells, key: Option<&Path>) -> Result<()
     for ((shell, ..), place) in SHELLS.iter().zip(places) {
         completions(shell, &root.join(place), ask_built)?;
     }
-    let changes = root.join("usr/share/doc/aegisbpf/changelog");
+    let documents = root.join(DOCUMENTS);
+    for page in files(&sh::at("docs"))?.iter().map(|page| format!("docs/{page}")) {
+        put(&sh::at(&page), &documents.join(&page), FILE)?;
+    }
+    put(&sh::at(SECURITY), &documents.join(SECURITY), FILE)?;
+    let changes = documents.join("changelog");
     put(&sh::at("CHANGELOG.md"), &changes, FILE)?;
     let manual = root.join("usr/share/man/man1");
     let pages: Vec<_> = fs::read_dir(&manual)?.collect::<Result<_, _>>()?;

@@ -32,6 +32,7 @@ const CHECKS: &[Check] = &[
     ("release", &["openssl"], release),
     ("deb", &["dpkg-deb", "dpkg-shlibdeps", "lintian"], deb),
     ("deb-life", &["debootstrap"], life),
+    ("image", &["debootstrap", "setpriv", "pgrep"], image),
     ("rpm", &["rpmbuild", "rpm"], rpm),
     ("tarball", &["tar"], tarball),
     ("bills", &["python3"], bills),
@@ -189,8 +190,19 @@ fn deb(log: &mut Log) -> Result<Verdict> {
     log.all(&mut [lint])
 }
 
-/// Installs, upgrades, removes and purges the package in a clean system, which is fetched once.
+/// Installs, upgrades, removes and purges the package in a clean system.
 fn life(log: &mut Log) -> Result<Verdict> {
+    in_clean_system(log, "deb-life.sh", &[made(".deb")?])
+}
+
+/// Runs the package as the image and the chart do, without what makes containers.
+fn image(log: &mut Log) -> Result<Verdict> {
+    let recipe = sh::at("packaging/container/Containerfile");
+    in_clean_system(log, "image.sh", &[made(".deb")?, recipe])
+}
+
+/// Runs a script of `packaging/tests` as root with a clean system, which is fetched once.
+fn in_clean_system(log: &mut Log, script: &str, args: &[PathBuf]) -> Result<Verdict> {
     if sh::root_prefix().is_none() {
         return Ok(Verdict::Skipped("needs root, or sudo without a password".into()));
     }
@@ -201,8 +213,8 @@ fn life(log: &mut Log) -> Result<Verdict> {
         remove()?;
         return Ok(Verdict::Skipped(format!("debootstrap cannot fetch {DEBIAN}")));
     }
-    let mut live = sh::as_root(sh::at("packaging/tests/deb-life.sh"))?;
-    let verdict = log.run(live.arg(&chroot).arg(made(".deb")?));
+    let mut try_out = sh::as_root(sh::at("packaging/tests").join(script))?;
+    let verdict = log.run(try_out.arg(&chroot).args(args));
     remove()?;
     Ok(Verdict::Ran(if verdict? { Outcome::PASS } else { Outcome::FAIL }))
 }

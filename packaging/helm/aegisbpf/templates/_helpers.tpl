@@ -22,3 +22,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end -}}
 {{- end }}
+
+{{- /* Files that values bring, and where below /etc/aegisbpf the agent looks for them. */ -}}
+{{- define "aegisbpf.places" -}}
+rules: rules.d
+policies: policies.d
+config: config.d
+suppressions: suppressions.d
+keys: keys
+{{- end }}

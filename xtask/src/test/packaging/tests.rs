@@ -68,6 +68,52 @@ fn what_lets_rules_move_files_gives_the_same_capabilities_everywhere() {
 }
 
 #[test]
+fn the_agent_has_its_lists_of_system_calls_wherever_it_is_packaged() {
+    let starts = [
+        ("packaging/systemd/aegisbpf.service", "ExecStart=/usr/bin/aegisbpf run --seccomp\n"),
+        ("packaging/container/Containerfile", "\nCMD [\"run\", \"--seccomp\"]\n"),
+    ];
+    for (file, start) in starts {
+        assert!(read(file).contains(start), "{file}");
+    }
+}
+
+#[test]
+fn the_user_of_the_worker_is_the_same_in_image_and_chart() {
+    let image = read("packaging/container/Containerfile");
+    let (_, user) = image.split_once("echo 'aegisbpf:x:").unwrap();
+    let (user, _) = user.split_once(':').unwrap();
+    assert!(image.contains(&format!("'aegisbpf:x:{user}:{user}:")), "its group");
+    assert!(image.contains(&format!("\nUSER 0:{user}\n")));
+    let chart = read("packaging/helm/aegisbpf/templates/daemonset.yaml");
+    assert!(chart.contains(&format!(" runAsGroup: {user}\n")));
+}
+
+#[test]
+fn the_chart_names_the_image_that_releases_push() {
+    let values = read("packaging/helm/aegisbpf/values.yaml");
+    let named = values.lines().find_map(|line| line.trim().strip_prefix("repository: ")).unwrap();
+    let release = read(".github/workflows/release.yml");
+    let pushed = release.lines().find_map(|line| line.trim().strip_prefix("IMAGE: ")).unwrap();
+    assert_eq!(named, pushed);
+}
+
+#[test]
+fn packages_make_the_directories_of_operators_alike() {
+    let tmpfiles = read("packaging/tmpfiles.d/aegisbpf.conf");
+    let tmpfiles = tmpfiles.lines().filter_map(|line| line.strip_prefix("d /etc/aegisbpf/"));
+    let tmpfiles: BTreeSet<&str> = tmpfiles.filter_map(|rest| rest.split(' ').next()).collect();
+    let spec = read("packaging/rpm/aegisbpf.spec");
+    let spec = spec.lines().filter_map(|line| line.strip_prefix("%dir /etc/aegisbpf/"));
+    assert_eq!(tmpfiles, spec.collect());
+    let tree = read("xtask/src/dist/tree.rs");
+    for place in &tmpfiles {
+        assert!(tree.contains(&format!("\"etc/aegisbpf/{place}\"")), "{place}");
+    }
+    assert!(tmpfiles.contains("suppressions.d"), "{tmpfiles:?}");
+}
+
+#[test]
 fn the_unit_does_not_restart_what_an_operator_must_mend() {
     let unit = read("packaging/systemd/aegisbpf.service");
     let line = unit.lines().find(|line| line.starts_with("RestartPreventExitStatus=")).unwrap();

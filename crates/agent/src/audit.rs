@@ -4,6 +4,7 @@
 mod look;
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -11,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-use capture::audit::{Lines, Log, LogError, Options, Read, Signer};
+use capture::audit::{KEY_MAX, Lines, Log, LogError, Options, Read, Signer};
 use serde_json::{Map, Value as Json, json};
 
 use crate::exit::{Exit, Failure};
@@ -84,11 +85,7 @@ impl Audit {
     /// The same for the guard, who begins new files so that no more than `bytes` are kept: signed with the
     /// key of a file if one is given.
     pub(crate) fn signed(state: &Path, bytes: u64, key: Option<&Path>) -> Result<Audit, Failure> {
-        let signer = key.map(Signer::read).transpose();
-        let signer = signer.map_err(|error| {
-            let help = "make one with `ssh-keygen -t ed25519 -N '' -f FILE`";
-            Failure::new(Exit::Usage, format!("the audit key cannot be used: {error}")).help(help)
-        })?;
+        let signer = key.map(signer).transpose()?;
         let options = Options::default();
         let file_bytes = bytes / u64::try_from(options.files).unwrap_or(1);
         Ok(Audit::new(state, Options { file_bytes, ..options }, signer))
@@ -269,6 +266,17 @@ impl Audit {
     }
 }
 
+/// Reads the key that signs. Whoever else has it could write a log that looks signed.
+fn signer(path: &Path) -> Result<Signer, Failure> {
+    let unusable = |error: &dyn Display| {
+        let help = "make one with `ssh-keygen -t ed25519 -N '' -f FILE`";
+        Failure::new(Exit::Config, format!("the audit key cannot be used: {error}")).help(help)
+    };
+    let bytes = files::read_bytes(path, KEY_MAX, files::Trust::Private);
+    let bytes = bytes.map_err(|error| unusable(&error))?;
+    Signer::new(&String::from_utf8_lossy(&bytes), path).map_err(|error| unusable(&error))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -286,6 +294,23 @@ mod tests {
         );
         assert!(found[1]["too_long"].as_u64() > Some(1000) && found.len() == 2);
         assert_eq!(audit.lost(), 0);
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_signs_nothing() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let key = dir.path().join("key");
+        let mut make = std::process::Command::new("ssh-keygen");
+        make.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key);
+        assert!(make.status().unwrap().success());
+        let signed = || Audit::signed(dir.path(), 1 << 20, Some(&key));
+        assert!(signed().is_ok(), "as ssh-keygen makes it");
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let refused = signed().unwrap_err();
+        assert_eq!(refused.exit, Exit::Config);
+        let told = refused.to_string();
+        assert!(told.contains("key: open to others") && told.contains("mode 644"), "{told}");
     }
 
     #[test]

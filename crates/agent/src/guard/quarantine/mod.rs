@@ -230,9 +230,14 @@ pub(crate) fn settle(
     Ok((vault, messages))
 }
 
-/// The same for an agent that starts, if there ever was a file in quarantine.
+/// Whether there ever was a file in quarantine.
+pub(crate) fn is_there(state: &Path) -> bool {
+    state.join(VAULT).exists()
+}
+
+/// The same for an agent that starts, if there is anything to settle.
 pub(crate) fn settle_at_start(state: &Path, audit: &Audit) {
-    if !state.join(VAULT).exists() {
+    if !is_there(state) {
         return;
     }
     if let Err(refusal) = settle(state, Limits::default(), audit) {

@@ -4,6 +4,7 @@
 mod look;
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -11,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-use capture::audit::{Lines, Log, LogError, Options, Read, Signer};
+use capture::audit::{KEY_MAX, Lines, Log, LogError, Options, Read, Signer};
 use serde_json::{Map, Value as Json, json};
 
 use crate::exit::{Exit, Failure};
@@ -75,12 +76,17 @@ impl Seen {
     }
 }
 
-/// The key of a file that signs the log, if one is named.
+/// The key of a file that signs the log, if one is named. Whoever else has it could write a log that looks signed.
 pub(crate) fn key(file: Option<&Path>) -> Result<Option<Signer>, Failure> {
-    file.map(Signer::read).transpose().map_err(|error| {
-        Failure::new(Exit::Usage, format!("the audit key cannot be used: {error}"))
-            .help("make one with `ssh-keygen -t ed25519 -N '' -f FILE`")
-    })
+    let unusable = |error: &dyn Display| {
+        let help = "make one with `ssh-keygen -t ed25519 -N '' -f FILE`";
+        Failure::new(Exit::Config, format!("the audit key cannot be used: {error}")).help(help)
+    };
+    let Some(path) = file else { return Ok(None) };
+    let bytes = files::read_bytes(path, KEY_MAX, files::Trust::Private);
+    let bytes = bytes.map_err(|error| unusable(&error))?;
+    let key = Signer::new(&String::from_utf8_lossy(&bytes), path);
+    key.map(Some).map_err(|error| unusable(&error))
 }
 
 impl Audit {
@@ -288,6 +294,23 @@ mod tests {
         );
         assert!(found[1]["too_long"].as_u64() > Some(1000) && found.len() == 2);
         assert_eq!(audit.lost(), 0);
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_signs_nothing() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let key = dir.path().join("key");
+        let mut make = std::process::Command::new("ssh-keygen");
+        make.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key);
+        assert!(make.status().unwrap().success());
+        let signed = || Audit::signed(dir.path(), 1 << 20, Some(&key));
+        assert!(signed().is_ok(), "as ssh-keygen makes it");
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let refused = signed().unwrap_err();
+        assert_eq!(refused.exit, Exit::Config);
+        let told = refused.to_string();
+        assert!(told.contains("key: open to others") && told.contains("mode 644"), "{told}");
     }
 
     #[test]

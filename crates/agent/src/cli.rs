@@ -70,7 +70,7 @@ pub(crate) enum Command {
     /// Allow something for a while, whoever denies it
     #[command(subcommand)]
     Allow(adhoc::AllowCommand),
-    /// Tell why something was denied, or which rules are about a process
+    /// List what was denied, tell why something was, or which rules are about a process
     Why(policy::WhyArgs),
     /// Switch all enforcement off and on again
     #[command(subcommand)]
@@ -417,6 +417,9 @@ pub(crate) struct ClientArgs {
 /// Options of `doctor`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DoctorArgs {
+    /// Runtime directory of the agent that is asked where whoever runs this may not try for himself
+    #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
+    pub(crate) runtime_dir: PathBuf,
     /// Form of the report
     #[arg(short, long, value_name = "FORM", default_value = "text")]
     pub(crate) output: Output,
@@ -434,7 +437,7 @@ pub(crate) struct StreamArgs {
     /// Go on with what happens from now
     #[arg(short, long)]
     pub(crate) follow: bool,
-    /// Stop after this many
+    /// The newest of those that the agent has, at most this many; with --follow, stop after this many
     #[arg(short = 'n', long, value_name = "N")]
     pub(crate) lines: Option<u64>,
 }

@@ -220,6 +220,8 @@ fn problem(status: &str, body: &str, socket: &str) -> Failure {
         "409" => Failure::new(Exit::Failed, detail),
         "422" => Failure::new(Exit::Config, detail),
         "403" => Failure::new(Exit::Permission, detail),
+        "429" => Failure::new(Exit::Taken, detail)
+            .help("end one of them, or try it again; `aegisbpf status` counts clients"),
         _ => unreachable(socket, &detail),
     }
 }
@@ -265,6 +267,10 @@ mod tests {
         );
         assert_eq!(problem("422", "", "s").exit, Exit::Config);
         assert_eq!(problem("403", "", "s").exit, Exit::Permission);
+        let full = problem("429", r#"{"detail":"8 clients read already"}"#, "s");
+        assert_eq!(full.exit, Exit::Taken);
+        let told = full.to_string();
+        assert!(told.starts_with("8 clients read already") && !told.contains("starting"), "{told}");
         assert_eq!(problem("503", "{}", "s").exit, Exit::Unreachable);
     }
 }

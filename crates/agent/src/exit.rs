@@ -2,8 +2,10 @@
 //!
 //! The same table, for people, is `docs/reference/exit-codes.md`; a test compares the two.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
+use std::iter::successors;
 
 /// How the program ends. Numbers are part of the interface: scripts and units depend on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,8 +31,8 @@ pub(crate) enum Exit {
     NoSensors = 71,
     /// The runtime directory cannot be used.
     RuntimeDir = 73,
-    /// Another agent already runs with this runtime directory.
-    SecondInstance = 75,
+    /// Others have what was asked for: the runtime directory, or all places at the control socket.
+    Taken = 75,
     /// A rule is malformed.
     Config = 78,
     /// The kernel has no type information (BTF).
@@ -53,7 +55,7 @@ impl Exit {
         Exit::Internal,
         Exit::NoSensors,
         Exit::RuntimeDir,
-        Exit::SecondInstance,
+        Exit::Taken,
         Exit::Config,
         Exit::NoBtf,
         Exit::Modified,
@@ -87,6 +89,19 @@ impl Failure {
     /// A failure with this message (what, where).
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Failure {
         Failure { exit, message: message.into(), help: None }
+    }
+
+    /// That this cannot be done, and why. Whoever may not do it is told so.
+    pub(crate) fn cannot(what: &str, error: &(dyn Error + 'static)) -> Failure {
+        let message = format!("cannot {what}: {error}");
+        let is_denied = |error: &(dyn Error + 'static)| {
+            let error = error.downcast_ref::<io::Error>();
+            error.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+        };
+        if successors(Some(error), |error| (*error).source()).any(is_denied) {
+            return Failure::new(Exit::Permission, message).help("run it with sudo");
+        }
+        Failure::new(Exit::Failed, message)
     }
 
     /// Adds what to do about it.
@@ -146,6 +161,18 @@ mod tests {
         let help = crate::cli::EXITS.split([' ', ',']);
         let named: Vec<u8> = help.filter_map(|word| word.parse().ok()).collect();
         assert_eq!(named, defined);
+    }
+
+    #[test]
+    fn who_may_not_do_it_is_told_so() {
+        let refused = io::Error::from_raw_os_error(nix::libc::EACCES);
+        let failure = Failure::cannot("read a", &refused);
+        assert_eq!(failure.exit, Exit::Permission);
+        assert!(failure.to_string().ends_with("help: run it with sudo"), "{failure}");
+        let nested = files::ReadError::Io { path: "a".to_owned(), source: refused };
+        assert_eq!(Failure::cannot("read a", &nested).exit, Exit::Permission, "as a cause, too");
+        let other = io::Error::from_raw_os_error(nix::libc::EIO);
+        assert_eq!(Failure::cannot("read a", &other).exit, Exit::Failed);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! mean only later.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use serde_json::Value;
 use crate::lab::{root, until};
 use crate::policies::{code, document, err, out};
 use crate::prevention::{PATIENCE, Scene};
+use crate::privileges::{GROUP, asks};
 
 #[test]
 fn a_denial_is_an_alert_and_an_event_and_is_counted() {
@@ -20,7 +22,8 @@ fn a_denial_is_an_alert_and_an_event_and_is_counted() {
     let scene = Scene::new();
     let text = scene.denying().replace("deny:", "severity: high, message: Ask us., deny:");
     let file = scene.policy("p.yaml", &text);
-    let agent = scene.start(&["--enforce", "--policy", file.to_str().unwrap()]);
+    fs::set_permissions(scene.lab.path("."), fs::Permissions::from_mode(0o755)).unwrap();
+    let agent = scene.start(&["--enforce", "--policy", file.to_str().unwrap(), "--group", GROUP]);
     assert!(scene.is_denied());
     let is_ours = |document: &Value| document["rule"]["id"] == "no-connect";
     let mut told = None;
@@ -53,6 +56,22 @@ fn a_denial_is_an_alert_and_an_event_and_is_counted() {
         assert_eq!(documents.filter(is_ours).count(), 1, "{words:?}: {listed}");
     }
     assert_eq!(code(&scene.ask(&["why", "1-1"])), Some(0));
+    let listed = out(&scene.ask(&["why"]));
+    let line = listed.lines().find(|line| line.starts_with("1-1 ")).unwrap();
+    assert!(line.contains(" denied ") && line.contains(" connect "), "{listed}");
+    // Members of the group read the same, and of the policy what the agent tells.
+    let member = (12_345, nix::unistd::Group::from_name(GROUP).unwrap().unwrap().gid.as_raw());
+    let state = scene.lab.path("state").display().to_string();
+    let asked = |words: &[&str]| {
+        out(&asks(&scene.lab, member, &[words, &["--state-dir", &state]].concat()))
+    };
+    assert_eq!(asked(&["why"]), listed);
+    let documents: Value = serde_json::from_str(&asked(&["why", "-o", "json"])).unwrap();
+    assert_eq!((&documents[0]["id"], &documents[1]), (&"1-1".into(), &Value::Null));
+    let shown = asked(&["policy", "show"]);
+    assert!(shown.contains("in the kernel: generation 1, as it was given"), "{shown}");
+    assert!(shown.contains("to root alone") && !shown.contains("no-connect"), "{shown}");
+    assert!(out(&scene.ask(&["policy", "show"])).contains("no-connect"), "the control");
     let status = scene.lab.status().unwrap();
     let policy = &status["kernel_counters"]["policy"];
     assert_eq!((&status["mode"], &policy["verdicts"]["denied"]), (&"enforce".into(), &1.into()));

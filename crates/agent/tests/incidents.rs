@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::lab::{Lab, root, until};
+use crate::lab::{Lab, root, signal, until};
 use crate::policies::document;
 use crate::prevention::Scene;
 
@@ -194,10 +194,20 @@ fn what_is_suppressed_is_neither_told_nor_acted_upon() {
         serde_json::from_slice(&test.stdout).unwrap_or_else(|_| panic!("{test:?}"));
     assert_eq!(outcome["suppressions"][0]["covered"], 2, "{outcome} {suggested}");
     assert_eq!(outcome["left"].as_array().unwrap().len(), 0, "{outcome}");
-    let agent = lab.start_with(&["--suppressions", &directory]);
+    let agent = lab.start_with(&["--suppressions", &directory, "--no-watch"]);
     lab.run_scratch("y");
     agent.alert(lab.run_scratch("x"), PATIENCE).expect("the control");
     assert_eq!(covered(&lab, "deadly-y"), Some(1), "{suggested}");
+    // Who does not look at files reads them again when somebody asks.
+    put(&lab, "known.toml", &text);
+    assert!(lab.ask(&["reload"]).status.success());
+    until("it is read with the rules", PATIENCE, || covered(&lab, "known") == Some(0));
+    assert_eq!(covered(&lab, "deadly-y"), Some(1), "what stays keeps its figures");
+    put(&lab, "known.toml", &text.replace("\"known\"", "\"other\""));
+    std::thread::sleep(3 * Duration::from_secs(1));
+    assert_eq!(covered(&lab, "other"), None, "the control: nobody asked");
+    signal(agent.guard(), nix::sys::signal::Signal::SIGHUP);
+    until("SIGHUP asks, too", PATIENCE, || covered(&lab, "other") == Some(0));
     agent.stop();
 }
 

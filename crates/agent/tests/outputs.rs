@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -98,11 +99,18 @@ fn a_webhook_that_is_away_loses_nothing_and_that_is_seen() {
     let lab = Lab::new();
     let (port, out) = (free_port(), lab.path("got"));
     fs::write(lab.path("token"), "s3cret\n").unwrap();
+    let mode =
+        |mode| fs::set_permissions(lab.path("token"), fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o644);
     let token = lab.path("token");
     let output = format!("http://127.0.0.1:{port}/#format=falco&token-file={}", token.display());
     let agent = forward(&lab, &output);
     let (one, two) = (raise(&lab, &agent), raise(&lab, &agent));
-    until("it is seen that nobody is there", PATIENCE, || figures(&lab)["state"] == "retrying");
+    let says =
+        |what: &str| figures(&lab)["last_error"].as_str().is_some_and(|it| it.contains(what));
+    until("a secret that all can read is not used", PATIENCE, || says("token: open to others"));
+    mode(0o600);
+    until("it is seen that nobody is there", PATIENCE, || says("refused"));
     let seen = figures(&lab);
     assert!(seen["backlog_bytes"].as_u64() > Some(0) && seen["sent"] == 0, "{seen}");
     assert!(seen["last_error"].as_str().unwrap().contains("refused"), "{seen}");

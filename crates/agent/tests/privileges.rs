@@ -18,7 +18,7 @@ use crate::lab::{AGENT, Lab, root, until};
 /// Whatever a busy machine needs.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// A group that every host has, and that nobody here is in.
-const GROUP: &str = "daemon";
+pub(crate) const GROUP: &str = "daemon";
 
 /// A line of the status of a process.
 fn status(pid: u64, key: &str) -> String {
@@ -46,11 +46,16 @@ fn shell((uid, gid): (u32, u32), words: &str) -> Output {
 }
 
 /// The agent's own command by somebody else, wherever the program lies.
-fn asks(lab: &Lab, (uid, gid): (u32, u32), words: &[&str]) -> Output {
+fn asks_alone((uid, gid): (u32, u32), words: &[&str]) -> Output {
     let program = fs::File::open(AGENT).unwrap();
     let mut command = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()));
-    command.args(words).arg("--runtime-dir").arg(lab.path("run"));
-    command.current_dir("/").uid(uid).gid(gid).output().unwrap()
+    command.args(words).current_dir("/").uid(uid).gid(gid).output().unwrap()
+}
+
+/// The same of the lab's agent.
+pub(crate) fn asks(lab: &Lab, who: (u32, u32), words: &[&str]) -> Output {
+    let run = lab.path("run").display().to_string();
+    asks_alone(who, &[words, &["--runtime-dir", &run]].concat())
 }
 
 /// A bare request at the control socket by somebody else: its status line.
@@ -326,9 +331,9 @@ fn a_group_that_takes_all_its_places_does_not_keep_root_out() {
     let follow = "GET /v1/alerts?follow=true HTTP/1.0\r\n\r\n";
     let mut readers = take(member, &socket, "4", follow);
     let refused = asks(&lab, other, &["alerts", "--follow"]);
-    assert_eq!(refused.status.code(), Some(69), "{refused:?}");
+    assert_eq!(refused.status.code(), Some(75), "{refused:?}");
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(said.contains("others than root"), "{said}");
+    assert!(said.contains("others than root") && said.contains("end one of them"), "{said}");
     let mut root = UnixStream::connect(&socket).unwrap();
     root.write_all(follow.as_bytes()).unwrap();
     let mut status = [0; 12];
@@ -355,7 +360,7 @@ fn root_changes_a_group_reads_and_others_are_kept_out_by_the_kernel() {
     assert_eq!((about.uid(), about.gid(), mode(&socket)), (0, group, 0o660));
     assert_eq!((fs::metadata(&run).unwrap().gid(), mode(&run)), (group, 0o750));
     let (member, stranger) = ((12_345, group), (12_345, 12_345));
-    for words in [&["status"][..], &["rules"], &["alerts"], &["events"]] {
+    for words in [&["status"][..], &["rules"], &["alerts"], &["events"], &["doctor"], &["why"]] {
         assert!(asks(&lab, (0, 0), words).status.success(), "{words:?}: the control");
         let read = asks(&lab, member, words);
         assert!(read.status.success(), "{words:?}: {read:?}");
@@ -372,6 +377,26 @@ fn root_changes_a_group_reads_and_others_are_kept_out_by_the_kernel() {
         assert_eq!(refused.status.code(), Some(4), "{words:?}: {refused:?}");
         assert!(said(&refused).contains(why), "{words:?}: {}", said(&refused));
     }
+    // What is kept on disk is root's: that is said, and not that there is nothing.
+    let state = lab.path("state").display().to_string();
+    for words in [
+        &["policy", "history"][..],
+        &["emergency", "status"],
+        &["actions"],
+        &["block", "list"],
+        &["allow", "list"],
+        &["why", "1"],
+    ] {
+        let words = [words, &["--state-dir", &state]].concat();
+        let refused = asks(&lab, member, &words);
+        assert_eq!(refused.status.code(), Some(4), "{words:?}: {refused:?}");
+        let told = said(&refused);
+        assert!(told.contains("Permission denied") && told.contains("sudo"), "{words:?}: {told}");
+        let control = asks(&lab, (0, 0), &words);
+        assert_ne!(control.status.code(), Some(4), "{words:?}: the control: {control:?}");
+    }
+    let refused = asks_alone(member, &["tree", "1", "--state-dir", &state]);
+    assert_eq!(refused.status.code(), Some(4), "{refused:?}");
     assert!(asks(&lab, (0, 0), &["reload"]).status.success(), "the control");
     let answer = post(member, &socket, "/v1/reload");
     assert!(answer.starts_with("HTTP/1.0 403"), "{answer}");

@@ -37,6 +37,8 @@ pub enum Trust {
     /// Only files and directories that belong to root or to us and that nobody else can write:
     /// what they say is obeyed.
     Owner,
+    /// The same, and others than their group cannot read them either: they hold secrets.
+    Private,
 }
 
 /// Why a file was not read.
@@ -63,6 +65,19 @@ pub enum ReadError {
     )]
     Untrusted {
         /// The file or directory.
+        path: String,
+        /// Its owner.
+        owner: u32,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Others could read a secret, or change it.
+    #[error(
+        "{path}: open to others (owner {owner}, mode {mode:o}); \
+         make it belong to root, with mode 0600, or 0640 for a group that may read it"
+    )]
+    Open {
+        /// The file.
         path: String,
         /// Its owner.
         owner: u32,
@@ -263,16 +278,27 @@ pub(crate) fn check_way(path: &Path, trust: Trust) -> Result<(), ReadError> {
     Ok(())
 }
 
-fn check_trust(path: &Path, about: &Metadata, trust: Trust) -> Result<(), ReadError> {
+/// Refuses what somebody can write, or read, who is not trusted with it. `about` is that of the file that is
+/// open, so that nothing can be exchanged between this and its use.
+pub fn check_trust(path: &Path, about: &Metadata, trust: Trust) -> Result<(), ReadError> {
     let ours = about.uid() == 0 || about.uid() == geteuid().as_raw();
-    if trust == Trust::Anyone || ours && about.mode() & OTHERS_WRITE == 0 {
-        return Ok(());
+    let (owner, mode) = (about.uid(), about.mode() & 0o7777);
+    let path = || shown(path);
+    match trust {
+        Trust::Owner if !ours || mode & OTHERS_WRITE != 0 => {
+            Err(ReadError::Untrusted { path: path(), owner, mode })
+        }
+        Trust::Private if !ours || mode & OPEN != 0 => {
+            Err(ReadError::Open { path: path(), owner, mode })
+        }
+        Trust::Anyone | Trust::Owner | Trust::Private => Ok(()),
     }
-    Err(ReadError::Untrusted { path: shown(path), owner: about.uid(), mode: about.mode() & 0o7777 })
 }
 
 /// Permission bits with which group or others can write.
 const OTHERS_WRITE: u32 = 0o022;
+/// Those of a file that is open to others: what is beyond 0640 but for bits of its owner.
+const OPEN: u32 = 0o037;
 /// The permission bit with which entries belong to their owners.
 const STICKY: u32 = 0o1000;
 

@@ -66,6 +66,34 @@ fn what_others_can_write_is_not_obeyed() {
 }
 
 #[test]
+fn a_secret_that_others_can_read_is_refused() {
+    let root = directory();
+    let file = root.path().join("key");
+    let read = |mode| {
+        write(&file, b"x", mode);
+        read_bytes(&file, 100, Trust::Private)
+    };
+    for mode in [0o600, 0o640, 0o400] {
+        assert_eq!(read(mode).unwrap(), b"x", "{mode:o}");
+    }
+    for loose in [0o644, 0o660, 0o604, 0o666] {
+        let refused = read(loose).unwrap_err();
+        assert!(matches!(&refused, ReadError::Open { mode, .. } if *mode == loose), "{refused:?}");
+        assert!(refused.to_string().contains("0600"), "{refused}");
+    }
+    if geteuid().is_root() {
+        write(&file, b"x", 0o600);
+        nix::unistd::chown(&file, Some(65534.into()), None).unwrap();
+        let refused = read_bytes(&file, 100, Trust::Private).unwrap_err();
+        assert!(matches!(refused, ReadError::Open { owner: 65534, .. }), "{refused:?}");
+    }
+    // What may be read by all may still be obeyed.
+    write(&file, b"x", 0o644);
+    nix::unistd::chown(&file, Some(geteuid()), None).unwrap();
+    assert!(read_bytes(&file, 100, Trust::Owner).is_ok());
+}
+
+#[test]
 fn pipes_long_files_and_bytes_that_are_no_text_are_refused() {
     let root = directory();
     let pipe = root.path().join("p.toml");

@@ -120,7 +120,7 @@ pub fn unread(error: &ReadError) -> Refusal {
         ReadError::NotRegular { path } => {
             (Code::NotRegular, path, "neither a file nor a directory".to_owned())
         }
-        ReadError::Untrusted { path, owner, mode } => {
+        ReadError::Untrusted { path, owner, mode } | ReadError::Open { path, owner, mode } => {
             (Code::Writable, path, format!("owner {owner}, mode {mode:o}"))
         }
         ReadError::TooMuch { path, limit, what: what @ "bytes" } => {

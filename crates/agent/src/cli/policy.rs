@@ -270,9 +270,13 @@ pub(crate) struct StateArgs {
 /// Options of `why`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct WhyArgs {
-    /// A denial, as the log of the agent names it, or the number of a process
+    /// A denial, as the log of the agent names it, or the number of a process [default: list the denials that
+    /// are kept, the newest last]
     #[arg(value_name = "EVENT-ID|PID")]
-    pub(crate) what: String,
+    pub(crate) what: Option<String>,
+    /// Form of that list
+    #[arg(short, long, value_name = "FORM", default_value = "text", conflicts_with = "what")]
+    pub(crate) output: Output,
     /// Directories.
     #[command(flatten)]
     pub(crate) dirs: Dirs,

@@ -46,7 +46,8 @@ pub(crate) struct TreeArgs {
     /// Where the agent keeps its history
     #[arg(long, value_name = "DIR", default_value = crate::policy::STATE_DIR)]
     pub(crate) state_dir: PathBuf,
-    /// File with more rules about what is a secret and is not shown
+    /// File with more rules about what is a secret and is not shown [default: `output.redact` of the
+    /// configuration]
     #[arg(long, value_name = "FILE")]
     pub(crate) redact: Option<PathBuf>,
     /// Form of the story

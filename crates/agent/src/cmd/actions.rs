@@ -1,7 +1,7 @@
 //! `aegisbpf actions`: what was done because rules matched, or would have been, as the audit log tells.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -78,7 +78,7 @@ impl Action {
 
 fn lines(state: &Path) -> Result<Vec<Json>, Failure> {
     let lines = Audit::at(state).lines(|action| action.starts_with("response"));
-    lines.map_err(|error| Failure::new(Exit::Failed, error.to_string()))
+    lines.map_err(|error| Failure::cannot("tell what was done", &error))
 }
 
 /// All actions, the oldest first.
@@ -93,7 +93,8 @@ fn actions(state: &Path) -> Result<Vec<Action>, Failure> {
             action.after.push(line);
         }
     }
-    let (kept, bad) = read_kept(state).map_err(|error| denied(&error))?;
+    let kept = read_kept(state);
+    let (kept, bad) = kept.map_err(|error| Failure::cannot("read the actions", &error))?;
     for one in kept {
         if let Some(action) = all.get_mut(&one.id) {
             action.until = Some(one.until);
@@ -109,11 +110,6 @@ fn actions(state: &Path) -> Result<Vec<Action>, Failure> {
 /// The same as documents.
 pub(super) fn documents(state: &Path) -> Result<Vec<Json>, Failure> {
     Ok(actions(state)?.iter().map(Action::document).collect())
-}
-
-fn denied(error: &io::Error) -> Failure {
-    let failure = Failure::new(Exit::Permission, format!("cannot read the actions: {error}"));
-    failure.help("they are root's; run it with sudo")
 }
 
 fn list(args: &ListArgs) -> Result<Exit, Failure> {

@@ -3,13 +3,14 @@
 use std::io::Write;
 use std::path::Path;
 
-use kernel::Tier;
 use kernel::enforce::guard::offer::Extent;
 use kernel::enforce::offer::{Row, offer};
+use kernel::{State, Tier};
 use policy::needs::Known;
 use serde_json::{Value as Json, json};
 
 use crate::cli::{DoctorArgs, Output};
+use crate::client;
 use crate::exit::{Exit, Failure};
 use crate::guard::{self, Doctor, capabilities, namespaces};
 use crate::render::table;
@@ -28,12 +29,41 @@ const GROUPS: &[(&str, &str)] = &[
     ("ptrace", "acts on processes and the kernel"),
 ];
 
-/// Probes, and prints what was found.
+/// Probes, and prints what was found. Who may not is told what the running agent found.
 pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
-    guard::privilege()?;
+    let found = match guard::privilege() {
+        Ok(()) => probed()?,
+        Err(needs_root) => match client::get(&args.runtime_dir, "/v1/doctor", &[]) {
+            Err(failure) if failure.exit == Exit::NotRunning => return Err(needs_root),
+            answer => of_agent(answer?.json()?),
+        },
+    };
+    let mut out = anstream::stdout().lock();
+    match args.output {
+        Output::Json => writeln!(out, "{found:#}")?,
+        Output::Text => write!(out, "{}", text(&found))?,
+    }
+    Ok(if sees_anything(&found) { Exit::Ok } else { Exit::Failed })
+}
+
+/// What an agent found, and the host says to anybody.
+fn of_agent(mut found: Json) -> Json {
+    if let Some(found) = found.as_object_mut() {
+        found.insert("facts".to_owned(), facts());
+    }
+    found
+}
+
+/// Whether there is anything that the agent can see here.
+fn sees_anything(found: &Json) -> bool {
+    let operations = found.get("operations").and_then(Json::as_array);
+    let absent = State::Absent.name();
+    operations.is_some_and(|all| all.iter().any(|one| one["state"] != absent))
+}
+
+fn probed() -> Result<Json, Failure> {
     let report = kernel::probe::report().map_err(|error| guard::failure(&error))?;
-    let doctor = Doctor::of(&report);
-    let mut found = doctor.json();
+    let mut found = Doctor::of(&report).json();
     if let Some(found) = found.as_object_mut() {
         found.insert("facts".to_owned(), facts());
         found.insert("policy".to_owned(), policy(report.tier == Tier::Lsm));
@@ -43,12 +73,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
         found.insert("seccomp".to_owned(), seccomp::lists());
         found.insert("wasm".to_owned(), json!({ "backend": backend.as_str(), "why": why }));
     }
-    let mut out = anstream::stdout().lock();
-    match args.output {
-        Output::Json => writeln!(out, "{found:#}")?,
-        Output::Text => write!(out, "{}", text(&found))?,
-    }
-    Ok(if doctor.sees_anything() { Exit::Ok } else { Exit::Failed })
+    Ok(found)
 }
 
 /// What the host says of itself, beside what was found by trying.

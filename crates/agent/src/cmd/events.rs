@@ -1,12 +1,13 @@
 //! `aegisbpf events` and `aegisbpf alerts`: what the running agent sees.
 
+use std::collections::VecDeque;
 use std::io::Write;
 
 use jiff::tz::TimeZone;
 use serde_json::Value as Json;
 
 use crate::cli::{AlertsArgs, EventsArgs, Format, StreamArgs};
-use crate::client;
+use crate::client::{self, Answer};
 use crate::exit::{Exit, Failure};
 use crate::render::{compact, export};
 
@@ -40,20 +41,37 @@ fn show(path: &str, mut query: Vec<(&str, String)>, args: &StreamArgs) -> Result
     let zone = TimeZone::system();
     let mut out = anstream::stdout().lock();
     let mut left = args.lines.unwrap_or(u64::MAX);
+    if !args.follow {
+        for line in newest(&mut answer, left)? {
+            writeln!(out, "{}", printed(&line, args.output, &zone))?;
+        }
+        return Ok(Exit::Ok);
+    }
     while left > 0
         && let Some(line) = answer.line()?
     {
         writeln!(out, "{}", printed(&line, args.output, &zone))?;
-        if args.follow {
-            out.flush()?;
-        }
+        out.flush()?;
         left -= 1;
     }
-    if args.follow && left > 0 {
+    if left > 0 {
         let message = "the agent has ended the stream";
         return Err(Failure::new(Exit::Unreachable, message).help("it was stopped or restarted"));
     }
     Ok(Exit::Ok)
+}
+
+/// The last lines of an answer, at most so many. The agent keeps few enough for all to be read.
+fn newest(answer: &mut Answer, most: u64) -> Result<VecDeque<String>, Failure> {
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let mut lines = VecDeque::new();
+    while let Some(line) = answer.line()? {
+        lines.push_back(line);
+        if lines.len() > most {
+            lines.pop_front();
+        }
+    }
+    Ok(lines)
 }
 
 fn printed(line: &str, form: Format, zone: &TimeZone) -> String {

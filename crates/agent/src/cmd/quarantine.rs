@@ -12,7 +12,9 @@ use crate::audit::Audit;
 use crate::cli::Output;
 use crate::cli::quarantine::{DeleteArgs, ListArgs, QuarantineCommand, RestoreArgs, TakeArgs};
 use crate::exit::{Exit, Failure};
-use crate::guard::quarantine::{Expected, Identity, Limits, Record, Refusal, Vault, settle};
+use crate::guard::quarantine::{
+    Expected, Identity, Limits, Record, Refusal, Vault, is_there, settle,
+};
 use crate::policy::store::Who;
 use crate::render::escape::piece;
 
@@ -50,9 +52,14 @@ fn announce(audit: &Audit, action: &str, about: Json) -> Result<(), Failure> {
 }
 
 fn list(args: &ListArgs) -> Result<Exit, Failure> {
-    let audit = Audit::at(&args.vault.state_dir);
-    let vault = open(&args.vault.state_dir, Limits::default(), &audit)?;
-    let (records, unreadable) = vault.list().map_err(|refusal| failure(&refusal))?;
+    let state = &args.vault.state_dir;
+    // Looking makes nothing.
+    let (records, unreadable) = if is_there(state) {
+        let vault = open(state, Limits::default(), &Audit::at(state))?;
+        vault.list().map_err(|refusal| failure(&refusal))?
+    } else {
+        Default::default()
+    };
     let mut out = anstream::stdout().lock();
     match args.output {
         Output::Json => {

@@ -1,6 +1,7 @@
 //! Recordings for commands that look at all events in them: which files, and what they tell.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,13 +23,16 @@ pub(crate) fn files(named: &[PathBuf], state: &Path) -> Result<Vec<PathBuf>, Fai
     let paths = if named.is_empty() { &history[..] } else { named };
     let mut files = Vec::new();
     for path in paths {
-        if path.is_dir() {
-            let unreadable = |error: std::io::Error| {
-                Failure::new(Exit::Failed, format!("cannot read {}: {error}", path.display()))
-            };
-            files.extend(worker::segments(path).map_err(unreadable)?);
-        } else if path.exists() || !named.is_empty() {
-            files.push(path.clone());
+        let unreadable =
+            |error: std::io::Error| Failure::cannot(&format!("read {}", path.display()), &error);
+        match std::fs::metadata(path) {
+            Ok(about) if about.is_dir() => {
+                files.extend(worker::segments(path).map_err(unreadable)?);
+            }
+            Ok(_) => files.push(path.clone()),
+            // No agent has run yet.
+            Err(error) if error.kind() == ErrorKind::NotFound && named.is_empty() => {}
+            Err(error) => return Err(unreadable(error)),
         }
     }
     if files.is_empty() {
@@ -64,8 +68,7 @@ pub(crate) fn play(files: &[PathBuf], each: &mut dyn FnMut(Heard<'_, '_>)) -> Re
     let mut player: Option<Player<'static>> = None;
     for file in files {
         if let Err(why) = play_file(file, &mut player, each) {
-            let message = format!("{}: {why}", file.display());
-            return Err(Failure::new(Exit::Failed, message));
+            return Err(Failure::cannot(&format!("read {}", file.display()), &*why));
         }
     }
     Ok(player.map_or(0, |player| player.finish().gaps))

@@ -1,4 +1,4 @@
-//! `aegisbpf why`: why something was denied, or what rules say of a process.
+//! `aegisbpf why`: what was denied, why something was, or what rules say of a process.
 
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -8,6 +8,7 @@ use policy::actor::{Actor, Identity};
 use serde_json::Value as Json;
 
 use super::policy::{explain, refused};
+use crate::cli::Output;
 use crate::cli::policy::WhyArgs;
 use crate::client;
 use crate::exit::{Exit, Failure};
@@ -15,6 +16,7 @@ use crate::policy::deploy;
 use crate::policy::load::{Ready, Verified, looking};
 use crate::policy::store::{Store, exact};
 use crate::render::escape::piece;
+use crate::render::{seconds, table};
 
 /// Ancestors that are looked at; deeper trees are rare, and rules about them rarer.
 const ANCESTORS_MAX: usize = 64;
@@ -23,8 +25,9 @@ const MINOR_BITS: u32 = 20;
 /// Bytes of a file of a process.
 const PROC_MAX: u64 = 64 << 10;
 
-/// Answers for an event or for a process.
+/// Answers for an event or for a process; without one, lists what there is to ask about.
 pub(crate) fn run(args: &WhyArgs) -> Result<Exit, Failure> {
+    let Some(what) = &args.what else { return list(args) };
     let store = Store::at(&args.dirs.state_dir);
     let texts = deploy::in_force(&store)?;
     if texts.0.is_empty() {
@@ -32,21 +35,59 @@ pub(crate) fn run(args: &WhyArgs) -> Result<Exit, Failure> {
             .help("`aegisbpf policy apply` puts one in force"));
     }
     let ready = Verified::again(texts).compile(&looking()).map_err(|one| refused(&one))?;
-    let text = match args.what.parse::<u32>() {
+    let text = match what.parse::<u32>() {
         Ok(pid) => of_process(pid, &ready)?,
-        Err(_) => of_event(&args.what, &args.dirs.runtime_dir, &ready)?,
+        Err(_) => of_event(what, &args.dirs.runtime_dir, &ready)?,
     };
     write!(anstream::stdout(), "{text}")?;
     Ok(Exit::Ok)
 }
 
+/// The denials that the agent keeps, the newest first.
+fn kept(runtime: &Path) -> Result<Vec<Json>, Failure> {
+    let mut about = client::get(runtime, "/v1/denials", &[])?.json()?;
+    match about.get_mut("denials").map(Json::take) {
+        Some(Json::Array(all)) => Ok(all),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Lists the denials, the newest last.
+fn list(args: &WhyArgs) -> Result<Exit, Failure> {
+    let mut all = kept(&args.dirs.runtime_dir)?;
+    all.reverse();
+    let mut out = anstream::stdout().lock();
+    if args.output == Output::Json {
+        writeln!(out, "{:#}", Json::Array(all))?;
+    } else if all.is_empty() {
+        writeln!(out, "nothing was denied since the agent was started")?;
+    } else {
+        let heading = ["event", "when", "outcome", "operation", "object", "pid", "program", "rule"];
+        write!(out, "{}", table::plain(&heading, all.iter().map(row)))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn row(denial: &Json) -> Vec<String> {
+    let word = |name: &str| piece(denial[name].as_str().unwrap_or("?"));
+    vec![
+        word("id"),
+        seconds(denial["time"].as_str().unwrap_or_default()),
+        word("outcome"),
+        word("operation"),
+        word("object"),
+        denial["pid"].to_string(),
+        word("executable"),
+        word("rule"),
+    ]
+}
+
 /// What was denied, and everything that was looked at.
 fn of_event(id: &str, runtime: &Path, ready: &Ready) -> Result<String, Failure> {
-    let about = client::get(runtime, "/v1/denials", &[])?.json()?;
-    let all = about.get("denials").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
+    let all = kept(runtime)?;
     let denial = all.iter().find(|one| one["id"] == id).ok_or_else(|| {
         Failure::new(Exit::Failed, format!("no denial called `{id}` is kept"))
-            .help("the log of the agent names them; the last hundred are kept while it runs")
+            .help("`aegisbpf why` lists those that are: the last hundred, while the agent runs")
     })?;
     let word = |name: &str| denial[name].as_str().unwrap_or("?").to_owned();
     let mut text = format!(

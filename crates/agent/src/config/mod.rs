@@ -84,7 +84,9 @@ impl Effective {
     /// configuration, and is named with its place.
     pub(crate) fn blame(&self, option: &str, failure: Failure) -> Failure {
         let setting = self.settings.iter().find(|one| one.key.option == option);
-        match setting.filter(|one| failure.exit == Exit::Usage && one.is_configured()) {
+        match setting
+            .filter(|one| matches!(failure.exit, Exit::Usage | Exit::Config) && one.is_configured())
+        {
             Some(one) => failure.within(Exit::Config, &format!("{}: `{}`", one.origin, one.key)),
             None => failure,
         }

@@ -91,7 +91,7 @@ pub(crate) fn run(configured: &Effective) -> Result<Exit, Failure> {
     let (user, key) = check(configured)?;
     let signals = block_signals()?;
     namespaces::enter(args.enforce)?;
-    let files = args.enforce || quarantine::was_used(&args.state_dir);
+    let files = args.enforce || quarantine::is_there(&args.state_dir);
     capabilities::give_up_the_rest(Does { files, group: user.readers.is_some() })?;
     set_no_new_privs(true).map_err(|error| {
         Failure::new(Exit::Internal, format!("the agent cannot do without new privileges: {error}"))

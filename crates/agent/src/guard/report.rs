@@ -1,7 +1,7 @@
 //! What the kernel half says, as JSON: the guard sends it to the worker, `doctor` prints it.
 
 use kernel::rings::RING_NAMES as RINGS;
-use kernel::{Counters, Error, Operation, Provider, Report, State};
+use kernel::{Counters, Error, Operation, Provider, Report};
 use model::wire;
 use serde_json::{Map, Value as Json, json};
 
@@ -21,11 +21,6 @@ impl<'a> Doctor<'a> {
     /// Of this report.
     pub(crate) fn of(report: &'a Report) -> Doctor<'a> {
         Doctor { report }
-    }
-
-    /// Whether there is anything that the agent can see here.
-    pub(crate) fn sees_anything(&self) -> bool {
-        self.report.operations.iter().any(|operation| operation.state != State::Absent)
     }
 
     /// The whole as one object.

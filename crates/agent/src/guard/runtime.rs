@@ -57,7 +57,7 @@ impl Runtime {
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Runtime { dir: dir.to_owned(), _lock: lock }),
             Err(rustix::io::Errno::AGAIN) => Err(Failure::new(
-                Exit::SecondInstance,
+                Exit::Taken,
                 format!("another agent already runs with {}", dir.display()),
             )
             .help("see `aegisbpf status`; stop that one first, or give another --runtime-dir")),
@@ -101,7 +101,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let first = Runtime::claim(dir.path(), None).unwrap();
         let second = Runtime::claim(dir.path(), None).unwrap_err();
-        assert_eq!(second.exit, Exit::SecondInstance);
+        assert_eq!(second.exit, Exit::Taken);
         drop(first);
         Runtime::claim(dir.path(), None).unwrap();
     }

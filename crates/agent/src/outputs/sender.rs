@@ -11,6 +11,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use files::Trust;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Deserialize, Serialize};
 
@@ -48,16 +49,17 @@ pub(crate) struct Order {
 impl Order {
     /// Reads what nobody may read.
     fn of(target: &Target) -> Result<Order, String> {
-        let read = |path: &Option<std::path::PathBuf>, limit| {
-            let bytes =
-                path.as_ref().map(|path| files::read_bytes(path, limit, files::Trust::Owner));
+        let read = |path: &Option<std::path::PathBuf>, limit, trust| {
+            let bytes = path.as_ref().map(|path| files::read_bytes(path, limit, trust));
             let bytes = bytes.transpose().map_err(|error| error.to_string())?;
             let text =
                 bytes.map(|bytes| String::from_utf8(bytes).map_err(|error| error.to_string()));
             text.transpose()
         };
-        let token = read(&target.token, TOKEN_MAX)?.map(|token| token.trim().to_owned());
-        Ok(Order { target: target.to_string(), ca: read(&target.ca, CA_MAX)?, token })
+        let token = read(&target.token, TOKEN_MAX, Trust::Private)?;
+        let token = token.map(|token| token.trim().to_owned());
+        let ca = read(&target.ca, CA_MAX, Trust::Owner)?;
+        Ok(Order { target: target.to_string(), ca, token })
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
 use super::offer::{Offer, Refusal};
-use super::store::{Locked, Store};
+use super::store::{Locked, Store, failed};
 use crate::exit::{Exit, Failure};
 
 /// The name of its text among the sources of a generation.
@@ -125,13 +125,12 @@ impl Adhoc {
     /// What is kept.
     pub(crate) fn read(store: &Store) -> Result<Adhoc, Failure> {
         let path = path(store);
-        let unusable = |error: &dyn std::fmt::Display| {
-            Failure::new(Exit::Failed, format!("cannot read {}: {error}", path.display()))
-        };
         match super::store::read(&path, FILE_MAX) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| unusable(&error)),
+            Ok(bytes) => {
+                serde_json::from_slice(&bytes).map_err(|error| failed("read", &path, &error))
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Adhoc::default()),
-            Err(error) => Err(unusable(&error)),
+            Err(error) => Err(failed("read", &path, &error)),
         }
     }
 

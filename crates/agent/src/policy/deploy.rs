@@ -4,6 +4,8 @@
 //! into the kernel, and only then call it active. What fails on the way ends there, and the
 //! generation before stays in force.
 
+use std::path::PathBuf;
+
 use files::Trust;
 use lang::Code;
 use model::policy::{Mode, Operations};
@@ -58,7 +60,7 @@ pub(crate) trait Enforce {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Wanted {
     /// Files and directories.
-    pub(crate) paths: Vec<std::path::PathBuf>,
+    pub(crate) paths: Vec<PathBuf>,
     /// Not these, but what is in force.
     pub(crate) again: bool,
     /// Whose word is enough for signed bundles.
@@ -83,7 +85,10 @@ pub(crate) fn prepare(
     let verified = if wanted.again {
         Verified::again(in_force(store)?)
     } else {
-        let read = bundles::read(store, &load::paths(&wanted.paths), &wanted.vouch);
+        // Denials name the file, and whoever reads them is in another directory.
+        let paths: Vec<PathBuf> =
+            load::paths(&wanted.paths).iter().map(|path| load::whole(path)).collect();
+        let read = bundles::read(store, &paths, &wanted.vouch);
         let read = read.map_err(Stop::Unverified)?;
         let how = (Trust::Owner, &wanted.expected);
         Verified::bundled(read, how)?

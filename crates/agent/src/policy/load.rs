@@ -89,6 +89,19 @@ pub(crate) fn paths(given: &[PathBuf]) -> Vec<PathBuf> {
     if given.is_empty() { vec![PathBuf::from(POLICIES_DIR)] } else { given.to_vec() }
 }
 
+/// A path from the root, without links and detours on the way. Its own name stays, also of a link: lists of
+/// digests have it. What is not there is told of as it was named.
+pub(crate) fn whole(path: &Path) -> PathBuf {
+    let whole = match (path.parent(), path.file_name()) {
+        (Some(way), Some(name)) => {
+            let way = if way.as_os_str().is_empty() { Path::new(".") } else { way };
+            files::real(way).map(|way| way.join(name))
+        }
+        _ => files::real(path),
+    };
+    whole.unwrap_or_else(|_| path.to_owned())
+}
+
 /// SHA-256 of all texts one after the other: of one file, its own.
 pub(crate) fn digest(texts: &[Text]) -> String {
     let mut hash = Sha256::new();
@@ -314,6 +327,22 @@ mod tests {
         assert!(wrong.contains(A) && wrong.contains("was meant"), "{wrong}");
         let two = [text("a", "a"), text("b", "b")];
         assert!(verified(&two, &sha256(A)).unwrap().contains("one file"));
+    }
+
+    #[test]
+    fn a_path_is_whole_and_keeps_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let real = dir.path().canonicalize().unwrap();
+        std::fs::create_dir(real.join("d")).unwrap();
+        std::fs::write(real.join("d/a.yaml"), "").unwrap();
+        std::os::unix::fs::symlink("d/a.yaml", real.join("link.yaml")).unwrap();
+        std::os::unix::fs::symlink("d", real.join("way")).unwrap();
+        assert_eq!(whole(&real.join("way/../way/a.yaml")), real.join("d/a.yaml"));
+        assert_eq!(whole(&real.join("link.yaml")), real.join("link.yaml"));
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(whole(Path::new("Cargo.toml")), here.join("Cargo.toml"));
+        assert_eq!(whole(Path::new(".")), here);
+        assert_eq!(whole(Path::new("none/a")), Path::new("none/a"));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use serde_json::{Value as Json, json};
 #[cfg(test)]
 use read::DAYS_MAX;
 pub(crate) use read::{Suppression, read};
-pub(crate) use watch::{Watch, open, print};
+pub(crate) use watch::{Places, Watch};
 
 use crate::worker::Filter;
 
@@ -56,6 +56,12 @@ impl Suppressions {
             suppressions.all.push(Ready { of, filter, covered: 0, last: None, told: false });
         }
         Ok(suppressions)
+    }
+
+    /// Whether others say the same.
+    pub(crate) fn is_same(&self, other: &Suppressions) -> bool {
+        let texts = |of: &Suppressions| of.all.iter().map(|one| one.of.clone()).collect::<Vec<_>>();
+        texts(self) == texts(other)
     }
 
     /// Others are in force from now on. Those that stayed as they were keep their figures.

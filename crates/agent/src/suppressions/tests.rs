@@ -123,3 +123,20 @@ fn a_day_is_over_when_it_ends() {
     let left = expires - today.timestamp().as_second();
     assert!((0..=86_400).contains(&left), "{left}");
 }
+
+#[test]
+fn a_place_that_nobody_named_may_come_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let later = dir.path().join("later");
+    let usual = Places { paths: vec![later.clone()], may_lack: true };
+    let before = usual.print();
+    assert!(usual.open().unwrap().is_empty());
+    let named = Places { may_lack: false, ..usual.clone() };
+    let refused = named.open().unwrap_err();
+    assert!(refused.contains("later") && refused.contains("No such file"), "{refused}");
+    std::fs::create_dir(&later).unwrap();
+    let day = jiff::Zoned::now().date().tomorrow().unwrap().to_string();
+    write(&later, "a.toml", &entry("a", "true", &day));
+    assert_ne!(usual.print(), before, "it is seen");
+    assert_eq!(usual.open().unwrap().ids(), ["a"]);
+}

@@ -70,6 +70,7 @@ impl Worker {
     /// Has rules read again whose files have changed, or because of a signal.
     pub(super) fn hear(&mut self, signal: bool) {
         if signal {
+            self.suppressing.ask();
             self.changing.reloader.ask(Ask::Directories(Why::Sighup.into()), None, None);
         }
         if !self.changing.changed.swap(false, Ordering::Relaxed) {

@@ -21,6 +21,7 @@
 //! | `GET /v1/policy` | one object: which policies are in force, read back from the kernel |
 //! | `GET /v1/denials` | one object: what was denied of late, the newest first |
 //! | `POST /v1/policy`, `/v1/emergency`, `/v1/actions/…` | 403: such changes are asked of the guard ([`crate::guard`]) |
+//! | any | 429: too many ask, or follow something, at the same time |
 //! | `POST /v1/reload` | one object: the rules that run, once they do; 422: why the old ones stay |
 
 mod rules;
@@ -77,8 +78,8 @@ const ROOTS_MAX: usize = 64;
 /// Those of everybody else.
 const OTHERS_MAX: usize = 32;
 /// What who comes later is told, before anything was read.
-const FULL: &[u8] = b"HTTP/1.0 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n\r\n\
-    {\"status\":503,\"detail\":\"too many are connected to the agent already; who says nothing is hung up on after 5 s\"}\n";
+const FULL: &[u8] = b"HTTP/1.0 429 Too Many Requests\r\nContent-Type: application/problem+json\r\n\r\n\
+    {\"status\":429,\"detail\":\"too many are connected to the agent already; who says nothing is hung up on after 5 s\"}\n";
 /// Commands that wait for the event thread; it takes them several times a second.
 pub(crate) const COMMANDS_MAX: usize = CLIENTS_MAX * 2;
 
@@ -418,7 +419,7 @@ async fn follow(
         let text = format!(
             "{CLIENTS_MAX} clients read already; {READERS_MAX} of them may be others than root"
         );
-        return refuse(StatusCode::SERVICE_UNAVAILABLE, &text);
+        return refuse(StatusCode::TOO_MANY_REQUESTS, &text);
     };
     // The answer begins when the sensors deliver what was asked for.
     let mut reports = control.board.reports();

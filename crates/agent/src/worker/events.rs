@@ -19,6 +19,7 @@ use super::board::{Board, Figures};
 use super::changes::Changing;
 use super::control::untaxed;
 use super::denied::Denied;
+use super::generations::Ask;
 use super::health::processor_time;
 use super::hub::Command;
 use super::link::{Asker, Link, News};
@@ -75,7 +76,7 @@ pub(crate) struct Worker {
     pub(super) acts: Acts,
     pub(super) scripts: scripts::Watch,
     pub(super) audit: Arc<Audit>,
-    suppressing: Suppressing,
+    pub(super) suppressing: Suppressing,
     denied: Denied,
     show_events: bool,
 }
@@ -330,6 +331,9 @@ impl Worker {
                 tell(answer, joined.then_some(self.subscriptions));
             }
             Command::Reload(ask, accept, answer) => {
+                if matches!(ask, Ask::Directories(_)) {
+                    self.suppressing.ask();
+                }
                 self.changing.reloader.ask(ask, accept, Some(answer));
             }
             Command::Release { name, who, reason, answer } => {

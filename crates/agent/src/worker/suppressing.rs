@@ -11,7 +11,7 @@ use super::publisher::Publisher;
 use crate::audit::Audit;
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
-use crate::suppressions::{Suppressions, Watch, open, print};
+use crate::suppressions::{Places, Suppressions, Watch};
 
 /// Where suppressions are, if it is not said.
 const DIRECTORY: &str = "/etc/aegisbpf/suppressions.d";
@@ -39,27 +39,25 @@ impl Suppressing {
     /// Reads them. What is wrong keeps the agent from starting: half of them would hide half of what was
     /// meant.
     pub(crate) fn start(args: &RunArgs, audit: &Audit) -> Result<Suppressing, Failure> {
-        let mut paths = places(args);
-        if args.suppressions.is_empty() {
-            paths.retain(|path| files::exists(path));
-        }
+        let places = Places { paths: places(args), may_lack: args.suppressions.is_empty() };
         let wrong = |error: String| {
             Failure::new(Exit::Config, format!("cannot use the suppressions: {error}"))
-                .help("docs/rules.md says what such a file holds")
+                .help("docs/incidents.md says what such a file holds")
         };
         // Before they are read: what changes meanwhile is read again.
-        let seen = print(&paths);
-        let all = open(&paths).map_err(wrong)?;
+        let seen = places.print();
+        let all = places.open().map_err(wrong)?;
         if !all.is_empty() {
             note(audit, &all);
         }
-        let watch = if args.no_watch || paths.is_empty() {
-            Watch::default()
-        } else {
-            Watch::start(paths, seen)
-                .map_err(|e| Failure::new(Exit::Internal, format!("cannot start a thread: {e}")))?
-        };
+        let watch = Watch::start(places, seen, args.no_watch)
+            .map_err(|e| Failure::new(Exit::Internal, format!("cannot start a thread: {e}")))?;
         Ok(Suppressing { all, watch })
+    }
+
+    /// Somebody wants all that is read to be read again.
+    pub(super) fn ask(&self) {
+        self.watch.ask();
     }
 
     /// The matches that are told and acted upon.
@@ -74,6 +72,7 @@ impl Suppressing {
     /// Takes what was read since, and tells what is over.
     pub(super) fn look(&mut self, publisher: &mut Publisher, audit: &Audit) {
         match self.watch.take() {
+            Some(Ok(new)) if self.all.is_same(&new) => {}
             Some(Ok(new)) => {
                 self.all.replace(new);
                 note(audit, &self.all);

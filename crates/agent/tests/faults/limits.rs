@@ -173,7 +173,7 @@ fn who_connects_and_says_nothing_keeps_others_from_asking_for_seconds_and_costs_
         (0..300).map(|_| UnixStream::connect(&socket).unwrap()).collect();
     let mut told = String::new();
     idle.last_mut().unwrap().read_to_string(&mut told).unwrap();
-    assert!(told.starts_with("HTTP/1.0 503 ") && told.contains("too many"), "{told}");
+    assert!(told.starts_with("HTTP/1.0 429 ") && told.contains("too many"), "{told}");
     assert!(next_fd(worker) < 200, "it has {}", next_fd(worker));
     raise(lab, &agent);
     assert!(set.scene.is_denied());

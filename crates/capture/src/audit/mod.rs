@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 
 pub use files::{Lines, Read};
 pub use log::{Log, Options};
-pub use sign::{Signer, Verifier};
+pub use sign::{KEY_MAX, Signer, Verifier};
 pub use verify::{Finding, Kind, Report, head, verify};
 
 /// Bytes of one line, its end included. What strangers name is part of it.

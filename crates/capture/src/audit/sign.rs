@@ -13,7 +13,7 @@ use super::{Link, LogError};
 /// What the signature is for: one that was made for anything else does not count.
 const NAMESPACE: &str = "aegisbpf-audit";
 /// Bytes of a file with a key.
-const KEY_MAX: u64 = 16 << 10;
+pub const KEY_MAX: u64 = 16 << 10;
 
 /// What is signed of a place.
 fn message(link: &Link) -> String {
@@ -25,13 +25,14 @@ fn message(link: &Link) -> String {
 pub struct Signer(PrivateKey);
 
 impl Signer {
-    /// With the key of a file as `ssh-keygen -t ed25519` makes it, without a passphrase.
+    /// With a key as `ssh-keygen -t ed25519` makes it, without a passphrase. `path` is where it was read: whoever
+    /// did that has seen to it that nobody else can.
     ///
     /// # Errors
-    /// If the file cannot be read, or is no such key.
-    pub fn read(path: &Path) -> Result<Signer, LogError> {
+    /// If it is no such key.
+    pub fn new(text: &str, path: &Path) -> Result<Signer, LogError> {
         let wrong = |reason: String| LogError::Key { path: path.to_owned(), reason };
-        let key = PrivateKey::from_openssh(read(path)?.trim_end());
+        let key = PrivateKey::from_openssh(text.trim_end());
         let key = key.map_err(|error| wrong(format!("not a private key of OpenSSH: {error}")))?;
         if key.is_encrypted() || !key.algorithm().is_ed25519() {
             return Err(wrong("it must be an Ed25519 key without a passphrase".to_owned()));

@@ -256,6 +256,10 @@ fn several_writers_keep_one_chain() {
     assert_eq!((report.lines, report.findings.len()), (100, 0));
 }
 
+fn signer(key: &Path) -> Result<Signer, LogError> {
+    Signer::new(&fs::read_to_string(key).unwrap(), key)
+}
+
 #[test]
 fn a_log_that_was_written_anew_is_not_signed() {
     let directory = tempfile::tempdir().unwrap();
@@ -268,16 +272,16 @@ fn a_log_that_was_written_anew_is_not_signed() {
         log.checkpoint(TIME).unwrap();
         verify(&directory.path().join(name), Some(&verifier), options.signed_every, |_| {}).unwrap()
     };
-    let signed = make("signed", Some(Signer::read(&private).unwrap()));
+    let signed = make("signed", Some(signer(&private).unwrap()));
     assert_eq!(signed.findings, []);
     assert!(signed.signed >= Some(10), "{signed:?}");
     let unsigned = make("unsigned", None);
     assert_eq!(unsigned.findings.first().map(|one| one.kind), Some(Kind::Unsigned));
     fs::create_dir(directory.path().join("other")).unwrap();
     let (other, _) = keys(&directory.path().join("other"));
-    let wrong = make("wrong", Some(Signer::read(&other).unwrap()));
+    let wrong = make("wrong", Some(signer(&other).unwrap()));
     assert_eq!(wrong.findings.first().map(|one| one.kind), Some(Kind::Signature));
-    assert!(matches!(Signer::read(&public), Err(LogError::Key { .. })));
+    assert!(matches!(signer(&public), Err(LogError::Key { .. })));
 }
 
 #[test]
@@ -285,7 +289,7 @@ fn what_openssh_signs_is_what_we_sign() {
     let directory = tempfile::tempdir().unwrap();
     let (private, public) = keys(directory.path());
     let link = Link { seq: 3, hash: Hash([5; 32]) };
-    let signature = Signer::read(&private).unwrap().sign(&link).unwrap();
+    let signature = signer(&private).unwrap().sign(&link).unwrap();
     let at = |name: &str| directory.path().join(name);
     fs::write(at("sig"), &signature).unwrap();
     let key = fs::read_to_string(&public).unwrap();

@@ -15,10 +15,11 @@ use crate::render::table;
 /// Shows the generation in force, file by file and rule by rule.
 pub(crate) fn run(args: &StateArgs) -> Result<Exit, Failure> {
     let store = Store::at(&args.dirs.state_dir);
-    let Some(active) = store.active()? else {
-        return Err(Failure::new(Exit::Failed, "no policy is in force")
-            .help("`aegisbpf policy apply` puts one in force"));
+    let active = match store.active() {
+        Err(failure) if failure.exit == Exit::Permission => return of_agent(args, failure),
+        active => active?,
     };
+    let Some(active) = active else { return Err(none()) };
     let about = store.read(active)?.about;
     let agent = running::ask(&args.dirs.runtime_dir)?;
     let mut out = anstream::stdout().lock();
@@ -44,6 +45,26 @@ pub(crate) fn run(args: &StateArgs) -> Result<Exit, Failure> {
         vec![format!("{}/{}", one.policy, one.id), mode.to_owned(), place]
     });
     write!(out, "{}", table::plain(&["rule", "mode", "place"], rules))?;
+    Ok(Exit::Ok)
+}
+
+fn none() -> Failure {
+    Failure::new(Exit::Failed, "no policy is in force")
+        .help("`aegisbpf policy apply` puts one in force")
+}
+
+/// For who may ask the agent, and not read what is kept: files and rules are root's.
+fn of_agent(args: &StateArgs, denied: Failure) -> Result<Exit, Failure> {
+    let Some(agent) = running::ask(&args.dirs.runtime_dir)? else { return Err(denied) };
+    let Some(active) = agent.get("generation").and_then(Json::as_u64) else { return Err(none()) };
+    let mut out = anstream::stdout().lock();
+    match args.output {
+        Output::Json => writeln!(out, "{:#}", json!({ "generation": active, "agent": agent }))?,
+        Output::Text => {
+            writeln!(out, "generation {active}; its files and rules are shown to root alone")?;
+            writeln!(out, "{}", in_kernel(Some(&agent)))?;
+        }
+    }
     Ok(Exit::Ok)
 }
 

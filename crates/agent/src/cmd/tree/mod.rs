@@ -19,6 +19,7 @@ use jiff::tz::TimeZone;
 use crate::cli::Output;
 use crate::cli::record::TreeArgs;
 use crate::cmd::recorded::files;
+use crate::config;
 use crate::exit::{Exit, Failure};
 use crate::redact::Redactor;
 use collect::{Story, Wanted};
@@ -26,8 +27,13 @@ use collect::{Story, Wanted};
 /// Shows the story of a process.
 pub(crate) fn run(args: &TreeArgs) -> Result<Exit, Failure> {
     let wanted = wanted(&args.what)?;
-    let redactor = Redactor::open(args.redact.as_deref())?;
-    let story = collect::collect(&files(&args.from, &args.state_dir)?, wanted, &redactor)?;
+    let recordings = files(&args.from, &args.state_dir)?;
+    let redact = match &args.redact {
+        None => config::of_host(None)?.args.redact,
+        named => named.clone(),
+    };
+    let redactor = Redactor::open(redact.as_deref())?;
+    let story = collect::collect(&recordings, wanted, &redactor)?;
     let zone = TimeZone::system();
     if let Some(path) = &args.html {
         return write(path, &html::page(&story, &zone));

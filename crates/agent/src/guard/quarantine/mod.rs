@@ -231,13 +231,13 @@ pub(crate) fn settle(
 }
 
 /// Whether there ever was a file in quarantine.
-pub(crate) fn was_used(state: &Path) -> bool {
+pub(crate) fn is_there(state: &Path) -> bool {
     state.join(VAULT).exists()
 }
 
-/// The same for an agent that starts, if there ever was a file in quarantine.
+/// The same for an agent that starts, if there is anything to settle.
 pub(crate) fn settle_at_start(state: &Path, audit: &Audit) {
-    if !was_used(state) {
+    if !is_there(state) {
         return;
     }
     if let Err(refusal) = settle(state, Limits::default(), audit) {

@@ -77,7 +77,15 @@ impl Sink for File {
             text.push('\n');
         }
         let path = self.path.display().to_string();
-        Sent::all(items.len(), self.write(&text).map_err(|error| format!("{path}: {error}")))
+        Sent::all(items.len(), self.write(&text).map_err(|error| told(&path, error)))
+    }
+}
+
+/// What went wrong with which file; some errors name it themselves.
+fn told(path: &str, error: io::Error) -> String {
+    match error.downcast::<files::ReadError>() {
+        Ok(refused) => refused.to_string(),
+        Err(error) => format!("{path}: {error}"),
     }
 }
 
@@ -85,7 +93,7 @@ fn len(file: &fs::File) -> io::Result<u64> {
     Ok(file.metadata()?.len())
 }
 
-/// No link is followed: who may write the directory must not choose what root writes to.
+/// No link is followed, and what is open to others is refused: who may write the directory must not choose what root writes to.
 fn open(path: &Path) -> io::Result<fs::File> {
     let mut options = OpenOptions::new();
     options.append(true).create(true).mode(MODE).custom_flags(libc::O_NOFOLLOW);
@@ -94,6 +102,8 @@ fn open(path: &Path) -> io::Result<fs::File> {
     if !about.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
     }
+    // It holds what root alone sees otherwise, and what others could write there would be taken for alerts.
+    files::check_trust(path, &about, files::Trust::Private).map_err(io::Error::other)?;
     if about.len() == 0 {
         // A unit's mask may be narrower.
         file.set_permissions(fs::Permissions::from_mode(MODE))?;
@@ -157,6 +167,33 @@ mod tests {
         fs::rename(&path, dir.path().join("b")).unwrap();
         sink.send(&[item(2)]);
         assert_eq!((lines(&path), lines(&dir.path().join("b"))), (1, 1));
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_or_write_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        fs::write(&path, "before\n").unwrap();
+        for mode in [0o666, 0o644, 0o660] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let Sent { done: 0, refusal: Some(Refusal::Later(why)) } =
+                sink(&path, 1 << 20).send(&[item(1)])
+            else {
+                panic!("{mode:o}")
+            };
+            let mode = format!("mode {mode:o}");
+            assert!(why.contains("a: open to others") && why.contains(&mode), "{why}");
+        }
+        assert_eq!(lines(&path), 1);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(sink(&path, 1 << 20).send(&[item(1)]), Sent { done: 1, refusal: None });
+        if nix::unistd::geteuid().is_root() {
+            nix::unistd::chown(&path, Some(65534.into()), None).unwrap();
+            let sent = sink(&path, 1 << 20).send(&[item(1)]);
+            assert!(
+                matches!(sent.refusal, Some(Refusal::Later(why)) if why.contains("owner 65534"))
+            );
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod emergency;
 mod journal;
 pub(crate) mod write;
 
+use std::error::Error;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -80,9 +81,12 @@ pub(crate) struct Stored {
     pub(crate) tables: Vec<u8>,
 }
 
-fn failed(what: &str, path: &Path, error: &dyn std::fmt::Display) -> Failure {
-    let message = format!("cannot {what} {}: {error}", path.display());
-    Failure::new(Exit::Failed, message).help("what was in force before stays in force")
+pub(super) fn failed(what: &str, path: &Path, error: &(dyn Error + 'static)) -> Failure {
+    let failure = Failure::cannot(&format!("{what} {}", path.display()), error);
+    if failure.exit == Exit::Permission {
+        return failure;
+    }
+    failure.help("what was in force before stays in force")
 }
 
 impl Store {
@@ -126,7 +130,9 @@ impl Store {
             Ok(bytes) => {
                 let text = String::from_utf8_lossy(&bytes);
                 let number = text.trim().parse();
-                number.map(Some).map_err(|_| failed("read", &path, &"it holds no number"))
+                number
+                    .map(Some)
+                    .map_err(|_| failed("read", &path, &io::Error::other("it holds no number")))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed("read", &path, &error)),
@@ -173,7 +179,8 @@ impl Store {
         let parsed = policy::Tables::parse(&tables);
         let parsed = parsed.map_err(|error| failed("use", &path, &error))?;
         if parsed.generation != generation || about.generation != generation {
-            return Err(failed("use", &path, &"it is of another generation"));
+            let other = io::Error::other("it is of another generation");
+            return Err(failed("use", &path, &other));
         }
         Ok(Stored { about, tables })
     }

@@ -87,6 +87,6 @@ async fn reload(control: &Control, ask: Ask, accept: Option<Accept>) -> Response
         }
         Ok(Err((Exit::Failed, reason))) => refuse(StatusCode::CONFLICT, &reason),
         Ok(Err((_, reason))) => refuse(StatusCode::UNPROCESSABLE_ENTITY, &reason),
-        Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "too many wait for the rules"),
+        Err(_) => refuse(StatusCode::TOO_MANY_REQUESTS, "too many wait for the rules"),
     }
 }

@@ -23,6 +23,8 @@
 //! | `POST /v1/policy`, `/v1/emergency`, `/v1/actions/…` | 403: such changes are asked of the guard ([`crate::guard`]) |
 //! | `POST /v1/reload` | one object: the rules that run, once they do; 422: why the old ones stay |
 
+#[cfg(test)]
+mod hostile;
 mod rules;
 
 use std::convert::Infallible;

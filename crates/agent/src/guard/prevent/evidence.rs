@@ -13,6 +13,7 @@ use serde_json::{Value as Json, json};
 use zerocopy::FromBytes;
 
 use super::thing;
+use crate::audit::Audit;
 use crate::policy::store::About;
 use crate::render::escape::piece;
 
@@ -116,8 +117,10 @@ impl Evidence {
         self.verdicts.untold += u64::try_from(denials).unwrap_or_default();
     }
 
-    /// Takes in what the kernel told, ends processes that are to be ended, and tells the log.
-    pub(super) fn take(&mut self, records: &[Vec<u8>], about: Option<&About>) {
+    /// Takes in what the kernel told, ends processes that are to be ended, and tells the log; the audit log
+    /// has what was denied, of each rule the first at once and others by their number each minute.
+    pub(super) fn take(&mut self, records: &[Vec<u8>], about: Option<&About>, audit: &Audit) {
+        let mut acted = BTreeMap::<(String, &'static str), (Denial, u64)>::new();
         let read = |bytes: &Vec<u8>| RecDenial::read_from_prefix(bytes).ok().map(|read| read.0);
         let read: Vec<Option<RecDenial>> = records.iter().map(read).collect();
         let news = news(&read);
@@ -135,7 +138,8 @@ impl Evidence {
             };
             let alike = 1 + u64::from(record.untold);
             *told += alike;
-            self.count_rule(rule_of(&record, about), outcome, alike);
+            let rule = rule_of(&record, about).unwrap_or_else(|| OTHER.to_owned());
+            self.count_rule(rule.clone(), outcome, alike);
             // LSM programs have done it themselves; then there is nobody any more.
             if is_kill && record.flags & (WOULD | AUDIT) == 0 {
                 end(&record);
@@ -147,6 +151,14 @@ impl Evidence {
                 let denial = self.denial(&record, bytes, about);
                 self.keep(denial, told);
             }
+            if record.flags & (WOULD | AUDIT) == 0 {
+                let one = acted.entry((rule, outcome));
+                let one = one.or_insert_with(|| (self.denial(&record, bytes, about), 0));
+                one.1 = one.1.saturating_add(alike);
+            }
+        }
+        for ((rule, outcome), (denial, times)) in acted {
+            audit.note_times(&rule, outcome, json!(denial), times);
         }
         if let Some(more) = records.len().checked_sub(news.len()).filter(|more| *more > 0) {
             self.untold(more);
@@ -154,8 +166,8 @@ impl Evidence {
         }
     }
 
-    fn count_rule(&mut self, rule: Option<String>, outcome: &'static str, more: u64) {
-        let mut key = (rule.unwrap_or_else(|| OTHER.to_owned()), outcome);
+    fn count_rule(&mut self, rule: String, outcome: &'static str, more: u64) {
+        let mut key = (rule, outcome);
         if self.by_rule.len() >= BY_RULE_MAX && !self.by_rule.contains_key(&key) {
             OTHER.clone_into(&mut key.0);
         }
@@ -326,10 +338,37 @@ mod tests {
 
     use super::*;
 
+    /// More than any kernel numbers.
+    const NOBODY: u32 = 1 << 30;
+
     fn record(pid: u32, rule: u32) -> RecDenial {
         let mut record = RecDenial::new_zeroed();
         (record.h.pid, record.rule) = (pid, rule);
         record
+    }
+
+    #[test]
+    fn what_was_denied_is_in_the_audit_log_to_the_last_one_and_what_would_be_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let audit = Audit::at(dir.path());
+        let bytes = |flags: u16, untold| {
+            let mut record = record(NOBODY, 1);
+            (record.answer, record.flags, record.untold) = (Answer::Perm as u16, flags, untold);
+            zerocopy::IntoBytes::as_bytes(&record).to_vec()
+        };
+        let mut evidence = Evidence::default();
+        evidence.take(&[bytes(WOULD, 0), bytes(AUDIT, 9)], None, &audit);
+        assert_eq!(audit.lines(|_| true).unwrap().len(), 0, "the control");
+        evidence.take(&[bytes(0, 0)], None, &audit);
+        let first = audit.lines(|action| action == "denied").unwrap();
+        assert_eq!(first.len(), 1, "at once: {first:?}");
+        assert_eq!((&first[0]["pid"], &first[0]["id"]), (&json!(NOBODY), &json!("0-3")));
+        evidence.take(&vec![bytes(0, 4); 1_000], None, &audit);
+        audit.service(true);
+        let all = audit.lines(|action| action == "denied").unwrap();
+        let left_out = |line: &Json| line["left_out"].as_u64().unwrap_or_default();
+        let told: u64 = all.iter().map(|line| 1 + left_out(line)).sum();
+        assert_eq!((all.len(), told, evidence.verdicts().denied), (2, 5_001, 5_001), "{all:?}");
     }
 
     #[test]

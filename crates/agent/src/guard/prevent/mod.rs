@@ -302,7 +302,7 @@ impl Prevention {
         match told {
             Some(Ok(records)) => {
                 let about = self.active.as_ref().map(|one| &one.stored.about);
-                self.evidence.take(&records, about);
+                self.evidence.take(&records, about, &self.audit);
             }
             Some(Err(error)) => tracing::warn!(%error, "denials cannot be read"),
             None => {}

@@ -176,7 +176,12 @@ impl Audit {
 
     /// The same for what somebody can make happen over and over: one line in a minute about the same,
     /// which tells how many were left out before it.
-    pub(crate) fn note_of(&self, of: &str, action: &str, mut about: Json) {
+    pub(crate) fn note_of(&self, of: &str, action: &str, about: Json) {
+        self.note_times(of, action, about, 1);
+    }
+
+    /// The same for what happened so many times at once; `about` is one of them.
+    pub(crate) fn note_times(&self, of: &str, action: &str, mut about: Json, times: u64) {
         let mut seen = self.seen();
         let key = format!("{action} {of}");
         let now = Instant::now();
@@ -186,19 +191,19 @@ impl Audit {
         }
         let more = match seen.get_mut(&key) {
             Some(one) if now.duration_since(one.since) < MINUTE => {
-                one.more += 1;
+                one.more = one.more.saturating_add(times);
                 one.about = about;
                 return;
             }
             Some(one) => {
                 one.since = now;
-                Some(std::mem::take(&mut one.more))
+                Some(std::mem::take(&mut one.more).saturating_add(times.saturating_sub(1)))
             }
             None => {
                 let one =
                     Seen { since: now, more: 0, action: action.to_owned(), about: about.clone() };
                 seen.insert(key, one);
-                None
+                (times > 1).then(|| times - 1)
             }
         };
         drop(seen);
@@ -332,6 +337,22 @@ mod tests {
             (3, vec![98]),
             "100 are three lines: a, b, and the rest of a"
         );
+    }
+
+    #[test]
+    fn what_happens_many_times_at_once_is_counted_to_the_last_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let audit = Audit::at(dir.path());
+        for (of, times) in [("a", 1), ("a", 40), ("a", 2), ("b", 500)] {
+            audit.note_times(of, "denied", json!({ "rule": of }), times);
+        }
+        audit.service(true);
+        let found = audit.lines(|action| action == "denied").unwrap();
+        let of = |rule: &str| -> u64 {
+            let lines = found.iter().filter(|line| line["rule"] == rule);
+            lines.map(|line| 1 + line["left_out"].as_u64().unwrap_or(0)).sum()
+        };
+        assert_eq!((of("a"), of("b"), found.len()), (43, 500, 3), "{found:?}");
     }
 
     #[test]

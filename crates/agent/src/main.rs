@@ -33,6 +33,8 @@ mod config;
 mod connection;
 mod exit;
 mod guard;
+#[cfg(test)]
+mod hostile;
 mod http;
 mod incidents;
 mod landlock;

@@ -7,6 +7,8 @@
 mod act;
 mod arm;
 pub(crate) mod broker;
+#[cfg(test)]
+mod hostile;
 mod object;
 mod policy;
 #[cfg(test)]

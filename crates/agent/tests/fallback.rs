@@ -43,6 +43,8 @@ fn an_agent_does_not_start_with_what_it_cannot_do_unless_that_is_accepted() {
     let accepting = [&options[..], &["--accept-degraded", "delete"]].concat();
     let agent = scene.start(&accepting);
     let Some(agent) = fallback(&scene, agent, test) else { return };
+    let page = crate::metrics::figures(&scene.lab);
+    assert!(crate::metrics::sum(&page, "policy_degraded_operations", "") > 0.0, "{page:?}");
     // A rule of the command line is put in force together with what was accepted before.
     let block = ["block", "add", "/srv/none", "--operations", "read", "--reason", "a test"];
     let blocked = scene.ask(&block);
@@ -162,6 +164,9 @@ fn one_denial_among_thousands_of_another_process_is_told() {
     flood.wait().unwrap();
     until("all are counted", PATIENCE, || scene.show()["agent"]["denied"] == 5_001);
     assert_eq!(figures()["decisions_lost"], 0);
+    let page = crate::metrics::figures(&scene.lab);
+    assert!(crate::metrics::sum(&page, "policy_untold_total", "") > 0.0, "{page:?}");
+    assert!(page["policy_decisions_lost_total"].values().all(|lost| *lost < 1.0), "{page:?}");
     assert!(agent.stop().success());
 }
 

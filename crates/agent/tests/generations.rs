@@ -239,6 +239,8 @@ fn a_set_of_rules_that_floods_is_taken_back_and_a_good_one_is_not() {
     runs(&lab, 4);
     assert_eq!(generation(&lab, 4)["sha256"], generation(&lab, 3)["sha256"]);
     assert_eq!(running(&lab)["reverted"], 1);
+    let figures = crate::metrics::figures(&lab);
+    assert!(crate::metrics::sum(&figures, "rules_reverted_total", "") > 0.0, "{figures:?}");
     assert!(agent.stop().success());
 }
 

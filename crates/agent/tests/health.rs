@@ -102,6 +102,10 @@ fn a_slow_rule_is_told_and_a_quick_one_is_not() {
     assert_eq!(rule(&lab, "slow")["state"], "slow");
     assert_eq!(rule(&lab, "scratch")["state"], "ok", "the rule beside it");
     assert!(rule(&lab, "scratch")["cost_ns"].as_u64() < rule(&lab, "slow")["cost_ns"].as_u64());
+    let figures = crate::metrics::figures(&lab);
+    assert!(crate::metrics::sum(&figures, "rules_slow", "") > 0.0, "{figures:?}");
+    let cost = |id: &str| crate::metrics::sum(&figures, "rule_event_seconds", &format!("\"{id}\""));
+    assert!(cost("slow") > cost("scratch") && cost("slow") < 1.0, "{figures:?}");
     let text = String::from_utf8_lossy(&lab.ask(&["rules"]).stdout).into_owned();
     assert!(text.lines().nth(1).unwrap().starts_with("slow "), "{text}");
     agent.alert(lab.run_scratch("x"), PATIENCE).expect("alerts go on");

@@ -34,6 +34,8 @@ mod incidents;
 #[cfg(test)]
 mod isolate;
 #[cfg(test)]
+mod json;
+#[cfg(test)]
 mod kafka;
 #[cfg(test)]
 mod kills;

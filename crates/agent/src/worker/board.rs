@@ -46,6 +46,8 @@ pub(crate) struct Figures {
     pub(crate) member_bytes: u64,
     /// Such events that were given up for lack of room: an alert names them by number alone.
     pub(crate) members_evicted: u64,
+    /// Partial matches of sequences that were given up for lack of room.
+    pub(crate) partials_evicted: u64,
     /// Events of a process that is not in the table.
     pub(crate) unresolved: u64,
     /// Connected readers of events and alerts.

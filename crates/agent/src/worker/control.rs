@@ -24,6 +24,8 @@
 //! | any | 429: too many ask, or follow something, at the same time |
 //! | `POST /v1/reload` | one object: the rules that run, once they do; 422: why the old ones stay |
 
+#[cfg(test)]
+mod hostile;
 mod rules;
 
 use std::convert::Infallible;

@@ -436,6 +436,7 @@ impl Worker {
             image_bytes: count(stats.table.image_bytes),
             member_bytes: count(stats.document_bytes),
             members_evicted: stats.documents_evicted,
+            partials_evicted: stats.evictions,
             unresolved: stats.table.unresolved,
             clients: count(publisher.hub.clients()),
             script_calls,

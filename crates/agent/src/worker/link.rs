@@ -127,6 +127,12 @@ impl Asker {
 }
 
 impl Asker {
+    /// One who asks at this socket.
+    #[cfg(test)]
+    pub(crate) fn at(socket: OwnedFd) -> Asker {
+        Asker { socket: Arc::new(socket) }
+    }
+
     /// Tells something that the next one makes up for, without waiting.
     pub(crate) fn offer(&self, request: &Request) {
         if let Err(error) = proto::offer_request(&*self.socket, request) {

@@ -1,6 +1,9 @@
 //! Fills in the figures of [`crate::metrics`]: what the event thread knows, what the guard counts, and what is
 //! known of the processes.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -70,6 +73,7 @@ pub(super) fn figures(samples: &mut Samples, figures: &Figures) {
         (Metric::ProcessTableBytes, figures.image_bytes),
         (Metric::MemberBytes, figures.member_bytes),
         (Metric::MembersEvicted, figures.members_evicted),
+        (Metric::PartialsEvicted, figures.partials_evicted),
         (Metric::RulesSlow, count(figures.rules_slow.len())),
         (Metric::RulesNoisy, count(figures.rules_noisy.len())),
         (Metric::Alerts, figures.alerts),
@@ -274,117 +278,4 @@ fn processor_time(pid: &str) -> Option<u64> {
 fn history(state: &Path) -> Option<u64> {
     let segments = super::segments(&state.join(super::HISTORY)).ok()?;
     Some(segments.iter().filter_map(|path| path.symlink_metadata().ok()).map(|one| one.len()).sum())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn told(fill: impl FnOnce(&mut Samples)) -> Vec<String> {
-        let mut samples = Samples::default();
-        fill(&mut samples);
-        let text = samples.text();
-        text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
-    }
-
-    #[test]
-    fn a_generation_has_its_figures() {
-        let generation = super::super::board::Generation {
-            number: Some(7),
-            began: 100,
-            trial_until: Some(160),
-            ..Default::default()
-        };
-        let set = RuleSet { generation: Some(generation), loaded: 3, ..RuleSet::default() };
-        let expected = [
-            "aegisbpf_rules_loaded 3",
-            "aegisbpf_rules_refused 0",
-            "aegisbpf_rules_generation 7",
-            "aegisbpf_rules_age_seconds 30",
-            "aegisbpf_rules_trial_left_seconds 30",
-            "aegisbpf_rules_held_back 0",
-            "aegisbpf_rules_reverted_total 0",
-            "aegisbpf_rules_unkept_total 0",
-        ];
-        assert_eq!(told(|samples| super::generation(samples, &set, 130)), expected);
-    }
-
-    #[test]
-    fn actions_are_counted_by_rule_verb_and_outcome() {
-        let counts =
-            serde_json::json!([{ "rule": "a", "verb": "kill", "outcome": "done", "count": 3 }]);
-        let counters = serde_json::json!({
-            "actions": { "counts": counts, "in_effect": 2, "breaker": "tripped", "waiting": 1 },
-        });
-        let expected = [
-            "aegisbpf_actions_total{rule=\"a\",verb=\"kill\",outcome=\"done\"} 3",
-            "aegisbpf_actions_in_effect 2",
-            "aegisbpf_actions_breaker_tripped 1",
-            "aegisbpf_actions_waiting 1",
-        ];
-        assert_eq!(told(|samples| actions(samples, &counters)), expected);
-        let none = told(|samples| actions(samples, &Json::Null));
-        assert!(none.contains(&"aegisbpf_actions_breaker_tripped 0".to_owned()), "{none:?}");
-    }
-
-    #[test]
-    fn each_output_has_its_figures_and_how_long_something_waits() {
-        let one = |name: &str, state: &str, since: Option<&str>| {
-            serde_json::json!({ "name": name, "state": state, "sent": 5, "passed_over": 1, "refused": 0,
-                "lost": 2, "failures": 3, "backlog_bytes": 70, "waiting_since": since })
-        };
-        let all = [one("a", "retrying", Some("1970-01-01T00:01:40.5Z")), one("b", "ok", None)];
-        let counters = serde_json::json!({
-            "outputs": { "all": all, "restarts": 1, "spool_bytes": 4096 },
-        });
-        let told = told(|samples| outputs(samples, &counters, 130));
-        for line in [
-            "aegisbpf_output_items_total{output=\"a\",outcome=\"delivered\"} 5",
-            "aegisbpf_output_items_total{output=\"a\",outcome=\"lost\"} 2",
-            "aegisbpf_output_failures_total{output=\"a\"} 3",
-            "aegisbpf_output_delivering{output=\"a\"} 0",
-            "aegisbpf_output_delivering{output=\"b\"} 1",
-            "aegisbpf_output_waiting_bytes{output=\"a\"} 70",
-            "aegisbpf_output_waiting_seconds{output=\"a\"} 30",
-            "aegisbpf_output_waiting_seconds{output=\"b\"} 0",
-            "aegisbpf_output_forwarder_restarts_total 1",
-            "aegisbpf_spool_size_bytes 4096",
-        ] {
-            assert!(told.iter().any(|one| one == line), "{line} in {told:?}");
-        }
-        assert_eq!(told.len(), 2 * (4 + 4) + 2, "{told:?}");
-    }
-
-    #[test]
-    fn what_never_came_is_kept_apart_from_what_came_in_part() {
-        let counters = serde_json::json!({
-            "sent": { "exec": 7 },
-            "lost": { "life": { "ring_full": 2, "args": 1 } },
-        });
-        let expected = [
-            "aegisbpf_events_sent_total{operation=\"exec\"} 7",
-            "aegisbpf_events_dropped_total{ring=\"life\",cause=\"ring_full\"} 2",
-            "aegisbpf_events_incomplete_total{ring=\"life\",cause=\"args\"} 1",
-        ];
-        assert_eq!(told(|samples| kernel(samples, &counters)), expected);
-    }
-
-    #[test]
-    fn incidents_of_scripts_have_their_cause() {
-        let violations = [("own", "state", 1), ("own", "trap", 5)];
-        let expected = [
-            "aegisbpf_script_calls_total 7",
-            "aegisbpf_script_quarantined 1",
-            "aegisbpf_script_violations_total{script=\"own\",cause=\"state\"} 1",
-            "aegisbpf_script_violations_total{script=\"own\",cause=\"trap\"} 5",
-        ];
-        assert_eq!(told(|samples| scripts(samples, (7, 1), violations.into_iter())), expected);
-    }
-
-    #[test]
-    fn processor_time_is_told_and_goes_on() {
-        let begin = processor_time("self").unwrap();
-        while processor_time("self").unwrap() == begin {}
-        assert_eq!(processor_time("0"), None);
-    }
 }

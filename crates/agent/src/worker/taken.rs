@@ -58,7 +58,6 @@ impl Worker {
         let mut samples = Samples::default();
         self.taken.metrics(&mut samples);
         metrics::figures(&mut samples, &self.board.figures());
-        samples.put(Metric::PartialsEvicted, &[], self.engine.stats().evictions);
         samples.put(Metric::OutputLines, &[], self.publisher.output.stdout.accepted());
         let health = &self.publisher.health;
         metrics::rules(&mut samples, health.infos(), &health.figures(self.engine.counters()));

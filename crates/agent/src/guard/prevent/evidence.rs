@@ -117,8 +117,10 @@ impl Evidence {
         self.verdicts.untold += u64::try_from(denials).unwrap_or_default();
     }
 
-    /// Takes in what the kernel told, ends processes that are to be ended, and tells the logs.
+    /// Takes in what the kernel told, ends processes that are to be ended, and tells the log; the audit log
+    /// has what was denied, of each rule the first at once and others by their number each minute.
     pub(super) fn take(&mut self, records: &[Vec<u8>], about: Option<&About>, audit: &Audit) {
+        let mut acted = BTreeMap::<(String, &'static str), (Denial, u64)>::new();
         let read = |bytes: &Vec<u8>| RecDenial::read_from_prefix(bytes).ok().map(|read| read.0);
         let read: Vec<Option<RecDenial>> = records.iter().map(read).collect();
         let news = news(&read);
@@ -136,7 +138,8 @@ impl Evidence {
             };
             let alike = 1 + u64::from(record.untold);
             *told += alike;
-            self.count_rule(rule_of(&record, about), outcome, alike);
+            let rule = rule_of(&record, about).unwrap_or_else(|| OTHER.to_owned());
+            self.count_rule(rule.clone(), outcome, alike);
             // LSM programs have done it themselves; then there is nobody any more.
             if is_kill && record.flags & (WOULD | AUDIT) == 0 {
                 end(&record);
@@ -146,11 +149,16 @@ impl Evidence {
             let told = news.contains(&at);
             if told || at + KEPT >= records.len() {
                 let denial = self.denial(&record, bytes, about);
-                if told && matches!(outcome, "denied" | "killed") {
-                    self.note(&denial, outcome, audit);
-                }
                 self.keep(denial, told);
             }
+            if record.flags & (WOULD | AUDIT) == 0 {
+                let one = acted.entry((rule, outcome));
+                let one = one.or_insert_with(|| (self.denial(&record, bytes, about), 0));
+                one.1 = one.1.saturating_add(alike);
+            }
+        }
+        for ((rule, outcome), (denial, times)) in acted {
+            audit.note_times(&rule, outcome, json!(denial), times);
         }
         if let Some(more) = records.len().checked_sub(news.len()).filter(|more| *more > 0) {
             self.untold(more);
@@ -158,8 +166,8 @@ impl Evidence {
         }
     }
 
-    fn count_rule(&mut self, rule: Option<String>, outcome: &'static str, more: u64) {
-        let mut key = (rule.unwrap_or_else(|| OTHER.to_owned()), outcome);
+    fn count_rule(&mut self, rule: String, outcome: &'static str, more: u64) {
+        let mut key = (rule, outcome);
         if self.by_rule.len() >= BY_RULE_MAX && !self.by_rule.contains_key(&key) {
             OTHER.clone_into(&mut key.0);
         }
@@ -170,18 +178,6 @@ impl Evidence {
     pub(super) fn by_rule(&self) -> Vec<Json> {
         let one = |((rule, outcome), count): (&(String, &str), &u64)| json!({ "rule": rule, "outcome": outcome, "count": count });
         self.by_rule.iter().map(one).collect()
-    }
-
-    /// For the audit log: one line a minute of each rule, with how many there were since the agent was started.
-    fn note(&self, denial: &Denial, outcome: &'static str, audit: &Audit) {
-        let rule = denial.rule.as_deref().unwrap_or("none");
-        let of_rule = self.by_rule.get(&(rule.to_owned(), outcome));
-        let about = json!({
-            "id": denial.id, "rule": rule, "operation": denial.operation, "object": denial.object,
-            "pid": denial.pid, "uid": denial.uid, "executable": denial.executable,
-            "generation": denial.generation, "of_rule": of_rule,
-        });
-        audit.note_of(rule, outcome, about);
     }
 
     fn keep(&mut self, denial: Denial, told: bool) {
@@ -342,10 +338,37 @@ mod tests {
 
     use super::*;
 
+    /// More than any kernel numbers.
+    const NOBODY: u32 = 1 << 30;
+
     fn record(pid: u32, rule: u32) -> RecDenial {
         let mut record = RecDenial::new_zeroed();
         (record.h.pid, record.rule) = (pid, rule);
         record
+    }
+
+    #[test]
+    fn what_was_denied_is_in_the_audit_log_to_the_last_one_and_what_would_be_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let audit = Audit::at(dir.path());
+        let bytes = |flags: u16, untold| {
+            let mut record = record(NOBODY, 1);
+            (record.answer, record.flags, record.untold) = (Answer::Perm as u16, flags, untold);
+            zerocopy::IntoBytes::as_bytes(&record).to_vec()
+        };
+        let mut evidence = Evidence::default();
+        evidence.take(&[bytes(WOULD, 0), bytes(AUDIT, 9)], None, &audit);
+        assert_eq!(audit.lines(|_| true).unwrap().len(), 0, "the control");
+        evidence.take(&[bytes(0, 0)], None, &audit);
+        let first = audit.lines(|action| action == "denied").unwrap();
+        assert_eq!(first.len(), 1, "at once: {first:?}");
+        assert_eq!((&first[0]["pid"], &first[0]["id"]), (&json!(NOBODY), &json!("0-3")));
+        evidence.take(&vec![bytes(0, 4); 1_000], None, &audit);
+        audit.service(true);
+        let all = audit.lines(|action| action == "denied").unwrap();
+        let left_out = |line: &Json| line["left_out"].as_u64().unwrap_or_default();
+        let told: u64 = all.iter().map(|line| 1 + left_out(line)).sum();
+        assert_eq!((all.len(), told, evidence.verdicts().denied), (2, 5_001, 5_001), "{all:?}");
     }
 
     #[test]

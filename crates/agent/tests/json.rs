@@ -47,7 +47,9 @@ impl Page {
         match value {
             Value::Array(all) => {
                 let holder = format!("{holder}[]");
-                all.iter().for_each(|one| self.check(section, &holder, one, wrong));
+                for one in all {
+                    self.check(section, &holder, one, wrong);
+                }
             }
             Value::Object(all) => {
                 let none = BTreeMap::new();
@@ -150,7 +152,9 @@ fn what_commands_print_is_what_the_page_says() {
         let values: Vec<Value> = values.collect::<Result<_, _>>().unwrap();
         let is_empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
         assert!(!values.is_empty() && !values.iter().any(is_empty), "{section} tells something");
-        values.iter().for_each(|value| page.check(section, "", value, &mut wrong));
+        for value in &values {
+            page.check(section, "", value, &mut wrong);
+        }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     // The page is no net that everything falls through.

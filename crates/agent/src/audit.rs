@@ -305,14 +305,14 @@ mod tests {
     fn a_key_that_others_can_read_signs_nothing() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
-        let key = dir.path().join("key");
+        let file = dir.path().join("key");
         let mut make = std::process::Command::new("ssh-keygen");
-        make.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key);
+        make.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&file);
         assert!(make.status().unwrap().success());
-        let signed = || Audit::signed(dir.path(), 1 << 20, Some(&key));
-        assert!(signed().is_ok(), "as ssh-keygen makes it");
-        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
-        let refused = signed().unwrap_err();
+        let read = || key(Some(&file));
+        assert!(read().is_ok(), "as ssh-keygen makes it");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let refused = read().unwrap_err();
         assert_eq!(refused.exit, Exit::Config);
         let told = refused.to_string();
         assert!(told.contains("key: open to others") && told.contains("mode 644"), "{told}");

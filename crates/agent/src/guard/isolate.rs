@@ -141,9 +141,10 @@ mod tests {
         let out = shell.stdout.take().unwrap();
         std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut line).unwrap();
         let inner: u32 = line.trim().parse().unwrap();
-        // The child is a copy of the shell until it runs the other program.
+        // The child is a copy of the shell, and then `env`, until it runs the other program.
+        let name = || fs::read_to_string(format!("/proc/{inner}/comm")).unwrap_or_default();
         let start = Instant::now();
-        while connection(&environment(inner)).is_some() && start.elapsed() < LOOK {
+        while name() != "sleep\n" && start.elapsed() < LOOK {
             std::thread::sleep(Duration::from_millis(5));
         }
         let (own, found) = (connection(&environment(inner)), session(inner));

@@ -9,8 +9,9 @@ use crate::outputs::raise;
 use crate::policies::{document, err};
 use crate::prevention::PATIENCE;
 
-/// How many there are in all.
-const ALL: u16 = 10_000;
+/// How many there are in all: as many as CI has time for, unless it is said that there are more (10,000 by hand).
+const SOME: u16 = 1_000;
+const HOW_MANY: &str = "AEGISBPF_TEST_CONTAINERS";
 /// How many there are at a time.
 const AT_A_TIME: u16 = 50;
 /// Resident memory that may come with them: what an allocator keeps, not what was known of each.
@@ -25,10 +26,11 @@ fn has(pid: u32) -> (u64, usize) {
 }
 
 #[test]
-fn ten_thousand_containers_come_and_go_and_the_last_one_is_denied() {
-    if !root("ten_thousand_containers_come_and_go_and_the_last_one_is_denied") {
+fn thousands_of_containers_come_and_go_and_the_last_one_is_denied() {
+    if !root("thousands_of_containers_come_and_go_and_the_last_one_is_denied") {
         return;
     }
+    let many = std::env::var(HOW_MANY).map_or(SOME, |text| text.parse().unwrap());
     let set = Enforced::new();
     let scene = &set.scene;
     let spec = format!(
@@ -40,7 +42,7 @@ fn ten_thousand_containers_come_and_go_and_the_last_one_is_denied() {
     let applied = scene.apply("q.yaml", &document("scratch", &spec), &[]);
     assert!(applied.status.success(), "{}", err(&applied));
     let round = |from: u16| {
-        let numbers = from..ALL.min(from + AT_A_TIME);
+        let numbers = from..many.min(from + AT_A_TIME);
         let all: Vec<Container> = numbers
             .map(|number| Container::new(number, "docker.io/library/aegisbpf-test"))
             .collect();
@@ -52,7 +54,7 @@ fn ten_thousand_containers_come_and_go_and_the_last_one_is_denied() {
     // What a first look costs is no growth.
     round(0);
     let before = [agent.guard(), set.worker()].map(has);
-    for from in (AT_A_TIME..ALL).step_by(usize::from(AT_A_TIME)) {
+    for from in (AT_A_TIME..many).step_by(usize::from(AT_A_TIME)) {
         round(from);
     }
     until("nobody is meant any more", PATIENCE, || {
@@ -60,7 +62,7 @@ fn ten_thousand_containers_come_and_go_and_the_last_one_is_denied() {
     });
     let after = [agent.guard(), set.worker()].map(has);
     println!(
-        "{ALL} containers: guard and worker had (KiB, descriptors) {before:?}, then {after:?}"
+        "{many} containers: guard and worker had (KiB, descriptors) {before:?}, then {after:?}"
     );
     for ((kib, fds), (now_kib, now_fds)) in before.into_iter().zip(after) {
         assert!(now_kib <= kib + GROWTH_KIB, "{before:?} {after:?}");

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -194,6 +195,9 @@ fn a_broker_behind_tls_is_told_who_the_agent_is() {
     let (good, bad) = (lab.path("good"), lab.path("bad"));
     fs::write(&good, format!("{SECRET}\n")).unwrap();
     fs::write(&bad, "wrong\n").unwrap();
+    for secret in [&good, &bad] {
+        fs::set_permissions(secret, fs::Permissions::from_mode(0o600)).unwrap();
+    }
     let broker = format!("kafka+tls://localhost:{door}/alerts");
     let options = |secret: &Path, more: &str| {
         format!("{broker}#user={USER}&token-file={}{more}", secret.display())

@@ -319,7 +319,7 @@ fn a_group_that_takes_all_its_places_does_not_keep_root_out() {
     // Who says nothing has a place for some seconds.
     let mut silent = take(member, &socket, "32", "");
     let refused = asks(&lab, other, &["status"]);
-    assert_eq!(refused.status.code(), Some(69), "{refused:?}");
+    assert_eq!(refused.status.code(), Some(75), "{refused:?}");
     assert!(String::from_utf8_lossy(&refused.stderr).contains("too many"), "{refused:?}");
     assert!(asks(&lab, (0, 0), &["status"]).status.success(), "root has places of its own");
     until("the silent are hung up on", PATIENCE, || {

@@ -34,7 +34,9 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
     let found = match guard::privilege() {
         Ok(()) => probed()?,
         Err(needs_root) => match client::get(&args.runtime_dir, "/v1/doctor", &[]) {
-            Err(failure) if failure.exit == Exit::NotRunning => return Err(needs_root),
+            Err(failure) if matches!(failure.exit, Exit::NotRunning | Exit::Permission) => {
+                return Err(needs_root);
+            }
             answer => of_agent(answer?.json()?),
         },
     };

@@ -119,7 +119,7 @@ fn build(dir: &Path) -> Result<Cost> {
         std::fs::remove_dir_all(&target)?;
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let args = ["build", "--quiet", "--offline", "--package", "thiserror", "--jobs", "2"];
+    let args = ["build", "--quiet", "--offline", "--package", "thiserror@2", "--jobs", "2"];
     let mut command = sh::cmd(sh::release("bench-load"));
     command.args(["run", "1"]).arg(cargo).args(args).arg("--target-dir").arg(&target);
     let cost = cost(&mut command)?;

@@ -111,7 +111,7 @@ pub(crate) fn command(wanted: &[String]) -> Result<ExitCode> {
     let stages: Vec<&Stage> = stages::STAGES.iter().filter(wanted).collect();
     let beside = stages.iter().any(|stage| stage.0 == stages::WAITING);
     let (later, now): (Vec<&Stage>, Vec<&Stage>) =
-        stages.into_iter().partition(|stage| beside && stages::BESIDE.contains(&stage.0));
+        stages.into_iter().partition(|stage| beside && stage.0 == stages::BESIDE);
     let mut total = Outcome::default();
     for stage in now {
         let others = if stage.0 == stages::WAITING { &later[..] } else { &[] };
@@ -122,22 +122,22 @@ pub(crate) fn command(wanted: &[String]) -> Result<ExitCode> {
     Ok(if total.failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Runs a stage and, one after the other, others beside it; what those say comes after it.
+/// Runs a stage and others beside it; what those say comes after it.
 fn side_by_side(stage: &Stage, others: &[&Stage]) -> Result<Outcome> {
     std::thread::scope(|scope| {
-        let others = scope.spawn(|| {
+        let beside = |other: &&Stage| {
             let mut said = Vec::new();
-            let mut total = Outcome::default();
-            for other in others {
-                total += one(other, &mut said)?;
-            }
-            anyhow::Ok((total, said))
-        });
+            one(other, &mut said).map(|outcome| (outcome, said))
+        };
+        let others: Vec<_> =
+            others.iter().map(|other| scope.spawn(move || beside(other))).collect();
         let mut total = one(stage, &mut std::io::stdout())?;
-        let died = |_| anyhow::anyhow!("a stage beside {} died", stage.0);
-        let (outcome, said) = others.join().map_err(died)??;
-        std::io::stdout().write_all(&said)?;
-        total += outcome;
+        for other in others {
+            let died = |_| anyhow::anyhow!("a stage beside {} died", stage.0);
+            let (outcome, said) = other.join().map_err(died)??;
+            std::io::stdout().write_all(&said)?;
+            total += outcome;
+        }
         Ok(total)
     })
 }

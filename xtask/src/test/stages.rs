@@ -29,15 +29,15 @@ pub(super) const STAGES: &[Stage] = &[
     ("packaging", super::packaging::stage),
     ("bench", |log| ours(log, &["bench", "--smoke"])),
     ("soak", |log| ours(log, &["soak", "--short", "--built"])),
-    ("fuzz", |log| behind(log, &["fuzz", "--smoke"])),
+    ("fuzz", fuzz),
     ("guests", |log| ours(log, &["vm-test", "--smoke"])),
     ("systems", |log| ours(log, SYSTEMS)),
 ];
 
-/// The stage that waits for the kernel most of its time, and those that compute and take what it leaves: they
-/// run at the same time.
+/// The stage that waits for the kernel most of its time, and the one that computes and takes what it is
+/// left: they run at the same time.
 pub(super) const WAITING: &str = "root";
-pub(super) const BESIDE: &[&str] = &["fuzz"];
+pub(super) const BESIDE: &str = "fuzz";
 
 /// The guests that there is time for. Not beside others: what waits for the kernel waits much longer then.
 const SYSTEMS: &[&str] = &["vm-system", "--built", "--smoke", "life", "selinux", "apparmor"];
@@ -188,10 +188,10 @@ fn closing(log: &Log, success: bool) -> Result<Verdict> {
     Ok(Verdict::Ran(outcome))
 }
 
-/// The same behind all others: tests that run at the same time measure times.
-fn behind(log: &mut Log, args: &[&str]) -> Result<Verdict> {
+/// Behind all others: tests that run at the same time measure times.
+fn fuzz(log: &mut Log) -> Result<Verdict> {
     let mut command = sh::cmd("nice");
-    command.args(["-n", "19"]).arg(std::env::current_exe()?).args(args);
+    command.args(["-n", "19"]).arg(std::env::current_exe()?).args(["fuzz", "--smoke"]);
     let success = log.run(&mut command)?;
     closing(log, success)
 }

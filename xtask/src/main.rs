@@ -11,9 +11,10 @@
 //! | `soak [--minutes N]` | the agent under load for long, while things change and break |
 //! | `dist [PART…]` | man pages and completions; packages, an archive, bills of materials |
 //! | `docs [PAGE…]` | runs the commands that the pages for people show |
+//! | `guests [--fetch]` | all guests that a run of all tests has time for, or only what they boot |
 //! | `vm-test [--smoke] [KERNEL…]` | the agent in guest kernels |
 //! | `vm-system [NAME…]` | the Debian package in whole systems, in guests |
-//! | `setup [--list]` | installs the Debian packages that are missing, or only lists them |
+//! | `setup [--list]` | installs the Debian packages that are missing (`--build`: only those that the build needs), or only lists them |
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the command line")]
 
@@ -50,11 +51,13 @@ usage: cargo xtask COMMAND
                       its worker is killed; --built takes what is built
   dist [PART…]        man pages and shell completions of the binaries; deb, rpm, tarball or sbom for those
   docs [PAGE…]        run the commands that the pages for people show, and compare what they print
+  guests [--fetch]    all guests that a run of all tests has time for; --fetch gets what they boot
   vm-test [KERNEL…]   the agent in guest kernels; with --smoke what there is time for, with --only WORD
                       the tricks of that name
   vm-system [NAME…]   the Debian package in whole systems, in guests: its life, under AppArmor and
                       SELinux, and without BPF LSM
-  setup [--list]      install, or only list, the Debian packages that are missing
+  setup [--list]      install, or only list, the Debian packages that are missing; with --build those
+                      that the build needs
 ";
 
 fn main() -> ExitCode {
@@ -73,6 +76,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
     match command.as_str() {
         "run" => run::command(rest)?,
         "test" => return test::command(rest),
+        "guests" => return guests(rest),
         "vm-test" => return vm_test(rest),
         "vm-system" => return Ok(counted(vm::system::test(rest)?)),
         "bench" => return bench::command(rest),
@@ -87,6 +91,15 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         other => bail!("unknown command `{other}`\n\n{USAGE}"),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// `xtask guests [--fetch]`
+fn guests(args: &[String]) -> Result<ExitCode> {
+    if args.first().is_some_and(|arg| arg == "--fetch") {
+        vm::few::fetch()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(counted(vm::few::test()?))
 }
 
 /// `xtask vm-test [--smoke | --only WORD] [KERNEL…]`

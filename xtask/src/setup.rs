@@ -190,8 +190,11 @@ pub(crate) fn missing_tools() -> Vec<&'static Tool> {
     TOOLS.iter().filter(|tool| !(tool.has)()).collect()
 }
 
-/// `xtask setup [--list]`
+/// `xtask setup [--list | --build]`
 pub(crate) fn command(args: &[String]) -> Result<()> {
+    if args.first().is_some_and(|arg| arg == "--build") {
+        return install(&missing(Need::Build));
+    }
     let (missing, tools) = (missing(Need::Test), missing_tools());
     if missing.is_empty() && tools.is_empty() {
         println!("nothing is missing");

@@ -109,34 +109,49 @@ pub(crate) fn command(wanted: &[String]) -> Result<ExitCode> {
     let start = Instant::now();
     let wanted = |stage: &&Stage| wanted.is_empty() || wanted.iter().any(|name| name == stage.0);
     let stages: Vec<&Stage> = stages::STAGES.iter().filter(wanted).collect();
-    let beside = stages.iter().any(|stage| stage.0 == stages::WAITING);
-    let (later, now): (Vec<&Stage>, Vec<&Stage>) =
-        stages.into_iter().partition(|stage| beside && stage.0 == stages::BESIDE);
-    let mut total = Outcome::default();
-    for stage in now {
-        let others = if stage.0 == stages::WAITING { &later[..] } else { &[] };
-        total += side_by_side(stage, others)?;
-    }
+    let total = in_order(&stages, stages::BESIDE, &mut std::io::stdout())?;
     println!("{:.0} s", start.elapsed().as_secs_f64());
     println!("{total}");
     Ok(if total.failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Runs a stage and others beside it; what those say comes after it.
-fn side_by_side(stage: &Stage, others: &[&Stage]) -> Result<Outcome> {
+/// A stage that runs beside others: from the beginning of one to the end of another.
+#[derive(Debug, Clone, Copy)]
+struct Beside {
+    stage: &'static str,
+    from: &'static str,
+    until: &'static str,
+}
+
+/// Runs stages, each behind the one before it, but for those that run beside others if these run at all; what
+/// those say comes when they have ended.
+fn in_order(stages: &[&Stage], beside: &[Beside], out: &mut dyn Write) -> Result<Outcome> {
+    let of = |name: &str| stages.iter().copied().find(|stage| stage.0 == name);
+    let apart: Vec<(&Stage, &Beside)> = beside
+        .iter()
+        .filter(|lane| of(lane.from).is_some() && of(lane.until).is_some())
+        .filter_map(|lane| Some((of(lane.stage)?, lane)))
+        .collect();
     std::thread::scope(|scope| {
-        let beside = |other: &&Stage| {
-            let mut said = Vec::new();
-            one(other, &mut said).map(|outcome| (outcome, said))
-        };
-        let others: Vec<_> =
-            others.iter().map(|other| scope.spawn(move || beside(other))).collect();
-        let mut total = one(stage, &mut std::io::stdout())?;
-        for other in others {
-            let died = |_| anyhow::anyhow!("a stage beside {} died", stage.0);
-            let (outcome, said) = other.join().map_err(died)??;
-            std::io::stdout().write_all(&said)?;
-            total += outcome;
+        let (mut total, mut running) = (Outcome::default(), Vec::new());
+        for stage in stages {
+            if apart.iter().any(|(other, _)| other.0 == stage.0) {
+                continue;
+            }
+            for (other, lane) in apart.iter().filter(|(_, lane)| lane.from == stage.0) {
+                let thread = scope.spawn(move || {
+                    let mut said = Vec::new();
+                    one(other, &mut said).map(|outcome| (outcome, said))
+                });
+                running.push((lane.until, thread));
+            }
+            total += one(stage, out)?;
+            for (_, thread) in running.extract_if(.., |(until, _)| *until == stage.0) {
+                let died = |_| anyhow::anyhow!("a stage beside {} died", stage.0);
+                let (outcome, said) = thread.join().map_err(died)??;
+                out.write_all(&said)?;
+                total += outcome;
+            }
         }
         Ok(total)
     })
@@ -231,6 +246,30 @@ mod tests {
             (outcome, said.as_str()),
             (Outcome::SKIP, "SKIP self-test-skip: no such thing here\n")
         );
+    }
+
+    #[test]
+    fn a_stage_beside_others_is_waited_for_and_counts_and_runs_by_itself_without_them() {
+        let pass = |_: &mut Log| Ok(Verdict::Ran(Outcome::PASS));
+        let slow: Stage = ("self-test-slow", |log| {
+            let mut sleep = sh::cmd("sleep");
+            sleep.arg("0.3");
+            log.all(&mut [sleep])
+        });
+        let (first, last): (Stage, Stage) = (("self-test-first", pass), ("self-test-last", pass));
+        let lane = Beside { stage: slow.0, from: first.0, until: first.0 };
+        let order = |stages: &[&Stage]| {
+            let mut out = Vec::new();
+            let total = in_order(stages, &[lane], &mut out).unwrap();
+            let said = String::from_utf8(out).unwrap();
+            let names = said.lines().filter_map(|line| line.split_whitespace().nth(1));
+            (total.passed, names.map(str::to_owned).collect::<Vec<_>>())
+        };
+        assert_eq!(
+            order(&[&slow, &first, &last]),
+            (3, [first.0, slow.0, last.0].map(str::to_owned).to_vec())
+        );
+        assert_eq!(order(&[&slow, &last]), (2, [slow.0, last.0].map(str::to_owned).to_vec()));
     }
 
     #[test]

@@ -5,19 +5,20 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::calls::Watch;
-use super::{Log, Stage, Verdict, count};
+use super::{Beside, Log, Stage, Verdict, count};
 use crate::outcome::Outcome;
 use crate::setup::{self, Need};
 use crate::sh;
 
 /// All stages, in the order in which they run.
 pub(super) const STAGES: &[Stage] = &[
-    ("setup", packages),
+    ("setup", |log| packages(log, Need::Build)),
+    ("tools", tools),
     ("fmt", |log| log.all(&mut [cargo(FMT)])),
-    ("c-format", c_format),
     ("tidy", |log| log.all(&mut [xtask(&["tidy"])?])),
     ("clippy", |log| log.all(&mut [cargo(CLIPPY)])),
     ("build", |log| log.all(&mut [sh::build_command()])),
+    ("c-format", c_format),
     ("codegen", codegen),
     ("unit", unit),
     ("root", root),
@@ -30,17 +31,15 @@ pub(super) const STAGES: &[Stage] = &[
     ("bench", |log| ours(log, &["bench", "--smoke"])),
     ("soak", |log| ours(log, &["soak", "--short", "--built"])),
     ("fuzz", fuzz),
-    ("guests", |log| ours(log, &["vm-test", "--smoke"])),
-    ("systems", |log| ours(log, SYSTEMS)),
+    ("guests", |log| ours(log, &["guests"])),
 ];
 
-/// The stage that waits for the kernel most of its time, and the one that computes and takes what it is
-/// left: they run at the same time.
-pub(super) const WAITING: &str = "root";
-pub(super) const BESIDE: &str = "fuzz";
-
-/// The guests that there is time for. Not beside others: what waits for the kernel waits much longer then.
-const SYSTEMS: &[&str] = &["vm-system", "--built", "--smoke", "life", "selinux", "apparmor"];
+/// Stages that leave alone what others need: fetching waits for the network while the compiler computes, and
+/// what computes takes what tests leave that wait for the kernel. No guests beside those: they would wait twice as long.
+pub(super) const BESIDE: &[Beside] = &[
+    Beside { stage: "tools", from: "fmt", until: "build" },
+    Beside { stage: "fuzz", from: "root", until: "root" },
+];
 
 const FMT: &[&str] = &["fmt", "--all", "--check", "--", "--color", "never"];
 const CLIPPY: &[&str] = &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
@@ -61,21 +60,30 @@ pub(super) fn xtask(args: &[&str]) -> Result<Command> {
     Ok(command)
 }
 
-fn packages(log: &mut Log) -> Result<Verdict> {
-    let (missing, tools) = (setup::missing(Need::Test), setup::missing_tools());
+/// What stages need: `setup` installs what the compiler does, before it.
+fn packages(log: &mut Log, need: Need) -> Result<Verdict> {
+    let missing = setup::missing(need);
+    let tools = if need == Need::Build { Vec::new() } else { setup::missing_tools() };
     if missing.is_empty() && tools.is_empty() {
         log.line("nothing is missing")?;
         return Ok(Verdict::Ran(Outcome::PASS));
     }
-    if !missing.is_empty() {
-        println!("missing Debian packages:\n{}", setup::table(&missing));
-    }
-    if log.run(&mut xtask(&["setup"])?)? {
+    log.line(&setup::table(&missing))?;
+    let arguments: &[&str] = if need == Need::Build { &["setup", "--build"] } else { &["setup"] };
+    if log.run(&mut xtask(arguments)?)? {
         return Ok(Verdict::Ran(Outcome::PASS));
     }
     let mut names: Vec<&str> = missing.iter().map(|package| package.name).collect();
     names.extend(tools.iter().map(|tool| tool.name));
-    Ok(Verdict::Skipped(format!("cannot install {} (target/ci/setup.log)", names.join(" "))))
+    Ok(Verdict::Skipped(format!("cannot install {} (see its log)", names.join(" "))))
+}
+
+/// The rest, and what guests boot.
+fn tools(log: &mut Log) -> Result<Verdict> {
+    let verdict = packages(log, Need::Test)?;
+    // Without them the stage `guests` says what is missing.
+    log.run(&mut xtask(&["guests", "--fetch"])?)?;
+    Ok(verdict)
 }
 
 /// Skips unless the programs are there.

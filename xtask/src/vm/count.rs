@@ -12,8 +12,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::debian::{Found, Mirror};
 use super::guest::{self, Boot, Payload};
+use super::report::{Row, Verdict};
 use super::{Extent, cache, qemu};
-use crate::outcome::Outcome;
 use crate::sh;
 
 /// The kernel that is counted on.
@@ -129,19 +129,18 @@ fn tables(program: &Path, rules: usize, scratch: &Path) -> Result<Vec<u8>> {
 }
 
 /// The gate of CI: few rules and many, on one kernel.
-pub(super) fn gate() -> Outcome {
+pub(super) fn gate() -> Row {
     let broken = match count(&[FEW, MANY]) {
         Ok(counts) => counts.broken(),
         Err(error) => vec![format!("{error:#}")],
     };
-    for line in &broken {
-        println!("FAIL {KERNEL} count  {line}");
-    }
-    if broken.is_empty() {
-        println!("ok   {KERNEL} count  within {ADDED_MAX} instructions, and as flat as promised");
-        return Outcome::PASS;
-    }
-    Outcome::FAIL
+    let verdict = if broken.is_empty() {
+        let text = format!("within {ADDED_MAX} instructions, and as flat as promised");
+        Verdict::Passed(text)
+    } else {
+        Verdict::Failed(broken.join("; "))
+    };
+    Row::new(&format!("{KERNEL} count"), verdict)
 }
 
 #[cfg(test)]

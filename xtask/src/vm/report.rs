@@ -66,11 +66,7 @@ impl Row {
 pub(super) fn judge(kernel: &str, log: &Log, suites: usize) -> Row {
     let lines: Vec<&str> = log.text.lines().map(str::trim_end).collect();
     let find = |prefix: &str| lines.iter().rev().find_map(|l| l.strip_prefix(prefix));
-    let details: Vec<String> = lines
-        .iter()
-        .filter(|l| l.starts_with("FAIL ") || l.contains("Kernel panic") || l.contains("panicked"))
-        .map(|l| (*l).to_owned())
-        .collect();
+    let details = details(&lines);
     let release = find("GUEST ").unwrap_or("did not boot");
     let tier = find("TIER ").unwrap_or("unknown");
     let seconds = log.took.as_secs_f32();
@@ -87,6 +83,31 @@ pub(super) fn judge(kernel: &str, log: &Log, suites: usize) -> Row {
     };
     let facts = format!("{release}  tier {tier}  {seconds:.1} s");
     Row { kernel: kernel.to_owned(), facts, details, verdict }
+}
+
+/// Lines behind a failure that are shown with it: what a script looked at, and what the agent said before.
+const BEHIND: usize = 40;
+
+/// What failed or died, with what is told of it up to the next case.
+fn details(lines: &[&str]) -> Vec<String> {
+    let (mut details, mut more) = (Vec::new(), 0);
+    for line in lines {
+        let died = line.contains("Kernel panic") || line.contains("panicked");
+        let is_next = ["ok ", "SKIP ", "RESULT ", "GUEST ", "TIER "];
+        if line.starts_with("FAIL ") || died {
+            more = BEHIND;
+        } else if is_next.iter().any(|word| line.starts_with(word)) {
+            more = 0;
+        } else if more > 0 {
+            more -= 1;
+        } else {
+            continue;
+        }
+        if more > 0 {
+            details.push((*line).to_owned());
+        }
+    }
+    details
 }
 
 /// Counts the rows and prints the closing line.
@@ -121,6 +142,9 @@ mod tests {
         let lied = judge("6.1", &log("FAIL exec: expected a, got b\nRESULT ok 1 passed", false), 1);
         assert!(matches!(lied.verdict, Verdict::Failed(_)));
         assert_eq!(lied.details, ["FAIL exec: expected a, got b"]);
+        let why = "ok a\nnoise\nFAIL b: not done: id what\n1 deny\n  agent | refused\nok c\nnoise\nRESULT FAIL";
+        let told = judge("life", &log(why, false), 1).details;
+        assert_eq!(told, ["FAIL b: not done: id what", "1 deny", "  agent | refused"]);
     }
 
     #[test]

@@ -19,8 +19,8 @@ use crate::sh;
 
 /// A guest, and what it is booted for.
 #[derive(Debug)]
-struct System {
-    name: &'static str,
+pub(super) struct System {
+    pub(super) name: &'static str,
     /// The script, and the word that it is given.
     script: &'static str,
     /// What the kernel is told beside what it is always told.
@@ -30,7 +30,7 @@ struct System {
 }
 
 /// Those that take longest come first.
-const SYSTEMS: &[System] = &[
+pub(super) const SYSTEMS: &[System] = &[
     System {
         name: "life",
         script: "life",
@@ -58,7 +58,7 @@ const SYSTEMS: &[System] = &[
 ];
 
 /// The series of the kernel of the release that the packages are made for.
-const KERNEL: &str = "6.1";
+pub(super) const KERNEL: &str = "6.1";
 /// The way to the disk, each module after those that it depends on.
 const MODULES: &[&str] = &[
     "virtio_ring",
@@ -137,18 +137,15 @@ pub(crate) fn test(args: &[String]) -> Result<Outcome> {
     if !flags.contains(&BUILT) {
         sh::build_release()?;
     }
-    let few = flags.contains(&SMOKE);
-    let packages = Packages::make(&cache)?;
-    let disk = image::image(&cache)?;
-    let module = module(&cache)?;
-    let common = Common { few, kernel, packages, module, disk, cache };
+    let common = Common::make(kernel, cache, flags.contains(&SMOKE))?;
     let wanted: Vec<&System> =
         SYSTEMS.iter().filter(|system| names.is_empty() || names.contains(&system.name)).collect();
     let rows = boot_all(wanted, |system| common.one(system));
     Ok(report::table("vm-system", &rows))
 }
 
-fn possible(mirror: &Mirror) -> Result<()> {
+/// Whether such guests can be made here; if not, why.
+pub(super) fn possible(mirror: &Mirror) -> Result<()> {
     if sh::root_prefix().is_none() {
         bail!("needs root, or sudo without a password");
     }
@@ -221,7 +218,7 @@ fn module(cache: &Path) -> Result<Vec<u8>> {
 
 /// What all guests have.
 #[derive(Debug)]
-struct Common {
+pub(super) struct Common {
     /// Only what there is time for.
     few: bool,
     kernel: Kernel,
@@ -232,8 +229,16 @@ struct Common {
 }
 
 impl Common {
+    /// Makes it, from what `cargo build --release` left; the disk takes a minute the first time.
+    pub(super) fn make(kernel: Kernel, cache: PathBuf, few: bool) -> Result<Common> {
+        let packages = Packages::make(&cache)?;
+        let disk = image::image(&cache)?;
+        let module = module(&cache)?;
+        Ok(Common { few, kernel, packages, module, disk, cache })
+    }
+
     /// Boots and judges one guest; whatever goes wrong becomes its row.
-    fn one(&self, system: &System) -> Row {
+    pub(super) fn one(&self, system: &System) -> Row {
         match self.run(system) {
             Ok(log) => report::judge(system.name, &log, 1),
             Err(error) => Row::new(system.name, Verdict::Failed(format!("{error:#}"))),

@@ -2,10 +2,10 @@
 //!
 //! Each BPF ring keeps its own order, and a flood in one never hides another. [`Rings::drain`]
 //! merges them by the time in the records. A record is handed on when each ring has one (so the
-//! earliest is certain), or when it is older than [`MERGE_WINDOW`], or when a ring is filled to
-//! one part in [`PRESSURE_SHARE`]: order is worth a short wait, never a lost record. What is
-//! written later than the window after its own time (a slow source in user space) is handed on
-//! when it comes. Within one ring nothing is moved.
+//! earliest is certain), or when it is older than [`MERGE_WINDOW`] and none is being written, or
+//! when a ring is filled to one part in [`PRESSURE_SHARE`]: order is worth a short wait, never a
+//! lost record. What is written later than the window after its own time (a slow source in user
+//! space) is handed on when it comes. Within one ring nothing is moved.
 //!
 //! A ring is advanced after the callback has returned, record by record: a worker that is killed
 //! loses nothing, and its successor sees at most the one record again that was being handled.
@@ -25,6 +25,11 @@ use ring::{Head, Ring};
 /// How long a record waits for earlier ones of another ring. Between reading the clock and the
 /// commit of a record a hook needs microseconds, milliseconds if it is preempted.
 pub const MERGE_WINDOW: Duration = Duration::from_millis(20);
+
+/// The same while the first record of another ring is being written: what one process did after the other,
+/// its start and what it opened, may be hidden behind that. A program that writes always ends, but its
+/// processor can be taken away meanwhile by a hypervisor.
+pub const WRITING_WINDOW: Duration = Duration::from_millis(500);
 
 /// Shortest wait while records are held back: they come due one after another, and waking for each
 /// would cost the host more than reading it.
@@ -111,11 +116,15 @@ impl Rings {
                 self.rest = Rest::Empty;
                 break;
             };
-            let window = u64::try_from(MERGE_WINDOW.as_nanos()).unwrap_or(u64::MAX);
+            let is_written = self.all.iter().any(Ring::is_written);
+            let window = if is_written { WRITING_WINDOW } else { MERGE_WINDOW };
+            let window = u64::try_from(window.as_nanos()).unwrap_or(u64::MAX);
             let wait = head.time.saturating_add(window).saturating_sub(now_ns).min(window);
             let is_certain = heads.iter().all(Option::is_some);
             if !is_certain && wait > 0 && !self.all.iter_mut().any(Ring::is_pressed) {
-                self.rest = Rest::Held(wait);
+                // What is being written is complete in a moment, nearly always.
+                let next = u64::try_from(MERGE_WINDOW.as_nanos()).unwrap_or(u64::MAX);
+                self.rest = Rest::Held(wait.min(next));
                 break;
             }
             let (Some(ring), Some(slot)) = (self.all.get(index), heads.get_mut(index)) else {

@@ -124,6 +124,8 @@ pub(super) struct Ring {
     at: u64,
     produced: u64,
     broken: u64,
+    /// The next record was there when it was looked at, and not complete.
+    written: bool,
     /// What was read is not given back to the producers before [`Ring::release`].
     held: bool,
 }
@@ -156,12 +158,14 @@ impl Ring {
             at,
             produced: at,
             broken: 0,
+            written: false,
             held: false,
         }
     }
 
     /// The next record, if it is there and complete. Skips what the producer took back.
     pub(super) fn head(&mut self) -> Option<Head> {
+        self.written = false;
         loop {
             if self.at >= self.produced {
                 self.refresh();
@@ -173,6 +177,7 @@ impl Ring {
             // Acquire: the record's bytes are read after the bit that says they are complete.
             let word = self.data.word(offset)?.load(Ordering::Acquire);
             if word & BUSY != 0 {
+                self.written = true;
                 return None;
             }
             let mut head = Head { time: 0, at: self.at, len: word & !(BUSY | DISCARD) };
@@ -189,6 +194,11 @@ impl Ring {
             head.time = time.map_or(0, u64::from_ne_bytes);
             return Some(head);
         }
+    }
+
+    /// Whether the record that [`Ring::head`] looked for last is being written.
+    pub(super) fn is_written(&self) -> bool {
+        self.written
     }
 
     /// Bytes of a record that was not advanced over yet.

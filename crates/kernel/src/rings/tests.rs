@@ -177,6 +177,26 @@ fn a_busy_record_blocks_its_ring_only() {
 }
 
 #[test]
+fn what_is_hidden_behind_a_record_that_is_being_written_comes_first() {
+    let (mut rings, producers) = rings();
+    let [short, long] =
+        [MERGE_WINDOW, WRITING_WINDOW].map(|window| u64::try_from(window.as_nanos()).unwrap());
+    // One processor is taken away while it writes; on another one a program starts and opens a file.
+    let header = producers[1].put(&record(1, 0), BUSY).unwrap();
+    producers[1].put(&record(2, 0), 0).unwrap();
+    producers[2].put(&record(3, 0), 0).unwrap();
+    assert_eq!(times(&mut rings, 3 + short), [0; 0], "its start is not known yet");
+    assert!(matches!(rings.rest, Rest::Held(_)));
+    producers[1].commit(header, 0);
+    assert_eq!(times(&mut rings, 3 + short), [1, 2, 3]);
+    // Nobody waits for ever.
+    producers[1].put(&record(4, 0), BUSY).unwrap();
+    producers[2].put(&record(5, 0), 0).unwrap();
+    assert_eq!(times(&mut rings, 4 + long), [0; 0]);
+    assert_eq!(times(&mut rings, 5 + long), [5]);
+}
+
+#[test]
 fn the_ring_is_advanced_after_the_record_was_handled() {
     let (mut rings, producers) = rings();
     producers[0].put(&record(1, 0), 0).unwrap();

@@ -31,7 +31,7 @@ pub(crate) const RUNTIME_DIR: &str = "/run/aegisbpf";
 
 /// The table of `exit`, in short; a test compares the two.
 pub(crate) const EXITS: &str = "Exit codes: 0 ok, 1 failed, 2 usage, 3 not running, 4 permission, \
-    66 no rules, 69 no answer, 70 internal fault, 71 no sensor, 73 runtime directory, 75 second agent, \
+    66 no rules, 69 no answer, 70 internal fault, 71 no sensor, 73 runtime directory, 75 taken by others, \
     78 rules or configuration, 80 no BTF, 81 modified programs. What to do about each: \
     /usr/share/doc/aegisbpf/docs/reference/exit-codes.md";
 

@@ -207,3 +207,54 @@ fn who_is_limited_opens_only_files_that_are_listed() {
     assert_eq!(open("/bin/bash".as_ref(), &other), Ok(()), "nobody else is limited");
     assert!(agent.stop().success());
 }
+
+/// Its first thread ends, and another one opens the file itself or lets a child do it.
+const FIRST_ENDS: &str = "import ctypes, os, subprocess, sys, threading, time
+def go():
+    while os.path.exists('/proc/self/exe'):
+        time.sleep(0.01)
+    if sys.argv[1] == 'child':
+        os._exit(subprocess.run(['cat', sys.argv[2]]).returncode)
+    try:
+        open(sys.argv[2])
+    except OSError as error:
+        os.write(2, str(error).encode())
+        os._exit(1)
+    os._exit(0)
+threading.Thread(target=go).start()
+ctypes.CDLL(None).syscall(60, 0)
+";
+
+#[test]
+fn who_ends_his_first_thread_is_who_he_was() {
+    let test = "who_ends_his_first_thread_is_who_he_was";
+    if !root(test) {
+        return;
+    }
+    let scene = Scene::new();
+    let [kept, other] = ["kept", "other"].map(|name| scene.policy(name, "text"));
+    let python = Path::new("/usr/bin/python3").canonicalize().unwrap();
+    let text = document(
+        "p",
+        &format!(
+            "  rules: [{{id: a, subject: {{executable: {}, descendants: true}}, deny: read, files: {}}}]\n",
+            python.display(),
+            kept.display()
+        ),
+    );
+    let path = scene.policy("p.yaml", &text);
+    let agent = scene.start(&["--enforce", "--policy", path.to_str().unwrap()]);
+    let Some(agent) = fallback(&scene, agent, test) else { return };
+    for by in ["itself", "child"] {
+        let act = |file: &Path| {
+            Command::new(&python).args(["-c", FIRST_ENDS, by]).arg(file).output().unwrap()
+        };
+        let control = act(&other);
+        assert!(control.status.success(), "{by}: {}", err(&control));
+        let denied = act(&kept);
+        assert!(err(&denied).contains("Operation not permitted"), "{by}: {denied:?}");
+    }
+    let by_another = Command::new("cat").arg(&kept).output().unwrap();
+    assert!(by_another.status.success(), "{}", err(&by_another));
+    assert!(agent.stop().success());
+}

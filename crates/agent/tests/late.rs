@@ -99,6 +99,39 @@ fn of_a_file_is_denied_what_was_done_and_can_be_denied_here() {
     assert!(agent.stop().success());
 }
 
+/// Most of those that open a file have ended when somebody decides what becomes of it.
+#[test]
+fn what_a_process_did_that_is_ending_is_denied_from_then_on() {
+    if !root("what_a_process_did_that_is_ending_is_denied_from_then_on") {
+        return;
+    }
+    let scene = Scene::new();
+    let kept = scene.policy("kept", "text\n");
+    let program = scene.lab.path("x");
+    let query = format!(
+        "file where event.action == \"open\" and file.path == \"{}\" and process.executable == \"{}\"",
+        kept.display(),
+        program.display()
+    );
+    late(&scene, "reads", &query, "");
+    let agent = scene.start(&["--enforce"]);
+    // Nobody waits for it: it has its number, and executes nothing any more.
+    let script = format!("read -r line < {}", kept.display());
+    let mut child = Command::new(&program).args(["-c", &script]).spawn().unwrap();
+    let stat = format!("/proc/{}/stat", child.id());
+    until("it is ending", PATIENCE, || fs::read_to_string(&stat).unwrap().contains(") Z "));
+    let (line, came) = outcome(&scene.lab, "do");
+    assert_eq!(
+        (&line["rule"], &came["outcome"]),
+        (&"reads".into(), &"done".into()),
+        "{line} {came}"
+    );
+    assert!(is_denied(&read(&program, &kept)));
+    assert_eq!(read(Path::new("/bin/bash"), &kept), Ok(()), "another program");
+    assert!(child.wait().unwrap().success());
+    assert!(agent.stop().success());
+}
+
 #[test]
 fn what_is_denied_of_a_program_a_file_and_an_address_ends_though_the_agent_was_killed() {
     if !root("what_is_denied_of_a_program_a_file_and_an_address_ends_though_the_agent_was_killed") {

@@ -226,6 +226,6 @@ fn proc_text(pid: u32, name: &str) -> Option<String> {
 }
 
 fn executable(pid: u32) -> Option<String> {
-    let path = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    let path = crate::guard::image::executable(pid)?;
     Some(path.to_string_lossy().into_owned())
 }

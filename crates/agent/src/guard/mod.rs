@@ -13,6 +13,7 @@ mod clock;
 mod descriptors;
 mod figures;
 mod forwarding;
+pub(crate) mod image;
 pub(crate) mod isolate;
 pub(crate) mod namespaces;
 mod notify;

@@ -11,8 +11,11 @@ use std::path::PathBuf;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use super::super::image;
 use super::super::prevent::{TICK, started};
 
+/// A thread of the kernel: the flag among those of `/proc/PID/stat`.
+const PF_KTHREAD: u32 = 0x0020_0000;
 /// Processes of one tree; beyond that the root and those are dealt with, and that is said.
 const TREE_MAX: usize = 4_096;
 /// How often a tree is looked through for processes that were made meanwhile.
@@ -54,13 +57,14 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// The process of this number that started then, ns since boot.
+    /// The process of this number that started then, ns since boot. One that is ending is gone: nothing
+    /// can be done to it, and it does nothing any more.
     pub(super) fn of(pid: u32, start: u64) -> Result<Held, Gone> {
         let held = Held::any(pid).ok_or(Gone::Ended)?;
         match started(pid) {
-            Some(ticks) if ticks == start / TICK => Ok(held),
-            Some(_) => Err(Gone::Replaced),
-            None => Err(Gone::Ended),
+            Some(ticks) if ticks != start / TICK => Err(Gone::Replaced),
+            Some(_) if !held.is_ending() => Ok(held),
+            _ => Err(Gone::Ended),
         }
     }
 
@@ -89,9 +93,24 @@ impl Held {
         line.split_whitespace().next()?.parse().ok()
     }
 
-    /// The file that it executes.
+    /// Where `/proc` shows the file that it executes; none if it is ending, or is of the kernel.
+    pub(super) fn image(&self) -> io::Result<Option<PathBuf>> {
+        image::image(self.pid)
+    }
+
+    /// The name of that file.
     pub(super) fn executable(&self) -> Option<PathBuf> {
-        fs::read_link(format!("/proc/{}/exe", self.pid)).ok()
+        image::executable(self.pid)
+    }
+
+    /// Whether it is of the kernel, and executes no file.
+    pub(super) fn is_of_the_kernel(&self) -> bool {
+        let flags = stat(self.pid).and_then(|fields| fields.split(' ').nth(6)?.parse().ok());
+        flags.is_some_and(|flags: u32| flags & PF_KTHREAD != 0)
+    }
+
+    fn is_ending(&self) -> bool {
+        matches!(self.image(), Ok(None)) && !self.is_of_the_kernel()
     }
 }
 
@@ -143,4 +162,66 @@ pub(super) fn descendants(root: &Held, spared: impl Fn(u32) -> bool) -> (Vec<Hel
         }
     }
     (found, false)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    fn within(limit: Duration, is: impl Fn() -> bool) -> bool {
+        let start = Instant::now();
+        while !is() {
+            if start.elapsed() > limit {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        true
+    }
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn who_is_ending_is_gone_and_who_is_of_the_kernel_executes_nothing() {
+        let mut child = Command::new("true").spawn().unwrap();
+        let start = started(child.id()).unwrap() * TICK;
+        // Nobody has waited for it: it keeps its number, and nothing else.
+        assert!(within(PATIENCE, || Held::of(child.id(), start).err() == Some(Gone::Ended)));
+        assert_eq!(started(child.id()).map(|ticks| ticks * TICK), Some(start), "it has its number");
+        child.wait().unwrap();
+        let own = Held::any(std::process::id()).unwrap();
+        assert!(!own.is_ending() && !own.is_of_the_kernel());
+        // Its threads are not to be seen in a container.
+        if fs::read_to_string("/proc/2/comm").is_ok_and(|name| name == "kthreadd\n") {
+            let kernel = Held::any(2).unwrap();
+            assert!(kernel.is_of_the_kernel() && !kernel.is_ending());
+        }
+    }
+
+    #[test]
+    fn a_process_whose_first_thread_has_ended_executes_what_it_did() {
+        let script = "import ctypes, threading, time\n\
+                      threading.Thread(target=time.sleep, args=(60,)).start()\n\
+                      print(flush=True)\n\
+                      ctypes.CDLL(None).syscall(60, 0)";
+        let mut child = Command::new("/usr/bin/python3")
+            .args(["-c", script])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let link = PathBuf::from(format!("/proc/{}/exe", child.id()));
+        let before = Held::any(child.id()).unwrap().executable();
+        assert!(within(PATIENCE, || !link.exists()), "its first thread has ended");
+        let held = Held::of(child.id(), started(child.id()).unwrap() * TICK).unwrap();
+        assert_eq!(held.executable(), before);
+        assert!(before.unwrap().to_string_lossy().contains("python"));
+        held.signal(Signal::KILL).unwrap();
+        child.wait().unwrap();
+    }
 }

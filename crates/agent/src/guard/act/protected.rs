@@ -66,8 +66,13 @@ impl Protected {
         if self.own.contains(&process.pid) || worker == process.pid {
             return Some("it is the agent, or what it was started by".to_owned());
         }
-        let Some(file) = identity(Path::new(&format!("/proc/{}/exe", process.pid))) else {
-            return Some("it executes no file: a thread of the kernel, or it is ending".to_owned());
+        let image = match process.image() {
+            Ok(image) => image,
+            Err(error) => return Some(format!("what it executes cannot be seen: {error}")),
+        };
+        let Some(file) = image.and_then(|path| identity(&path)) else {
+            // Who is ending is none of those that a host needs.
+            return process.is_of_the_kernel().then(|| "it is a thread of the kernel".to_owned());
         };
         // By the file and not by its name: a container has names of its own. But who runs on while his
         // package is upgraded executes a file that has no name any more.

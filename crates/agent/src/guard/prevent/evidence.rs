@@ -14,6 +14,7 @@ use zerocopy::FromBytes;
 
 use super::thing;
 use crate::audit::Audit;
+use crate::guard::image;
 use crate::policy::store::About;
 use crate::render::escape::piece;
 
@@ -273,7 +274,7 @@ fn is_same(record: &RecDenial) -> bool {
 }
 
 fn executable(pid: u32) -> Option<String> {
-    let path = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    let path = image::executable(pid)?;
     Some(piece(&path.to_string_lossy()))
 }
 

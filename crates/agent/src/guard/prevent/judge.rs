@@ -25,6 +25,7 @@ use zerocopy::FromZeros;
 use super::host;
 use super::running::Running;
 use super::told::{Limit, Teller};
+use crate::guard::image;
 use crate::policy::store::About;
 
 /// Ancestors of a process that are looked at.
@@ -138,7 +139,7 @@ impl Policed {
         let maps = self.maps.lock().unwrap_or_else(PoisonError::into_inner);
         let mut process = Process::default();
         for (pid, status) in line.iter().rev() {
-            let path = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+            let path = image::executable(*pid).unwrap_or_default();
             let executable = self.tables.label_path(path.as_os_str().as_bytes());
             let hash = if self.tables.subjects.hashes.is_empty() {
                 Content::Other

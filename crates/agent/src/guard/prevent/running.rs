@@ -5,10 +5,11 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::ErrorKind;
 
 use kernel::enforce::guard::{Identity, running};
 use policy::Content;
+
+use crate::guard::image;
 
 /// Programs that are remembered: far more than a host runs. Of others the hash cannot be had.
 const PROGRAMS_MAX: usize = 1 << 16;
@@ -40,14 +41,14 @@ impl Running {
 
     /// What the executable of a process holds.
     pub(super) fn content(&self, pid: u32) -> Content {
-        match fs::metadata(format!("/proc/{pid}/exe")) {
-            Ok(about) => {
+        match image::image(pid).map(|path| path.map(fs::metadata)) {
+            Ok(Some(Ok(about))) => {
                 let known = self.known.get(&Identity::of(&about));
                 known.copied().unwrap_or(Content::Unknown)
             }
             // Threads of the kernel have none.
-            Err(error) if error.kind() == ErrorKind::NotFound => Content::Other,
-            Err(_) => Content::Unknown,
+            Ok(None) => Content::Other,
+            Ok(Some(Err(_))) | Err(_) => Content::Unknown,
         }
     }
 }

@@ -1,13 +1,15 @@
 //! `cargo xtask fuzz`: libFuzzer over the parsers and the engine, on the stable compiler.
 //!
-//! The coverage passes are LLVM's and need no nightly: the flags below put them into everything
-//! that is built for the target. What is found is written to `target/fuzz/findings`; once fixed, it
+//! The coverage passes are LLVM's and need no nightly: the flags below put them into the crates of this
+//! workspace. What these depend on is what the release has, and is built once for both. What is found is written to `target/fuzz/findings`; once fixed, it
 //! belongs into `fuzz/regressions`, where ordinary tests run it again.
 
 mod report;
 mod seeds;
 
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
@@ -17,8 +19,6 @@ use self::report::Report;
 use crate::outcome::Outcome;
 use crate::sh;
 
-/// What is built and run.
-const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 /// Seconds of a target unless they are given.
 const SECONDS: u64 = 60;
 /// Seconds of a target where all are only shown to work.
@@ -30,6 +30,13 @@ const SLOWEST: u64 = 10;
 /// MiB beyond which one input is a finding.
 const MEMORY_MIB: u64 = 1_024;
 
+/// Stands before the compiler for crates of the workspace; what runs while others are built stays as it is.
+const WRAPPER: &str = r#"#!/bin/sh
+case " $* " in
+*" --crate-name build_script_"* | *" --crate-type proc-macro "*) exec "$@" ;;
+*) exec "$@" FLAGS ;;
+esac
+"#;
 /// Edges, counters and the operands of comparisons, as libFuzzer reads them.
 const FLAGS: &[&str] = &[
     "--cfg=fuzzing",
@@ -110,18 +117,29 @@ fn targets() -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Apart from all other builds, whose flags differ.
+/// Where it keeps what it knows and finds.
 fn place() -> PathBuf {
     sh::target().join("fuzz")
 }
 
 fn build() -> Result<()> {
     let mut cargo = sh::cargo();
-    cargo.args(["build", "--release", "--package", "fuzz", "--features", "libfuzzer"]);
-    // Naming the target keeps the flags away from build scripts and macros.
-    cargo.args(["--target", TRIPLE, "--target-dir"]).arg(place());
-    cargo.env("RUSTFLAGS", FLAGS.join(" "));
+    // As the workspace is built, so that what all depend on is the same.
+    cargo.args(["build", "--release", "--workspace", "--bin", "fuzz-target"]);
+    cargo.args(["--features", "fuzz/libfuzzer"]).env("RUSTC_WORKSPACE_WRAPPER", wrapper()?);
     sh::run(&mut cargo).context("cannot build the fuzzer")
+}
+
+/// Writes the wrapper. Its name goes by what is in it: cargo knows it by its name.
+fn wrapper() -> Result<PathBuf> {
+    let text = WRAPPER.replace("FLAGS", &FLAGS.join(" "));
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    let path = place().join(format!("rustc-{:016x}", hasher.finish()));
+    std::fs::create_dir_all(place())?;
+    std::fs::write(&path, text).with_context(|| path.display().to_string())?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
+    Ok(path)
 }
 
 /// Runs a target until its time is over or something is found.
@@ -132,7 +150,7 @@ fn one(name: &str, seconds: u64) -> Result<Report> {
     let given = seeds::write(name, &place().join("seeds").join(name))?;
     let log = place().join(format!("{name}.log"));
     let file = File::create(&log).with_context(|| log.display().to_string())?;
-    let mut fuzzer: Command = sh::cmd(place().join(TRIPLE).join("release/fuzz-target"));
+    let mut fuzzer: Command = sh::cmd(sh::target().join("release/fuzz-target"));
     fuzzer.env("FUZZ_TARGET", name).arg(&corpus).arg(&given);
     fuzzer.arg(format!("-max_total_time={seconds}")).arg(format!("-timeout={SLOWEST}"));
     fuzzer.arg(format!("-max_len={MAX_LEN}")).arg(format!("-rss_limit_mb={MEMORY_MIB}"));

@@ -148,6 +148,10 @@ impl Payload {
         let suites: &[&str] = match (&self.extent, boot.crowded) {
             _ if !prevents(&boot.version) || boot.counts => &[],
             (Extent::Only(word), _) => return vec![format!("guest --reloads 20 --only '{word}'")],
+            // There the agent itself is tried in whole systems.
+            (Extent::Smoke, false) if boot.version == super::system::KERNEL => {
+                &["guest --reloads 60"]
+            }
             (Extent::Smoke, false) => &["guest --reloads 60", "agent --agent /bin/aegisbpf --few"],
             (Extent::Smoke, true) => &["guest --reloads 20 --crowded"],
             (Extent::Whole, false) => {

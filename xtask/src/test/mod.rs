@@ -44,20 +44,29 @@ type Stage = (&'static str, fn(&mut Log) -> Result<Verdict>);
 struct Log {
     path: PathBuf,
     file: File,
+    /// What it runs takes only what others leave.
+    behind: bool,
 }
 
 impl Log {
-    fn create(stage: &str) -> Result<Log> {
+    fn create(stage: &str, behind: bool) -> Result<Log> {
         let dir = sh::target().join("ci");
         std::fs::create_dir_all(&dir)?;
         let path = dir.join(format!("{stage}.log"));
         let file =
             File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Log { path, file })
+        Ok(Log { path, file, behind })
     }
 
     /// Runs a command into the log; tells whether it succeeded.
     fn run(&mut self, command: &mut Command) -> Result<bool> {
+        let mut last;
+        let command = if self.behind {
+            last = behind(command);
+            &mut last
+        } else {
+            command
+        };
         writeln!(self.file, "$ {}", sh::show(command))?;
         command.stdin(Stdio::null());
         command.stdout(self.file.try_clone()?).stderr(self.file.try_clone()?);
@@ -99,6 +108,22 @@ impl Log {
     }
 }
 
+/// The same command behind all others: tests that run at the same time measure times.
+fn behind(command: &Command) -> Command {
+    let mut last = sh::cmd("nice");
+    last.args(["-n", "19"]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => last.env(name, value),
+            None => last.env_remove(name),
+        };
+    }
+    if let Some(directory) = command.get_current_dir() {
+        last.current_dir(directory);
+    }
+    last
+}
+
 /// `xtask test [STAGE…]`
 pub(crate) fn command(wanted: &[String]) -> Result<ExitCode> {
     let known = |name: &String| stages::STAGES.iter().any(|(stage, _)| stage == name);
@@ -121,6 +146,8 @@ struct Beside {
     stage: &'static str,
     from: &'static str,
     until: &'static str,
+    /// It takes only what the others leave.
+    behind: bool,
 }
 
 /// Runs stages, each behind the one before it, but for those that run beside others if these run at all; what
@@ -141,11 +168,11 @@ fn in_order(stages: &[&Stage], beside: &[Beside], out: &mut dyn Write) -> Result
             for (other, lane) in apart.iter().filter(|(_, lane)| lane.from == stage.0) {
                 let thread = scope.spawn(move || {
                     let mut said = Vec::new();
-                    one(other, &mut said).map(|outcome| (outcome, said))
+                    one(other, lane.behind, &mut said).map(|outcome| (outcome, said))
                 });
                 running.push((lane.until, thread));
             }
-            total += one(stage, out)?;
+            total += one(stage, false, out)?;
             for (_, thread) in running.extract_if(.., |(until, _)| *until == stage.0) {
                 let died = |_| anyhow::anyhow!("a stage beside {} died", stage.0);
                 let (outcome, said) = thread.join().map_err(died)??;
@@ -158,10 +185,10 @@ fn in_order(stages: &[&Stage], beside: &[Beside], out: &mut dyn Write) -> Result
 }
 
 /// Runs one stage and writes its line, and what is to be known of its failures.
-fn one((name, run): &Stage, out: &mut dyn Write) -> Result<Outcome> {
+fn one((name, run): &Stage, behind: bool, out: &mut dyn Write) -> Result<Outcome> {
     let start = Instant::now();
     let (mut tail, mut text) = (None, String::new());
-    let verdict = Log::create(name).and_then(|mut log| {
+    let verdict = Log::create(name, behind).and_then(|mut log| {
         let verdict = run(&mut log);
         tail = log.tail().ok();
         text = log.text()?;
@@ -209,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_failing_command_fails_the_stage_and_its_words_are_in_the_tail() {
-        let mut log = Log::create("self-test-tail").unwrap();
+        let mut log = Log::create("self-test-tail", false).unwrap();
         let mut fail = sh::cmd("sh");
         fail.args(["-c", "seq 100; echo the reason; exit 4"]);
         let verdict = log.all(&mut [fail, sh::cmd("true")]).unwrap();
@@ -223,7 +250,7 @@ mod tests {
     /// What a stage came to and what it said. Not printed: the log of these tests is read too.
     fn ran(stage: &Stage) -> (Outcome, String) {
         let mut out = Vec::new();
-        let outcome = one(stage, &mut out).unwrap();
+        let outcome = one(stage, false, &mut out).unwrap();
         (outcome, String::from_utf8(out).unwrap())
     }
 
@@ -252,12 +279,12 @@ mod tests {
     fn a_stage_beside_others_is_waited_for_and_counts_and_runs_by_itself_without_them() {
         let pass = |_: &mut Log| Ok(Verdict::Ran(Outcome::PASS));
         let slow: Stage = ("self-test-slow", |log| {
-            let mut sleep = sh::cmd("sleep");
-            sleep.arg("0.3");
-            log.all(&mut [sleep])
+            let mut command = sh::cmd("sh");
+            command.args(["-c", "sleep 0.3; echo \"$WORD $(nice)\""]).env("WORD", "nice is");
+            log.all(&mut [command])
         });
         let (first, last): (Stage, Stage) = (("self-test-first", pass), ("self-test-last", pass));
-        let lane = Beside { stage: slow.0, from: first.0, until: first.0 };
+        let lane = Beside { stage: slow.0, from: first.0, until: first.0, behind: true };
         let order = |stages: &[&Stage]| {
             let mut out = Vec::new();
             let total = in_order(stages, &[lane], &mut out).unwrap();
@@ -269,7 +296,11 @@ mod tests {
             order(&[&slow, &first, &last]),
             (3, [first.0, slow.0, last.0].map(str::to_owned).to_vec())
         );
+        let said = || std::fs::read_to_string(sh::target().join("ci/self-test-slow.log")).unwrap();
+        assert!(said().contains("\nnice is 19\n"), "{}", said());
         assert_eq!(order(&[&slow, &last]), (2, [slow.0, last.0].map(str::to_owned).to_vec()));
+        let own = sh::capture(&mut sh::cmd("nice")).unwrap();
+        assert!(said().contains(&format!("\nnice is {}\n", own.trim())), "{}", said());
     }
 
     #[test]

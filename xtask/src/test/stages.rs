@@ -17,11 +17,12 @@ pub(super) const STAGES: &[Stage] = &[
     ("fmt", |log| log.all(&mut [cargo(FMT)])),
     ("tidy", |log| log.all(&mut [xtask(&["tidy"])?])),
     ("clippy", |log| log.all(&mut [cargo(CLIPPY)])),
-    ("build", |log| log.all(&mut [sh::build_command()])),
     ("c-format", c_format),
-    ("codegen", codegen),
     ("unit", unit),
+    ("build", |log| log.all(&mut [sh::build_command()])),
     ("root", root),
+    ("codegen", codegen),
+    ("fuzz", |log| ours(log, &["fuzz", "--smoke"])),
     ("host", host),
     ("docs", docs),
     ("doc-tests", |log| harness(log, &mut cargo(&["test", "--workspace", "--doc"]))),
@@ -30,15 +31,15 @@ pub(super) const STAGES: &[Stage] = &[
     ("packaging", super::packaging::stage),
     ("bench", |log| ours(log, &["bench", "--smoke"])),
     ("soak", |log| ours(log, &["soak", "--short", "--built"])),
-    ("fuzz", fuzz),
     ("guests", |log| ours(log, &["guests"])),
 ];
 
 /// Stages that leave alone what others need: fetching waits for the network while the compiler computes, and
 /// what computes takes what tests leave that wait for the kernel. No guests beside those: they would wait twice as long.
 pub(super) const BESIDE: &[Beside] = &[
-    Beside { stage: "tools", from: "fmt", until: "build" },
-    Beside { stage: "fuzz", from: "root", until: "root" },
+    Beside { stage: "tools", from: "fmt", until: "clippy", behind: false },
+    Beside { stage: "build", from: "root", until: "root", behind: true },
+    Beside { stage: "fuzz", from: "host", until: "packaging", behind: true },
 ];
 
 const FMT: &[&str] = &["fmt", "--all", "--check", "--", "--color", "never"];
@@ -194,14 +195,6 @@ fn closing(log: &Log, success: bool) -> Result<Verdict> {
         outcome.failed = 1;
     }
     Ok(Verdict::Ran(outcome))
-}
-
-/// Behind all others: tests that run at the same time measure times.
-fn fuzz(log: &mut Log) -> Result<Verdict> {
-    let mut command = sh::cmd("nice");
-    command.args(["-n", "19"]).arg(std::env::current_exe()?).args(["fuzz", "--smoke"]);
-    let success = log.run(&mut command)?;
-    closing(log, success)
 }
 
 /// Provokes on this host what `doctor` says that the agent sees here, and what the shipped rules

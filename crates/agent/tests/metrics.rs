@@ -202,7 +202,9 @@ pub(crate) fn provoke(scene: &Scene, look: &mut dyn FnMut()) {
     look();
     run(lab, "quiet");
     until("what is suppressed is counted", PATIENCE, || now("alerts_covered_total", "") > 0.0);
-    let again = format!("for i in 1 2 3 4; do echo x > {}; done", lab.path("written").display());
+    // With a pause: fanotify tells what one process does to one file again while the first waits as the same.
+    let written = lab.path("written").display().to_string();
+    let again = format!("for i in 1 2 3 4; do echo x > {written}; sleep 0.2; done");
     assert!(Command::new("/bin/sh").args(["-c", &again]).status().unwrap().success());
     until("what is repeated is counted", PATIENCE, || now("alerts_repeated_total", "") > 0.0);
     for _ in 0..6 {

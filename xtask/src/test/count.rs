@@ -76,10 +76,10 @@ fn names_failure(line: &str) -> bool {
 }
 
 /// `Summary [   1.2s] 5 tests run: 4 passed (1 slow), 1 failed, 2 skipped` of nextest, or
-/// `test result: ok. 3 passed; 0 failed; 1 ignored; …` of the standard harness.
+/// `test result: ok. 3 passed; 0 failed; 1 ignored; …` of the standard harness. What a single test says of itself
+/// when nextest runs it is indented, and is one of those that nextest counts.
 fn summary(line: &str) -> Option<Outcome> {
-    let line = line.trim();
-    let counts = if line.starts_with("Summary [") {
+    let counts = if line.trim_start().starts_with("Summary [") {
         line.split_once("run: ")?.1
     } else {
         line.strip_prefix("test result: ")?.split_once(". ")?.1
@@ -104,6 +104,9 @@ mod tests {
         let log =
             "     Summary [   0.420s] 45 tests run: 44 passed (1 slow), 1 failed, 7 skipped\n";
         assert_eq!(cases(log), Outcome { passed: 44, failed: 1, skipped: 0 });
+        let of_one =
+            "    test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 9 filtered out\n";
+        assert_eq!(cases(&[of_one, log].concat()), Outcome { passed: 44, failed: 1, skipped: 0 });
     }
 
     #[test]

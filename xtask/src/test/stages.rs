@@ -17,11 +17,11 @@ pub(super) const STAGES: &[Stage] = &[
     ("fmt", |log| log.all(&mut [cargo(FMT)])),
     ("tidy", |log| log.all(&mut [xtask(&["tidy"])?])),
     ("clippy", |log| log.all(&mut [cargo(CLIPPY)])),
-    ("c-format", c_format),
-    ("unit", unit),
     ("build", |log| log.all(&mut [sh::build_command()])),
-    ("root", root),
+    ("c-format", c_format),
     ("codegen", codegen),
+    ("unit", unit),
+    ("root", root),
     ("fuzz", |log| ours(log, &["fuzz", "--smoke"])),
     ("host", host),
     ("docs", docs),
@@ -35,11 +35,13 @@ pub(super) const STAGES: &[Stage] = &[
 ];
 
 /// Stages that leave alone what others need: fetching waits for the network while the compiler computes, and
-/// what computes takes what tests leave that wait for the kernel. No guests beside those: they would wait twice as long.
+/// what computes takes what tests leave that wait for the kernel. But no more of it than that: guests, or a build of
+/// all, make those wait longer than it saves.
 pub(super) const BESIDE: &[Beside] = &[
-    Beside { stage: "tools", from: "fmt", until: "clippy", behind: false },
-    Beside { stage: "build", from: "root", until: "root", behind: true },
-    Beside { stage: "fuzz", from: "host", until: "packaging", behind: true },
+    Beside { stage: "tools", from: "fmt", until: "build", behind: false },
+    Beside { stage: "fuzz", from: "root", until: "root", behind: true },
+    Beside { stage: "doc-tests", from: "docs", until: "packaging", behind: true },
+    Beside { stage: "rustdoc", from: "docs", until: "packaging", behind: true },
 ];
 
 const FMT: &[&str] = &["fmt", "--all", "--check", "--", "--color", "never"];

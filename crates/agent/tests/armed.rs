@@ -71,7 +71,9 @@ impl Scene {
     fn start(&self) -> Agent {
         let [state, file] =
             ["state", "rules/deny.toml"].map(|one| self.lab.path(one).display().to_string());
-        self.lab.start_with(&["--state-dir", &state, "--enforce", "--policy", &file])
+        let release = ["--on-exit", "release"];
+        let more = ["--state-dir", &state, "--enforce", "--policy", &file];
+        self.lab.start_with(&[&release[..], &more].concat())
     }
 
     fn ask(&self, words: &[&str]) -> Output {

@@ -126,8 +126,7 @@ fn file(act: &Act, held: Option<&Held>, executable: Option<PathBuf>) -> Result<T
         }
         (_, Some(held), Some(path)) => {
             // Its path may be one of a container; it is taken only if this is the file there.
-            let image = held.image().ok().flatten();
-            let about = image.and_then(|image| fs::metadata(image).ok());
+            let about = held.image().ok().flatten();
             let about = about.ok_or("the file that it executes is gone")?;
             let path = path.into_os_string().as_bytes().to_vec();
             Ok(Taken { path, device: Some(about.dev()), inode: Some(about.ino()) })

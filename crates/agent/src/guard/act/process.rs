@@ -4,7 +4,7 @@
 //! then it is looked at when it started: what is signalled is what was meant, or nothing.
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -93,8 +93,8 @@ impl Held {
         line.split_whitespace().next()?.parse().ok()
     }
 
-    /// Where `/proc` shows the file that it executes; none if it is ending, or is of the kernel.
-    pub(super) fn image(&self) -> io::Result<Option<PathBuf>> {
+    /// The file that it executes; none if it is ending, or is of the kernel.
+    pub(super) fn image(&self) -> io::Result<Option<Metadata>> {
         image::image(self.pid)
     }
 

@@ -70,7 +70,7 @@ impl Protected {
             Ok(image) => image,
             Err(error) => return Some(format!("what it executes cannot be seen: {error}")),
         };
-        let Some(file) = image.and_then(|path| identity(&path)) else {
+        let Some(file) = image.map(|about| (about.dev(), about.ino())) else {
             // Who is ending is none of those that a host needs.
             return process.is_of_the_kernel().then(|| "it is a thread of the kernel".to_owned());
         };

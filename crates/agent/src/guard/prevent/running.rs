@@ -4,7 +4,6 @@
 //! it was asked to let run, and what ran before it was asked at all.
 
 use std::collections::HashMap;
-use std::fs;
 
 use kernel::enforce::guard::{Identity, running};
 use policy::Content;
@@ -41,14 +40,14 @@ impl Running {
 
     /// What the executable of a process holds.
     pub(super) fn content(&self, pid: u32) -> Content {
-        match image::image(pid).map(|path| path.map(fs::metadata)) {
-            Ok(Some(Ok(about))) => {
+        match image::image(pid) {
+            Ok(Some(about)) => {
                 let known = self.known.get(&Identity::of(&about));
                 known.copied().unwrap_or(Content::Unknown)
             }
             // Threads of the kernel have none.
             Ok(None) => Content::Other,
-            Ok(Some(Err(_))) | Err(_) => Content::Unknown,
+            Err(_) => Content::Unknown,
         }
     }
 }
@@ -63,7 +62,7 @@ mod tests {
         let mut running = Running::now().unwrap();
         let before = running.content(own);
         assert!(matches!(before, Content::Is(_)), "{before:?}");
-        let file = Identity::of(&fs::metadata("/proc/self/exe").unwrap());
+        let file = Identity::of(&std::fs::metadata("/proc/self/exe").unwrap());
         running.note(file, Content::Unknown);
         assert_eq!(running.content(own), Content::Unknown, "as it was last executed");
         assert_eq!(Running::default().content(own), Content::Unknown);

@@ -118,13 +118,12 @@ impl Rings {
             };
             let is_written = self.all.iter().any(Ring::is_written);
             let window = if is_written { WRITING_WINDOW } else { MERGE_WINDOW };
-            let window = u64::try_from(window.as_nanos()).unwrap_or(u64::MAX);
+            let window = nanos(window);
             let wait = head.time.saturating_add(window).saturating_sub(now_ns).min(window);
             let is_certain = heads.iter().all(Option::is_some);
             if !is_certain && wait > 0 && !self.all.iter_mut().any(Ring::is_pressed) {
                 // What is being written is complete in a moment, nearly always.
-                let next = u64::try_from(MERGE_WINDOW.as_nanos()).unwrap_or(u64::MAX);
-                self.rest = Rest::Held(wait.min(next));
+                self.rest = Rest::Held(wait.min(nanos(MERGE_WINDOW)));
                 break;
             }
             let (Some(ring), Some(slot)) = (self.all.get(index), heads.get_mut(index)) else {
@@ -200,6 +199,10 @@ impl AsFd for Rings {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.epoll.0.as_fd()
     }
+}
+
+fn nanos(window: Duration) -> u64 {
+    u64::try_from(window.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The head with the earliest time; of equal ones that of the first ring.

@@ -68,7 +68,12 @@ pub(crate) fn test(kernels: &[String], extent: &Extent) -> Result<Outcome> {
     let all = kernels.is_empty() && *extent == Extent::Whole;
     let boots = boots(&wanted(&mirror, kernels), extent);
     let found = boots.iter().map(|boot| (boot, mirror.kernel(&boot.version))).collect();
-    let rows = boot_all(found, |(boot, found)| one(found, &payload, &cache, boot));
+    let mut rows = boot_all(found, |(boot, found)| one(found, &payload, &cache, boot));
+    if *extent == Extent::Smoke {
+        let row = count::gate();
+        println!("{}", row.line());
+        rows.push(row);
+    }
     let mut outcome = report::table("vm-test", &rows);
     if all {
         outcome += evasion::document(&boots, &cache)?;

@@ -71,14 +71,17 @@ fn packages(log: &mut Log, need: Need) -> Result<Verdict> {
         log.line("nothing is missing")?;
         return Ok(Verdict::Ran(Outcome::PASS));
     }
-    log.line(&setup::table(&missing))?;
+    if !missing.is_empty() {
+        println!("missing Debian packages:\n{}", setup::table(&missing));
+    }
     let arguments: &[&str] = if need == Need::Build { &["setup", "--build"] } else { &["setup"] };
     if log.run(&mut xtask(arguments)?)? {
         return Ok(Verdict::Ran(Outcome::PASS));
     }
     let mut names: Vec<&str> = missing.iter().map(|package| package.name).collect();
     names.extend(tools.iter().map(|tool| tool.name));
-    Ok(Verdict::Skipped(format!("cannot install {} (see its log)", names.join(" "))))
+    let stage = if need == Need::Build { "setup" } else { "tools" };
+    Ok(Verdict::Skipped(format!("cannot install {} (target/ci/{stage}.log)", names.join(" "))))
 }
 
 /// The rest, and what guests boot.

@@ -3,7 +3,6 @@
 //! Those that take longest are booted first, so that no processor waits at the end; while the first ones run, what
 //! whole systems need is made.
 
-use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use anyhow::{Result, bail};
@@ -57,19 +56,25 @@ pub(crate) fn test() -> Result<Outcome> {
     let mut queue: Vec<Guest> = boots.iter().map(kernel).collect();
     queue.push(Guest::Count);
     let mut outcome = Outcome::default();
-    match system::possible(&mirror) {
-        Ok(()) => {
-            let few = |system: &&System| SYSTEMS.contains(&system.name);
-            queue.extend(system::SYSTEMS.iter().filter(few).map(Guest::System));
-        }
-        Err(reason) => {
-            println!("SKIP systems: {reason:#}");
-            outcome += Outcome::SKIP;
-        }
+    let kernel = match system::possible(&mirror) {
+        Ok(()) => mirror.kernel(system::KERNEL)?,
+        Err(reason) => Found::Unavailable(format!("{reason:#}")),
+    };
+    if let Found::Unavailable(reason) = &kernel {
+        println!("SKIP systems: {reason}");
+        outcome += Outcome::SKIP;
+    } else {
+        let few = |system: &&System| SYSTEMS.contains(&system.name);
+        queue.extend(system::SYSTEMS.iter().filter(few).map(Guest::System));
     }
     queue.sort_by_key(|guest| std::cmp::Reverse(guest.minutes()));
     let made: OnceLock<Result<Common>> = OnceLock::new();
-    let common = || made.get_or_init(|| common(&mirror, cache.clone()));
+    let common = || {
+        made.get_or_init(|| match &kernel {
+            Found::Kernel(kernel) => Common::make(kernel.clone(), cache.clone(), true),
+            Found::Unavailable(reason) => bail!("{reason}"),
+        })
+    };
     let boot = |guest| match guest {
         Guest::Kernel(boot, found) => one(found, &payload, &cache, boot),
         Guest::Count => count::gate(),
@@ -78,10 +83,8 @@ pub(crate) fn test() -> Result<Outcome> {
             Err(error) => Row::new(system.name, Verdict::Failed(format!("{error:#}"))),
         },
     };
-    let is_system = |guest: &Guest| matches!(guest, Guest::System(_));
-    let has_systems = queue.iter().any(is_system);
     let rows = std::thread::scope(|scope| {
-        if has_systems {
+        if matches!(kernel, Found::Kernel(_)) {
             scope.spawn(common);
         }
         boot_all(queue, boot)
@@ -101,11 +104,4 @@ pub(crate) fn fetch() -> Result<()> {
     system::possible(&mirror)?;
     image::image(&cache)?;
     Ok(())
-}
-
-fn common(mirror: &Mirror, cache: PathBuf) -> Result<Common> {
-    match mirror.kernel(system::KERNEL)? {
-        Found::Kernel(kernel) => Common::make(kernel, cache, true),
-        Found::Unavailable(reason) => bail!("{reason}"),
-    }
 }

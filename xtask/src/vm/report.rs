@@ -85,8 +85,8 @@ pub(super) fn judge(kernel: &str, log: &Log, suites: usize) -> Row {
     Row { kernel: kernel.to_owned(), facts, details, verdict }
 }
 
-/// Lines behind a failure that are shown with it: what a script looked at, and what the agent said before.
-const BEHIND: usize = 40;
+/// Lines of a failure that are shown: what a script looked at, and what the agent said before.
+const SHOWN: usize = 40;
 
 /// What failed or died, with what is told of it up to the next case.
 fn details(lines: &[&str]) -> Vec<String> {
@@ -95,16 +95,13 @@ fn details(lines: &[&str]) -> Vec<String> {
         let died = line.contains("Kernel panic") || line.contains("panicked");
         let is_next = ["ok ", "SKIP ", "RESULT ", "GUEST ", "TIER "];
         if line.starts_with("FAIL ") || died {
-            more = BEHIND;
+            more = SHOWN;
         } else if is_next.iter().any(|word| line.starts_with(word)) {
             more = 0;
-        } else if more > 0 {
-            more -= 1;
-        } else {
-            continue;
         }
         if more > 0 {
             details.push((*line).to_owned());
+            more -= 1;
         }
     }
     details
